@@ -1,0 +1,1 @@
+"""Everything that runs a job: the supervisor, its child, the flows, the engine and the backends."""
