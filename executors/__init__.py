@@ -1,1 +1,1 @@
-"""Everything that runs a job: the supervisor, its child, the flows, the engine and the backends."""
+"""Executors: the processes beside the instruments that run calibration jobs."""

@@ -1,0 +1,309 @@
+"""What a calibration task is: declared inputs, settings and outputs, and three methods.
+
+A task author writes one class::
+
+    class MyTask(BaseTask):
+        name = "MyTask"
+        input_parameters = {"qubit_frequency": ParameterModel(unit="GHz")}
+        output_parameters = {"t1": OutputParameter(unit="μs", believable=FiniteRange(low=0.1, high=5000))}
+
+        def run(self, backend, qid): ...                                  # measures
+        def postprocess(self, backend, execution_id, run_result, qid): ...  # data -> values, figures
+
+Being defined registers the class. The engine calls ``call_preprocess``, ``call_run`` and ``call_postprocess``,
+which also accept the short forms ``preprocess(backend)``, ``run(backend)`` and ``postprocess(backend, result)``.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Final, Protocol, Self, cast
+
+import plotly.graph_objects as go
+from pydantic import ConfigDict
+
+from calibtasks.dataset import Dataset
+from calibtasks.figures import Figure
+from calibtasks.run_parameters import RunValue, evaluate, overridden, schema
+from qdash_queue.values import (
+    CalibrationError,
+    Failure,
+    FailureKind,
+    FiniteRange,
+    ParameterModel,
+    RunParameterModel,
+    TaskType,
+)
+
+DEFAULT_R2_THRESHOLD: Final = 0.7
+DIMENSIONLESS: Final = frozenset({"", "a.u.", "–", "-"})
+"""Spellings of "no unit" that QDash mixes; they are the same unit."""
+
+
+class OutputParameter(ParameterModel):
+    """A declared output: its unit, its words, and the range outside which a value is not believed."""
+
+    model_config = ConfigDict(frozen=True)
+
+    believable: FiniteRange | None = None
+
+
+class Backend(Protocol):
+    """What a task may ask of the backend that it runs on; it never learns which one it is."""
+
+    def get_instance(self) -> Any:
+        """The connected qubex ``Experiment``."""
+
+    def parameter(self, qid: str, name: str) -> ParameterModel:
+        """The current value; raises CalibrationError (``missing_input``) when there is none."""
+
+    def label(self, qid: str) -> str:
+        """The instrument's name of the qubit (``Q05`` for ``5``)."""
+
+
+@dataclass(frozen=True)
+class PreProcessResult:
+    """The inputs and settings that this run uses, as they are recorded."""
+
+    input_parameters: dict[str, ParameterModel] = field(default_factory=dict)
+    run_parameters: dict[str, RunParameterModel] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """Raw data of one run, and the numbers that the measuring library itself gave (name -> value)."""
+
+    data: Dataset = field(default_factory=Dataset)
+    library_values: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class PostProcessResult:
+    """What a task concluded; the gate decides afterwards whether it is believed.
+
+    ``failure`` is for what only the task can know (no signal, a fit at its bound); values and figures may still
+    be given, and are then kept as measured but refused. ``r2`` is the fit's coefficient of determination.
+    """
+
+    output_parameters: dict[str, ParameterModel] = field(default_factory=dict)
+    figures: list[Figure] = field(default_factory=list)
+    r2: float | None = None
+    failure: Failure | None = None
+    quality_metrics: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        given = cast("list[Figure | go.Figure]", self.figures)
+        named = [
+            item if isinstance(item, Figure) else Figure.of(f"figure_{index}", item)
+            for index, item in enumerate(given)
+        ]
+        object.__setattr__(self, "figures", named)
+
+
+def same_unit(first: str, second: str) -> bool:
+    """Whether two unit words mean the same (``""``, ``a.u.`` and ``–`` all mean none; μ is one letter)."""
+    one, two = (word.replace("µ", "μ") for word in (first, second))
+    return one == two or {one, two} <= DIMENSIONLESS
+
+
+def missing_input(message: str, cause: str, remedy: str = "") -> CalibrationError:
+    """The error for a stored value that a task needs and cannot use."""
+    return CalibrationError(
+        Failure(kind=FailureKind.MISSING_INPUT, cause=cause, message=message, remedy=remedy)
+    )
+
+
+class BaseTask(ABC):
+    """One calibration task; see the module's words. Raises TypeError when a class is declared wrongly.
+
+    Attributes:
+        name: the task's one name, by default the class's.
+        task_type: what it is about, by default one qubit.
+        input_parameters: stored values that it needs (name -> unit and words); filled by ``preprocess``.
+        run_parameters: settings with their defaults; overridden by the constructor's argument.
+        output_parameters: values that it must deliver, with unit and believable range.
+        timeout: seconds after which it is given up.
+        fits: whether it fits, so that an R² is required.
+        r2_threshold: an R² must be above this.
+    """
+
+    name: ClassVar[str] = ""
+    task_type: ClassVar[TaskType] = TaskType.QUBIT
+    description: ClassVar[str] = ""
+    input_parameters: Mapping[str, ParameterModel] = {}
+    run_parameters: Mapping[str, RunParameterModel] = {}
+    output_parameters: ClassVar[Mapping[str, ParameterModel]] = {}
+    timeout: ClassVar[float] = 3600.0
+    fits: ClassVar[bool] = False
+    r2_threshold: ClassVar[float] = DEFAULT_R2_THRESHOLD
+
+    _registry: ClassVar[dict[str, type[BaseTask]]] = {}
+
+    def __init_subclass__(cls, *, register: bool = True, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if not register:
+            return
+        cls.name = cls.__dict__.get("name") or cls.__name__
+        cls.task_type = TaskType(cls.task_type)
+        _check_signatures(cls)
+        other = BaseTask._registry.get(cls.name)
+        if other is not None:
+            raise TypeError(
+                f"a task named {cls.name!r} is already defined by {other.__module__}.{other.__qualname__};"
+                f" give {cls.__module__}.{cls.__qualname__} another name"
+            )
+        BaseTask._registry[cls.name] = cls
+
+    def __init__(self, run_parameters: Mapping[str, object] | None = None) -> None:
+        self.input_parameters = dict(type(self).input_parameters)
+        self.run_parameters = overridden(self.name, type(self).run_parameters, run_parameters or {})
+
+    @classmethod
+    def defined(cls) -> dict[str, type[BaseTask]]:
+        """Every task class defined so far, by name."""
+        return dict(BaseTask._registry)
+
+    @classmethod
+    def forget(cls, name: str) -> None:
+        """Take a name out of the registry (a notebook defines its class again; a test cleans up)."""
+        BaseTask._registry.pop(name, None)
+
+    @classmethod
+    def run_parameters_schema(cls) -> dict[str, Any]:
+        """JSON Schema of the run parameters that a job may override, as plain values."""
+        return schema(cls.run_parameters)
+
+    @classmethod
+    def from_record(
+        cls,
+        input_parameters: Mapping[str, ParameterModel],
+        run_parameters: Mapping[str, object],
+    ) -> Self:
+        """The task as it once ran, so that ``postprocess`` can be run again on stored data."""
+        task = cls(run_parameters)
+        task.input_parameters = dict(input_parameters)
+        return task
+
+    # ------------------------------------------------------------------ what an author writes
+
+    def preprocess(self, backend: Backend, qid: str) -> PreProcessResult:
+        """Read the declared inputs; raises CalibrationError (``missing_input``) on the first unusable one."""
+        self.input_parameters = {
+            name: self._stored(backend, qid, name, declared)
+            for name, declared in type(self).input_parameters.items()
+        }
+        return PreProcessResult(dict(self.input_parameters), dict(self.run_parameters))
+
+    @abstractmethod
+    def run(self, backend: Backend, qid: str) -> RunResult:
+        """Measure; never fit, never write."""
+
+    @abstractmethod
+    def postprocess(
+        self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
+    ) -> PostProcessResult:
+        """Fit the data and judge it; touches neither backend nor database, so ``backend`` may be None."""
+
+    # ------------------------------------------------------------------ what an author uses
+
+    def input(self, name: str) -> float:
+        """The value of an input, in its declared unit; raises CalibrationError when it was not read."""
+        value = self.input_parameters[name].value if name in self.input_parameters else None
+        if value is None or not math.isfinite(value):
+            raise missing_input(f"{self.name} needs {name}, which was not read", "input_not_read")
+        return float(value)
+
+    def setting(self, name: str) -> RunValue:
+        """The evaluated run parameter: a number, a word or sweep points (1-D float64)."""
+        return evaluate(name, self.run_parameters[name])
+
+    def output(self, name: str, value: float, error: float = 0.0) -> ParameterModel:
+        """A measured value of a declared output, with its unit and words filled in."""
+        declared = type(self).output_parameters[name]
+        return ParameterModel(
+            parameter_name=declared.parameter_name or name,
+            qid_role=declared.qid_role,
+            value=value,
+            value_type=declared.value_type,
+            error=error,
+            unit=declared.unit,
+            description=declared.description,
+        )
+
+    # ------------------------------------------------------------------ what the engine calls
+
+    def call_preprocess(self, backend: Backend, qid: str) -> PreProcessResult:
+        """``preprocess`` in either form; a form that returns nothing is completed from the declarations."""
+        result = _call(self.preprocess, (backend, qid), short=1)
+        if isinstance(result, PreProcessResult):
+            return result
+        return PreProcessResult(dict(self.input_parameters), dict(self.run_parameters))
+
+    def call_run(self, backend: Backend, qid: str) -> RunResult:
+        """``run`` in either form; a mapping of arrays is taken as a dataset without units."""
+        result = _call(self.run, (backend, qid), short=1)
+        if isinstance(result, RunResult):
+            return result
+        if isinstance(result, Dataset):
+            return RunResult(result)
+        if isinstance(result, Mapping):
+            return RunResult(Dataset.of(**result))
+        if result is None:
+            return RunResult()
+        raise TypeError(f"{self.name}.run: expected a RunResult, got {type(result).__name__}")
+
+    def call_postprocess(
+        self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
+    ) -> PostProcessResult:
+        """``postprocess`` in either form; one that returns nothing concluded nothing."""
+        arguments = (backend, execution_id, run_result, qid)
+        if _count(self.postprocess) == 2:
+            arguments = (backend, run_result)  # type: ignore[assignment]
+        result = cast("Callable[..., object]", self.postprocess)(*arguments)
+        if isinstance(result, PostProcessResult):
+            return result
+        if result is None:
+            return PostProcessResult()
+        raise TypeError(f"{self.name}.postprocess: expected a PostProcessResult, got {type(result).__name__}")
+
+    def _stored(self, backend: Backend, qid: str, name: str, declared: ParameterModel) -> ParameterModel:
+        stored = backend.parameter(qid, declared.parameter_name or name)
+        if not same_unit(stored.unit, declared.unit):
+            raise missing_input(
+                f"{self.name} on qubit {qid}: expected {name} in {declared.unit!r}, got {stored.unit!r}",
+                "wrong_unit",
+                f"store {name} in {declared.unit or 'no unit'}",
+            )
+        return stored
+
+
+_FORMS: Final[Mapping[str, tuple[int, int, str]]] = {
+    "preprocess": (1, 2, "(self, backend, qid)"),
+    "run": (1, 2, "(self, backend, qid)"),
+    "postprocess": (2, 4, "(self, backend, execution_id, run_result, qid)"),
+}
+
+
+def _count(method: Callable[..., object]) -> int:
+    kinds = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = inspect.signature(method).parameters.values()
+    if any(item.kind is inspect.Parameter.VAR_POSITIONAL for item in parameters):
+        return -1
+    return sum(item.kind in kinds for item in parameters)
+
+
+def _check_signatures(cls: type[BaseTask]) -> None:
+    for method, (short, full, words) in _FORMS.items():
+        count = _count(getattr(cls, method))
+        if count not in (-1, short + 1, full + 1):
+            raise TypeError(
+                f"{cls.__qualname__}.{method}: expected {method}{words}, got {count - 1} arguments"
+            )
+
+
+def _call(method: Callable[..., object], arguments: tuple[object, ...], *, short: int) -> object:
+    return method(*arguments[:short]) if _count(method) == short else method(*arguments)

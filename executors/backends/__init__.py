@@ -1,0 +1,1 @@
+"""Backends: real instruments and the simulated chip, behind one interface."""
