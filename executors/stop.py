@@ -1,8 +1,8 @@
 """Why and how soon a running job has to stop: one integer shared by the supervisor and its child.
 
-The supervisor writes it before it sends any signal, so the child knows the reason whatever the way in which the
-stop reaches it (``SIGTERM``, a Prefect timeout, an ``asyncio`` cancellation). Nothing here imports Prefect, a
-database or an instrument: tasks, backends, engine and flows may all read it.
+The supervisor writes it before it sends any signal, so the child knows the reason whatever the way in which
+the stop reaches it (``SIGTERM``, a Prefect timeout, an ``asyncio`` cancellation). Nothing here imports
+Prefect, a database or an instrument: tasks, backends, engine and flows may all read it.
 """
 
 from __future__ import annotations
@@ -156,7 +156,7 @@ def task_border() -> None:
 def is_cancellation(_error: BaseException) -> bool:
     """Whether the job ends because somebody cancelled it.
 
-    Decided by the reason that the supervisor wrote, never by the exception's class: time limits and the shutdown
-    of the executor reach a flow's body as ``CancelledError`` and ``TerminationSignal`` too.
+    Decided by the reason that the supervisor wrote, never by the exception's class: time limits and the
+    shutdown of the executor reach a flow's body as ``CancelledError`` and ``TerminationSignal`` too.
     """
     return stop_reason() is StopReason.CANCEL

@@ -1,0 +1,292 @@
+"""The supervisor's line to Prefect: makes flow runs, sees Cancelling, makes states equal to the row.
+
+All traffic runs on one thread of its own; nothing here can hold up the supervisor for longer than the timeout
+that it names, and Prefect's absence is a :class:`PrefectAwayError`, never an accident in the supervisor's
+loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Coroutine
+from contextlib import suppress
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Any, Self, TypeVar
+from uuid import UUID
+
+import httpx
+from prefect import Flow
+from prefect.client.orchestration import PrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import State as PrefectState
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter
+from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
+from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
+
+from executors.wakeup import Wakeup
+from qdash_queue.values import JobState, JsonObject
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_POLL_SECONDS = 2.0
+_RETRY_SECONDS = 1.0
+_CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
+
+
+class PrefectAwayError(Exception):
+    """Prefect's server did not answer, or not in time."""
+
+
+@dataclass(frozen=True)
+class FlowRunRequest:
+    """What a job's flow run shows in Prefect."""
+
+    name: str
+    tags: tuple[str, ...]
+    parameters: JsonObject
+    idempotency_key: str
+
+
+class PrefectLink:
+    """The connection to Prefect's server; a context manager that owns its thread.
+
+    Args:
+        chip_id: names the deployments to which flow runs are linked.
+        wakeup: set when the watched flow run was found cancelled.
+        with_deployment: link each flow run to a deployment without a work pool. Prefect's UI offers Cancel
+        only
+            for runs that have one; no runner can take them.
+    """
+
+    def __init__(self, chip_id: str, wakeup: Wakeup, *, with_deployment: bool = True) -> None:
+        self._chip_id = chip_id
+        self._wakeup = wakeup
+        self._with_deployment = with_deployment
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="prefect", daemon=True)
+        self._client: PrefectClient | None = None
+        self._deployments: dict[str, UUID] = {}
+        self._watched: UUID | None = None
+        self._cancelled = threading.Event()
+        self._connected = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_POLL_SECONDS)
+
+    # ------------------------------------------------------------------ asked by the supervisor
+
+    def healthy(self, timeout: float = 2.0) -> bool:
+        """Whether Prefect answers now."""
+        if self._connected.is_set():
+            return True
+        try:
+            self._call(self._hello(), timeout)
+        except PrefectAwayError:
+            return False
+        return True
+
+    def create_flow_run(
+        self, flow: Flow[Any, Any], request: FlowRunRequest, timeout: float = 10.0
+    ) -> FlowRun:
+        """Make the flow run of a job, Pending so that no runner takes it; the same one for the same key.
+
+        Raises:
+            PrefectAwayError: the server did not answer in time.
+        """
+        return self._call(self._create(flow, request), timeout)
+
+    def watch(self, flow_run_id: UUID) -> None:
+        """Look out for a cancel of this flow run, instead of the one watched so far."""
+        self._cancelled.clear()
+        self._watched = flow_run_id
+
+    def unwatch(self) -> None:
+        """Look out for nothing."""
+        self._watched = None
+        self._cancelled.clear()
+
+    def was_cancelled(self) -> bool:
+        """Whether the watched flow run was cancelled in Prefect."""
+        return self._cancelled.is_set()
+
+    def look(self, timeout: float = 2.0) -> None:
+        """Ask at once whether the watched flow run was cancelled.
+
+        Raises:
+            PrefectAwayError: the server did not answer in time.
+        """
+        self._call(self._look(), timeout)
+
+    def make_equal(self, flow_run_id: UUID, state: JobState, message: str, timeout: float = 3.0) -> None:
+        """Bring the flow run's state in line with the job's; ``scheduled`` means that the attempt was given
+        up.
+
+        Raises:
+            PrefectAwayError: the server did not answer in time.
+        """
+        self._call(self._make_equal(flow_run_id, state, message), timeout)
+
+    # ------------------------------------------------------------------ on the thread
+
+    def _serve(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        watchers = [self._loop.create_task(self._follow_events()), self._loop.create_task(self._poll())]
+        self._loop.run_forever()
+        for watcher in watchers:
+            watcher.cancel()
+        with suppress(asyncio.CancelledError):
+            self._loop.run_until_complete(asyncio.gather(*watchers, return_exceptions=True))
+        self._loop.run_until_complete(self._drop_client())
+        self._loop.close()
+
+    def _call(self, coroutine: Coroutine[Any, Any, _T], timeout: float) -> _T:
+        future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout), self._loop)
+        try:
+            return future.result(timeout + 1.0)
+        except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError) as error:
+            self._connected.clear()
+            asyncio.run_coroutine_threadsafe(self._drop_client(), self._loop)
+            raise PrefectAwayError(f"Prefect did not answer: {error!r}") from error
+
+    async def _open_client(self) -> PrefectClient:
+        if self._client is None:
+            self._client = await get_client().__aenter__()
+        return self._client
+
+    async def _drop_client(self) -> None:
+        client, self._client = self._client, None
+        if client is not None:
+            with suppress(httpx.HTTPError, RuntimeError, OSError):
+                await client.__aexit__(None, None, None)
+
+    async def _hello(self) -> None:
+        (await (await self._open_client()).hello()).raise_for_status()
+
+    async def _create(self, flow: Flow[Any, Any], request: FlowRunRequest) -> FlowRun:
+        client = await self._open_client()
+        if not self._with_deployment:
+            return await client.create_flow_run(
+                flow,
+                parameters=request.parameters,
+                state=Pending(),
+                name=request.name,
+                tags=request.tags,
+                idempotency_key=request.idempotency_key,
+            )
+        try:
+            return await self._create_linked(client, flow, request)
+        except ObjectNotFound:
+            self._deployments.clear()  # The server has lost its database since.
+            return await self._create_linked(client, flow, request)
+
+    async def _create_linked(
+        self, client: PrefectClient, flow: Flow[Any, Any], request: FlowRunRequest
+    ) -> FlowRun:
+        return await client.create_flow_run_from_deployment(
+            await self._deployment(client, flow),
+            parameters=request.parameters,
+            state=Pending(),
+            name=request.name,
+            tags=request.tags,
+            idempotency_key=request.idempotency_key,
+        )
+
+    async def _deployment(self, client: PrefectClient, flow: Flow[Any, Any]) -> UUID:
+        if flow.name not in self._deployments:
+            self._deployments[flow.name] = await client.create_deployment(
+                await client.create_flow(flow),
+                name=self._chip_id,
+                description=f"Jobs on {self._chip_id}; they are queued in the database, not here.",
+                tags=[f"chip:{self._chip_id}"],
+                enforce_parameter_schema=False,
+            )
+        return self._deployments[flow.name]
+
+    async def _look(self) -> None:
+        watched = self._watched
+        if watched is None:
+            return
+        state = await self._read_state(watched)
+        if state is not None and (state.is_cancelling() or state.is_cancelled()):
+            self._note_cancelled(watched)
+
+    async def _read_state(self, flow_run_id: UUID) -> PrefectState[Any] | None:
+        client = await self._open_client()
+        try:
+            return (await client.read_flow_run(flow_run_id)).state
+        except ObjectNotFound:
+            return None
+
+    async def _make_equal(self, flow_run_id: UUID, state: JobState, message: str) -> None:
+        present = await self._read_state(flow_run_id)
+        if present is None or _agrees(present, state):
+            return
+        client = await self._open_client()
+        await client.set_flow_run_state(flow_run_id, _prefect_state(state, message), force=True)
+
+    def _note_cancelled(self, flow_run_id: UUID) -> None:
+        if flow_run_id == self._watched:
+            self._cancelled.set()
+            self._wakeup.set()
+
+    async def _follow_events(self) -> None:
+        wanted = EventFilter(event=EventNameFilter(name=_CANCEL_EVENTS))
+        while True:
+            try:
+                async with get_events_subscriber(filter=wanted, reconnection_attempts=0) as events:
+                    self._connected.set()
+                    self._wakeup.set()
+                    async for event in events:
+                        with suppress(ValueError):
+                            self._note_cancelled(UUID(event.resource.id.removeprefix("prefect.flow-run.")))
+            except Exception as error:  # noqa: BLE001 - the websocket fails in many ways; the poll goes on
+                logger.debug("Prefect's events are not to be had: %r", error)
+            self._connected.clear()
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _poll(self) -> None:
+        while True:
+            await asyncio.sleep(_POLL_SECONDS)
+            try:
+                await self._look()
+            except Exception as error:  # noqa: BLE001 - asked again in two seconds
+                logger.debug("Prefect could not be asked for the flow run's state: %r", error)
+
+
+def _agrees(present: PrefectState[Any], wanted: JobState) -> bool:
+    match wanted:
+        case JobState.COMPLETED:
+            return present.is_completed()
+        case JobState.CANCELLED:
+            return present.is_cancelled()
+        case JobState.FAILED | JobState.SCHEDULED:
+            return present.is_failed() or present.is_crashed()
+        case JobState.RUNNING:
+            return True
+
+
+def _prefect_state(wanted: JobState, message: str) -> PrefectState[Any]:
+    match wanted:
+        case JobState.COMPLETED:
+            return Completed(message=message)
+        case JobState.CANCELLED:
+            return Cancelled(message=message)
+        case JobState.FAILED:
+            return Failed(message=message)
+        case JobState.SCHEDULED | JobState.RUNNING:
+            return Crashed(message=message)

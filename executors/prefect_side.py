@@ -1,0 +1,108 @@
+"""Running a flow inside a job's child; the only module that uses names Prefect does not promise to keep."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import logging
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+from prefect import Flow
+from prefect.client.schemas.objects import FlowRun
+from prefect.context import SyncClientContext
+from prefect.events.worker import EventsWorker
+from prefect.exceptions import (
+    Abort,
+    ParameterBindError,
+    ParameterTypeError,
+    Pause,
+    SignatureMismatchError,
+    TerminationSignal,
+)
+from prefect.flow_engine import run_flow
+from prefect.logging.handlers import APILogWorker
+from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Cancelled, Failed, State
+
+logger = logging.getLogger(__name__)
+
+FlowBody = Callable[..., Any]
+"""A flow's function: whatever it takes, whatever it returns."""
+
+INVALID_PARAMETERS = (ParameterBindError, ParameterTypeError, SignatureMismatchError)
+"""What a flow run raises before its body starts when the parameters do not fit."""
+
+INTERRUPTIONS = (TerminationSignal, KeyboardInterrupt)
+"""What a signal from outside raises in a flow's body."""
+
+REFUSALS = (Abort, Pause)
+"""What a flow run raises when Prefect's server refuses it to start or to go on (for instance: it was
+cancelled)."""
+
+
+@contextmanager
+def warm_client() -> Iterator[None]:
+    """Open Prefect's client before the job arrives, and run flows inside the block without Prefect's
+    heartbeat.
+
+    The heartbeat costs a second at the end of every flow run; the lease does its work. Without a server the
+    block is entered all the same: the flow run opens its own client, or fails by itself.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+        try:
+            stack.enter_context(SyncClientContext.get_or_create()).client.hello()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the flow run will meet it again
+            logger.debug("Prefect is not reachable while warming up: %r", error)
+        yield
+
+
+def run_guarded(
+    flow: Flow[Any, Any],
+    flow_run: FlowRun,
+    parameters: Mapping[str, Any],
+    guard: Callable[[FlowBody], FlowBody],
+) -> None:
+    """Run ``flow`` as the existing ``flow_run``, its body wrapped by ``guard``, in the calling (main) thread.
+
+    Raises:
+        Whatever the flow raises, and Prefect's own errors when the run cannot start.
+    """
+    guarded = copy.copy(flow)
+    guarded.fn = functools.wraps(flow.fn)(guard(flow.fn))
+    # Without its deployment's id the engine opens no websocket of its own to watch for a suspension; the
+    # server's row keeps the link, so that the UI still offers Cancel.
+    lean = flow_run.model_copy(update={"deployment_id": None, "parameters": dict(parameters)})
+    run_flow(guarded, flow_run=lean)
+
+
+def cancelled_state(message: str) -> State[Any]:
+    """The state that a cancelled flow returns, so that Prefect records Cancelled and not Crashed."""
+    return Cancelled(message=message)
+
+
+def timed_out_state(message: str) -> State[Any]:
+    """The state that a flow returns when its deadline has passed."""
+    return Failed(name="TimedOut", message=message)
+
+
+def flush(seconds: float) -> bool:
+    """Send the remaining logs and events, for ``seconds`` at most; whether all were sent.
+
+    Prefect's own drain at exit has no bound: it took 171 s when the server was away.
+    """
+    thread = threading.Thread(target=_drain, args=(seconds,), name="flush", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return not thread.is_alive()
+
+
+def _drain(seconds: float) -> None:
+    for worker in (APILogWorker, EventsWorker):
+        try:
+            worker.drain_all(timeout=seconds, at_exit=True)
+        except Exception as error:  # noqa: BLE001 - the row is the truth; a lost log line is no reason to stay
+            logger.debug("%s was not drained: %r", worker.__name__, error)
