@@ -45,11 +45,15 @@ DIMENSIONLESS: Final = frozenset({"", "a.u.", "–", "-"})
 
 
 class OutputParameter(ParameterModel):
-    """A declared output: its unit, its words, and the range outside which a value is not believed."""
+    """A declared output: its unit, its words, and the range outside which a value is not believed.
+
+    ``exact``: chosen and not measured (a pulse's length), so that it needs no error.
+    """
 
     model_config = ConfigDict(frozen=True)
 
     believable: FiniteRange | None = None
+    exact: bool = False
 
 
 class Backend(Protocol):
