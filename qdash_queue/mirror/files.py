@@ -1,0 +1,70 @@
+"""Writes figures and raw data where QDash reads them, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path, PurePosixPath
+
+from qdash_queue.mirror.layout import Layout
+
+_READABLE_FILE = 0o644
+_READABLE_FOLDER = 0o755
+
+
+class FileTree:
+    """The tree of files that QDash's API serves; it runs as another user, so everything is made readable."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def write(self, relative: PurePosixPath, content: bytes) -> bool:
+        """Store the file; returns whether anything had to be written.
+
+        A reader sees the old file or the new one, never a part: the content goes to a file beside it, is
+        flushed to the disk and then takes the name.
+
+        Raises:
+            OSError: the folder cannot be made or written.
+        """
+        path = self._layout.on_disk(relative)
+        if _holds(path, content):
+            return False
+        self._make_folder(path.parent)
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            _write_flushed(temporary, content)
+            temporary.replace(path)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
+            raise
+        _flush_folder(path.parent)
+        return True
+
+    def _make_folder(self, folder: Path) -> None:
+        missing = [part for part in (folder, *folder.parents) if not part.exists()]
+        for part in reversed(missing):
+            part.mkdir(exist_ok=True)
+            part.chmod(_READABLE_FOLDER)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    try:
+        return path.stat().st_size == len(content) and path.read_bytes() == content
+    except FileNotFoundError:
+        return False
+
+
+def _write_flushed(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fchmod(file.fileno(), _READABLE_FILE)
+        os.fsync(file.fileno())
+
+
+def _flush_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
