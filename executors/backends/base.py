@@ -43,7 +43,8 @@ class BackendSession:
         qids: the session's qubits (decimal, unpadded) and couplings (``"c-t"``).
         parameters: stored values, valid now, by qid and name.
         scratch: a folder of this job only; every file the backend writes is under it.
-        seed: of the simulated chip's hidden truth and noise.
+        seed: of the simulated chip's hidden truth.
+        noise_seed: of the simulated noise; the same one gives the same data again.
         instrument_dir: where a simulated instrument keeps its state, outside any process.
         config_dir: qubex's configuration of the real instruments.
         wall_seconds_per_run: extra wall time of each simulated execution.
@@ -58,6 +59,7 @@ class BackendSession:
     parameters: Mapping[str, Mapping[str, ParameterModel]]
     scratch: Path
     seed: int
+    noise_seed: int = 0
     instrument_dir: Path | None = None
     config_dir: Path | None = None
     wall_seconds_per_run: float = 0.0

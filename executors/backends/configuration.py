@@ -1,0 +1,154 @@
+"""qubex's files for one session, written from the stored parameters: configuration, parameters, calibration note."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from qdash_queue.values import ParameterModel
+
+SYSTEM_ID: Final = "SIM"
+QUBITS_PER_MUX: Final = 4
+HPI_RAMP_NS: Final = 12.0
+"""Rise time of qubex's flat-top half-π pulse."""
+
+_PARAMETER_FILES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
+    "qubit_frequency": (("qubit_frequency", "GHz"), ("control_frequency", "GHz")),
+    "anharmonicity": (("qubit_anharmonicity", "GHz"),),
+    "resonator_frequency": (("resonator_frequency", "GHz"),),
+    "readout_frequency": (("readout_frequency", "GHz"),),
+    "control_amplitude": (("control_amplitude", ""),),
+    "readout_amplitude": (("readout_amplitude", ""),),
+}
+"""Stored parameter -> qubex's files that hold it, with their unit (the same as the stored one)."""
+
+Values = Mapping[str, Mapping[str, ParameterModel]]
+
+
+@dataclass(frozen=True)
+class SessionFiles:
+    """Where qubex reads and writes in this session; all under one folder of the job's own."""
+
+    root: Path
+
+    @property
+    def config(self) -> Path:
+        """Chip, boxes and wiring."""
+        return self.root / "config"
+
+    @property
+    def parameters(self) -> Path:
+        """One file per parameter."""
+        return self.root / "params"
+
+    @property
+    def note(self) -> Path:
+        """The calibration note."""
+        return self.root / "calib_note.json"
+
+    @property
+    def classifiers(self) -> Path:
+        """State classifiers."""
+        return self.root / "classifier"
+
+    @property
+    def properties(self) -> Path:
+        """Measured properties that qubex saves by itself."""
+        return self.root / "property"
+
+    def make(self) -> None:
+        """Make the folders."""
+        for folder in (self.config, self.parameters, self.classifiers, self.properties):
+            folder.mkdir(parents=True, exist_ok=True)
+
+
+def _dump(path: Path, content: object) -> None:
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
+
+
+def write_simulated_system(files: SessionFiles, chip_id: str, n_qubits: int, muxes: Iterable[int]) -> None:
+    """The configuration of a simulated chip: one QuEL-3 box per mux of the session."""
+    _dump(files.config / "chip.yaml", {chip_id: {"name": f"simulated {chip_id}", "n_qubits": n_qubits}})
+    _dump(files.config / "system.yaml", {SYSTEM_ID: {"chip_id": chip_id, "backend": "quel3"}})
+    boxes, wiring = {}, []
+    for mux in range(n_qubits // QUBITS_PER_MUX):
+        box = f"B{mux}"
+        boxes[box] = {"name": f"sim-{mux}", "type": "quel3"}
+        controls = [f"{box}:{port}" for port in (4, 2, 11, 9)]
+        wiring.append({"mux": mux, "ctrl": controls, "read_out": f"{box}:1", "read_in": f"{box}:0"})
+    _dump(files.config / "box.yaml", boxes)
+    _dump(files.config / "wiring.yaml", {SYSTEM_ID: wiring})
+    delays = {"meta": {"unit": "ns"}, "data": dict.fromkeys(muxes, 0)}
+    _dump(files.parameters / "capture_delay.yaml", delays)
+
+
+def write_parameters(files: SessionFiles, values: Values) -> None:
+    """qubex's parameter files, with the stored values that there are and no others."""
+    for name, targets in _PARAMETER_FILES.items():
+        data = {
+            int(qid): float(stored[name].value)  # type: ignore[arg-type]
+            for qid, stored in values.items()
+            if qid.isdecimal() and name in stored and stored[name].value is not None
+        }
+        for file, unit in targets:
+            meta = {"unit": unit} if unit else {}
+            _dump(files.parameters / f"{file}.yaml", {"meta": meta, "data": data})
+
+
+def note_entries(label: str, stored: Mapping[str, ParameterModel]) -> dict[str, dict[str, object]]:
+    """The calibration note's entries of one qubit, each only when all its values are stored.
+
+    qubex keeps Rabi frequencies in GHz and angles in radians; QDash stores MHz and degrees.
+    """
+    values = {name: float(item.value) for name, item in stored.items() if item.value is not None}
+    stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ005  qubex compares it with its local time
+    entries: dict[str, dict[str, object]] = {}
+    rabi = {name: values.get(f"rabi_{name}") for name in _RABI_FIELDS}
+    if None not in rabi.values():
+        entries["rabi_params"] = {
+            **rabi,
+            "frequency": values["rabi_frequency"] * 1e-3,
+            "angle": values["rabi_angle"] * _RADIANS,
+            "r2": 1.0,
+            "target": label,
+            "timestamp": stamp,
+        }
+    for gate in ("hpi", "pi"):
+        if f"{gate}_amplitude" in values and f"{gate}_length" in values:
+            entries[f"{gate}_params"] = {
+                "target": label,
+                "duration": values[f"{gate}_length"],
+                "amplitude": values[f"{gate}_amplitude"],
+                "tau": HPI_RAMP_NS,
+                "timestamp": stamp,
+            }
+    return entries
+
+
+def write_note(files: SessionFiles, labels: Mapping[str, str], values: Values) -> Path:
+    """The calibration note of the session's qubits (qid -> label)."""
+    note: dict[str, dict[str, object]] = {}
+    for qid, label in labels.items():
+        for section, entry in note_entries(label, values.get(qid, {})).items():
+            note.setdefault(section, {})[label] = entry
+    files.note.write_text(json.dumps(note, indent=2))
+    return files.note
+
+
+_RADIANS: Final = 3.141592653589793 / 180
+_RABI_FIELDS: Final = (
+    "frequency",
+    "amplitude",
+    "phase",
+    "offset",
+    "noise",
+    "angle",
+    "distance",
+    "reference_phase",
+)

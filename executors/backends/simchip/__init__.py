@@ -1,0 +1,1 @@
+"""The simulated chip: hidden truth, pulse-level physics, and a controller that qubex drives."""

@@ -1,0 +1,186 @@
+"""A pulse program in, IQ data out: what the simulated chip answers, in words no vendor's software knows.
+
+Readout: a probe reflected from the qubit's resonator, r = 1 - κ/(κ_total/2 + i(f - f_s)), with f_s shifted by 2χ per
+excitation, multiplied by the reflections of the other resonators on the same line. Each shot draws a level from the
+populations at the start of the capture; a level may relax within it; every sample carries Gaussian noise. So a
+repeated shot gives IQ blobs, wrongly assigned now and then, and an average carries shot noise ∝ 1/√shots.
+
+Not modelled: drives during a capture, back-action and ring-up of the resonator, couplings between qubits.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from executors.backends.simchip.device import QubitTruth, mux_members, random_stream, true_qubit
+from executors.backends.simchip.solver import LEVELS, Pulse, Transmon
+
+Complex = NDArray[np.complex128]
+
+_SHIFTS: Final = (0.0, 2.0, 3.6)
+"""Resonator shift of each level in units of χ; a transmon's third level shifts a little less than linearly."""
+_INTERNAL_LOSS: Final = 1.05
+_NS_PER_S: Final = 1e9
+
+
+class CaptureMode(StrEnum):
+    """What is returned for a capture window of m samples, for n shots."""
+
+    AVERAGED_VALUE = "averaged_value"
+    """The sum over the samples, averaged over shots: shape (1,)."""
+    AVERAGED_WAVEFORM = "averaged_waveform"
+    """The samples, averaged over shots: shape (m,)."""
+    VALUES_PER_SHOT = "values_per_shot"
+    """The sum over the samples of each shot: shape (n,)."""
+    RAW_WAVEFORMS = "raw_waveforms"
+    """The samples of each shot: shape (n, m)."""
+
+
+@dataclass(frozen=True)
+class Capture:
+    """A window in which the readout line is digitised."""
+
+    start_ns: float
+    duration_ns: float
+
+
+@dataclass(frozen=True)
+class ReadLine:
+    """The probe pulses and captures of one qubit's readout."""
+
+    qid: int
+    frequency_ghz: float
+    pulses: tuple[Pulse, ...]
+    captures: tuple[Capture, ...]
+
+
+@dataclass(frozen=True)
+class Program:
+    """Everything that is played and captured ``shots`` times, every ``interval_ns``.
+
+    ``drives`` are the pulses on each qubit's drive line in time order; ``reads`` are by any name.
+    """
+
+    drives: Mapping[int, tuple[Pulse, ...]]
+    reads: Mapping[str, ReadLine]
+    shots: int
+    interval_ns: float
+    mode: CaptureMode
+    capture_step_ns: float
+
+    def hardware_seconds(self) -> float:
+        """Instrument time that the program takes."""
+        ends = [capture.start_ns + capture.duration_ns for line in self.reads.values() for capture in line.captures]
+        return self.shots * max(self.interval_ns, *ends, 0.0) / _NS_PER_S
+
+
+@dataclass
+class Engine:
+    """Answers programs for one chip. The same seeds and the same programs give the same data.
+
+    Each qubit has its own stream of noise, so its data does not depend on which other qubits are measured.
+    """
+
+    chip_id: str
+    seed: int
+    noise_seed: int = 0
+    hardware_seconds: float = 0.0
+    _transmons: dict[int, Transmon] = field(default_factory=dict, repr=False)
+    _noise: dict[int, np.random.Generator] = field(default_factory=dict, repr=False)
+
+    def run(self, program: Program) -> dict[str, list[Complex]]:
+        """The data of every capture of every read line, in the order of the captures."""
+        self.hardware_seconds += program.hardware_seconds()
+        return {name: self._read(line, program) for name, line in program.reads.items()}
+
+    def _read(self, line: ReadLine, program: Program) -> list[Complex]:
+        pulses = program.drives.get(line.qid, ())
+        answers = []
+        for capture in line.captures:
+            populations = self._transmon(line.qid).populations(pulses, capture.start_ns)
+            levels = self._rng(line.qid).choice(LEVELS, size=program.shots, p=populations)
+            answers.append(self._capture(line, capture, levels, program))
+        return answers
+
+    def _capture(
+        self, line: ReadLine, capture: Capture, levels: NDArray[np.int64], program: Program
+    ) -> Complex:
+        truth, rng, step = self._transmon(line.qid).truth, self._rng(line.qid), program.capture_step_ns
+        probe = _envelope(line.pulses, capture, step)
+        shots, samples = len(levels), len(probe)
+        noise = truth.noise / math.sqrt(step)
+        answer = np.array([self._reflection(line, level) for level in range(LEVELS)])
+        lower = answer[np.maximum(levels - 1, 0)]
+        fallen = np.minimum(rng.exponential(truth.t1, size=shots) / step, samples).astype(np.int64)
+        fallen[levels == 0] = samples
+        if program.mode in (CaptureMode.AVERAGED_VALUE, CaptureMode.VALUES_PER_SHOT):
+            area = np.concatenate([[0j], np.cumsum(probe)])
+            values = answer[levels] * area[fallen] + lower * (area[-1] - area[fallen])
+            values = values + _gaussian(rng, shots, noise * math.sqrt(samples))
+            return values if program.mode is CaptureMode.VALUES_PER_SHOT else np.array([values.mean()])
+        if program.mode is CaptureMode.AVERAGED_WAVEFORM:
+            return probe * _mean_answer(answer, levels, fallen, samples) + _gaussian(
+                rng, samples, noise / math.sqrt(shots)
+            )
+        early = np.arange(samples)[None, :] < fallen[:, None]
+        per_shot = np.where(early, answer[levels][:, None], lower[:, None]) * probe
+        return per_shot + _gaussian(rng, (shots, samples), noise)
+
+    def _reflection(self, line: ReadLine, level: int) -> complex:
+        truth = self._transmon(line.qid).truth
+        response = _resonator(truth, line.frequency_ghz, level)
+        for other in mux_members(line.qid):
+            if other != line.qid:
+                response *= _resonator(self._transmon(other).truth, line.frequency_ghz, 0)
+        angle = truth.phase - 2 * math.pi * (line.frequency_ghz - truth.resonator) * truth.delay
+        return truth.gain * response * complex(math.cos(angle), math.sin(angle))
+
+    def _transmon(self, qid: int) -> Transmon:
+        if qid not in self._transmons:
+            self._transmons[qid] = Transmon(true_qubit(self.seed, self.chip_id, qid))
+        return self._transmons[qid]
+
+    def _rng(self, qid: int) -> np.random.Generator:
+        if qid not in self._noise:
+            self._noise[qid] = random_stream(self.seed, self.chip_id, "noise", self.noise_seed, qid)
+        return self._noise[qid]
+
+
+def _resonator(truth: QubitTruth, frequency_ghz: float, level: int) -> complex:
+    shifted = truth.resonator + _SHIFTS[level] * truth.chi
+    return 1 - truth.kappa / (truth.kappa * _INTERNAL_LOSS / 2 + 1j * (frequency_ghz - shifted))
+
+
+def _envelope(pulses: tuple[Pulse, ...], capture: Capture, step_ns: float) -> Complex:
+    """The probe's envelope at the capture's samples."""
+    samples = max(1, round(capture.duration_ns / step_ns))
+    times = capture.start_ns + (np.arange(samples) + 0.5) * step_ns
+    envelope = np.zeros(samples, dtype=np.complex128)
+    for pulse in pulses:
+        index = np.floor((times - pulse.start_ns) / pulse.step_ns + 1e-9).astype(np.int64)
+        inside = (index >= 0) & (index < len(pulse.samples))
+        envelope[inside] += pulse.gain * np.exp(1j * pulse.phase) * pulse.samples[index[inside]]
+    return envelope
+
+
+def _mean_answer(
+    answer: Complex, levels: NDArray[np.int64], fallen: NDArray[np.int64], samples: int
+) -> Complex:
+    """The reflection averaged over shots at each sample, each shot relaxing at its own time."""
+    total = np.full(samples, answer[levels].sum(), dtype=np.complex128)
+    change = answer[np.maximum(levels - 1, 0)] - answer[levels]
+    inside = fallen < samples
+    steps = np.zeros(samples, dtype=np.complex128)
+    np.add.at(steps, fallen[inside], change[inside])
+    return (total + np.cumsum(steps)) / len(levels)
+
+
+def _gaussian(rng: np.random.Generator, shape: int | tuple[int, int], sigma: float) -> Complex:
+    return sigma * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
