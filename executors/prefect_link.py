@@ -133,8 +133,7 @@ class PrefectLink:
         self._call(self._look(), timeout)
 
     def make_equal(self, flow_run_id: UUID, state: JobState, message: str, timeout: float = 3.0) -> None:
-        """Bring the flow run's state in line with the job's; ``scheduled`` means that the attempt was given
-        up.
+        """Bring the flow run's state in line with the job's; ``scheduled``: the attempt was given up.
 
         Raises:
             PrefectAwayError: the server did not answer in time.
@@ -186,7 +185,6 @@ class PrefectLink:
                 state=Pending(),
                 name=request.name,
                 tags=request.tags,
-                idempotency_key=request.idempotency_key,
             )
         try:
             return await self._create_linked(client, flow, request)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import copy
 import functools
+import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -11,7 +13,7 @@ from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from prefect import Flow
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import SyncClientContext
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import (
@@ -25,7 +27,7 @@ from prefect.exceptions import (
 from prefect.flow_engine import run_flow
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-from prefect.states import Cancelled, Failed, State
+from prefect.states import Cancelled, Cancelling, Failed
 
 logger = logging.getLogger(__name__)
 
@@ -45,8 +47,7 @@ cancelled)."""
 
 @contextmanager
 def warm_client() -> Iterator[None]:
-    """Open Prefect's client before the job arrives, and run flows inside the block without Prefect's
-    heartbeat.
+    """Open Prefect's client before the job arrives, and run flows in the block without a heartbeat.
 
     The heartbeat costs a second at the end of every flow run; the lease does its work. Without a server the
     block is entered all the same: the flow run opens its own client, or fails by itself.
@@ -87,6 +88,15 @@ def cancelled_state(message: str) -> State[Any]:
 def timed_out_state(message: str) -> State[Any]:
     """The state that a flow returns when its deadline has passed."""
     return Failed(name="TimedOut", message=message)
+
+
+def run_cancellation_hooks(flow: Flow[Any, Any], flow_run: FlowRun) -> None:
+    """Call the flow's ``on_cancellation`` hooks as Prefect's own runner would."""
+    state: State[Any] = Cancelling(message="Cancelled on request")
+    for hook in flow.on_cancellation_hooks:
+        outcome = hook(flow, flow_run, state)
+        if inspect.iscoroutine(outcome):
+            asyncio.run(outcome)
 
 
 def flush(seconds: float) -> bool:

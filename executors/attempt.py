@@ -1,0 +1,391 @@
+"""One claimed job, from the claim to the free lease: the verdict first, then the release."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+from typing import TypeVar
+
+from prefect.client.schemas.objects import FlowRun
+
+from executors.body import deadline_failure
+from executors.child import flow_arguments
+from executors.children import Child, ChildError, Nursery
+from executors.flows import FlowDefinition
+from executors.keeper import LeaseKeeper, LeaseTimes
+from executors.ladder import Graces, Ladder, StopRequest
+from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
+from executors.prefect_link import FlowRunRequest, PrefectAwayError, PrefectLink
+from executors.stop import StopReason
+from executors.wakeup import Wakeup
+from qdash_queue.database import Database
+from qdash_queue.errors import DatabaseAwayError, LeaseLostError
+from qdash_queue.leases import Executor, Lease
+from qdash_queue.models import ClaimedJob
+from qdash_queue.values import CancelMode, Failure, FailureKind, JobState
+
+logger = logging.getLogger(__name__)
+
+_T = TypeVar("_T")
+_LOOK_SECONDS = 0.25
+_PREFECT_RETRY_SECONDS = 1.0
+_HARD_MARGIN_SECONDS = 120.0
+_START_TRIES = 3
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every attempt of one executor works with."""
+
+    database: Database
+    executor: Executor
+    link: PrefectLink
+    nursery: Nursery
+    wakeup: Wakeup
+    flows: dict[str, FlowDefinition]
+    times: LeaseTimes
+    graces: Graces
+    duty_seconds: float
+    scratch_root: Path | None
+    stopping: threading.Event
+
+
+class Attempt:
+    """Runs one claimed job. Ends with the job terminal or given back, unless the lease is lost meanwhile."""
+
+    def __init__(self, claimed: ClaimedJob, bench: Bench, claimed_at: float) -> None:
+        self._claimed = claimed
+        self._bench = bench
+        self._lease = Lease(bench.database, claimed.job_id, claimed.fence)
+        self._keeper = LeaseKeeper(self._lease, bench.times, bench.wakeup, self._cancel_is_asked, claimed_at)
+        self._deadline = claimed_at + claimed.timeout_seconds
+        self._stop: StopRequest | None = None
+        self._told_prefect_cancel = False
+        self._child: Child | None = None
+        self._was_ordered = False
+        self._end: BodyEnded | NotStarted | None = None
+        self._exit_code = 0
+        self._scratch = Path()
+
+    def run(self) -> None:
+        """Run the job to its end.
+
+        A lost lease ends here too: the child is killed at once and nothing else is touched.
+        """
+        with self._keeper, self._scratch_folder():
+            try:
+                self._live()
+            except LeaseLostError as error:
+                logger.warning("job %s was left to others: %s", self._claimed.job_id, error)
+            finally:
+                self._bench.link.unwatch()
+                if self._child is not None:
+                    self._child.bury()
+                self._bench.nursery.refill()
+
+    def _live(self) -> None:
+        if self._claimed.dirty and not self._bring_to_rest():
+            self._release(None, self._give_back("the instrument could not be brought to rest before the job"))
+            return
+        flow_run = self._make_flow_run()
+        if flow_run is not None:
+            self._run_flow(flow_run)
+        ending = self._verdict()
+        if ending is None:
+            self._clean_up(flow_run)
+            self._release(flow_run, self._give_back("the executor was shut down"))
+            return
+        state, failure = ending
+        standing = self._persist(lambda: self._lease.conclude(state, failure))
+        self._clean_up(flow_run)
+        self._persist(self._lease.finish)
+        self._release(flow_run, standing, failure.message if failure else "")
+
+    # ------------------------------------------------------------------ looking around
+
+    def _cancel_is_asked(self) -> bool:
+        row = self._bench.database.row(
+            "SELECT cancel_mode FROM calib.jobs WHERE job_id = :job_id", job_id=self._claimed.job_id
+        )
+        mode = row["cancel_mode"] if row is not None else None
+        known = self._keeper.cancel
+        return mode is not None and (known is None or known.mode != mode)
+
+    def _look_around(self) -> None:
+        """Take in what the database, Prefect, the clock and the operator say; raises LeaseLostError."""
+        self._keeper.require()
+        if isinstance(self._end, BodyEnded):
+            return  # The verdict is given: whatever comes now came too late.
+        if self._bench.link.was_cancelled() and not self._told_prefect_cancel:
+            self._told_prefect_cancel = True
+            self._keeper.say(lambda: self._lease.cancel_from_prefect("cancelled in Prefect"))
+        if (cancel := self._keeper.cancel) is not None:
+            words = f"{cancel.requested_by}: {cancel.reason}" if cancel.reason else cancel.requested_by
+            self._ask(StopRequest(StopReason.CANCEL, at_once=cancel.mode == CancelMode.NOW, detail=words))
+        if time.monotonic() > self._deadline:
+            self._ask(
+                StopRequest(
+                    StopReason.DEADLINE, at_once=True, detail=f"{self._claimed.timeout_seconds:g} s are over"
+                )
+            )
+        if self._bench.stopping.is_set():
+            self._ask(StopRequest(StopReason.SHUTDOWN, at_once=True, detail="the executor was told to stop"))
+
+    def _ask(self, stop: StopRequest) -> None:
+        standing = self._stop
+        if standing is not None and (standing.at_once or not stop.at_once):
+            return
+        if standing is not None:  # Sooner than asked at first; the first reason stands.
+            stop = StopRequest(standing.reason, at_once=True, detail=stop.detail)
+        self._stop = stop
+        mode = CancelMode.NOW if stop.at_once else CancelMode.AFTER_TASK
+        self._keeper.log(
+            "stop_requested", {"reason": stop.reason.words, "mode": mode.value, "by": stop.detail}
+        )
+
+    def _sleep(self, seconds: float) -> None:
+        self._doze([], seconds)
+
+    def _doze(self, others: list[Connection | int], seconds: float) -> None:
+        wait([self._bench.wakeup.fileno(), *others], timeout=max(0.0, min(seconds, _LOOK_SECONDS)))
+        self._bench.wakeup.clear()
+        self._keeper.hurry()
+
+    # ------------------------------------------------------------------ Prefect's flow run
+
+    def _make_flow_run(self) -> FlowRun | None:
+        """The flow run, its number on the row before any work; ``None`` if a stop came first."""
+        definition = self._bench.flows.get(self._claimed.flow)
+        if definition is None:
+            self._end = NotStarted(_unknown_flow(self._claimed.flow, self._bench.flows), "unknown flow")
+            return None
+        request = FlowRunRequest(
+            name=f"{self._claimed.execution_id} job {self._claimed.job_id}.{self._claimed.attempt}",
+            tags=(
+                f"chip:{self._claimed.chip_id}",
+                f"job:{self._claimed.job_id}",
+                f"attempt:{self._claimed.attempt}",
+            ),
+            parameters=flow_arguments(self._claimed),
+            idempotency_key=f"{self._claimed.execution_id}/{self._claimed.job_id}.{self._claimed.attempt}",
+        )
+        while True:
+            self._look_around()
+            if self._stop is not None and self._stop.at_once:
+                return None
+            try:
+                flow_run = self._bench.link.create_flow_run(definition.flow, request)
+            except PrefectAwayError as error:
+                logger.warning("job %s waits for Prefect: %s", self._claimed.job_id, error)
+                self._sleep(_PREFECT_RETRY_SECONDS)
+                continue
+            self._persist(partial(self._lease.set_flow_run, flow_run.id))
+            self._bench.link.watch(flow_run.id)
+            return flow_run
+
+    # ------------------------------------------------------------------ the child
+
+    def _run_flow(self, flow_run: FlowRun) -> None:
+        """Run the flow in a child; again while Prefect, not the job, is the reason that it did not start."""
+        for _ in range(_START_TRIES):
+            self._look_around()
+            if self._stop is not None:
+                return
+            self._end = None
+            order = RunJob(
+                self._claimed, self._scratch, flow_run, self._claimed.timeout_seconds + _HARD_MARGIN_SECONDS
+            )
+            try:
+                with self._busy_child(order) as child:
+                    self._was_ordered = True
+                    self._attend(child)
+            except ChildError as error:
+                self._end = NotStarted(_internal("no_child", str(error)), str(error))
+                return
+            self._keeper.log("child_exited", {"exit_code": self._exit_code})
+            if not isinstance(self._end, NotStarted) or self._end.failure is not None:
+                return
+            logger.warning("job %s: the flow did not start: %s", self._claimed.job_id, self._end.words)
+            self._wait_for_prefect()
+
+    @contextmanager
+    def _busy_child(self, order: Order) -> Iterator[Child]:
+        child = self._child = self._bench.nursery.take()
+        try:
+            self._keeper.bind(child.lease_clock)
+            child.send(order)
+            yield child
+        finally:
+            self._exit_code = child.bury()
+            self._child = None
+            self._bench.nursery.refill()
+
+    def _attend(self, child: Child) -> None:
+        ladder = Ladder(child, self._bench.graces, self._keeper.log)
+        while True:
+            is_alive = child.is_alive  # Asked before the reports are read, so that none is missed.
+            self._hear(child, ladder)
+            if not is_alive:
+                return
+            self._look_around()
+            if self._stop is not None and self._end is None:
+                ladder.ask(self._stop)
+            ladder.climb()
+            self._doze([child.sentinel, child.pipe], ladder.seconds_left())
+
+    def _hear(self, child: Child, ladder: Ladder) -> None:
+        for report in child.hear():
+            match report:
+                case BodyStarted():
+                    self._bench.nursery.refill()
+                case BodyEnded() | NotStarted():
+                    self._end = report
+                    ladder.body_ended()
+
+    def _wait_for_prefect(self) -> None:
+        """Come back when Prefect answers or the job has to stop."""
+        while self._stop is None:
+            try:
+                self._bench.link.look()
+            except PrefectAwayError:
+                self._sleep(_PREFECT_RETRY_SECONDS)
+                self._look_around()
+                continue
+            self._look_around()
+            if not self._told_prefect_cancel:
+                return
+            self._sleep(_LOOK_SECONDS)  # The cancel is on its way to the row and back.
+            self._look_around()
+
+    # ------------------------------------------------------------------ the end
+
+    def _verdict(self) -> tuple[JobState, Failure | None] | None:
+        """How the attempt ended; ``None``: not at all, it goes back to wait if its flow allows it."""
+        if isinstance(self._end, BodyEnded) and self._end.state is not None:
+            return self._end.state, self._end.failure if self._end.state is JobState.FAILED else None
+        reason = self._stop.reason if self._stop is not None else StopReason.NONE
+        if reason is StopReason.CANCEL:
+            return JobState.CANCELLED, None
+        if reason is StopReason.DEADLINE:
+            return JobState.FAILED, deadline_failure(self._claimed.timeout_seconds)
+        if reason is StopReason.SHUTDOWN or self._bench.stopping.is_set():
+            return None
+        if isinstance(self._end, NotStarted):
+            return JobState.FAILED, self._end.failure or _internal("not_started", self._end.words)
+        return JobState.FAILED, _internal("process_died", f"the job's process {exit_words(self._exit_code)}")
+
+    def _clean_up(self, flow_run: FlowRun | None) -> None:
+        """Once the child is dead: a cancel's hooks, and rest for the instrument after any unclean end."""
+        if not self._was_ordered or flow_run is None:
+            return
+        if self._stop is not None and self._stop.reason is StopReason.CANCEL:
+            problem = self._duty(RunHooks(self._claimed, self._scratch, flow_run))
+            self._keeper.log("hook_ran", {"problem": problem} if problem else {})
+        if not self._ended_in_order():
+            self._bring_to_rest()
+
+    def _ended_in_order(self) -> bool:
+        return (
+            self._stop is None
+            and isinstance(self._end, BodyEnded)
+            and self._end.state in (JobState.COMPLETED, JobState.FAILED)
+        )
+
+    def _bring_to_rest(self) -> bool:
+        """Quiesce the instrument from a fresh process; a failure pauses the chip. Whether it is at rest."""
+        problem = self._duty(Quiesce(self._claimed, self._scratch))
+        if problem:
+            logger.error(
+                "chip %s is paused: its instrument is not at rest: %s", self._claimed.chip_id, problem
+            )
+            self._keeper.say(lambda: self._lease.quiesce_failed(problem))
+        else:
+            self._keeper.say(lambda: self._lease.quiesced({}))
+        self._keeper.settle()
+        return not problem
+
+    def _duty(self, order: Order) -> str:
+        """Have a process of its own carry out ``order``, for a bounded time; what went wrong, in words."""
+        until = time.monotonic() + self._bench.duty_seconds
+        try:
+            with self._busy_child(order) as child:
+                while True:
+                    self._keeper.require()
+                    is_alive = child.is_alive
+                    for report in child.hear():
+                        if isinstance(report, DutyDone):
+                            return report.problem
+                    if not is_alive:
+                        return f"its process {exit_words(child.exit_code or 0)}"
+                    if time.monotonic() > until:
+                        return f"it did not end within {self._bench.duty_seconds:g} s"
+                    self._doze([child.sentinel, child.pipe], until - time.monotonic())
+        except (ChildError, OSError) as error:
+            return str(error)
+
+    def _give_back(self, reason: str) -> JobState:
+        return self._persist(lambda: self._lease.give_back(reason))
+
+    def _persist(self, write: Callable[[], _T]) -> _T:
+        """``write``, after all events so far and again while the database is away; raises LeaseLostError."""
+        while True:
+            self._keeper.settle()
+            try:
+                return write()
+            except DatabaseAwayError as error:
+                logger.warning("job %s waits for the database: %s", self._claimed.job_id, error)
+                time.sleep(_LOOK_SECONDS)
+
+    def _release(self, flow_run: FlowRun | None, state: JobState, message: str = "") -> None:
+        """The lease is free: now Prefect is told, or later by the reconciler."""
+        logger.info("job %s (attempt %s): %s", self._claimed.job_id, self._claimed.attempt, state.value)
+        if flow_run is None:
+            return
+        try:
+            self._bench.link.make_equal(flow_run.id, state, message)
+            self._bench.executor.flow_run_synced(self._claimed.job_id, self._claimed.attempt)
+        except (PrefectAwayError, DatabaseAwayError) as error:
+            logger.warning("job %s: Prefect will be told later: %s", self._claimed.job_id, error)
+
+    @contextmanager
+    def _scratch_folder(self) -> Iterator[None]:
+        self._scratch = Path(
+            tempfile.mkdtemp(prefix=f"job-{self._claimed.job_id}-", dir=self._bench.scratch_root)
+        )
+        try:
+            yield
+        finally:
+            shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def exit_words(code: int) -> str:
+    """An exit code in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}" + (" (out of memory, or by hand)" if name == "SIGKILL" else "")
+
+
+def _internal(cause: str, message: str) -> Failure:
+    return Failure(kind=FailureKind.INTERNAL, cause=cause, message=message)
+
+
+def _unknown_flow(flow: str, flows: dict[str, FlowDefinition]) -> Failure:
+    return Failure(
+        kind=FailureKind.INVALID_REQUEST,
+        cause="unknown_flow",
+        message=f'this executor has no flow "{flow}": expected one of {", ".join(sorted(flows))}',
+    )

@@ -1,0 +1,123 @@
+"""What stands around a flow's body: says when it starts, and turns its end into the attempt's verdict."""
+
+from __future__ import annotations
+
+import logging
+import signal
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from typing import Any
+
+from executors import prefect_side
+from executors.orders import BodyEnded, BodyStarted
+from executors.prefect_side import FlowBody
+from executors.session import JobContext
+from executors.stop import StopReason
+from qdash_queue.errors import DatabaseAwayError, LeaseLostError
+from qdash_queue.values import CalibrationError, Failure, FailureKind, JobState
+
+logger = logging.getLogger(__name__)
+
+_MESSAGE_LIMIT = 2000
+
+
+class BodyGuard:
+    """Wraps the body of one job's flow.
+
+    The verdict is written to the database first, so that it outlives everybody, and told to the supervisor,
+    who writes it in case the database was away just then. Prefect gets the state that agrees with the
+    verdict: ``Cancelled`` for a cancel and ``TimedOut`` for a deadline, where Prefect alone would record
+    ``Crashed``.
+    """
+
+    def __init__(self, context: JobContext, pipe: Connection) -> None:
+        self._context = context
+        self._pipe = pipe
+        self.started = False
+
+    def __call__(self, body: FlowBody) -> FlowBody:
+        """The body to run instead of ``body``."""
+
+        def guarded(*arguments: Any, **named: Any) -> Any:
+            self._start()
+            try:
+                self._context.stop.raise_if_requested()
+                result = body(*arguments, **named)
+            except BaseException as error:
+                state = self._end_by(error)
+                if state is None:
+                    raise
+                return state
+            return self._end_well(result)
+
+        return guarded
+
+    def _start(self) -> None:
+        self.started = True
+        self._pipe.send(BodyStarted())
+        self._context.lease.log_event("flow_started", {})
+
+    def _end_well(self, result: Any) -> Any:
+        _refuse_late_signals()
+        standing = self._conclude(JobState.COMPLETED, None)
+        return self._cancelled() if standing is JobState.CANCELLED else result
+
+    def _end_by(self, error: BaseException) -> Any:
+        """The state to return instead of raising ``error``; ``None``: let it go on."""
+        _refuse_late_signals()
+        reason = self._context.stop.reason
+        if reason is StopReason.CANCEL:
+            self._conclude(JobState.CANCELLED, None)
+            return self._cancelled()
+        if reason is StopReason.DEADLINE:
+            failure = deadline_failure(self._context.claimed.timeout_seconds)
+            self._conclude(JobState.FAILED, failure)
+            return prefect_side.timed_out_state(failure.message)
+        if reason is not StopReason.NONE or isinstance(error, prefect_side.INTERRUPTIONS):
+            # The executor leaves, or a signal came from outside: the supervisor knows which, and decides.
+            self._pipe.send(BodyEnded(None, None))
+            return None
+        standing = self._conclude(JobState.FAILED, flow_failure(error))
+        return self._cancelled() if standing is JobState.CANCELLED else None
+
+    def _cancelled(self) -> Any:
+        return prefect_side.cancelled_state("Cancelled on request")
+
+    def _conclude(self, state: JobState, failure: Failure | None) -> JobState:
+        standing = state
+        try:
+            standing = self._context.lease.conclude(state, failure)
+        except DatabaseAwayError:
+            logger.warning("the database is away: the supervisor will record the verdict %s", state.value)
+        except LeaseLostError as error:
+            logger.warning("the verdict %s came too late: %s", state.value, error)
+        self._pipe.send(BodyEnded(standing, failure))
+        return standing
+
+
+def deadline_failure(timeout_seconds: float) -> Failure:
+    """The failure of a job that ran longer than it may."""
+    return Failure(
+        kind=FailureKind.TIMEOUT,
+        cause="deadline",
+        message=f"the job was stopped at its time limit of {timeout_seconds:g} s",
+        remedy="ask for less in one job, or give it a longer timeout_seconds",
+    )
+
+
+def flow_failure(error: BaseException) -> Failure:
+    """The failure that an exception of a flow's body stands for."""
+    if isinstance(error, CalibrationError):
+        return error.failure
+    words = str(error).replace("\x00", "") or "no message"
+    return Failure(
+        kind=FailureKind.INTERNAL,
+        cause=type(error).__name__,
+        message=f"the flow raised {type(error).__name__}: {words}"[:_MESSAGE_LIMIT],
+        remedy="a fault of the program: report it with the flow run's log",
+    )
+
+
+def _refuse_late_signals() -> None:
+    # The body is over: a late SIGTERM must not cut the verdict in two. SIGKILL remains.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)

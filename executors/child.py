@@ -1,0 +1,201 @@
+"""One job, one process: warmed up before the job arrives, gone when it is done."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+from executors import prefect_side
+from executors.backends.base import BackendSession, make_backend
+from executors.body import BodyGuard
+from executors.flows import FlowDefinition, load_flows
+from executors.orders import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
+from executors.orphans import LeaseClock, die_with_parent, guard_against_loss, lead_own_group
+from executors.session import JobContext, use_job
+from executors.stop import StopFlag
+from qdash_queue.database import Database
+from qdash_queue.leases import Lease
+from qdash_queue.models import ClaimedJob
+from qdash_queue.values import CalibrationError, Failure, FailureKind
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.5
+_ACCIDENT = 70
+_HEAVY = ("scipy.optimize", "scipy.signal", "qubex", "calibtasks.active_protocols", "prefect.task_engine")
+
+
+def preload() -> None:
+    """Import what a job will need; for the forkserver, whose children then have it from birth."""
+    for name in _HEAVY:
+        importlib.import_module(name)
+
+
+def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: ChildSetup) -> NoReturn:
+    """Wait for one order, carry it out, and leave without the interpreter's unbounded farewell."""
+    code = _ACCIDENT
+    try:
+        lead_own_group()
+        die_with_parent(signal.SIGKILL)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        logging.basicConfig(level=setup.log_level, format="%(asctime)s child %(process)d %(message)s")
+        code = _Child(pipe, stop, lease, setup).live()
+    except BaseException:  # noqa: BLE001 - the process ends here whatever happened
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+class _Child:
+    def __init__(self, pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: ChildSetup) -> None:
+        self._pipe = pipe
+        self._stop = stop
+        self._lease = lease
+        self._setup = setup
+        self._flows = load_flows()
+
+    def live(self) -> int:
+        database = Database(self._setup.database_url)
+        with prefect_side.warm_client():
+            database.row("SELECT 1 AS warm")
+            self._pipe.send(Ready())
+            order = self._receive()
+            if order is None:
+                return 0
+            guard_against_loss(self._pipe, self._stop, self._lease)
+            return self._obey(order, database)
+
+    def _receive(self) -> Order | None:
+        try:
+            order: Order | None = self._pipe.recv()
+        except EOFError:
+            return None
+        return order
+
+    def _obey(self, order: Order, database: Database) -> int:
+        context = self._context(order, database)
+        os.chdir(order.scratch)
+        tempfile.tempdir = str(order.scratch)
+        with use_job(context):
+            match order:
+                case RunJob():
+                    code = self._run_job(order, context)
+                    prefect_side.flush(_FLUSH_SECONDS)
+                    return code
+                case RunHooks():
+                    return self._do(lambda: self._run_hooks(order))
+                case Quiesce():
+                    return self._do(lambda: self._quiesce(context))
+
+    def _context(self, order: Order, database: Database) -> JobContext:
+        return JobContext(
+            claimed=order.claimed,
+            lease=Lease(database, order.claimed.job_id, order.claimed.fence),
+            database=database,
+            backend_kind=self._setup.backend_kind,
+            scratch=order.scratch,
+            stop=self._stop,
+            instrument_dir=self._setup.instrument_dir,
+            seed=self._setup.seed,
+        )
+
+    def _run_job(self, order: RunJob, context: JobContext) -> int:
+        # Ends the process without needing the GIL, should the supervisor be gone and Python be stuck in C.
+        faulthandler.dump_traceback_later(order.hard_seconds, exit=True)
+        guard = BodyGuard(context, self._pipe)
+        try:
+            definition = self._definition(order.claimed)
+            prefect_side.run_guarded(definition.flow, order.flow_run, flow_arguments(order.claimed), guard)
+        except BaseException as error:
+            if guard.started:
+                logger.info("the flow ended by %s: %s", type(error).__name__, error)
+                return 0 if isinstance(error, Exception) else 1
+            self._pipe.send(not_started(error))
+            return 1
+        if not guard.started:
+            self._pipe.send(NotStarted(None, "Prefect did not let the flow run start"))
+            return 1
+        return 0
+
+    def _definition(self, claimed: ClaimedJob) -> FlowDefinition:
+        definition = self._flows.get(claimed.flow)
+        if definition is None:
+            known = ", ".join(sorted(self._flows))
+            raise CalibrationError(
+                Failure(
+                    kind=FailureKind.INVALID_REQUEST,
+                    cause="unknown_flow",
+                    message=f'this executor has no flow "{claimed.flow}": expected one of {known}',
+                )
+            )
+        return definition
+
+    def _run_hooks(self, order: RunHooks) -> None:
+        definition = self._definition(order.claimed)
+        prefect_side.run_cancellation_hooks(definition.flow, order.flow_run)
+
+    def _quiesce(self, context: JobContext) -> None:
+        chip = context.database.row(
+            "SELECT topology, n_qubits FROM calib.chips WHERE chip_id = :chip_id",
+            chip_id=context.claimed.chip_id,
+        )
+        session = BackendSession(
+            chip_id=context.claimed.chip_id,
+            topology=chip["topology"],
+            n_qubits=chip["n_qubits"],
+            qids=(),
+            parameters={},
+            scratch=context.scratch,
+            seed=context.seed,
+            instrument_dir=context.instrument_dir,
+        )
+        make_backend(context.backend_kind, session).quiesce()
+
+    def _do(self, duty: Callable[[], None]) -> int:
+        try:
+            duty()
+        except Exception as error:  # noqa: BLE001 - told to the supervisor in words, with the stack on stderr
+            logger.warning("the duty failed", exc_info=True)
+            self._pipe.send(DutyDone(f"{error}" or type(error).__name__))
+            return 1
+        self._pipe.send(DutyDone(""))
+        return 0
+
+
+def flow_arguments(claimed: ClaimedJob) -> dict[str, Any]:
+    """What the flow's function is called with: the job's parameters and the columns that every flow takes."""
+    return {
+        **claimed.parameters,
+        "username": claimed.username,
+        "chip_id": claimed.chip_id,
+        "project_id": claimed.project_id,
+    }
+
+
+def not_started(error: BaseException) -> NotStarted:
+    """Why the flow's body was never reached, and whether to try again."""
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, CalibrationError):
+        return NotStarted(error.failure, words)
+    if isinstance(error, prefect_side.INVALID_PARAMETERS):
+        failure = Failure(
+            kind=FailureKind.INVALID_REQUEST,
+            cause="flow_parameters",
+            message=f"the flow refused its parameters: {error}",
+            remedy="compare them with the flow's schema in calib.flows",
+        )
+        return NotStarted(failure, words)
+    return NotStarted(None, words)

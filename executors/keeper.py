@@ -1,0 +1,200 @@
+"""Keeps one lease: renews it, learns of cancels, writes the job's events, and never holds up the supervisor.
+
+The supervisor must act in time even when the database hangs. So everything it says to the database while a
+child runs goes through one thread, in order, and the supervisor reads only what the thread has learned.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from executors.orphans import LeaseClock
+from executors.wakeup import Wakeup
+from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError
+from qdash_queue.leases import Lease
+from qdash_queue.models import CancelRequest
+from qdash_queue.values import JsonObject
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.25
+
+
+@dataclass(frozen=True, slots=True)
+class LeaseTimes:
+    """How a lease is kept, in seconds.
+
+    Attributes:
+        lease: how long it lasts without being renewed.
+        heartbeat: between two renewals.
+        poll: between two looks for a cancel.
+        margin: before its end, from when on the instrument is not touched any more.
+    """
+
+    lease: float
+    heartbeat: float
+    poll: float
+    margin: float
+
+
+class LeaseKeeper:
+    """The thread that speaks to the database for one running job; a context manager."""
+
+    def __init__(
+        self, lease: Lease, times: LeaseTimes, wakeup: Wakeup, look: Callable[[], bool], claimed_at: float
+    ) -> None:
+        """Keep ``lease``, which was taken at ``claimed_at`` (monotonic).
+
+        ``look`` reads, without writing, whether a cancel is asked for.
+        """
+        self._lease = lease
+        self._times = times
+        self._wakeup = wakeup
+        self._look = look
+        self._valid_until = claimed_at + times.lease
+        self._clock: LeaseClock | None = None
+        self._cancel: CancelRequest | None = None
+        self._lost: LeaseLostError | None = None
+        self._writes: deque[Callable[[], None]] = deque()
+        self._condition = threading.Condition()
+        self._is_idle = True
+        self._is_hurried = False
+        self._is_closing = False
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        with self._condition:
+            self._is_closing = True
+            self._condition.notify_all()
+        self._thread.join(self._times.heartbeat)
+
+    # ------------------------------------------------------------------ asked by the supervisor
+
+    @property
+    def cancel(self) -> CancelRequest | None:
+        """The cancel that was asked for; the database knows that it was seen."""
+        return self._cancel
+
+    def require(self) -> None:
+        """Make sure that the chip is still ours.
+
+        Raises:
+            LeaseLostError: it is not, or will not be for long enough to stop the child in order.
+        """
+        if self._lost is not None:
+            raise self._lost
+        if time.monotonic() > self._valid_until - self._times.margin:
+            raise LeaseLostError(
+                f"the lease could not be renewed for {self._times.lease - self._times.margin:g} s: the database is away"
+            )
+
+    def bind(self, clock: LeaseClock) -> None:
+        """Tell a child through ``clock`` how long it may go on without hearing more."""
+        self._clock = clock
+        self._extend(self._valid_until)
+
+    def log(self, event: str, detail: JsonObject) -> None:
+        """Write an event after all that was said before."""
+        self.say(lambda: self._lease.log_event(event, detail))
+
+    def say(self, write: Callable[[], None]) -> None:
+        """Do ``write`` on the thread, after all that was said before; again if the database was away."""
+        with self._condition:
+            self._writes.append(write)
+            self._condition.notify_all()
+
+    def hurry(self) -> None:
+        """Look for a cancel now rather than at the next poll."""
+        with self._condition:
+            self._is_hurried = True
+            self._condition.notify_all()
+
+    def settle(self) -> None:
+        """Wait until all that was said is written.
+
+        Raises:
+            LeaseLostError: the lease is lost, or its end came near while waiting.
+        """
+        with self._condition:
+            while self._writes or not self._is_idle:
+                self.require()
+                self._condition.wait(_RETRY_SECONDS)
+        self.require()
+
+    # ------------------------------------------------------------------ on the thread
+
+    def _run(self) -> None:
+        beat_at = time.monotonic() + self._times.heartbeat
+        while not self._is_over():
+            try:
+                self._write_all()
+                if time.monotonic() >= beat_at or (self._cancel_is_news() and self._look()):
+                    self._beat()
+                    beat_at = time.monotonic() + self._times.heartbeat
+                self._rest(min(self._times.poll, max(0.0, beat_at - time.monotonic())))
+            except LeaseLostError as error:
+                self._lost = error
+                self._wakeup.set()
+                return
+            except DatabaseAwayError as error:
+                logger.warning("the database is away: %s", error)
+                self._rest(_RETRY_SECONDS)
+
+    def _is_over(self) -> bool:
+        with self._condition:
+            return self._is_closing and not self._writes
+
+    def _cancel_is_news(self) -> bool:
+        return self._cancel is None or self._cancel.mode != "now"
+
+    def _write_all(self) -> None:
+        while True:
+            with self._condition:
+                self._is_idle = not self._writes
+                if self._is_idle:
+                    self._condition.notify_all()
+                    return
+                write = self._writes[0]
+            try:
+                write()
+            except (LeaseLostError, DatabaseAwayError):
+                raise
+            except QueueError:
+                logger.exception("the database refused what was said to it about the job")
+            with self._condition:
+                self._writes.popleft()
+
+    def _beat(self) -> None:
+        sent_at = time.monotonic()
+        cancel = self._lease.heartbeat(self._times.lease)
+        self._extend(sent_at + self._times.lease)
+        if cancel is not None and cancel != self._cancel:
+            self._cancel = cancel
+            self._wakeup.set()
+
+    def _extend(self, until: float) -> None:
+        self._valid_until = until
+        if self._clock is not None:
+            self._clock.extend(until - self._times.margin / 2)
+
+    def _rest(self, seconds: float) -> None:
+        with self._condition:
+            if not (self._writes or self._is_closing or self._is_hurried):
+                self._condition.wait(seconds)
+            self._is_hurried = False

@@ -1,0 +1,191 @@
+"""The executor of one chip: claims jobs one after the other, and keeps house while there are none."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from multiprocessing.connection import wait
+from pathlib import Path
+
+from executors.attempt import Attempt, Bench
+from executors.children import Nursery
+from executors.flows import FlowDefinition, catalogue_flows, catalogue_tasks
+from executors.keeper import LeaseTimes
+from executors.ladder import Graces
+from executors.orders import ChildSetup
+from executors.prefect_link import PrefectAwayError, PrefectLink
+from executors.wakeup import Listener, Wakeup
+from qdash_queue.database import Database
+from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.leases import Executor
+from qdash_queue.values import JobState
+
+logger = logging.getLogger(__name__)
+
+_HOUSEKEEPING_SECONDS = 5.0
+_AWAY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class SupervisorOptions:
+    """How one chip's executor works; times in seconds.
+
+    Attributes:
+        chip_id: the chip.
+        database_url: of the queue.
+        setup: what every child is told.
+        times: how a lease is kept.
+        graces: how long a child is waited for.
+        duty_seconds: a cancellation hook, or quiescing the instrument, may take so long.
+        idle_poll: shortest and longest wait between two looks for a job; a notification wakes earlier.
+        with_deployment: link flow runs to a deployment, for which Prefect's UI offers Cancel.
+        scratch_root: where the jobs' own folders are made; ``None``: the system's folder for temporary files.
+    """
+
+    chip_id: str
+    database_url: str
+    setup: ChildSetup
+    times: LeaseTimes
+    graces: Graces = field(default_factory=Graces)
+    duty_seconds: float = 20.0
+    idle_poll: tuple[float, float] = (1.0, 5.0)
+    with_deployment: bool = True
+    scratch_root: Path | None = None
+
+
+class Supervisor:
+    """Serves one chip until it is told to stop."""
+
+    def __init__(
+        self,
+        options: SupervisorOptions,
+        database: Database,
+        executor: Executor,
+        flows: dict[str, FlowDefinition],
+    ) -> None:
+        self._options = options
+        self._database = database
+        self._executor = executor
+        self._flows = flows
+        self._wakeup = Wakeup()
+        self._stopping = threading.Event()
+        self._condition = ""
+        self._housekeeping_at = 0.0
+
+    def stop(self) -> None:
+        """Leave as soon as the running job is stopped and given back; may be called by a signal handler."""
+        self._stopping.set()
+        self._wakeup.set()
+
+    def serve(self) -> None:
+        """Register, then run jobs until :meth:`stop`.
+
+        Raises:
+            ExecutorRefusedError: this role may not execute here, or the chip has another kind of backend.
+            CatalogueRefusedError: a flow or a task cannot be offered.
+            DatabaseAwayError: the database does not answer at the start; later it is waited for.
+        """
+        register(self._executor, self._flows)
+        options = self._options
+        with ExitStack() as stack:
+            # The forkserver first, while this process has one thread.
+            nursery = stack.enter_context(Nursery(options.setup))
+            link = stack.enter_context(
+                PrefectLink(options.chip_id, self._wakeup, with_deployment=options.with_deployment)
+            )
+            stack.enter_context(Listener(options.database_url, f"calib_{options.chip_id}", self._wakeup))
+            bench = Bench(
+                database=self._database,
+                executor=self._executor,
+                link=link,
+                nursery=nursery,
+                wakeup=self._wakeup,
+                flows=self._flows,
+                times=options.times,
+                graces=options.graces,
+                duty_seconds=options.duty_seconds,
+                scratch_root=options.scratch_root,
+                stopping=self._stopping,
+            )
+            while not self._stopping.is_set():
+                self._step(bench)
+            self._say_goodbye()
+
+    def _step(self, bench: Bench) -> None:
+        try:
+            if self._take_one(bench):
+                return
+            self._keep_house(bench)
+        except DatabaseAwayError as error:
+            self._note("the database is away", f"{error}")
+            self._sleep(_AWAY_SECONDS)
+            return
+        self._sleep(random.uniform(*self._options.idle_poll))  # noqa: S311 - only spreads the polls of many
+        executors
+
+    def _take_one(self, bench: Bench) -> bool:
+        if not bench.link.healthy():
+            self._note("Prefect does not answer: jobs wait", "no job is claimed until it answers again")
+            return False
+        self._note("ready", "serving")
+        asked_at = time.monotonic()
+        claimed = self._executor.claim(self._options.times.lease)
+        if claimed is None:
+            return False
+        logger.info("job %s was claimed as %s", claimed.job_id, claimed.execution_id)
+        Attempt(claimed, bench, asked_at).run()
+        return True
+
+    def _keep_house(self, bench: Bench) -> None:
+        """Show that this executor lives, end what nobody looks after, tell Prefect what it missed."""
+        bench.nursery.refill()
+        if time.monotonic() < self._housekeeping_at:
+            return
+        self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_SECONDS
+        self._executor.seen(self._condition)
+        for swept in self._executor.sweep():
+            logger.warning("job %s on %s was swept: %s", swept.job_id, swept.chip_id, swept.outcome)
+            self._wakeup.set()
+        self._reconcile(bench)
+
+    def _reconcile(self, bench: Bench) -> None:
+        try:
+            for run in self._executor.unsynced_flow_runs():
+                state = JobState.SCHEDULED if run.outcome == "requeued" else JobState(run.outcome)
+                bench.link.make_equal(run.flow_run_id, state, run.failure_message or "")
+                self._executor.flow_run_synced(run.job_id, run.attempt)
+        except PrefectAwayError as error:
+            logger.debug("Prefect will be told later: %s", error)
+
+    def _note(self, condition: str, words: str) -> None:
+        """Say once, in the log and on the executor's row, how this executor is."""
+        if condition != self._condition:
+            self._condition = condition
+            self._housekeeping_at = 0.0
+            logger.info("%s: %s: %s", self._options.chip_id, condition, words)
+
+    def _sleep(self, seconds: float) -> None:
+        if not self._stopping.is_set():
+            wait([self._wakeup.fileno()], timeout=seconds)
+        self._wakeup.clear()
+
+    def _say_goodbye(self) -> None:
+        try:
+            self._executor.stopped()
+        except DatabaseAwayError as error:
+            logger.warning("the database could not be told that this executor stopped: %s", error)
+
+
+def register(executor: Executor, flows: dict[str, FlowDefinition]) -> None:
+    """Tell the database who serves the chip, and what may be asked for on it.
+
+    Raises:
+        ExecutorRefusedError: this role may not execute here, or the chip has another kind of backend.
+        CatalogueRefusedError: a flow or a task cannot be offered.
+    """
+    executor.register()
+    executor.register_catalogue(catalogue_flows(flows.values()), catalogue_tasks())
