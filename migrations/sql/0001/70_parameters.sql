@@ -1,0 +1,136 @@
+-- Calibrated values as non-overlapping ranges of validity. A version comes from a passing task run, or from an import,
+-- an edit or a revert by somebody with a reason.
+
+CREATE FUNCTION calib_private.guard_origin() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NEW.source = 'task' AND NOT EXISTS (SELECT FROM calib_private.task_runs t
+      WHERE t.task_run_id = NEW.task_run_id AND t.status = 'completed' AND t.ended_at <= lower(NEW.valid)) THEN
+    PERFORM calib_private.refuse('CQ010', 'task_run_id', format('parameter %s of qid "%s": expected a completed task run as its origin', NEW.name, NEW.qid));
+  END IF;
+  RETURN NEW;
+END $$;
+CREATE TRIGGER guard_origin BEFORE INSERT ON calib_private.parameter_versions
+  FOR EACH ROW EXECUTE FUNCTION calib_private.guard_origin();
+
+-- Of a coupling "0-1", an output with role control or target belongs to that qubit.
+CREATE FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
+                     FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid), p_qid)
+$$;
+
+CREATE FUNCTION calib_private.finite_number(p_value jsonb, p_key text, p_name text) RETURNS double precision LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF jsonb_typeof(p_value -> p_key) IS DISTINCT FROM 'number' THEN
+    PERFORM calib_private.refuse('CQ007', p_key, format('parameter %s: expected a finite number as %s, got %s', p_name, p_key, coalesce(left((p_value -> p_key)::text, 40), 'nothing')));
+  END IF;
+  RETURN (p_value ->> p_key)::double precision;
+EXCEPTION WHEN numeric_value_out_of_range THEN
+  PERFORM calib_private.refuse('CQ007', p_key, format('parameter %s: expected a finite number as %s, got one too large', p_name, p_key));
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_now timestamptz; v_from timestamptz;
+  v_value double precision := calib_private.finite_number(p_value, 'value', p_name);
+  v_error double precision := CASE WHEN p_value ? 'error' THEN calib_private.finite_number(p_value, 'error', p_name) ELSE 0 END;
+BEGIN
+  IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = p_qid
+                 UNION ALL SELECT FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid) THEN
+    PERFORM calib_private.refuse('CQ001', 'qid', format('chip "%s" has no qubit or coupling %s', p_chip_id, calib_private.shown(p_qid)));
+  ELSIF p_name IS NULL OR p_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'name', format('parameter name: expected lower-case letters, digits and _, got %s', calib_private.shown(p_name)));
+  ELSIF v_error < 0 THEN
+    PERFORM calib_private.refuse('CQ007', 'error', format('parameter %s: expected an error of at least 0, got %s', p_name, v_error));
+  END IF;
+  v_now := calib_private.now();
+  UPDATE calib_private.parameter_versions p SET valid = tstzrange(lower(p.valid), greatest(v_now, lower(p.valid) + interval '1 microsecond'))
+   WHERE p.chip_id = p_chip_id AND p.qid = p_qid AND p.name = p_name AND upper_inf(p.valid) RETURNING upper(p.valid) INTO v_from;
+  INSERT INTO calib_private.parameter_versions (chip_id, qid, name, value, value_type, error, unit, description, valid, source, task_run_id, actor, reason)
+  VALUES (p_chip_id, p_qid, p_name, v_value, CASE WHEN p_value ->> 'value_type' = 'int' THEN 'int' ELSE 'float' END, v_error,
+          coalesce(p_value ->> 'unit', ''), coalesce(p_value ->> 'description', ''), tstzrange(coalesce(v_from, v_now), NULL), p_source, p_task_run_id,
+          calib_private.actor(), p_reason);
+END $$;
+
+CREATE FUNCTION calib_private.require_reason(p_reason text) RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF coalesce(length(trim(p_reason)), 0) NOT BETWEEN 1 AND 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'reason', 'reason: expected 1 to 1000 characters that say why the value is changed by hand');
+  END IF;
+END $$;
+
+CREATE FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision,
+                                    p_unit text, p_reason text) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.require_operator('edit parameters');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.require_reason(p_reason);
+  IF p_value IN ('NaN', 'Infinity', '-Infinity') OR p_error IN ('NaN', 'Infinity', '-Infinity') THEN
+    PERFORM calib_private.refuse('CQ007', 'value', format('parameter %s: expected a finite value and error, got %s ± %s', p_name, p_value, p_error));
+  END IF;
+  PERFORM calib_private.put_parameter(p_chip_id, p_qid, p_name, jsonb_build_object('value', p_value, 'error', coalesce(p_error, 0), 'unit', p_unit), 'edit', NULL, p_reason);
+  PERFORM calib_private.mark_chip(p_chip_id);
+END $$;
+
+-- {"0": {"qubit_frequency": {"value": 4.2, "unit": "GHz"}, ...}, ...}: all or nothing; returns how many were stored.
+CREATE FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) RETURNS integer LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_qid text; v_named jsonb; v_name text; v_value jsonb; v_count integer := 0;
+BEGIN
+  PERFORM calib_private.require_operator('import parameters');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.require_reason(p_reason);
+  IF jsonb_typeof(p_values) IS DISTINCT FROM 'object' THEN
+    PERFORM calib_private.refuse('CQ007', 'values', 'values: expected an object of qubits such as {"0": {"qubit_frequency": {"value": 4.2, "unit": "GHz"}}}');
+  END IF;
+  FOR v_qid, v_named IN SELECT * FROM jsonb_each(p_values) LOOP
+    IF jsonb_typeof(v_named) <> 'object' THEN
+      PERFORM calib_private.refuse('CQ007', 'values', format('values.%s: expected an object of named parameters, got %s', left(v_qid, 40), jsonb_typeof(v_named)));
+    END IF;
+    FOR v_name, v_value IN SELECT * FROM jsonb_each(v_named) LOOP
+      PERFORM calib_private.put_parameter(p_chip_id, v_qid, v_name,
+        CASE jsonb_typeof(v_value) WHEN 'number' THEN jsonb_build_object('value', v_value) ELSE v_value END, 'import', NULL, p_reason);
+      v_count := v_count + 1;
+    END LOOP;
+  END LOOP;
+  PERFORM calib_private.mark_chip(p_chip_id);
+  RETURN v_count;
+END $$;
+
+CREATE FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamptz, p_reason text) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_then calib_private.parameter_versions;
+BEGIN
+  PERFORM calib_private.require_operator('revert parameters');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.require_reason(p_reason);
+  SELECT * INTO v_then FROM calib_private.parameter_versions p
+   WHERE p.chip_id = p_chip_id AND p.qid = p_qid AND p.name = p_name AND p.valid @> p_as_of;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'name', format('parameter %s of qid %s had no value at %s', calib_private.shown(p_name), calib_private.shown(p_qid), p_as_of));
+  END IF;
+  PERFORM calib_private.put_parameter(p_chip_id, p_qid, p_name, jsonb_build_object('value', v_then.value, 'error', v_then.error, 'unit', v_then.unit,
+    'value_type', v_then.value_type, 'description', v_then.description), 'revert', NULL, p_reason);
+  PERFORM calib_private.mark_chip(p_chip_id);
+END $$;
+
+CREATE VIEW calib.parameter_history AS
+SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.description, lower(p.valid) AS valid_from, upper(p.valid) AS valid_to,
+       p.source, p.task_run_id, t.job_id, j.execution_id, p.actor, p.reason
+  FROM calib_private.parameter_versions p LEFT JOIN calib_private.task_runs t USING (task_run_id) LEFT JOIN calib_private.jobs j USING (job_id);
+
+CREATE VIEW calib.parameters AS
+SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.description, lower(p.valid) AS valid_from,
+       p.source, p.task_run_id, t.job_id, j.execution_id, p.actor, p.reason
+  FROM calib_private.parameter_versions p LEFT JOIN calib_private.task_runs t USING (task_run_id) LEFT JOIN calib_private.jobs j USING (job_id)
+ WHERE upper_inf(p.valid);
+
+CREATE FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamptz) RETURNS SETOF calib.parameter_history LANGUAGE sql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT * FROM calib.parameter_history h WHERE h.chip_id = p_chip_id AND h.valid_from <= p_as_of AND (h.valid_to IS NULL OR h.valid_to > p_as_of)
+$$;
