@@ -1,0 +1,213 @@
+"""A server as a process of its own: started under a guard, waited for, stopped, its log at hand."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from qdash_queue.embedded import guard
+from qdash_queue.embedded.accounts import Account
+
+POLL_SECONDS = 0.02
+LOG_TAIL_LINES = 12
+
+
+class EmbeddedServerError(Exception):
+    """An embedded server cannot be had or did not come up: one sentence, then the log's end."""
+
+
+class PortTakenError(EmbeddedServerError):
+    """Somebody else took the port between its choice and the server's start."""
+
+
+class Lifetime(StrEnum):
+    """How long a server lives."""
+
+    WITH_OWNER = "with_owner"
+    """Ends with the process that started it, however that one ends."""
+    DETACHED = "detached"
+    """Goes on until `stop_detached` is called on its directory."""
+
+
+class Durability(StrEnum):
+    """What a server promises of its data when the machine fails."""
+
+    SAFE = "safe"
+    """A commit is on the disk."""
+    FAST = "fast"
+    """For tests only: nothing is synced, a crash of the machine may lose or break everything."""
+
+
+def free_port() -> int:
+    """A TCP port of the loopback address that nobody listens on at this moment."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+@dataclass(frozen=True)
+class Order:
+    """What to run, as whom, and how it is asked to end."""
+
+    name: str
+    argv: Sequence[str]
+    directory: Path
+    environment: Mapping[str, str]
+    stop_signal: signal.Signals = signal.SIGTERM
+    grace_seconds: float = 15.0
+    lifetime: Lifetime = Lifetime.WITH_OWNER
+    account: Account | None = None
+
+    @property
+    def log_file(self) -> Path:
+        """Where the server's output goes; appended to."""
+        return self.directory / f"{self.name}.log"
+
+    @property
+    def pid_file(self) -> Path:
+        """Where the guard writes its process id while it lives."""
+        return self.directory / f"{self.name}.pid"
+
+
+class ServerProcess:
+    """One running server under its guard.
+
+    Args:
+        order: what to run.
+
+    Raises:
+        EmbeddedServerError: from `wait_until`, if the server ends or does not answer in time.
+    """
+
+    def __init__(self, order: Order) -> None:
+        self.order = order
+        self._log_start = order.log_file.stat().st_size if order.log_file.exists() else 0
+        account = order.account
+        instruction = {
+            "argv": list(order.argv),
+            "pid_file": str(order.pid_file),
+            "stop_signal": int(order.stop_signal),
+            "grace_seconds": order.grace_seconds,
+            "detached": order.lifetime is Lifetime.DETACHED,
+            "uid": account.uid if account else None,
+            "gid": account.gid if account else None,
+        }
+        with order.log_file.open("ab") as log:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", guard.__file__, json.dumps(instruction)],
+                stdin=subprocess.PIPE,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                env=dict(order.environment),
+                cwd=order.directory,
+                start_new_session=True,
+            )
+
+    @property
+    def pid(self) -> int:
+        """Process id of the guard; the server is its only child."""
+        return self._guard.pid
+
+    def is_running(self) -> bool:
+        """Whether the server has not ended."""
+        return self._guard.poll() is None
+
+    def log_text(self) -> str:
+        """What the server has written since this start."""
+        with self.order.log_file.open("rb") as log:
+            log.seek(self._log_start)
+            return log.read().decode(errors="replace")
+
+    def wait_until(self, ready: Callable[[], bool], *, seconds: float) -> None:
+        """Ask `ready` again and again until it says yes.
+
+        Raises:
+            PortTakenError: if the server ended because its port is in use.
+            EmbeddedServerError: if it ended for another reason, or did not answer within `seconds`;
+                it is stopped then.
+        """
+        deadline = time.monotonic() + seconds
+        while self.is_running():
+            if ready():
+                return
+            if time.monotonic() > deadline:
+                self.stop()
+                raise self._failure(f"did not answer within {seconds:g} s")
+            time.sleep(POLL_SECONDS)
+        self.stop()
+        raise self._failure(f"ended with status {self._guard.returncode} before it answered")
+
+    def stop(self) -> None:
+        """Stop the server in order and wait for its end; past the grace it is killed."""
+        stdin = self._guard.stdin
+        if stdin is not None:
+            with contextlib.suppress(BrokenPipeError):
+                stdin.close()
+        if self.is_running():
+            with contextlib.suppress(ProcessLookupError):
+                self._guard.terminate()
+        try:
+            self._guard.wait(self.order.grace_seconds + 10)
+        except subprocess.TimeoutExpired:
+            self._guard.kill()
+            self._guard.wait()
+
+    def release(self) -> None:
+        """Let go of a detached server: it runs on, this object no longer answers for it."""
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
+        # The guard is not waited for; without a status Popen would warn about it.
+        self._guard.returncode = 0
+
+    def _failure(self, what: str) -> EmbeddedServerError:
+        text = self.log_text()
+        tail = "\n".join("  " + line for line in text.splitlines()[-LOG_TAIL_LINES:]) or "  (empty)"
+        kind = PortTakenError if "already in use" in text.lower() else EmbeddedServerError
+        return kind(f"{self.order.name} {what}; its log {self.order.log_file} ends with:\n{tail}")
+
+
+def stop_detached(directory: Path, *, seconds: float = 30.0) -> list[str]:
+    """Stop every server that was left running in the directory.
+
+    Returns:
+        The names of the servers stopped.
+
+    Raises:
+        EmbeddedServerError: if one is still there after `seconds`.
+    """
+    stopped = []
+    for pid_file in sorted(directory.rglob("*.pid")):
+        pid = _guard_of(pid_file)
+        if pid is None:
+            continue
+        os.kill(pid, signal.SIGTERM)
+        deadline = time.monotonic() + seconds
+        while _guard_of(pid_file) == pid:
+            if time.monotonic() > deadline:
+                raise EmbeddedServerError(
+                    f"{pid_file.stem} (process {pid}) did not stop within {seconds:g} s"
+                )
+            time.sleep(POLL_SECONDS)
+        stopped.append(pid_file.stem)
+    return stopped
+
+
+def _guard_of(pid_file: Path) -> int | None:
+    """The process in the file, if it is still the guard that wrote it and not a later process."""
+    try:
+        pid = int(pid_file.read_text())
+        command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
+    except (OSError, ValueError):
+        return None
+    return pid if str(pid_file) in command else None

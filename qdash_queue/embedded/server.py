@@ -1,0 +1,137 @@
+"""What the embedded servers have in common: a home, a life, a log, a port of their own."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from abc import ABC, abstractmethod
+from pathlib import Path
+from types import TracebackType
+from typing import ClassVar, Self
+
+from qdash_queue.embedded.process import Lifetime, Order, PortTakenError, ServerProcess, free_port
+
+PORT_TRIES = 3
+
+
+class EmbeddedServer(ABC):
+    """One server of one's own.
+
+    Args:
+        directory: where its data stay; None for a temporary folder, removed at the stop.
+        lifetime: with this process, or detached.
+        start_seconds: how long it may take to answer.
+
+    Raises:
+        EmbeddedServerError: from `start`, in one sentence and the log's end, if it does not come up.
+    """
+
+    name: ClassVar[str]
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        lifetime: Lifetime = Lifetime.WITH_OWNER,
+        start_seconds: float = 120.0,
+    ) -> None:
+        self.lifetime = lifetime
+        self.start_seconds = start_seconds
+        self.port = 0
+        self._directory = None if directory is None else directory.absolute()
+        self._home: Path | None = None
+        self._process: ServerProcess | None = None
+
+    @property
+    @abstractmethod
+    def url(self) -> str:
+        """Where clients find the running server."""
+
+    @property
+    def home(self) -> Path:
+        """The folder that holds all of the server's files.
+
+        Raises:
+            RuntimeError: before the first start.
+        """
+        if self._home is None:
+            raise RuntimeError(f"expected a started {self.name}, it was not started")
+        return self._home
+
+    @property
+    def log_file(self) -> Path:
+        """The server's log."""
+        return self.home / f"{self.name}.log"
+
+    def start(self) -> Self:
+        """Start the server and wait until it answers."""
+        if self._process is not None:
+            raise RuntimeError(f"{self.name} is running already")
+        if self._directory is None:
+            self._home = Path(tempfile.mkdtemp(prefix=f"qdq-{self.name}-"))
+        else:
+            self._home = self._directory
+            self._home.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._come_up()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def stop(self) -> None:
+        """Stop the server in order; a temporary folder is removed. A stopped one is left alone."""
+        if self._process is not None:
+            self._process.stop()
+            self._process = None
+        self._tidy()
+
+    def release(self) -> None:
+        """Let go of a detached server: it runs on until `process.stop_detached`."""
+        if self._process is not None:
+            self._process.release()
+            self._process = None
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    @abstractmethod
+    def _come_up(self) -> None:
+        """Prepare the home, then `_run` the server."""
+
+    @abstractmethod
+    def _answers(self) -> bool:
+        """Whether the server started last answers."""
+
+    @abstractmethod
+    def _order(self) -> Order:
+        """How the server is run on `port`, and asked to end."""
+
+    def _run(self) -> None:
+        """Start the process, on another port if somebody was faster, and wait for its answer."""
+        for tries_left in reversed(range(PORT_TRIES)):
+            self.port = self._choose_port()
+            self._process = ServerProcess(self._order())
+            try:
+                self._process.wait_until(self._answers, seconds=self.start_seconds)
+            except PortTakenError:
+                if not tries_left:
+                    raise
+            else:
+                return
+
+    def _has_said(self, words: str) -> bool:
+        """Whether the server's log of this start holds the words; on a port alone another one may answer."""
+        return self._process is not None and words in self._process.log_text()
+
+    def _choose_port(self) -> int:
+        return free_port()
+
+    def _tidy(self) -> None:
+        if self._directory is None and self._home is not None:
+            shutil.rmtree(self._home, ignore_errors=True)

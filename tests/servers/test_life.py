@@ -1,0 +1,145 @@
+"""No server outlives its owner, however the owner ends, and a detached one is stopped by its directory."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from qdash_queue.embedded.mongo import MongoServer
+from qdash_queue.embedded.process import (
+    EmbeddedServerError,
+    Lifetime,
+    Order,
+    PortTakenError,
+    ServerProcess,
+    stop_detached,
+)
+
+OWNER = """
+import sys
+from pathlib import Path
+from threading import Thread
+from qdash_queue.embedded.mongo import MongoServer
+server = MongoServer(Path(sys.argv[1]))
+# From a thread that ends at once: a server must not end with it.
+thread = Thread(target=server.start)
+thread.start()
+thread.join()
+print(server._process.pid, flush=True)
+sys.stdin.read()
+"""
+
+
+def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        time.sleep(0.02)
+
+
+def _gone(process: psutil.Process) -> bool:
+    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+
+
+def _process(tmp_path: Path, code: str, **order: object) -> ServerProcess:
+    return ServerProcess(
+        Order("script", [sys.executable, "-c", code], tmp_path, os.environ, **order)  # type: ignore[arg-type]
+    )
+
+
+def _server_of(process: ServerProcess) -> psutil.Process:
+    guard = psutil.Process(process.pid)
+    _until(lambda: bool(guard.children()))
+    return guard.children()[0]
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_killed_owner_takes_its_server_along(tmp_path: Path, end: signal.Signals) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    with owner:
+        assert owner.stdout is not None
+        guard = psutil.Process(int(owner.stdout.readline()))
+        server = guard.children()[0]
+        assert server.name() == "mongod"
+        owner.send_signal(end)
+        owner.wait()
+        _until(lambda: _gone(guard) and _gone(server))
+    # It was asked, not killed: MongoDB wrote that it had finished.
+    assert '"Now exiting"' in (tmp_path / "mongod.log").read_text()
+
+
+def test_killed_guard_takes_its_server_along(tmp_path: Path) -> None:
+    process = _process(tmp_path, "import time; time.sleep(600)")
+    server = _server_of(process)
+    os.kill(process.pid, signal.SIGKILL)
+    _until(lambda: _gone(server))
+    process.stop()
+
+
+def test_server_deaf_to_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
+    code = (
+        "import signal, subprocess, sys, time\n"
+        "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "print('deaf', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    process = _process(tmp_path, code, grace_seconds=0.3)
+    process.wait_until(lambda: "deaf" in process.log_text(), seconds=20)
+    server = _server_of(process)
+    family = [server, *server.children()]
+    assert len(family) == 2
+    process.stop()
+    _until(lambda: all(_gone(member) for member in family))
+    assert "killed" in process.log_text()
+
+
+def test_early_end_is_told_with_the_logs_tail(tmp_path: Path) -> None:
+    process = _process(tmp_path, "print('the disk is full'); raise SystemExit(3)")
+    with pytest.raises(EmbeddedServerError, match=r"(?s)script ended with status 3 .*the disk is full"):
+        process.wait_until(lambda: False, seconds=20)
+
+
+def test_silence_is_told_and_ended(tmp_path: Path) -> None:
+    process = _process(tmp_path, "import time; time.sleep(600)")
+    with pytest.raises(EmbeddedServerError, match=r"script did not answer within 0.2 s"):
+        process.wait_until(lambda: False, seconds=0.2)
+    assert not process.is_running()
+
+
+def test_taken_port_is_told_apart(tmp_path: Path) -> None:
+    process = _process(tmp_path, "print('Address already in use'); raise SystemExit(1)")
+    with pytest.raises(PortTakenError):
+        process.wait_until(lambda: False, seconds=20)
+
+
+def test_unknown_program_is_told(tmp_path: Path) -> None:
+    process = ServerProcess(Order("nothing", ["/nonexistent/program"], tmp_path, os.environ))
+    with pytest.raises(EmbeddedServerError, match=r"(?s)ended with status 127.*No such file"):
+        process.wait_until(lambda: False, seconds=20)
+
+
+def test_detached_server_lives_on_until_stopped_by_its_directory(tmp_path: Path) -> None:
+    server = MongoServer(tmp_path / "mongo", lifetime=Lifetime.DETACHED).start()
+    assert server._process is not None
+    guard = psutil.Process(server._process.pid)
+    server.release()
+    assert guard.children()[0].name() == "mongod"
+    assert stop_detached(tmp_path) == ["mongod"]
+    _until(lambda: _gone(guard))
+    assert stop_detached(tmp_path) == []
+
+
+def test_number_of_another_process_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mongod.pid").write_text(str(os.getpid()))
+    assert stop_detached(tmp_path) == []

