@@ -114,9 +114,9 @@ class RunParameterModel(BaseModel):
     """
 
     unit: str = ""
-    value_type: Literal[
-        "int", "float", "str", "list", "range", "np.linspace", "np.logspace", "np.arange"
-    ] = "float"
+    value_type: Literal["int", "float", "str", "list", "range", "np.linspace", "np.logspace", "np.arange"] = (
+        "float"
+    )
     value: float | int | str | list[float] | None = None
     description: str = ""
 

@@ -1,0 +1,127 @@
+"""One way to speak to PostgreSQL: SQLAlchemy Core over psycopg 3, typed errors, reconnects."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
+import sqlalchemy as sa
+from pydantic import BaseModel
+from sqlalchemy.engine import Connection, RowMapping
+
+from qdash_queue.errors import DatabaseAwayError, is_connection_loss, translated
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def sqlalchemy_url(url: str) -> sa.URL:
+    """The URL with psycopg 3 as its driver, whichever of the usual spellings came in.
+
+    Raises:
+        DatabaseAwayError: there is no URL, or it is not one of PostgreSQL.
+    """
+    if not url:
+        raise DatabaseAwayError(
+            "no database is named: set QDASH_QUEUE_DATABASE_URL to postgresql://user@host/name"
+        )
+    try:
+        parsed = sa.make_url(url)
+    except sa.exc.ArgumentError as error:
+        raise DatabaseAwayError(
+            f"expected a database URL such as postgresql://user@host/name, got {url!r}"
+        ) from error
+    if parsed.drivername.partition("+")[0] not in ("postgresql", "postgres"):
+        raise DatabaseAwayError(f"expected a PostgreSQL URL, got one of {parsed.drivername!r}")
+    return parsed.set(drivername="postgresql+psycopg")
+
+
+class Database:
+    """A small pool of connections to one database.
+
+    A connection that was cut is replaced without a word: a statement is tried once more when it is marked as
+    repeatable, because only its author knows that running it twice does no harm.
+    """
+
+    def __init__(self, url: str, *, pool_size: int = 3, application_name: str = "qdash-queue") -> None:
+        self.url = sqlalchemy_url(url)
+        self._engine = sa.create_engine(
+            self.url,
+            pool_size=pool_size,
+            max_overflow=5,
+            isolation_level="AUTOCOMMIT",
+            connect_args={"application_name": application_name, "connect_timeout": 5},
+        )
+
+    def rows(self, statement: str, /, **parameters: Any) -> Sequence[RowMapping]:
+        """All rows of one statement; it is repeated once when the connection was cut.
+
+        Give only statements here that may run twice: reads, and verbs that are idempotent.
+        """
+        try:
+            return self.rows_once(statement, **parameters)
+        except DatabaseAwayError:
+            self._engine.dispose()
+            return self.rows_once(statement, **parameters)
+
+    def rows_once(self, statement: str, /, **parameters: Any) -> Sequence[RowMapping]:
+        """All rows of one statement that must not run twice."""
+        with self.connection() as connection:
+            result = connection.execute(sa.text(statement), parameters)
+            return result.mappings().all() if result.returns_rows else []
+
+    def row(self, statement: str, /, **parameters: Any) -> RowMapping | None:
+        """The first row, or none."""
+        found = self.rows(statement, **parameters)
+        return found[0] if found else None
+
+    def value(self, statement: str, /, **parameters: Any) -> Any:
+        """The single value of a statement that always gives one."""
+        return next(iter(self.rows(statement, **parameters)[0].values()))
+
+    def models(self, model: type[Model], statement: str, /, **parameters: Any) -> list[Model]:
+        """All rows as ``model``."""
+        return [model.model_validate(dict(row)) for row in self.rows(statement, **parameters)]
+
+    def execute(self, statement: str, /, **parameters: Any) -> None:
+        """Run an idempotent statement for its effect."""
+        self.rows(statement, **parameters)
+
+    @contextmanager
+    def connection(self) -> Iterator[Connection]:
+        """A pooled connection in autocommit; database errors leave as the queue's own exceptions."""
+        try:
+            with self._engine.connect() as connection:
+                yield connection
+        except sa.exc.DBAPIError as error:
+            if isinstance(error.orig, psycopg.Error):
+                raise translated(error.orig) from error
+            raise
+
+    @contextmanager
+    def raw_connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+        """A psycopg connection of its own, in autocommit, for LISTEN and the like.
+
+        Raises:
+            DatabaseAwayError: PostgreSQL does not answer.
+        """
+        try:
+            connection = psycopg.connect(self.conninfo, autocommit=True, connect_timeout=5)
+        except psycopg.Error as error:
+            raise translated(error) from error
+        try:
+            yield connection
+        except psycopg.Error as error:
+            raise translated(error) if is_connection_loss(error) else error from error
+        finally:
+            connection.close()
+
+    @property
+    def conninfo(self) -> str:
+        """The same target as libpq writes it."""
+        return self.url.set(drivername="postgresql").render_as_string(hide_password=False)
+
+    def close(self) -> None:
+        """Close all connections; the next statement opens new ones."""
+        self._engine.dispose()

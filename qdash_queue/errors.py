@@ -1,0 +1,170 @@
+"""One exception for each thing the database may answer, so that callers never read SQLSTATEs."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import psycopg
+
+
+class QueueError(Exception):
+    """The queue refused a request.
+
+    ``code`` is the SQLSTATE (class ``CQ``), ``column`` the wrong column, ``hint`` what to do about it.
+    """
+
+    code: ClassVar[str] = ""
+
+    def __init__(
+        self, message: str, *, column: str = "", hint: str = "", detail: str = "", constraint: str = ""
+    ) -> None:
+        super().__init__(message)
+        self.column = column
+        self.hint = hint
+        self.detail = detail
+        self.constraint = constraint
+
+
+class UnknownNameError(QueueError):
+    """A chip, flow, task, qubit, project, job or role that does not exist."""
+
+    code = "CQ001"
+
+
+class BadParametersError(QueueError):
+    """The flow's schema refuses the parameters."""
+
+    code = "CQ002"
+
+
+class NotPermittedError(QueueError):
+    """The speaker has no right to do this."""
+
+    code = "CQ003"
+
+
+class DuplicateJobError(QueueError):
+    """A job with the same ``dedup_key`` has not ended yet."""
+
+    code = "CQ004"
+
+
+class SystemColumnError(QueueError):
+    """A column that only the queue sets was given."""
+
+    code = "CQ005"
+
+
+class BadValueError(QueueError):
+    """A value has the wrong form or lies outside its range."""
+
+    code = "CQ007"
+
+
+class IllegalTransitionError(QueueError):
+    """The state does not allow this."""
+
+    code = "CQ010"
+
+
+class AlreadyFinalError(QueueError):
+    """The job had ended before the request arrived."""
+
+    code = "CQ011"
+
+
+class CancelNotRevocableError(QueueError):
+    """A cancel cannot be taken back or softened."""
+
+    code = "CQ012"
+
+
+class LeaseLostError(QueueError):
+    """The fence is stale: another attempt or another job may hold the chip. Stop touching the instrument."""
+
+    code = "CQ020"
+
+
+class ExecutorRefusedError(QueueError):
+    """An executor of the wrong kind, or one that may not serve this chip."""
+
+    code = "CQ021"
+
+
+class CatalogueRefusedError(QueueError):
+    """A flow or task that the database cannot check or cancel."""
+
+    code = "CQ022"
+
+
+class BacklogFullError(QueueError):
+    """The chip has as many waiting jobs as it takes."""
+
+    code = "CQ030"
+
+
+class TooLargeError(QueueError):
+    """Parameters, figure or raw data past their limit."""
+
+    code = "CQ040"
+
+
+class DatabaseAwayError(Exception):
+    """PostgreSQL does not answer."""
+
+
+class SchemaMissingError(Exception):
+    """The database answers but holds no queue, or an older one."""
+
+
+_BY_CODE: dict[str, type[QueueError]] = {
+    error.code: error
+    for error in (
+        UnknownNameError,
+        BadParametersError,
+        NotPermittedError,
+        DuplicateJobError,
+        SystemColumnError,
+        BadValueError,
+        IllegalTransitionError,
+        AlreadyFinalError,
+        CancelNotRevocableError,
+        LeaseLostError,
+        ExecutorRefusedError,
+        CatalogueRefusedError,
+        BacklogFullError,
+        TooLargeError,
+    )
+}
+
+
+def translated(error: psycopg.Error) -> Exception:
+    """The queue's own exception for a database error, or the error itself where it is none of ours."""
+    diagnostic = error.diag
+    message = diagnostic.message_primary or str(error)
+    if kind := _BY_CODE.get(error.sqlstate or ""):
+        return kind(
+            message,
+            column=diagnostic.column_name or "",
+            hint=diagnostic.message_hint or "",
+            detail=diagnostic.message_detail or "",
+            constraint=diagnostic.constraint_name or "",
+        )
+    if isinstance(error, psycopg.errors.InsufficientPrivilege):
+        return NotPermittedError(
+            message, hint="Your database role lacks this right; ask an administrator for a calib_* role."
+        )
+    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)):
+        return SchemaMissingError(f"{message}: run qdash-queue migrate against this database")
+    if isinstance(error, (psycopg.errors.DataError, psycopg.errors.StatementTooComplex)):
+        return BadValueError(message)
+    if isinstance(error, psycopg.errors.AdminShutdown) or is_connection_loss(error):
+        return DatabaseAwayError(f"PostgreSQL does not answer: {message}")
+    return error
+
+
+def is_connection_loss(error: psycopg.Error) -> bool:
+    """Whether the connection is gone, as opposed to a statement that failed on a living one."""
+    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and (
+        error.sqlstate is None or error.sqlstate[:2] in ("08", "57")
+    )

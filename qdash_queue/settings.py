@@ -1,0 +1,41 @@
+"""Settings of every process of the queue, read from ``QDASH_QUEUE_*`` variables."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Where the servers are, and the few numbers an operator may want to change."""
+
+    model_config = SettingsConfigDict(env_prefix="QDASH_QUEUE_", extra="ignore")
+
+    database_url: str = Field(
+        default="", description="PostgreSQL, as postgresql://user:password@host:5432/name"
+    )
+    mongo_url: str = Field(default="", description="MongoDB of QDash, as mongodb://host:27017")
+    mongo_database: str = Field(default="qdash", description="QDash's database in MongoDB")
+    prefect_api_url: str = Field(default="", description="Prefect's API, as http://host:4200/api")
+    data_path: Path = Field(
+        default=Path("calib_data"), description="Where the mirror writes figures and raw data"
+    )
+    data_path_in_qdash: str = Field(
+        default="/app/calib_data", description="The same folder as QDash's API sees it; stored in MongoDB"
+    )
+    state_path: Path = Field(
+        default=Path("qdash-queue-state"),
+        description="Scratch folders of jobs and the state of simulated instruments",
+    )
+    qubex_config_path: Path | None = Field(default=None, description="Folder of qubex's configuration files")
+    lease_seconds: float = Field(default=30.0, ge=1.0, le=3600.0, description="How long a lease lasts")
+    heartbeat_seconds: float = Field(
+        default=5.0, ge=0.1, description="How often a running job renews its lease"
+    )
+    poll_seconds: float = Field(default=1.0, ge=0.05, description="How often an idle executor looks for work")
+    term_grace_seconds: float = Field(
+        default=3.0, ge=0.0, description="From SIGTERM to SIGKILL of a job's process"
+    )
+    sim_seed: int = Field(default=0, ge=0, description="Seed of simulated chips")
