@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -59,3 +60,15 @@ def use_job(context: JobContext) -> Iterator[JobContext]:
             yield context
     finally:
         _current.reset(token)
+
+
+def instruments_folder(state_path: Path) -> Path:
+    """Where the simulated instruments of all chips keep their state, below ``Settings.state_path``."""
+    return state_path.resolve() / "instruments"
+
+
+def new_scratch_folder(state_path: Path, job_id: int) -> Path:
+    """A new, empty folder for one attempt of a job, below ``Settings.state_path``; the maker removes it."""
+    jobs = state_path.resolve() / "jobs"
+    jobs.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=f"{job_id}-", dir=jobs))
