@@ -2,7 +2,7 @@
 
 An :class:`Executor` is one start of one process for one chip. What it claims it holds as a :class:`Lease`;
 every verb of a lease names the fence, and the database refuses it with ``LeaseLostError`` once the lease has
-gone to another. Every verb here is idempotent, so an answer that was lost with its connection is asked for again.
+gone to another. Every verb here is idempotent: an answer lost with its connection is asked for again.
 """
 
 from __future__ import annotations
