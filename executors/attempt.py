@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import shutil
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +25,7 @@ from executors.keeper import LeaseKeeper, LeaseTimes
 from executors.ladder import Graces, Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
 from executors.prefect_link import FlowRunRequest, PrefectAwayError, PrefectLink
+from executors.session import new_scratch_folder
 from executors.stop import StopReason
 from executors.wakeup import Wakeup
 from qdash_queue.database import Database
@@ -56,7 +56,7 @@ class Bench:
     times: LeaseTimes
     graces: Graces
     duty_seconds: float
-    scratch_root: Path | None
+    state_path: Path
     stopping: threading.Event
 
 
@@ -119,7 +119,7 @@ class Attempt:
         )
         mode = row["cancel_mode"] if row is not None else None
         known = self._keeper.cancel
-        return mode is not None and (known is None or known.mode != mode)
+        return mode is not None and (known is None or known.cancel_mode != mode)
 
     def _look_around(self) -> None:
         """Take in what the database, Prefect, the clock and the operator say; raises LeaseLostError."""
@@ -130,8 +130,10 @@ class Attempt:
             self._told_prefect_cancel = True
             self._keeper.say(lambda: self._lease.cancel_from_prefect("cancelled in Prefect"))
         if (cancel := self._keeper.cancel) is not None:
-            words = f"{cancel.requested_by}: {cancel.reason}" if cancel.reason else cancel.requested_by
-            self._ask(StopRequest(StopReason.CANCEL, at_once=cancel.mode == CancelMode.NOW, detail=words))
+            words = f"{cancel.cancel_requested_by}: {cancel.cancel_reason}".removesuffix(": ")
+            self._ask(
+                StopRequest(StopReason.CANCEL, at_once=cancel.cancel_mode is CancelMode.NOW, detail=words)
+            )
         if time.monotonic() > self._deadline:
             self._ask(
                 StopRequest(
@@ -213,10 +215,18 @@ class Attempt:
                 self._end = NotStarted(_internal("no_child", str(error)), str(error))
                 return
             self._keeper.log("child_exited", {"exit_code": self._exit_code})
-            if not isinstance(self._end, NotStarted) or self._end.failure is not None:
+            if self._is_settled():
                 return
-            logger.warning("job %s: the flow did not start: %s", self._claimed.job_id, self._end.words)
             self._wait_for_prefect()
+
+    def _is_settled(self) -> bool:
+        """Whether the child's end is the job's, and not Prefect's failure to start the flow."""
+        match self._end:
+            case NotStarted(failure=None, words=words):
+                logger.warning("job %s: the flow did not start: %s", self._claimed.job_id, words)
+                return False
+            case _:
+                return True
 
     @contextmanager
     def _busy_child(self, order: Order) -> Iterator[Child]:
@@ -285,7 +295,7 @@ class Attempt:
         return JobState.FAILED, _internal("process_died", f"the job's process {exit_words(self._exit_code)}")
 
     def _clean_up(self, flow_run: FlowRun | None) -> None:
-        """Once the child is dead: a cancel's hooks, and rest for the instrument after any unclean end."""
+        """Once the child is dead: a cancel's hooks, and rest for the instrument unless all went well."""
         if not self._was_ordered or flow_run is None:
             return
         if self._stop is not None and self._stop.reason is StopReason.CANCEL:
@@ -295,10 +305,9 @@ class Attempt:
             self._bring_to_rest()
 
     def _ended_in_order(self) -> bool:
+        # A flow that raised may have left a measurement running.
         return (
-            self._stop is None
-            and isinstance(self._end, BodyEnded)
-            and self._end.state in (JobState.COMPLETED, JobState.FAILED)
+            self._stop is None and isinstance(self._end, BodyEnded) and self._end.state is JobState.COMPLETED
         )
 
     def _bring_to_rest(self) -> bool:
@@ -359,9 +368,7 @@ class Attempt:
 
     @contextmanager
     def _scratch_folder(self) -> Iterator[None]:
-        self._scratch = Path(
-            tempfile.mkdtemp(prefix=f"job-{self._claimed.job_id}-", dir=self._bench.scratch_root)
-        )
+        self._scratch = new_scratch_folder(self._bench.state_path, self._claimed.job_id)
         try:
             yield
         finally:

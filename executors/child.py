@@ -24,6 +24,7 @@ from executors.orphans import LeaseClock, die_with_parent, guard_against_loss, l
 from executors.session import JobContext, use_job
 from executors.stop import StopFlag
 from qdash_queue.database import Database
+from qdash_queue.errors import UnknownNameError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
 from qdash_queue.values import CalibrationError, Failure, FailureKind
@@ -119,7 +120,7 @@ class _Child:
         try:
             definition = self._definition(order.claimed)
             prefect_side.run_guarded(definition.flow, order.flow_run, flow_arguments(order.claimed), guard)
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001 - every end of a flow is told, not raised
             if guard.started:
                 logger.info("the flow ended by %s: %s", type(error).__name__, error)
                 return 0 if isinstance(error, Exception) else 1
@@ -152,6 +153,8 @@ class _Child:
             "SELECT topology, n_qubits FROM calib.chips WHERE chip_id = :chip_id",
             chip_id=context.claimed.chip_id,
         )
+        if chip is None:
+            raise UnknownNameError(f'unknown chip "{context.claimed.chip_id}"')
         session = BackendSession(
             chip_id=context.claimed.chip_id,
             topology=chip["topology"],
@@ -167,7 +170,7 @@ class _Child:
     def _do(self, duty: Callable[[], None]) -> int:
         try:
             duty()
-        except Exception as error:  # noqa: BLE001 - told to the supervisor in words, with the stack on stderr
+        except Exception as error:
             logger.warning("the duty failed", exc_info=True)
             self._pipe.send(DutyDone(f"{error}" or type(error).__name__))
             return 1

@@ -17,10 +17,10 @@ from typing import Self
 
 from executors.orphans import LeaseClock
 from executors.wakeup import Wakeup
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError
+from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Lease
-from qdash_queue.models import CancelRequest
-from qdash_queue.values import JsonObject
+from qdash_queue.models import CancelRequest, JsonObject
+from qdash_queue.values import CancelMode
 
 logger = logging.getLogger(__name__)
 
@@ -101,7 +101,7 @@ class LeaseKeeper:
             raise self._lost
         if time.monotonic() > self._valid_until - self._times.margin:
             raise LeaseLostError(
-                f"the lease could not be renewed for {self._times.lease - self._times.margin:g} s: the database is away"
+                f"the lease could not be renewed for {self._times.lease - self._times.margin:g} s"
             )
 
     def bind(self, clock: LeaseClock) -> None:
@@ -161,7 +161,7 @@ class LeaseKeeper:
             return self._is_closing and not self._writes
 
     def _cancel_is_news(self) -> bool:
-        return self._cancel is None or self._cancel.mode != "now"
+        return self._cancel is None or self._cancel.cancel_mode is not CancelMode.NOW
 
     def _write_all(self) -> None:
         while True:
@@ -175,7 +175,7 @@ class LeaseKeeper:
                 write()
             except (LeaseLostError, DatabaseAwayError):
                 raise
-            except QueueError:
+            except Exception:  # A refused event must not end the thread that keeps the lease.
                 logger.exception("the database refused what was said to it about the job")
             with self._condition:
                 self._writes.popleft()

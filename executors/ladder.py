@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from executors.children import Child
 from executors.stop import StopReason
-from qdash_queue.values import JsonObject
+from qdash_queue.models import JsonObject
 
 Log = Callable[[str, JsonObject], None]
 
@@ -29,7 +29,7 @@ class Graces:
 
     Attributes:
         term: from SIGTERM to SIGKILL.
-        leave: from the end of the flow's body to SIGKILL; the process sends its last logs to Prefect meanwhile.
+        leave: from the end of the flow's body to SIGKILL; meanwhile the last logs go to Prefect.
     """
 
     term: float = 3.0

@@ -28,7 +28,8 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
 from executors.wakeup import Wakeup
-from qdash_queue.values import JobState, JsonObject
+from qdash_queue.models import JsonObject
+from qdash_queue.values import JobState
 
 logger = logging.getLogger(__name__)
 

@@ -19,7 +19,6 @@ from executors.ladder import Graces
 from executors.orders import ChildSetup
 from executors.prefect_link import PrefectAwayError, PrefectLink
 from executors.wakeup import Listener, Wakeup
-from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.leases import Executor
 from qdash_queue.values import JobState
@@ -35,26 +34,22 @@ class SupervisorOptions:
     """How one chip's executor works; times in seconds.
 
     Attributes:
-        chip_id: the chip.
-        database_url: of the queue.
         setup: what every child is told.
         times: how a lease is kept.
         graces: how long a child is waited for.
         duty_seconds: a cancellation hook, or quiescing the instrument, may take so long.
         idle_poll: shortest and longest wait between two looks for a job; a notification wakes earlier.
         with_deployment: link flow runs to a deployment, for which Prefect's UI offers Cancel.
-        scratch_root: where the jobs' own folders are made; ``None``: the system's folder for temporary files.
+        state_path: below it are the jobs' own folders.
     """
 
-    chip_id: str
-    database_url: str
     setup: ChildSetup
     times: LeaseTimes
+    state_path: Path
     graces: Graces = field(default_factory=Graces)
     duty_seconds: float = 20.0
     idle_poll: tuple[float, float] = (1.0, 5.0)
     with_deployment: bool = True
-    scratch_root: Path | None = None
 
 
 class Supervisor:
@@ -63,12 +58,10 @@ class Supervisor:
     def __init__(
         self,
         options: SupervisorOptions,
-        database: Database,
         executor: Executor,
         flows: dict[str, FlowDefinition],
     ) -> None:
         self._options = options
-        self._database = database
         self._executor = executor
         self._flows = flows
         self._wakeup = Wakeup()
@@ -95,11 +88,13 @@ class Supervisor:
             # The forkserver first, while this process has one thread.
             nursery = stack.enter_context(Nursery(options.setup))
             link = stack.enter_context(
-                PrefectLink(options.chip_id, self._wakeup, with_deployment=options.with_deployment)
+                PrefectLink(self._executor.chip_id, self._wakeup, with_deployment=options.with_deployment)
             )
-            stack.enter_context(Listener(options.database_url, f"calib_{options.chip_id}", self._wakeup))
+            stack.enter_context(
+                Listener(self._executor.database, f"calib_{self._executor.chip_id}", self._wakeup)
+            )
             bench = Bench(
-                database=self._database,
+                database=self._executor.database,
                 executor=self._executor,
                 link=link,
                 nursery=nursery,
@@ -108,7 +103,7 @@ class Supervisor:
                 times=options.times,
                 graces=options.graces,
                 duty_seconds=options.duty_seconds,
-                scratch_root=options.scratch_root,
+                state_path=options.state_path,
                 stopping=self._stopping,
             )
             while not self._stopping.is_set():
@@ -124,8 +119,7 @@ class Supervisor:
             self._note("the database is away", f"{error}")
             self._sleep(_AWAY_SECONDS)
             return
-        self._sleep(random.uniform(*self._options.idle_poll))  # noqa: S311 - only spreads the polls of many
-        executors
+        self._sleep(random.uniform(*self._options.idle_poll))  # noqa: S311 - only spreads the polls
 
     def _take_one(self, bench: Bench) -> bool:
         if not bench.link.healthy():
@@ -166,7 +160,7 @@ class Supervisor:
         if condition != self._condition:
             self._condition = condition
             self._housekeeping_at = 0.0
-            logger.info("%s: %s: %s", self._options.chip_id, condition, words)
+            logger.info("%s: %s: %s", self._executor.chip_id, condition, words)
 
     def _sleep(self, seconds: float) -> None:
         if not self._stopping.is_set():

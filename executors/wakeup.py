@@ -8,8 +8,10 @@ import threading
 from types import TracebackType
 from typing import Self
 
-import psycopg
 from psycopg import sql
+
+from qdash_queue.database import Database
+from qdash_queue.errors import DatabaseAwayError
 
 logger = logging.getLogger(__name__)
 
@@ -56,8 +58,8 @@ class Listener:
     listener wakes the sleeper once after every reconnect, because it cannot know what it missed.
     """
 
-    def __init__(self, url: str, channel: str, wakeup: Wakeup) -> None:
-        self._url = url
+    def __init__(self, database: Database, channel: str, wakeup: Wakeup) -> None:
+        self._database = database
         self._channel = channel
         self._wakeup = wakeup
         self._closing = threading.Event()
@@ -80,12 +82,12 @@ class Listener:
         while not self._closing.is_set():
             try:
                 self._listen()
-            except psycopg.Error as error:
+            except DatabaseAwayError as error:
                 logger.debug("listening on %s was interrupted: %s", self._channel, error)
                 self._closing.wait(_PATIENCE_SECONDS)
 
     def _listen(self) -> None:
-        with psycopg.connect(self._url, autocommit=True, application_name="qdash-queue listen") as connection:
+        with self._database.raw_connection() as connection:
             # Quoted: an unquoted LISTEN folds the chip's name to lower case, NOTIFY does not.
             connection.execute(sql.SQL("LISTEN {}").format(sql.Identifier(self._channel)))
             self._wakeup.set()

@@ -1,0 +1,175 @@
+"""The command ``qdash-executor``: serve one chip, or only say what may be asked for on it."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from importlib import metadata
+from types import FrameType
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from executors.environment import executor_environment
+from executors.session import instruments_folder
+from qdash_queue.database import Database
+from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, UnknownNameError
+from qdash_queue.leases import Executor
+from qdash_queue.settings import Settings
+
+if TYPE_CHECKING:
+    from executors.supervisor import SupervisorOptions
+
+EXIT_REFUSED = 3
+"""The database answers, and refuses: no such chip, no right, another kind of backend, a bad catalogue."""
+EXIT_AWAY = 4
+"""A server that is needed does not answer or is not named."""
+
+_DEPLOYMENT_SWITCH = "QDASH_QUEUE_PREFECT_DEPLOYMENT"
+_MARGIN_SECONDS = 10.0
+
+app = typer.Typer(
+    help="The executor of one chip: claims its jobs one after the other and runs their flows.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+class BackendKind(StrEnum):
+    """Which kind of instrument this executor drives."""
+
+    FAKE = "fake"
+    QUBEX = "qubex"
+
+
+Chip = Annotated[str, typer.Option("--chip", help="The chip to serve.", show_default=False)]
+Backend = Annotated[
+    BackendKind | None,
+    typer.Option("--backend", help="What this executor drives; without it, what the chip says."),
+]
+
+
+@app.callback(invoke_without_command=True)
+def serve(
+    context: typer.Context, chip: Annotated[str, typer.Option("--chip")] = "", backend: Backend = None
+) -> None:
+    """Serve a chip until SIGTERM; a running job is then stopped and goes back, or ends as its flow says."""
+    if context.invoked_subcommand is not None:
+        return
+    if not chip:
+        raise typer.BadParameter("expected the chip to serve, got nothing", param_hint="--chip")
+    with _refusals_in_words():
+        settings = Settings()
+        _prepare_process(settings)
+        _serve(settings, chip, backend)
+
+
+@app.command()
+def register(chip: Chip, backend: Backend = None) -> None:
+    """Say which flows and tasks may be asked for on a chip, without serving it."""
+    with _refusals_in_words():
+        settings = Settings()
+        _prepare_process(settings)
+        from executors.flows import catalogue_flows, catalogue_tasks, load_flows  # noqa: PLC0415 - loads Prefect
+
+        executor = _executor(settings, chip, backend)
+        flows, tasks = catalogue_flows(load_flows().values()), catalogue_tasks()
+        executor.register_catalogue(flows, tasks)
+        typer.echo(
+            f"{chip}: {len(flows)} flows ({', '.join(flow.flow for flow in flows)}) and {len(tasks)} tasks"
+            f" ({', '.join(task.task for task in tasks)}) may be asked for"
+        )
+
+
+def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
+    if not settings.prefect_api_url:
+        raise DatabaseAwayError(
+            "no Prefect server is named: set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api"
+        )
+    from executors.flows import load_flows  # noqa: PLC0415 - loads Prefect, whose settings are made by now
+    from executors.supervisor import Supervisor  # noqa: PLC0415
+
+    executor = _executor(settings, chip, backend)
+    supervisor = Supervisor(_options(settings, executor), executor, load_flows())
+
+    def leave(_signal: int, _frame: FrameType | None) -> None:
+        supervisor.stop()
+
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    supervisor.serve()
+
+
+def _prepare_process(settings: Settings) -> None:
+    logging.basicConfig(level=_log_level(), format="%(asctime)s %(levelname)s %(message)s")
+    os.environ.update(executor_environment(settings.prefect_api_url))
+
+
+def _log_level() -> int:
+    return logging.getLevelNamesMapping().get(
+        os.environ.get("QDASH_QUEUE_LOG_LEVEL", "INFO").upper(), logging.INFO
+    )
+
+
+def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Executor:
+    database = Database(settings.database_url, application_name=f"qdash-executor {chip}")
+    row = database.row("SELECT backend FROM calib.chips WHERE chip_id = :chip_id", chip_id=chip)
+    if row is None:
+        known = ", ".join(
+            str(row["chip_id"]) for row in database.rows("SELECT chip_id FROM calib.chips ORDER BY 1")
+        )
+        raise UnknownNameError(f'unknown chip "{chip}": expected one of {known or "(no chip yet)"}')
+    kind = backend.value if backend is not None else str(row["backend"])
+    return Executor(database, chip, kind, metadata.version("qdash-queue"))
+
+
+def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
+    from executors.keeper import LeaseTimes  # noqa: PLC0415 - loads Prefect
+    from executors.ladder import Graces  # noqa: PLC0415
+    from executors.orders import ChildSetup  # noqa: PLC0415
+    from executors.supervisor import SupervisorOptions  # noqa: PLC0415
+
+    return SupervisorOptions(
+        setup=ChildSetup(
+            database_url=settings.database_url,
+            backend_kind=executor.backend,
+            instrument_dir=instruments_folder(settings.state_path),
+            seed=settings.sim_seed,
+            log_level=_log_level(),
+        ),
+        times=LeaseTimes(
+            lease=settings.lease_seconds,
+            heartbeat=min(settings.heartbeat_seconds, settings.lease_seconds / 3),
+            poll=0.5,
+            margin=min(_MARGIN_SECONDS, settings.lease_seconds / 3),
+        ),
+        graces=Graces(term=settings.term_grace_seconds),
+        idle_poll=(settings.poll_seconds, 5 * settings.poll_seconds),
+        with_deployment=os.environ.get(_DEPLOYMENT_SWITCH, "1") != "0",
+        state_path=settings.state_path,
+    )
+
+
+@contextmanager
+def _refusals_in_words() -> Iterator[None]:
+    try:
+        yield
+    except QueueError as error:
+        typer.echo(f"{error}" + (f" ({error.hint})" if error.hint else ""), err=True)
+        raise typer.Exit(EXIT_REFUSED) from error
+    except (DatabaseAwayError, SchemaMissingError) as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(EXIT_AWAY) from error
+
+
+def main() -> None:
+    """Run the command."""
+    app()
+
+
+if __name__ == "__main__":
+    main()
