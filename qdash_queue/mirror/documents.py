@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from datetime import datetime
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
@@ -28,7 +29,7 @@ from qdash_queue.mirror.qdash_models import (
     TaskResultHistory,
     TaskResultNote,
 )
-from qdash_queue.mirror.rows import JobRow, JsonObject, ParameterRow, TaskRunRow
+from qdash_queue.models import Job, JsonObject, Parameter, TaskRun
 from qdash_queue.values import TaskStatus
 
 NOT_STARTED = "not started"
@@ -41,7 +42,7 @@ def elapsed_seconds(start: datetime | None, end: datetime | None) -> float | Non
     return min(max((end - start).total_seconds(), 0.0), LONGEST_ELAPSED_SECONDS)
 
 
-def execution_document(job: JobRow, user_id: str, layout: Layout) -> ExecutionHistory:
+def execution_document(job: Job, user_id: str, layout: Layout) -> ExecutionHistory:
     """The job as QDash's execution.
 
     Raises:
@@ -73,12 +74,12 @@ def execution_document(job: JobRow, user_id: str, layout: Layout) -> ExecutionHi
     )
 
 
-def execution_tags(job: JobRow) -> list[str]:
+def execution_tags(job: Job) -> list[str]:
     """The flow's name, as QDash's engine tags, then the client's tags, each once."""
     return list(dict.fromkeys([job.flow, *job.tags]))
 
 
-def _job_note(job: JobRow) -> JobNote:
+def _job_note(job: Job) -> JobNote:
     failure = None
     if job.failure_kind is not None:
         failure = FailureNote(kind=job.failure_kind, message=job.failure_message or "")
@@ -100,7 +101,7 @@ def _job_note(job: JobRow) -> JobNote:
         submitted_by=job.submitted_by,
         submitted_at=job.submitted_at,
         parameters=bson_object(job.parameters),
-        note=bson_object(job.note or {}),
+        note=bson_object(job.note),
         failure=failure,
         cancel=cancel,
     )
@@ -117,7 +118,7 @@ class TaskArtifacts(BaseModel):
 
 
 def task_result_document(
-    job: JobRow, task_run: TaskRunRow, artifacts: TaskArtifacts, user_id: str, layout: Layout
+    job: Job, task_run: TaskRun, artifacts: TaskArtifacts, user_id: str, layout: Layout
 ) -> TaskResultHistory:
     """One task run as QDash's task result.
 
@@ -136,12 +137,12 @@ def task_result_document(
         upstream_id=str(task_run.upstream_id) if task_run.upstream_id else "",
         status=status,
         message=_message(task_run),
-        stack_trace=(task_run.stack_trace or "")[:LONGEST_STACK_TRACE],
-        input_parameters=_inputs(task_run.input_parameters or {}),
+        stack_trace=task_run.stack_trace[:LONGEST_STACK_TRACE],
+        input_parameters=_inputs(task_run.input_parameters),
         output_parameters=outputs,
-        output_parameter_names=[bson_key(name) for name in task_run.output_parameters or {}],
-        run_parameters=_run_parameters(task_run.run_parameters or {}),
-        quality_metrics=_finite_numbers(task_run.quality_metrics or {}),
+        output_parameter_names=[bson_key(name) for name in task_run.output_parameters],
+        run_parameters=_run_parameters(task_run.run_parameters),
+        quality_metrics=_finite_numbers(task_run.quality_metrics),
         note=TaskResultNote(qdash_queue=_task_note(job, task_run, artifacts, refused)),
         figure_path=[layout.in_qdash(path) for path in artifacts.files.png.values()],
         json_figure_path=[layout.in_qdash(path) for path in artifacts.files.json_figures.values()],
@@ -161,26 +162,26 @@ def task_result_document(
     )
 
 
-def _message(task_run: TaskRunRow) -> str:
+def _message(task_run: TaskRun) -> str:
     match task_run.status:
         case TaskStatus.SKIPPED:
             return NOT_STARTED
         case TaskStatus.COMPLETED if not task_run.message:
             return f"{task_run.task} is completed"
         case _:
-            return task_run.message or ""
+            return task_run.message
 
 
 def _task_note(
-    job: JobRow, task_run: TaskRunRow, artifacts: TaskArtifacts, refused: dict[str, JsonValue]
+    job: Job, task_run: TaskRun, artifacts: TaskArtifacts, refused: dict[str, JsonValue]
 ) -> TaskNote:
     failure = None
     if task_run.failure_kind is not None:
         failure = FailureNote(
             kind=task_run.failure_kind,
-            message=task_run.message or "",
-            cause=task_run.cause or "",
-            remedy=task_run.remedy or "",
+            message=task_run.message,
+            cause=task_run.cause,
+            remedy=task_run.remedy,
         )
     return TaskNote(
         job_id=job.job_id,
@@ -193,14 +194,14 @@ def _task_note(
         refused_output_parameters=refused,
         figures_not_rendered=artifacts.figures_not_rendered,
         raw_data=artifacts.raw_data,
-        note=bson_object(task_run.note or {}),
+        note=bson_object(task_run.note),
     )
 
 
-def _outputs(job: JobRow, task_run: TaskRunRow) -> tuple[dict[str, ParameterDocument], dict[str, JsonValue]]:
+def _outputs(job: Job, task_run: TaskRun) -> tuple[dict[str, ParameterDocument], dict[str, JsonValue]]:
     accepted: dict[str, ParameterDocument] = {}
     refused: dict[str, JsonValue] = {}
-    for name, stored in (task_run.output_parameters or {}).items():
+    for name, stored in task_run.output_parameters.items():
         # Without a finite number QDash's metric vanishes and hides the older, good one.
         if task_run.status is TaskStatus.COMPLETED and _value_of(stored) is not None:
             accepted[bson_key(name)] = _output(job, task_run, name, stored)
@@ -209,7 +210,7 @@ def _outputs(job: JobRow, task_run: TaskRunRow) -> tuple[dict[str, ParameterDocu
     return accepted, refused
 
 
-def _output(job: JobRow, task_run: TaskRunRow, name: str, stored: JsonValue) -> ParameterDocument:
+def _output(job: Job, task_run: TaskRun, name: str, stored: JsonValue) -> ParameterDocument:
     fields = stored if isinstance(stored, dict) else {}
     value = _value_of(stored)
     if value is None or task_run.ended_at is None:
@@ -261,7 +262,7 @@ def _run_parameters(stored: JsonObject) -> dict[str, RunParameterDocument]:
     return documents
 
 
-def _finite_numbers(stored: JsonObject) -> dict[str, float]:
+def _finite_numbers(stored: Mapping[str, float]) -> dict[str, float]:
     numbers = {bson_key(name): finite_number(value) for name, value in stored.items()}
     return {name: float(number) for name, number in numbers.items() if number is not None}
 
@@ -285,7 +286,7 @@ def _date(value: JsonValue) -> datetime | None:
     return date if date.tzinfo is not None else None
 
 
-def parameter_document(parameter: ParameterRow) -> ParameterDocument:
+def parameter_document(parameter: Parameter) -> ParameterDocument:
     """A parameter version as an entry of QDash's ``qubit.data`` or ``coupling.data``."""
     value: float | int = parameter.value
     if parameter.value_type == "int" and float(value).is_integer():
@@ -293,17 +294,17 @@ def parameter_document(parameter: ParameterRow) -> ParameterDocument:
     return ParameterDocument(
         parameter_name=parameter.name,
         value=value,
-        value_type=parameter.value_type or "float",
-        error=parameter.error or 0.0,
-        unit=parameter.unit or "",
-        description=parameter.description or "",
+        value_type=parameter.value_type,
+        error=parameter.error,
+        unit=parameter.unit,
+        description=parameter.description,
         calibrated_at=parameter.valid_from,
         execution_id=parameter.execution_id or _origin(parameter),
         task_id=str(parameter.task_run_id) if parameter.task_run_id else "",
     )
 
 
-def _origin(parameter: ParameterRow) -> str:
+def _origin(parameter: Parameter) -> str:
     """QDash's form of an execution id for a value that no execution measured; always the same one."""
     prefix = "seed-import" if parameter.source == "import" else "manual-edit"
     words = "|".join(
@@ -312,7 +313,7 @@ def _origin(parameter: ParameterRow) -> str:
     return f"{prefix}-{hashlib.sha256(words.encode()).hexdigest()[:8]}"
 
 
-def counter_document(job: JobRow, user_id: str, day: str) -> ExecutionCounter:
+def counter_document(job: Job, user_id: str, day: str) -> ExecutionCounter:
     """The day's row for QDash's date picker; its index is QDash's own count, which the queue does not use."""
     at = job.started_at or job.submitted_at
     return ExecutionCounter(
@@ -326,7 +327,7 @@ def counter_document(job: JobRow, user_id: str, day: str) -> ExecutionCounter:
     )
 
 
-def tag_documents(job: JobRow, user_id: str) -> list[Tag]:
+def tag_documents(job: Job, user_id: str) -> list[Tag]:
     """One row for each tag of the job."""
     return [
         Tag(project_id=job.project_id, user_id=user_id, username=job.username, name=name)

@@ -28,6 +28,10 @@ class FigureError(Exception):
     """A figure cannot be rendered; the message says why."""
 
 
+class RendererLostError(FigureError):
+    """The process that renders hung or died; the figure may be innocent."""
+
+
 class FigureSize(BaseModel):
     """Size of a picture in layout pixels, and how many picture pixels each becomes."""
 
@@ -71,7 +75,8 @@ class FigureRenderer:
         """The figure as PNG.
 
         Raises:
-            FigureError: the text is no Plotly figure, kaleido refused it, or the time limit passed.
+            FigureError: the text is no Plotly figure, or kaleido refused it.
+            RendererLostError: the time limit passed, or the process ended.
         """
         request = self._request(plotly_json)
         try:
@@ -135,7 +140,7 @@ class FigureRenderer:
         deadline = time.monotonic() + self._time_limit_seconds
         process = self._worker()
         if process.stdin is None or process.stdout is None:
-            raise FigureError("the renderer has no pipes")
+            raise RendererLostError("the renderer has no pipes")
         os.set_blocking(process.stdin.fileno(), False)
         os.set_blocking(process.stdout.fileno(), False)
         received = bytearray()
@@ -145,7 +150,7 @@ class FigureRenderer:
             while not received.endswith(b"\n"):
                 remaining = deadline - time.monotonic()
                 if remaining <= 0:
-                    raise FigureError(f"not rendered within {self._time_limit_seconds:g} s")
+                    raise RendererLostError(f"not rendered within {self._time_limit_seconds:g} s")
                 for key, _ in ready.select(remaining):
                     if key.fileobj is process.stdin:
                         request = _send_some(process.stdin, request)
@@ -160,13 +165,13 @@ def _send_some(pipe: IO[bytes], content: bytes) -> bytes:
     try:
         return content[os.write(pipe.fileno(), content) :]
     except BrokenPipeError as error:
-        raise FigureError(_ENDED) from error
+        raise RendererLostError(_ENDED) from error
 
 
 def _receive_some(pipe: IO[bytes]) -> bytes:
     content = os.read(pipe.fileno(), _READ_SIZE)
     if not content:
-        raise FigureError(_ENDED)
+        raise RendererLostError(_ENDED)
     return content
 
 

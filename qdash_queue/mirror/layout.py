@@ -12,7 +12,8 @@ from pathlib import Path, PurePosixPath
 
 from pydantic import BaseModel, ConfigDict
 
-from qdash_queue.mirror.rows import FigureRow, JobRow, RawDataRow, TaskRunRow
+from qdash_queue.mirror.rows import FigureRow, RawDataRow
+from qdash_queue.models import Job, TaskRun
 from qdash_queue.values import TaskType
 
 _UNSAFE = re.compile(r"[^A-Za-z0-9._-]")
@@ -43,7 +44,7 @@ def _split(execution_id: str) -> tuple[str, str]:
     return match["day"], match["folder"]
 
 
-def task_stem(task_run: TaskRunRow) -> str:
+def task_stem(task_run: TaskRun) -> str:
     """What the names of a task run's files begin with, e.g. ``CheckT1_0``.
 
     A repetition or a later attempt is named in it: they share the folder with the first.
@@ -74,7 +75,7 @@ class Layout(BaseModel):
         """The path that MongoDB holds."""
         return str(self.base_in_qdash / relative)
 
-    def execution_path(self, job: JobRow) -> str:
+    def execution_path(self, job: Job) -> str:
         """QDash's ``calib_data_path`` of the job."""
         if job.execution_id is None:
             raise ValueError(f"job {job.job_id} never started: it has no execution id and no folder")
@@ -92,7 +93,7 @@ class TaskFiles(BaseModel):
 
 
 def task_files(
-    job: JobRow, task_run: TaskRunRow, figures: list[FigureRow], raw_data: list[RawDataRow]
+    job: Job, task_run: TaskRun, figures: list[FigureRow], raw_data: list[RawDataRow]
 ) -> TaskFiles:
     """The paths of a task run's files, rendered figures first.
 

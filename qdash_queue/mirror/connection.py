@@ -1,0 +1,64 @@
+"""The mirror's way to MongoDB."""
+
+from __future__ import annotations
+
+from datetime import UTC
+
+from bson.codec_options import CodecOptions
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase, ensure_unique_indexes
+
+_ANSWER_WITHIN_MS = 3_000
+_DO_WITHIN_MS = 60_000
+
+
+class MongoAwayError(Exception):
+    """MongoDB does not answer, or not as it must; the message says which."""
+
+
+def connect_mongo(url: str) -> MongoClient[MongoDocument]:
+    """A client that notices within seconds when MongoDB is away, and comes back by itself.
+
+    Raises:
+        MongoAwayError: there is no URL, or it is not one of MongoDB.
+    """
+    if not url:
+        raise MongoAwayError("no MongoDB is named: set QDASH_QUEUE_MONGO_URL to mongodb://host:27017")
+    try:
+        return MongoClient(
+            url,
+            serverSelectionTimeoutMS=_ANSWER_WITHIN_MS,
+            connectTimeoutMS=_ANSWER_WITHIN_MS,
+            socketTimeoutMS=_DO_WITHIN_MS,
+            appname="qdash-queue mirror",
+        )
+    except PyMongoError as error:
+        raise MongoAwayError(f"expected a MongoDB URL such as mongodb://host:27017: {error}") from error
+
+
+def open_qdash(client: MongoClient[MongoDocument], name: str) -> QDashDatabase:
+    """QDash's database, with dates that know their zone."""
+    options: CodecOptions[MongoDocument] = CodecOptions(tz_aware=True, tzinfo=UTC)
+    return client.get_database(name, codec_options=options)
+
+
+def require_qdash(database: QDashDatabase) -> None:
+    """Make sure that MongoDB answers and has the unique indexes.
+
+    Raises:
+        MongoAwayError: it does not answer, or refuses an index because it holds doubles.
+    """
+    try:
+        ensure_unique_indexes(database)
+    except PyMongoError as error:
+        raise MongoAwayError(mongo_words(error)) from error
+
+
+def mongo_words(error: PyMongoError) -> str:
+    """The error as one line for a person."""
+    first_line = str(error).split("\n", maxsplit=1)[0].split(", Timeout:", maxsplit=1)[0][:500]
+    if isinstance(error, ConnectionFailure):
+        return f"MongoDB does not answer: {first_line}"
+    return f"MongoDB refused: {first_line}"

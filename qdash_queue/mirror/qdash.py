@@ -1,0 +1,172 @@
+"""What must already be in QDash before a job can be shown there, and QDash's unique indexes.
+
+Users, projects, chips, qubits and couplings are QDash's to make. The mirror only looks them up; where one is
+missing it says which one and how to make it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pymongo.collection import Collection
+from pymongo.database import Database as MongoDatabase
+
+MongoDocument = dict[str, Any]
+QDashDatabase = MongoDatabase[MongoDocument]
+
+# Key fields of QDash's unique indexes on what the mirror writes: the same fields in the same order, so that
+# whoever comes second finds the index already there.
+UNIQUE_KEYS: dict[str, tuple[str, ...]] = {
+    "execution_history": ("project_id", "execution_id"),
+    "task_result_history": ("project_id", "task_id"),
+    "execution_counter": ("project_id", "date", "username", "chip_id"),
+    "tag": ("project_id", "name", "username"),
+    "qubit_history": ("project_id", "chip_id", "qid", "username", "recorded_date"),
+    "coupling_history": ("project_id", "chip_id", "qid", "username", "recorded_date"),
+}
+
+
+class MissingInQDashError(Exception):
+    """Something that QDash has to make is not there yet; the message names it and says how to make it."""
+
+
+class Target(BaseModel):
+    """A qubit's or coupling's row in QDash."""
+
+    model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
+
+    collection: str
+    history_collection: str
+    qid: str
+    username: str
+    user_id: str | None = None
+    status: str = "pending"
+    data: dict[str, Any] = Field(default_factory=dict)
+
+
+class ChipPlace(BaseModel):
+    """Where a chip's parameters go in one project."""
+
+    model_config = ConfigDict(frozen=True)
+
+    project_id: str
+    chip_id: str
+    cooldown_id: str
+    targets: dict[str, Target]
+
+
+class Place(ChipPlace):
+    """Where a job's documents go: ids that only QDash knows."""
+
+    user_id: str
+
+
+def ensure_unique_indexes(database: QDashDatabase) -> None:
+    """Make QDash's unique indexes where QDash has not yet.
+
+    They make a repeated write an update and a stale write a refusal. Without them doubles could arise, and
+    QDash's API does not start over doubles.
+    """
+    for collection, fields in UNIQUE_KEYS.items():
+        if not _has_unique(database[collection], fields):
+            database[collection].create_index([(field, 1) for field in fields], unique=True)
+
+
+def _has_unique(collection: Collection[MongoDocument], fields: tuple[str, ...]) -> bool:
+    return any(
+        index.get("unique") and {field for field, _ in index["key"]} == set(fields)
+        for index in collection.index_information().values()
+    )
+
+
+class QDashLookup:
+    """Finds what QDash made."""
+
+    def __init__(self, database: QDashDatabase) -> None:
+        self._database = database
+
+    def place_of(self, project_id: str, chip_id: str, username: str, qids: Iterable[str]) -> Place:
+        """Where the documents of a user's job on these qubits and couplings go.
+
+        Raises:
+            MissingInQDashError: QDash lacks the user, the project, the chip, or a qubit or coupling of it.
+        """
+        user = self._database["user"].find_one({"username": username}, {"user_id": 1})
+        if user is None or not isinstance(user.get("user_id"), str):
+            raise MissingInQDashError(
+                f'QDash has no user "{username}": make it there (an administrator, POST /auth/register)'
+            )
+        self._require_project(project_id)
+        return Place(
+            project_id=project_id,
+            chip_id=chip_id,
+            user_id=user["user_id"],
+            cooldown_id=self._require_chip(project_id, chip_id),
+            targets=self._targets(project_id, chip_id, qids),
+        )
+
+    def chip_place(self, project_id: str, chip_id: str, qids: Iterable[str]) -> ChipPlace:
+        """Where the chip's parameters go in the project.
+
+        Raises:
+            MissingInQDashError: QDash lacks the chip there, or a qubit or coupling of it.
+        """
+        return ChipPlace(
+            project_id=project_id,
+            chip_id=chip_id,
+            cooldown_id=self._require_chip(project_id, chip_id),
+            targets=self._targets(project_id, chip_id, qids),
+        )
+
+    def projects_with_chip(self, chip_id: str, among: Iterable[str]) -> list[str]:
+        """Those of the projects in which QDash has the chip."""
+        query = {"chip_id": chip_id, "project_id": {"$in": list(among)}}
+        return sorted(self._database["chip"].distinct("project_id", query))
+
+    def _targets(self, project_id: str, chip_id: str, qids: Iterable[str]) -> dict[str, Target]:
+        wanted = sorted({qid for qid in qids if qid})
+        found: dict[str, Target] = {}
+        for collection in ("qubit", "coupling"):
+            query = {"project_id": project_id, "chip_id": chip_id, "qid": {"$in": wanted}}
+            for row in self._database[collection].find(query):
+                # As QDash does: the row of the qid, whoever owns it.
+                found.setdefault(row["qid"], _target(collection, row))
+        for qid in wanted:
+            if qid not in found:
+                kind = "coupling" if "-" in qid else "qubit"
+                raise MissingInQDashError(
+                    f'QDash has no {kind} "{qid}" of chip "{chip_id}" in project "{project_id}": '
+                    "make the chip there in its full size (POST /chips)"
+                )
+        return found
+
+    def _require_project(self, project_id: str) -> None:
+        if self._database["project"].find_one({"project_id": project_id}, {"_id": 1}) is None:
+            raise MissingInQDashError(
+                f'QDash has no project "{project_id}": make it there, and use its id in the queue too'
+            )
+
+    def _require_chip(self, project_id: str, chip_id: str) -> str:
+        chip = self._database["chip"].find_one(
+            {"project_id": project_id, "chip_id": chip_id}, {"current_cooldown_id": 1}
+        )
+        if chip is None:
+            raise MissingInQDashError(
+                f'QDash has no chip "{chip_id}" in project "{project_id}": make it there (POST /chips)'
+            )
+        return chip.get("current_cooldown_id") or ""
+
+
+def _target(collection: str, row: MongoDocument) -> Target:
+    data = row.get("data")
+    return Target(
+        collection=collection,
+        history_collection=f"{collection}_history",
+        qid=row["qid"],
+        username=row["username"],
+        user_id=row.get("user_id"),
+        status=row.get("status") or "pending",
+        data=data if isinstance(data, dict) else {},
+    )

@@ -1,0 +1,49 @@
+"""What the mirror tells: how a round went, and how far QDash is behind."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from qdash_queue.mirror.rows import MarkLag
+
+
+class RoundReport(BaseModel):
+    """What one look at the outbox, or one rebuild, did."""
+
+    model_config = ConfigDict(frozen=True)
+
+    figures: int = 0
+    """Figures that were rendered, or found not to be renderable."""
+    mirrored: int = 0
+    """Jobs and chips whose documents are up to date now."""
+    nothing_to_show: int = 0
+    """Jobs that never started and chips without parameters."""
+    waiting: dict[str, str] = Field(default_factory=dict)
+    """Subjects that could not be mirrored, and why."""
+
+    @property
+    def worked(self) -> bool:
+        """Whether there was anything to do."""
+        return bool(self.figures or self.mirrored or self.nothing_to_show or self.waiting)
+
+    def __add__(self, other: RoundReport) -> RoundReport:
+        return RoundReport(
+            figures=self.figures + other.figures,
+            mirrored=self.mirrored + other.mirrored,
+            nothing_to_show=self.nothing_to_show + other.nothing_to_show,
+            waiting=self.waiting | other.waiting,
+        )
+
+
+class MirrorLag(BaseModel):
+    """How far QDash is behind the queue."""
+
+    model_config = ConfigDict(frozen=True)
+
+    marks: list[MarkLag]
+    mongo_problem: str | None
+
+    @property
+    def seconds(self) -> float:
+        """Age of the oldest change that QDash does not show yet; 0 where it shows all."""
+        return max((mark.lag_seconds for mark in self.marks), default=0.0)

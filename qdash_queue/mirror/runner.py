@@ -1,0 +1,306 @@
+"""The mirror: a process that keeps QDash's MongoDB equal to the queue.
+
+It needs both databases and neither needs it. Either may be away for a day: marks wait in PostgreSQL, and the
+mirror goes on by itself when both are back.
+"""
+
+from __future__ import annotations
+
+import logging
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import PurePosixPath
+from types import FrameType
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict
+from pymongo import MongoClient
+from pymongo.errors import ConnectionFailure, PyMongoError
+
+from qdash_queue.database import Database
+from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.mirror.artifacts import ArtifactWriter
+from qdash_queue.mirror.connection import (
+    MongoAwayError,
+    connect_mongo,
+    mongo_words,
+    open_qdash,
+    require_qdash,
+)
+from qdash_queue.mirror.figures import FigureRenderer
+from qdash_queue.mirror.files import FileTree
+from qdash_queue.mirror.gridfs import GridFSFiles
+from qdash_queue.mirror.layout import Layout
+from qdash_queue.mirror.publish import Publisher
+from qdash_queue.mirror.qdash import MissingInQDashError, MongoDocument, QDashLookup
+from qdash_queue.mirror.rendering import FigureRendering
+from qdash_queue.mirror.reports import MirrorLag, RoundReport
+from qdash_queue.mirror.rows import Mark
+from qdash_queue.mirror.source import Source
+from qdash_queue.mirror.writer import Guard, Writer
+from qdash_queue.settings import Settings
+
+_log = logging.getLogger(__name__)
+
+
+class NothingToMirrorError(Exception):
+    """There is nothing of this job to show in QDash."""
+
+
+class Pace(BaseModel):
+    """How often the mirror looks, and how much it does at a time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    idle_seconds: float = 0.5
+    away_seconds: float = 2.0
+    sweep_seconds: float = 5.0
+    hold_seconds: float = 120.0
+    """How long a mark is hidden from other mirrors while it is worked on."""
+    figures_per_round: int = 32
+    rendering_seconds_per_round: float = 5.0
+    marks_per_round: int = 50
+
+
+class Mirror:
+    """Keeps one QDash database and its tree of files equal to the queue.
+
+    Args:
+        database: the queue's, as a member of ``calib_mirror``; its connections are closed with the mirror.
+        mongo: MongoDB; closed with the mirror.
+        mongo_database: name of QDash's database.
+        layout: where the files are, here and in QDash.
+        pace: how often to look.
+        renderer: makes pictures of figures; closed with the mirror.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        mongo: MongoClient[MongoDocument],
+        mongo_database: str,
+        layout: Layout,
+        *,
+        pace: Pace | None = None,
+        renderer: FigureRenderer | None = None,
+    ) -> None:
+        self._database = database
+        self._mongo = mongo
+        self._qdash = open_qdash(mongo, mongo_database)
+        self._pace = pace or Pace()
+        self._renderer = renderer or FigureRenderer()
+        self._source = Source(database)
+        self._gridfs = GridFSFiles(self._qdash)
+        self._rendering = FigureRendering(self._source, self._renderer)
+        self._publisher = Publisher(
+            self._source,
+            QDashLookup(self._qdash),
+            ArtifactWriter(self._source, FileTree(layout), self._gridfs, layout),
+            Writer(self._qdash),
+            layout,
+        )
+        self._stop = threading.Event()
+        self._next_sweep = 0.0
+        self._trouble = ""
+
+    @classmethod
+    def from_settings(cls, settings: Settings) -> Self:
+        """A mirror of what the settings name; it connects when it is first used."""
+        return cls(
+            Database(settings.database_url),
+            connect_mongo(settings.mongo_url),
+            settings.mongo_database,
+            Layout(base=settings.data_path, base_in_qdash=PurePosixPath(settings.data_path_in_qdash)),
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exception: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Stop rendering and let go of both databases."""
+        self._renderer.close()
+        self._mongo.close()
+        self._database.close()
+
+    def stop(self) -> None:
+        """Let :meth:`run` return after the job it is at."""
+        self._stop.set()
+
+    def run(self) -> None:
+        """Mirror until :meth:`stop`, SIGTERM or SIGINT; outages of either database are waited out."""
+        with _stopping_on_signals(self._stop):
+            _log.info("mirroring to database %s", self._qdash.name)
+            while not self._stop.is_set():
+                self._stop.wait(self._go_round())
+        _log.info("the mirror has stopped")
+
+    def run_once(self) -> RoundReport:
+        """Render and mirror everything that is due, once.
+
+        Raises:
+            DatabaseAwayError: PostgreSQL does not answer.
+            MongoAwayError: MongoDB does not answer, or holds doubles that forbid QDash's indexes.
+        """
+        report = self._render_all()
+        self._prepare_mongo()
+        while (more := self._mirror_marks()).worked:
+            report += more
+        return report
+
+    def rebuild(self, job_id: int | None = None) -> RoundReport:
+        """Write the documents and files of one job, or of everything, again from PostgreSQL.
+
+        What users wrote in QDash stays, and so do parameters that QDash holds from a later calibration. What
+        cannot be written is in the report's ``waiting``, and a mark for it waits in the outbox.
+
+        Raises:
+            DatabaseAwayError: PostgreSQL does not answer.
+            MongoAwayError: MongoDB does not answer, or holds doubles that forbid QDash's indexes.
+            NothingToMirrorError: the job does not exist or never started.
+        """
+        report = self._render_all()
+        self._prepare_mongo()
+        if job_id is not None:
+            report += self._rebuild_one(Mark.of_job(job_id))
+            if report.nothing_to_show:
+                raise NothingToMirrorError(
+                    f"job {job_id} does not exist or never started: there is nothing of it to show in QDash"
+                )
+            return report
+        for chip_id in self._source.chip_ids():
+            report += self._rebuild_one(Mark.of_chip(chip_id))
+        for started in self._source.job_ids():
+            report += self._rebuild_one(Mark.of_job(started))
+        return report
+
+    def lag(self) -> MirrorLag:
+        """What waits to be mirrored, and why.
+
+        Raises:
+            DatabaseAwayError: PostgreSQL does not answer.
+        """
+        try:
+            self._mongo.admin.command("ping")
+        except PyMongoError as error:
+            return MirrorLag(marks=self._source.lag(), mongo_problem=mongo_words(error))
+        return MirrorLag(marks=self._source.lag(), mongo_problem=None)
+
+    def _go_round(self) -> float:
+        """Do some of what is due; returns how long to wait before the next look."""
+        try:
+            self._sweep_if_due()
+            rendered = self._render_some()
+            self._prepare_mongo()
+            report = self._mirror_marks() + RoundReport(figures=rendered)
+        except (DatabaseAwayError, MongoAwayError) as error:
+            self._tell_trouble(str(error))
+            return self._pace.away_seconds
+        self._tell_trouble("")
+        return 0.0 if report.worked else self._pace.idle_seconds
+
+    def _tell_trouble(self, words: str) -> None:
+        """Log the beginning and the end of an outage, not every second of it."""
+        if words and not self._trouble:
+            _log.warning("%s; the mirror waits", words)
+        elif self._trouble and not words:
+            _log.info("both databases answer again")
+        self._trouble = words
+
+    def _sweep_if_due(self) -> None:
+        """End lost and expired jobs, so that they end where no executor lives."""
+        if time.monotonic() < self._next_sweep:
+            return
+        if ended := self._source.sweep():
+            _log.info("swept %s job(s)", ended)
+        self._next_sweep = time.monotonic() + self._pace.sweep_seconds
+
+    def _render_some(self) -> int:
+        return self._rendering.render_waiting(
+            self._pace.figures_per_round, self._pace.rendering_seconds_per_round
+        )
+
+    def _render_all(self) -> RoundReport:
+        figures = 0
+        while settled := self._render_some():
+            figures += settled
+        return RoundReport(figures=figures)
+
+    def _prepare_mongo(self) -> None:
+        require_qdash(self._qdash)
+        self._gridfs.ensure_indexes()
+
+    def _mirror_marks(self) -> RoundReport:
+        report = RoundReport()
+        for _ in range(self._pace.marks_per_round):
+            # One at a time: a mark that was taken and not reached would stay hidden for the whole hold.
+            marks = self._source.take_marks(1, self._pace.hold_seconds)
+            if not marks or self._stop.is_set():
+                break
+            report += self._mirror_mark(marks[0])
+        return report
+
+    def _mirror_mark(self, mark: Mark) -> RoundReport:
+        try:
+            report = self._publish(mark, Guard.NEWER_ONLY)
+        except MongoAwayError as error:
+            self._source.mark_failed(mark, str(error))
+            raise
+        if words := report.waiting.get(mark.subject):
+            self._source.mark_failed(mark, words)
+        else:
+            self._source.mark_done(mark)
+        return report
+
+    def _rebuild_one(self, subject: Mark) -> RoundReport:
+        report = self._publish(subject, Guard.REBUILD)
+        if report.waiting:
+            self._source.mark(subject)
+        return report
+
+    def _publish(self, mark: Mark, guard: Guard) -> RoundReport:
+        """Mirror the subject; whatever stops it becomes words, except an outage, which stops everything."""
+        try:
+            if mark.job_id is not None:
+                shown = self._publisher.publish_job(mark.job_id, guard)
+            else:
+                shown = self._publisher.publish_chip(mark.chip_id or "")
+        except (DatabaseAwayError, ConnectionFailure) as error:
+            if isinstance(error, ConnectionFailure):
+                raise MongoAwayError(mongo_words(error)) from error
+            raise
+        except MissingInQDashError as error:
+            return RoundReport(waiting={mark.subject: str(error)})
+        except PyMongoError as error:
+            return _refused(mark, mongo_words(error))
+        except Exception as error:  # noqa: BLE001 - one subject's trouble must not stop the others
+            return _refused(mark, f"{type(error).__name__}: {error}")
+        return RoundReport(mirrored=1) if shown else RoundReport(nothing_to_show=1)
+
+
+def _refused(mark: Mark, words: str) -> RoundReport:
+    _log.exception("%s is not mirrored", mark.subject)
+    return RoundReport(waiting={mark.subject: words})
+
+
+@contextmanager
+def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
+    """SIGTERM and SIGINT set the event; only where the main thread runs the mirror."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def handle(_signal: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
