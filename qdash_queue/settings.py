@@ -38,4 +38,8 @@ class Settings(BaseSettings):
     term_grace_seconds: float = Field(
         default=3.0, ge=0.0, description="From SIGTERM to SIGKILL of a job's process"
     )
+    prefect_deployment: bool = Field(
+        default=True, description="Link flow runs to a deployment, for which Prefect's UI offers Cancel"
+    )
+    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
     sim_seed: int = Field(default=0, ge=0, description="Seed of simulated chips")
