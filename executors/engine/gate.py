@@ -1,0 +1,166 @@
+"""The gate, fail closed: what a task measured becomes a parameter only if nothing at all is wrong with it.
+
+Every rule names its failure; the first that applies is the verdict. A value that is missing or not a finite
+number never passes, whatever its comparison with a threshold would say.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from itertools import chain
+
+import numpy as np
+
+from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult, same_unit
+from executors.engine.failures import subject
+from qdash_queue.values import Failure, FailureKind, ParameterModel
+
+_REMEDIES: Mapping[str, str] = {
+    "r2_low": "look at the figure: is there a signal?",
+    "r2_missing": "a fault of the task: a fit has to say how good it is",
+    "output_missing": "a fault of the task: every declared output has to be set",
+    "output_undeclared": "a fault of the task: declare the output",
+    "output_unit": "a fault of the task: give the output its declared unit",
+    "value_range": "look at the figure; is the qubit where its parameters say?",
+}
+
+Rule = Callable[[BaseTask, str, PostProcessResult], Iterator[Failure]]
+
+
+def judge_data(task: BaseTask, qid: str, run_result: RunResult) -> Failure | None:
+    """Why the raw data cannot be trusted; ``None`` if every number in it is finite.
+
+    A task that declares outputs has to bring data.
+    """
+    if len(run_result.data) == 0:
+        if not task.output_parameters:
+            return None
+        return Failure(
+            kind=FailureKind.INSTRUMENT,
+            cause="no_data",
+            message=f"{task.name} on {subject(qid)}: the measurement returned no data",
+            remedy="look at the control system",
+        )
+    for array in run_result.data:
+        bad = array.values.size - int(np.count_nonzero(np.isfinite(array.values)))
+        if bad or array.values.size == 0:
+            got = f"{bad} of {array.values.size} that are not" if bad else "none"
+            return Failure(
+                kind=FailureKind.INSTRUMENT,
+                cause="data_not_finite" if bad else "no_data",
+                message=f'{task.name} on {subject(qid)}: expected numbers in "{array.name}", got {got}',
+                remedy="look at the control system",
+            )
+    return None
+
+
+def judge(task: BaseTask, qid: str, result: PostProcessResult) -> Failure | None:
+    """Why ``result`` is refused; ``None`` if it may change parameters.
+
+    The task's own failure stands; else the first of: an output that is missing, undeclared, in another unit
+    or not a finite number; a fit without an R² above the threshold; a fidelity or a value outside its range;
+    an error that is not finite and positive.
+    """
+    if result.failure is not None:
+        return result.failure
+    return next(chain.from_iterable(rule(task, qid, result) for rule in _RULES), None)
+
+
+def _refused(task: BaseTask, qid: str, kind: FailureKind, cause: str, words: str) -> Failure:
+    return Failure(
+        kind=kind,
+        cause=cause,
+        message=f"{task.name} on {subject(qid)}: {words}",
+        remedy=_REMEDIES.get(cause, ""),
+    )
+
+
+def _outputs_are_those_declared(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+    for name in task.output_parameters:
+        given = result.output_parameters.get(name)
+        if given is None or given.value is None:
+            yield _refused(task, qid, FailureKind.BAD_FIT, "output_missing", f"{name} was never set")
+    for name, given in result.output_parameters.items():
+        declared = task.output_parameters.get(name)
+        if declared is None:
+            words = f'the task sets "{name}", which it does not declare'
+            yield _refused(task, qid, FailureKind.INTERNAL, "output_undeclared", words)
+        elif not same_unit(given.unit, declared.unit):
+            words = f'expected {name} in "{declared.unit}", got "{given.unit}"'
+            yield _refused(task, qid, FailureKind.INTERNAL, "output_unit", words)
+
+
+def _values_are_finite(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+    for name, given in result.output_parameters.items():
+        if given.value is None or not math.isfinite(given.value):
+            words = f"expected a finite {name}, got {given.value}"
+            yield _refused(task, qid, FailureKind.BAD_FIT, "output_not_finite", words)
+
+
+def _fit_is_good(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+    if not task.fits and result.r2 is None:
+        return
+    limit = task.r2_threshold
+    if result.r2 is None:
+        words, cause = "the fit gave no R²", "r2_missing"
+    elif not math.isfinite(result.r2):
+        words, cause = f"expected a finite R², got {result.r2}", "r2_not_finite"
+    elif not result.r2 > limit:
+        words, cause = f"expected R² above {limit:g}, got {result.r2:.4f}", "r2_low"
+    else:
+        return
+    yield _refused(task, qid, FailureKind.BAD_FIT, cause, words)
+
+
+def _values_are_believable(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+    for name, given in result.output_parameters.items():
+        value = _number(given)
+        if "fidelity" in name and not 0.0 <= value <= 1.0:
+            words = f"expected {name} from 0 to 1, got {value:g}"
+            yield _refused(task, qid, FailureKind.OUT_OF_RANGE, "fidelity_range", words)
+        declared = task.output_parameters.get(name)
+        limits = declared.believable if isinstance(declared, OutputParameter) else None
+        if limits is not None and not limits.low <= value <= limits.high:
+            unit = f" {given.unit}" if given.unit else ""
+            words = f"expected {name} from {limits.low:g} to {limits.high:g}{unit}, got {value:g}"
+            yield _refused(task, qid, FailureKind.OUT_OF_RANGE, "value_range", words)
+
+
+def _errors_are_known(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+    for name, given in result.output_parameters.items():
+        if not math.isfinite(given.error) or given.error < 0:
+            words = f"expected a finite positive error of {name}, got {given.error}"
+            yield _refused(task, qid, FailureKind.BAD_FIT, "error_not_finite", words)
+        elif given.error == 0 and task.fits and not _is_exact(task, name):
+            words = f"expected a positive error of {name}, got none"
+            yield _refused(task, qid, FailureKind.BAD_FIT, "error_missing", words)
+
+
+_RULES: tuple[Rule, ...] = (
+    _outputs_are_those_declared,
+    _values_are_finite,
+    _fit_is_good,
+    _values_are_believable,
+    _errors_are_known,
+)
+
+
+def _number(given: ParameterModel) -> float:
+    return math.nan if given.value is None else float(given.value)
+
+
+def _is_exact(task: BaseTask, name: str) -> bool:
+    declared = task.output_parameters.get(name)
+    return isinstance(declared, OutputParameter) and declared.exact
+
+
+def accepted_by_qid(qid: str, outputs: Mapping[str, ParameterModel]) -> dict[str, dict[str, ParameterModel]]:
+    """Where accepted values belong, by qid and stored name: a coupling's task also serves its two qubits."""
+    control, _, target = qid.partition("-")
+    owners = {"control": control, "target": target or control}
+    placed: dict[str, dict[str, ParameterModel]] = {}
+    for key, value in outputs.items():
+        owner = owners.get(value.qid_role, qid)
+        placed.setdefault(owner, {})[value.parameter_name or key] = value
+    return placed

@@ -1,0 +1,73 @@
+"""Keeps the lease of a script's job alive, and turns what happens to the job into its stop request."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from executors.stop import StopFlag, StopReason
+from qdash_queue.errors import LeaseLostError, QueueError
+from qdash_queue.leases import Lease
+from qdash_queue.settings import Settings
+from qdash_queue.values import CancelMode
+
+logger = logging.getLogger(__name__)
+
+_RETRY_SECONDS = 0.5
+
+
+class Heartbeat:
+    """A thread that renews one lease until it is stopped.
+
+    The session stops at its next checkpoint when somebody cancels the job, when its time limit has passed,
+    and before the lease can have gone to another while the database does not answer.
+    """
+
+    def __init__(self, lease: Lease, stop: StopFlag, settings: Settings, timeout_seconds: float) -> None:
+        self._lease = lease
+        self._stop = stop
+        self._lease_seconds = settings.lease_seconds
+        self._interval = min(settings.heartbeat_seconds, settings.lease_seconds / 3)
+        self._valid_until = time.monotonic() + settings.lease_seconds
+        self._deadline = time.monotonic() + timeout_seconds
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Renew no more; waits until the thread says nothing to the database any longer."""
+        self._over.set()
+        if self._thread.is_alive() and threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _run(self) -> None:
+        pause = self._interval
+        while not self._over.wait(pause):
+            if time.monotonic() > self._deadline:
+                self._stop.request_now(StopReason.DEADLINE)
+            try:
+                pause = self._beat()
+            except LeaseLostError as error:
+                logger.warning("job %d: %s", self._lease.job_id, error)
+                self._stop.request_now(StopReason.LEASE_LOST)
+                return
+            except QueueError as error:
+                logger.warning("the lease of job %d could not be renewed: %s", self._lease.job_id, error)
+                # The instrument is let go while the lease is still ours for certain.
+                if time.monotonic() > self._valid_until - self._interval:
+                    self._stop.request_now(StopReason.LEASE_LOST)
+                pause = _RETRY_SECONDS
+
+    def _beat(self) -> float:
+        sent_at = time.monotonic()
+        cancel = self._lease.heartbeat(self._lease_seconds)
+        self._valid_until = sent_at + self._lease_seconds
+        if cancel is not None and cancel.cancel_mode is CancelMode.NOW:
+            self._stop.request_now(StopReason.CANCEL)
+        elif cancel is not None:
+            self._stop.request_after_task(StopReason.CANCEL)
+        return self._interval

@@ -1,0 +1,106 @@
+"""The backend of one session: the chip from the database, the values in force, the job's folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.engine.config import CalibConfig, ConfigError
+from executors.session import JobContext
+from executors.stop import checkpoint
+from qdash_queue.database import Database
+from qdash_queue.parameters import Parameters
+from qdash_queue.queue import Queue
+from qdash_queue.settings import Settings
+from qdash_queue.values import CalibrationError, ParameterModel
+
+
+def session_qids(database: Database, config: CalibConfig) -> tuple[str, ...]:
+    """The qubits and couplings that the session may touch: those named, and those of the named multiplexers.
+
+    Raises:
+        ConfigError: a multiplexer that the chip does not have.
+    """
+    qids = list(config.qids)
+    for mux in config.muxes or ():
+        rows = database.rows(
+            "SELECT qid FROM calib.qubits WHERE chip_id = :chip_id AND mux = :mux ORDER BY qid::integer",
+            chip_id=config.chip_id,
+            mux=mux,
+        )
+        if not rows:
+            raise ConfigError(f"CalibConfig.muxes: expected multiplexers of chip {config.chip_id}, got {mux}")
+        qids += [row["qid"] for row in rows if row["qid"] not in qids]
+    return tuple(qids)
+
+
+def instrument_dir(settings: Settings) -> Path:
+    """Where the simulated instruments keep their state; the same for executors and scripts of one machine."""
+    return settings.state_path.resolve() / "instruments"
+
+
+def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
+    """The chip's backend, connected, with the values that are in force now.
+
+    Raises:
+        CalibrationError: kind ``missing_input`` or ``instrument``; it could not be connected.
+    """
+    backend = make_backend(context.backend_kind, backend_session(context, qids))
+    try:
+        backend.connect()
+    except BaseException:
+        backend.close()
+        raise
+    return backend
+
+
+def bring_to_rest(context: JobContext, backend: BaseBackend) -> None:
+    """Make the instrument idle and note it; if that fails, the chip is paused with the reason.
+
+    Raises:
+        CalibrationError: it stays busy or does not answer.
+        LeaseLostError: the chip belongs to somebody else by now.
+    """
+    try:
+        backend.quiesce()
+    except CalibrationError as error:
+        context.lease.quiesce_failed(str(error))
+        raise
+    context.lease.quiesced()
+
+
+def rest_before_use(context: JobContext) -> None:
+    """Bring an instrument to rest whose last user was lost; errors as of :func:`bring_to_rest`."""
+    backend = make_backend(context.backend_kind, backend_session(context, ()))
+    try:
+        bring_to_rest(context, backend)
+    finally:
+        backend.close()
+
+
+def backend_session(context: JobContext, qids: Sequence[str]) -> BackendSession:
+    """What the backend is told about the job."""
+    chip_id = context.claimed.chip_id
+    chip = Queue(context.database).chip(chip_id)
+    return BackendSession(
+        chip_id=chip_id,
+        topology=chip.topology,
+        n_qubits=chip.n_qubits,
+        qids=tuple(qids),
+        parameters=_values_in_force(context.database, chip_id, qids),
+        scratch=context.scratch,
+        seed=context.seed,
+        instrument_dir=context.instrument_dir,
+        checkpoint=checkpoint,
+    )
+
+
+def _values_in_force(
+    database: Database, chip_id: str, qids: Sequence[str]
+) -> dict[str, dict[str, ParameterModel]]:
+    wanted = sorted({*qids, *(part for qid in qids for part in qid.split("-"))})
+    values: dict[str, dict[str, ParameterModel]] = {}
+    for found in Parameters(database, chip_id).current(wanted):
+        values.setdefault(found.qid, {})[found.name] = found.as_model()
+    return values

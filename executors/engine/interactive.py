@@ -1,0 +1,193 @@
+"""A job that a script inserts, claims and runs by itself: the chip is its own for as long as it lives."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+from contextlib import suppress
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Self
+
+from pydantic import JsonValue
+
+from executors.engine.config import CalibConfig, ConfigError
+from executors.engine.heartbeat import Heartbeat
+from executors.engine.instrument import instrument_dir, session_qids
+from executors.flows import catalogue_flows, catalogue_tasks, load_flows
+from executors.session import JobContext
+from executors.stop import StopFlag
+from qdash_queue.database import Database
+from qdash_queue.errors import LeaseLostError, QueueError
+from qdash_queue.leases import Executor, Lease
+from qdash_queue.models import Chip, ClaimedJob
+from qdash_queue.queue import Queue
+from qdash_queue.settings import Settings
+from qdash_queue.values import CancelMode, Failure, JobState
+
+logger = logging.getLogger(__name__)
+
+FLOW = "interactive"
+
+
+class SessionRefusedError(Exception):
+    """A script cannot have the chip now; the message says why and what to do."""
+
+
+class InteractiveJob:
+    """A claimed job of this process, kept alive by a thread until :meth:`end`.
+
+    Attributes:
+        context: what the session works under.
+        qids: what it may touch.
+    """
+
+    def __init__(
+        self, queue: Queue, executor: Executor, context: JobContext, qids: tuple[str, ...], settings: Settings
+    ) -> None:
+        self.context = context
+        self.qids = qids
+        self._queue = queue
+        self._executor = executor
+        self._heartbeat = Heartbeat(context.lease, context.stop, settings, context.claimed.timeout_seconds)
+        self._heartbeat.start()
+
+    @classmethod
+    def open(cls, config: CalibConfig, settings: Settings | None) -> Self:
+        """Insert and claim the job; what was begun is taken back if that fails.
+
+        Raises:
+            SessionRefusedError: no database is named, or the chip is busy or paused.
+            ConfigError: the configuration does not fit the chip or the role.
+            QueueError: the database refuses, in words.
+        """
+        settings = settings or Settings()
+        if not settings.database_url:
+            raise SessionRefusedError(
+                "no database is named: set QDASH_QUEUE_DATABASE_URL, or run the code as a flow of an executor"
+            )
+        database = Database(settings.database_url, application_name="qdash-queue session")
+        queue = Queue(database)
+        chip = queue.chip(config.chip_id)
+        _require_backend(chip, config)
+        _require_free(chip)
+        qids = session_qids(database, config)
+        executor = Executor(database, chip.chip_id, chip.backend, _version())
+        executor.register()
+        try:
+            _offer_flow(executor)
+            claimed = _insert_and_claim(queue, executor, config, qids, settings)
+        except BaseException:
+            executor.stopped()
+            raise
+        return cls(queue, executor, _context(database, claimed, chip, settings), qids, settings)
+
+    def request_cancel(self, reason: str) -> None:
+        """Ask for the cancel on the row, as everybody else does."""
+        self._queue.cancel(self.context.claimed.job_id, CancelMode.NOW, reason)
+
+    def end(self, state: JobState, failure: Failure | None) -> JobState | None:
+        """Give the verdict, end the job, free the chip; the standing state, ``None`` if the lease had gone."""
+        self._heartbeat.stop()
+        ended: JobState | None = None
+        try:
+            self.context.lease.conclude(state, failure)
+            ended = self.context.lease.finish()
+        except LeaseLostError as error:
+            logger.warning("the verdict %s came too late: %s", state.value, error)
+        finally:
+            shutil.rmtree(self.context.scratch, ignore_errors=True)
+            self._executor.stopped()
+            self.context.database.close()
+        return ended
+
+
+def _require_backend(chip: Chip, config: CalibConfig) -> None:
+    if config.backend_name not in (None, chip.backend):
+        raise ConfigError(
+            f'CalibConfig.backend_name: expected "{chip.backend}", by which chip {chip.chip_id} is driven,'
+            f' got "{config.backend_name}"'
+        )
+
+
+def _require_free(chip: Chip) -> None:
+    if chip.paused:
+        raise SessionRefusedError(f"chip {chip.chip_id} is paused: {chip.pause_reason}")
+    if chip.running_job_id is not None:
+        raise SessionRefusedError(
+            f"chip {chip.chip_id} is busy with job {chip.running_job_id}: wait until it ends, or submit a job"
+        )
+
+
+def _offer_flow(executor: Executor) -> None:
+    """Make the flow known on a chip that no executor has registered for yet."""
+    offered = executor.database.rows(
+        "SELECT flow FROM calib.flows WHERE chip_id = :chip_id AND flow = :flow",
+        chip_id=executor.chip_id,
+        flow=FLOW,
+    )
+    if not offered:
+        executor.register_catalogue(catalogue_flows(load_flows().values()), catalogue_tasks())
+
+
+def _insert_and_claim(
+    queue: Queue, executor: Executor, config: CalibConfig, qids: tuple[str, ...], settings: Settings
+) -> ClaimedJob:
+    job = queue.submit(
+        config.project_id or _only_project(queue.database),
+        config.chip_id,
+        {"qids": list(qids)},
+        flow=FLOW,
+        username=config.username,
+        tags=config.tags,
+        note=_note(config),
+    )
+    claimed: ClaimedJob | None = None
+    try:
+        claimed = executor.claim(settings.lease_seconds, job.job_id)
+    finally:
+        if claimed is None:
+            with suppress(QueueError):
+                queue.cancel(job.job_id, CancelMode.NOW, "the script could not have the chip")
+    if claimed is None:
+        _require_free(queue.chip(config.chip_id))
+        raise SessionRefusedError(f"chip {config.chip_id} was taken by another job just now: try again")
+    return claimed
+
+
+def _only_project(database: Database) -> str:
+    rows = database.rows("SELECT project_id FROM calib.projects ORDER BY project_id")
+    if len(rows) == 1:
+        return str(rows[0]["project_id"])
+    known = ", ".join(row["project_id"] for row in rows) or "none"
+    raise ConfigError(f"CalibConfig.project_id: expected one of the role's projects ({known}), got None")
+
+
+def _note(config: CalibConfig) -> dict[str, JsonValue]:
+    note = dict(config.note or {})
+    if config.flow_name is not None:
+        note["flow_name"] = config.flow_name
+    if config.execution_id is not None:
+        note["label"] = config.execution_id
+    return note
+
+
+def _context(database: Database, claimed: ClaimedJob, chip: Chip, settings: Settings) -> JobContext:
+    return JobContext(
+        claimed=claimed,
+        lease=Lease(database, claimed.job_id, claimed.fence),
+        database=database,
+        backend_kind=chip.backend,
+        scratch=Path(tempfile.mkdtemp(prefix=f"qdash-job-{claimed.job_id}-")),
+        stop=StopFlag(),
+        instrument_dir=instrument_dir(settings),
+        seed=settings.sim_seed,
+    )
+
+
+def _version() -> str:
+    try:
+        return version("qdash-queue")
+    except PackageNotFoundError:
+        return "0+unknown"

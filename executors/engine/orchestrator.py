@@ -1,0 +1,361 @@
+"""A calibration session: connect, run tasks one by one, give the verdict."""
+
+from __future__ import annotations
+
+import atexit
+import logging
+import sys
+from collections import Counter
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Self
+from uuid import UUID
+
+from calibtasks.active_protocols import active_tasks, task_class
+from calibtasks.base import BaseTask
+from executors.backends.base import BaseBackend
+from executors.engine.config import CalibConfig, ConfigError
+from executors.engine.failures import Phase, TaskFailedError, failure_of
+from executors.engine.instrument import bring_to_rest, open_backend, rest_before_use, session_qids
+from executors.engine.interactive import InteractiveJob
+from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
+from executors.engine.overrides import TaskDetails, check_defaults, overrides_for
+from executors.engine.prefect_task import run_visibly
+from executors.engine.recorder import TaskRecorder
+from executors.session import JobContext, current_job, use_job
+from executors.stop import StopReason
+from qdash_queue.errors import LeaseLostError, QueueError
+from qdash_queue.models import PlannedTask
+from qdash_queue.settings import Settings
+from qdash_queue.values import CalibrationError, Failure, FailureKind, JobState, ParameterModel
+
+logger = logging.getLogger(__name__)
+
+TaskOutputs = dict[str, ParameterModel | str]
+"""Output parameters by name, and under ``task_id`` the id of the record."""
+
+
+@dataclass(slots=True)
+class _Session:
+    context: JobContext
+    backend: BaseBackend
+    qids: tuple[str, ...]
+    interactive: InteractiveJob | None
+    runs: Counter[tuple[str, str]] = field(default_factory=Counter)
+    last_run: dict[str, UUID] = field(default_factory=dict)
+
+
+class CalibOrchestrator:
+    """Runs calibration tasks for one session, inside a flow or in a plain script.
+
+    Inside a job the session works under the job's lease. In a script :meth:`initialize` inserts and claims a
+    job of flow ``interactive``, keeps its lease alive, and :meth:`complete`, :meth:`fail` or :meth:`cancel`
+    end it::
+
+        with CalibOrchestrator(CalibConfig(username="alice", chip_id="SIM16", qids=["0"])) as session:
+            session.run_task("CheckRabi", qid="0")
+
+    Leaving the block completes the session, or fails or cancels it by the exception that leaves it.
+    """
+
+    def __init__(self, config: CalibConfig, settings: Settings | None = None) -> None:
+        self.config = config
+        self._settings = settings
+        self._session: _Session | None = None
+        self._verdict: JobState | None = None
+
+    # ------------------------------------------------------------------ begin
+
+    @property
+    def is_initialized(self) -> bool:
+        """Whether the session is open."""
+        return self._session is not None
+
+    def initialize(self) -> None:
+        """Open the session: job, lease, instrument. Does nothing if it is open already.
+
+        Raises:
+            ConfigError: the configuration does not fit the job, the chip or the database.
+            SessionRefusedError: a script cannot have the chip now; the message says why.
+            CalibrationError: the instrument cannot be connected; the script's job has failed for that.
+        """
+        if self._session is not None:
+            return
+        if self._verdict is not None:
+            raise RuntimeError(
+                f"this session has ended ({self._verdict.value}): make another CalibOrchestrator"
+            )
+        check_defaults(
+            self.config.default_run_parameters,
+            {name: task.run_parameters for name, task in known_tasks().items()},
+        )
+        context = current_job()
+        if context is not None:
+            self._check_agreement(context)
+            qids = session_qids(context.database, self.config)
+            self._session = _Session(context, open_backend(context, qids), qids, None)
+        elif self.config.skip_execution:
+            raise ConfigError(
+                "CalibConfig.skip_execution: expected a running job to write to, got a plain script"
+            )
+        else:
+            self._session = self._open_script_session()
+
+    def _open_script_session(self) -> _Session:
+        job = InteractiveJob.open(self.config, self._settings)
+        try:
+            with use_job(job.context):
+                if job.context.claimed.dirty:
+                    rest_before_use(job.context)
+                backend = open_backend(job.context, job.qids)
+        except BaseException as error:
+            self._verdict = job.end(JobState.FAILED, failure_of(error, "connecting", Phase.PREPARE))
+            raise
+        atexit.register(self._abandon)
+        return _Session(job.context, backend, job.qids, job)
+
+    def _check_agreement(self, context: JobContext) -> None:
+        claimed = context.claimed
+        for name, here, there in (
+            ("chip_id", self.config.chip_id, claimed.chip_id),
+            ("username", self.config.username, claimed.username),
+            ("project_id", self.config.project_id or claimed.project_id, claimed.project_id),
+            ("backend_name", self.config.backend_name or context.backend_kind, context.backend_kind),
+        ):
+            if here != there:
+                raise ConfigError(
+                    f'CalibConfig.{name}: expected job {claimed.job_id}\'s "{there}", got "{here}"'
+                )
+
+    # ------------------------------------------------------------------ measure
+
+    @property
+    def execution_id(self) -> str:
+        """The execution id that the queue gave."""
+        return self._open().context.claimed.execution_id
+
+    @property
+    def job_id(self) -> int:
+        """The job's number."""
+        return self._open().context.claimed.job_id
+
+    @property
+    def qids(self) -> tuple[str, ...]:
+        """What the session may touch."""
+        return self._open().qids
+
+    def plan(self, tasks: list[tuple[str, str]]) -> None:
+        """Announce the (task, qid) that will run, in order, so that everybody can see how far the job is.
+
+        Raises:
+            CalibrationError: ``invalid_request``; a task or a qubit that the session does not know.
+        """
+        session = self._open()
+        seen: Counter[tuple[str, str]] = Counter()
+        planned = []
+        for name, qid in tasks:
+            self._require_qid(qid)
+            task_type = task_class(name).task_type
+            planned.append(PlannedTask(task=name, qid=qid, task_type=task_type, repetition=seen[name, qid]))
+            seen[name, qid] += 1
+        session.context.lease.plan_tasks(planned)
+
+    def run_task(
+        self,
+        task_name: str,
+        qid: str,
+        task_details: TaskDetails | None = None,
+        upstream_id: str | None = None,
+    ) -> TaskOutputs:
+        """Run one task on one qubit or coupling and record everything.
+
+        Args:
+            task_name: an active task, or one that the caller has defined.
+            qid: ``"0"``, ``"0-1"``, or ``""`` for a task about the whole chip.
+            task_details: ``{task: {"run_parameters": {name: value}}}``, above all defaults.
+            upstream_id: the task run before it; by default the last one on this qid that passed.
+
+        Returns:
+            The output parameters by name, and the record's id under ``task_id``.
+
+        Raises:
+            TaskFailedError: it failed or was refused; nothing but the record has changed.
+            Stopped: the job has to stop.
+            RuntimeError: before :meth:`initialize` or after the end.
+        """
+        session = self._open()
+        task = self._prepare(task_name, qid, task_details)
+        upstream = session.last_run.get(qid) if upstream_id is None else UUID(upstream_id)
+        repetition = session.runs[task_name, qid]
+        life = self._lifecycle(session)
+
+        def work() -> TaskOutcome:
+            return life.execute(task, qid, repetition, upstream)
+
+        session.runs[task_name, qid] += 1
+        with self._inside(session):
+            outcome = run_visibly(task_name, qid, work)
+        session.last_run[qid] = outcome.task_id
+        return {**outcome.outputs, "task_id": str(outcome.task_id)}
+
+    def get_parameter(self, qid: str, name: str) -> ParameterModel:
+        """The value that the session works with.
+
+        Raises:
+            CalibrationError: ``missing_input``; there is none.
+        """
+        return self._open().backend.parameter(qid, name)
+
+    def set_parameter(self, qid: str, name: str, value: float, unit: str = "") -> None:
+        """Let the rest of this session work with ``value``; nobody else sees it, and it is stored nowhere.
+
+        Without ``unit`` the unit of the present value is kept.
+        """
+        backend = self._open().backend
+        present = dict(backend.parameters(qid)).get(name)
+        kept = unit or ("" if present is None else present.unit)
+        backend.update_note(qid, {name: ParameterModel(parameter_name=name, value=value, unit=kept)})
+
+    def _prepare(self, task_name: str, qid: str, task_details: TaskDetails | None) -> BaseTask:
+        self._require_qid(qid)
+        found = task_class(task_name)
+        defaults = self.config.default_run_parameters
+        return found(overrides_for(task_name, found.run_parameters, defaults, task_details))
+
+    def _require_qid(self, qid: str) -> None:
+        qids = self._open().qids
+        if qid == "" or qid in qids:
+            return
+        known = ", ".join(qids) or "none"
+        raise CalibrationError(
+            Failure(
+                kind=FailureKind.INVALID_REQUEST,
+                cause="unknown_qid",
+                message=f'qid "{qid}" does not belong to this session (its qubits: {known})',
+            )
+        )
+
+    def _lifecycle(self, session: _Session) -> TaskLifecycle:
+        recorder = TaskRecorder(session.context.lease, self.config.persist_output_parameters)
+        return TaskLifecycle(
+            recorder, session.backend, session.context.stop, session.context.claimed.execution_id
+        )
+
+    def _inside(self, session: _Session) -> AbstractContextManager[object]:
+        # A notebook runs each cell in a context of its own, so a script's job is made current call by call.
+        return nullcontext() if session.interactive is None else use_job(session.context)
+
+    def _open(self) -> _Session:
+        if self._session is None:
+            raise RuntimeError("the session is not open: call initialize() first")
+        return self._session
+
+    # ------------------------------------------------------------------ end
+
+    def complete(self) -> JobState | None:
+        """End the session well; the verdict that stands (``cancelled`` if a cancel was seen)."""
+        return self._end(JobState.COMPLETED, None)
+
+    def fail(self, message: str = "") -> JobState | None:
+        """End the session as failed, by the exception being handled if there is one; the standing verdict."""
+        return self._end(JobState.FAILED, failure_now(message))
+
+    def cancel(self, reason: str = "cancelled by the session") -> JobState | None:
+        """End the session as cancelled; the verdict that stands.
+
+        Raises:
+            IllegalTransitionError: inside a job that nobody asked to cancel.
+        """
+        session = self._session
+        if session is not None and session.interactive is not None:
+            session.interactive.request_cancel(reason)
+        return self._end(JobState.CANCELLED, None)
+
+    def _end(self, state: JobState, failure: Failure | None) -> JobState | None:
+        session, self._session = self._session, None
+        if self._verdict is not None:
+            return self._verdict
+        try:
+            if session is not None:
+                self._let_go(session, state)
+        finally:
+            self._verdict = self._conclude(session, state, failure)
+        return self._verdict
+
+    def _let_go(self, session: _Session, state: JobState) -> None:
+        try:
+            # In a job the executor sees to it; a script has nobody else.
+            if session.interactive is not None and state is not JobState.COMPLETED:
+                bring_to_rest(session.context, session.backend)
+        except (CalibrationError, LeaseLostError) as error:
+            logger.warning("the instrument could not be brought to rest: %s", error)
+        finally:
+            session.backend.close()
+
+    def _abandon(self) -> None:
+        """At the interpreter's end: a script that gave no verdict has failed."""
+        words = "the script ended without complete(), fail() or cancel()"
+        try:
+            self._end(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="abandoned", message=words))
+        except QueueError as error:
+            logger.warning("the session could not be ended: %s", error)
+
+    def _conclude(
+        self, session: _Session | None, state: JobState, failure: Failure | None
+    ) -> JobState | None:
+        if session is not None and session.interactive is not None:
+            atexit.unregister(self._abandon)
+            return session.interactive.end(state, failure)
+        context = current_job() if session is None else session.context
+        if context is None or self.config.skip_execution:
+            return None
+        if state is JobState.FAILED and not _is_ours_to_judge(context):
+            return None
+        try:
+            return context.lease.conclude(state, failure)
+        except LeaseLostError as error:
+            logger.warning("the verdict %s came too late: %s", state.value, error)
+            return None
+
+    def __enter__(self) -> Self:
+        self.initialize()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session = self._session
+        if session is None:
+            return
+        cancelled = session.context.stop.reason is StopReason.CANCEL
+        if error is None:
+            self.complete()
+        elif cancelled or (session.interactive is not None and isinstance(error, KeyboardInterrupt)):
+            self.cancel("interrupted from the keyboard")
+        else:
+            self.fail(str(error))
+
+
+def known_tasks() -> dict[str, type[BaseTask]]:
+    """Every task that a session can run, by name: the active ones and those that the caller has defined."""
+    return {**BaseTask.defined(), **active_tasks()}
+
+
+def failure_now(message: str) -> Failure:
+    """The failure for the verdict: of the exception being handled, else an internal one with ``message``."""
+    error = sys.exception()
+    if isinstance(error, TaskFailedError):
+        return error.failure.model_copy(update={"message": message or str(error)})
+    if error is None:
+        return Failure(
+            kind=FailureKind.INTERNAL, cause="flow", message=message or "the flow said that it failed"
+        )
+    failure = failure_of(error, "the flow", Phase.PREPARE)
+    return failure.model_copy(update={"message": message}) if message else failure
+
+
+def _is_ours_to_judge(context: JobContext) -> bool:
+    """Whether a failure is the flow's own; a stop or a signal from outside is the executor's to explain."""
+    error = sys.exception()
+    return context.stop.reason is StopReason.NONE and (error is None or isinstance(error, Exception))

@@ -1,0 +1,126 @@
+"""The flow of ordinary jobs: tasks on qubits, in order."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from prefect import flow
+
+from executors.engine.failures import TaskFailedError
+from executors.flows import FlowDefinition
+from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
+from qdash_queue.values import CalibrationError
+
+
+@flow(name="calibrate", on_cancellation=[on_flow_cancellation])
+def calibrate(  # noqa: PLR0917 - Prefect binds them by name
+    username: str,
+    chip_id: str,
+    project_id: str,
+    qids: list[str],
+    tasks: list[str],
+    run_parameters: dict[str, dict[str, Any]] | None = None,
+    flow_name: str | None = None,
+    tags: list[str] | None = None,
+) -> None:
+    """Run ``tasks`` in order on each of ``qids``.
+
+    A qubit's first failure ends that qubit's list; the other qubits go on. Each attempt measures from the
+    start.
+
+    Raises:
+        CalibrationError: at the end, if any task failed; of the first failure's kind, with the counts.
+    """
+    cal = CalibService(
+        username,
+        chip_id,
+        qids,
+        project_id=project_id,
+        flow_name=flow_name,
+        tags=tags,
+        default_run_parameters=run_parameters,
+    )
+    try:
+        cal.plan([(task, qid) for qid in qids for task in tasks])
+        run_lists(cal, qids, tasks)
+        cal.finish_calibration()
+    except BaseException as error:
+        if _is_cancellation(error):
+            cal.cancel_calibration()
+        else:
+            cal.fail_calibration(str(error))
+        raise
+
+
+def run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> None:
+    """Run ``tasks`` in order on each of ``qids``; a qubit's list ends at its first failure.
+
+    Raises:
+        CalibrationError: at the end, if any task failed.
+    """
+    failed: list[TaskFailedError] = []
+    for qid in qids:
+        try:
+            for task in tasks:
+                cal.execute_task(task, qid)
+        except TaskFailedError as error:
+            failed.append(error)
+    if failed:
+        raise summary(failed, len(qids) * len(tasks)) from failed[0]
+
+
+def summary(failed: Sequence[TaskFailedError], total: int) -> CalibrationError:
+    """One error for all: how many of ``total`` tasks failed, and the first with its kind and words."""
+    words = f"{len(failed)} of {total} tasks failed; first: {failed[0]}"
+    return CalibrationError(failed[0].failure.model_copy(update={"message": words}))
+
+
+CALIBRATE = FlowDefinition(
+    name="calibrate",
+    flow=calibrate,
+    description="Runs tasks in order on each qubit; a qubit's first failure ends that qubit's list.",
+    schema={
+        "type": "object",
+        "required": ["qids", "tasks"],
+        "additionalProperties": False,
+        "properties": {
+            "qids": {
+                "description": "Qubits, each once.",
+                "type": "array",
+                "items": {"type": "string", "format": "qid"},
+                "minItems": 1,
+                "maxItems": 4096,
+                "uniqueItems": True,
+            },
+            "tasks": {
+                "description": "Tasks in order; one may stand there more than once.",
+                "type": "array",
+                "items": {"type": "string", "format": "task"},
+                "minItems": 1,
+                "maxItems": 100,
+            },
+            "run_parameters": {
+                "description": "Settings of the measurements: {task: {name: value}}.",
+                "anyOf": [{"type": "object", "format": "run_parameters"}, {"type": "null"}],
+            },
+            "flow_name": {
+                "description": "A name for people.",
+                "anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "null"}],
+            },
+            "tags": {
+                "description": "Words to find the job by.",
+                "anyOf": [
+                    {
+                        "type": "array",
+                        "items": {"type": "string", "minLength": 1, "maxLength": 100},
+                        "maxItems": 32,
+                    },
+                    {"type": "null"},
+                ],
+            },
+        },
+    },
+    repeatable=True,
+    timeout_seconds=86_400,
+)
