@@ -1,5 +1,4 @@
-"""Imported once by the forkserver, so that every child is born with Prefect, scipy, qubex and the flows
-loaded.
+"""Imported once by the forkserver, so that every child is born with Prefect, qubex and the flows loaded.
 
 The forkserver must stay single-threaded; it is the parent of all children and dies with the supervisor.
 """

@@ -45,8 +45,7 @@ def die_with_parent(signal_number: signal.Signals) -> None:
 
 
 def lead_own_group() -> None:
-    """Leave the supervisor's process group, so that a kill of ours takes grandchildren along and Ctrl-C does
-    not."""
+    """Lead a process group, so that a kill takes grandchildren along and Ctrl-C at a terminal passes by."""
     os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 

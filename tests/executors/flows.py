@@ -1,0 +1,146 @@
+"""Flows that behave badly in one way each; offered by the entry points of the distribution in ``plugin``."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from prefect import flow
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.flows import Flow
+from pydantic import JsonValue
+
+from executors.flows import FlowDefinition
+from executors.service.calib_service import on_flow_cancellation
+from executors.stop import task_border
+from qdash_queue.values import CalibrationError, Failure, FailureKind
+
+_SECONDS: dict[str, JsonValue] = {"type": "number", "minimum": 0}
+_TEXT: dict[str, JsonValue] = {"type": "string"}
+
+
+def leave_mark(_flow: Flow[..., Any], flow_run: FlowRun, _state: State[Any]) -> None:
+    """A hook that can be counted: one line in the file that the job names."""
+    mark = (flow_run.parameters or {}).get("mark", "")
+    if mark:
+        with Path(mark).open("a", encoding="utf-8") as file:
+            file.write(f"{flow_run.id}\n")
+
+
+@flow(name="noop", on_cancellation=[on_flow_cancellation])
+def noop(username: str, chip_id: str, project_id: str) -> None:
+    """Do nothing."""
+
+
+def _sleep(seconds: float) -> None:
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        time.sleep(0.02)
+
+
+@flow(name="sleep", on_cancellation=[on_flow_cancellation, leave_mark])
+def sleep(username: str, chip_id: str, project_id: str, seconds: float, mark: str = "") -> None:
+    """Wait in Python."""
+    _sleep(seconds)
+
+
+@flow(name="patient", on_cancellation=[on_flow_cancellation])
+def patient(username: str, chip_id: str, project_id: str, seconds: float) -> None:
+    """Wait in Python; may be repeated."""
+    _sleep(seconds)
+
+
+@flow(name="steps", on_cancellation=[on_flow_cancellation])
+def steps(username: str, chip_id: str, project_id: str, count: int, seconds: float) -> None:
+    """Wait in steps, with a border between them."""
+    for _ in range(count):
+        task_border()
+        _sleep(seconds)
+
+
+@flow(name="tight", on_cancellation=[on_flow_cancellation])
+def tight(username: str, chip_id: str, project_id: str, seconds: float) -> None:
+    """Spend the time in C, with the interpreter's lock held."""
+    sum(itertools.repeat(1, int(seconds * 2e8)))
+
+
+@flow(name="deaf", on_cancellation=[on_flow_cancellation])
+def deaf(username: str, chip_id: str, project_id: str, seconds: float) -> None:
+    """Ignore SIGTERM."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    _sleep(seconds)
+
+
+@flow(name="leave", on_cancellation=[on_flow_cancellation])
+def leave(username: str, chip_id: str, project_id: str, code: int) -> None:
+    """End the process in the middle."""
+    os._exit(code)
+
+
+@flow(name="crash", on_cancellation=[on_flow_cancellation])
+def crash(username: str, chip_id: str, project_id: str) -> None:
+    """Die of a signal."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    _sleep(60)
+
+
+@flow(name="failing", on_cancellation=[on_flow_cancellation])
+def failing(username: str, chip_id: str, project_id: str, typed: bool) -> None:
+    """Raise a typed failure, or any exception."""
+    if typed:
+        raise CalibrationError(Failure(kind=FailureKind.NO_SIGNAL, message="nothing but noise"))
+    raise ValueError("a fault of the flow")
+
+
+@flow(name="picky", on_cancellation=[on_flow_cancellation])
+def picky(username: str, chip_id: str, project_id: str, count: int) -> None:
+    """Take a number, where the schema lets any text through."""
+
+
+@flow(name="family", on_cancellation=[on_flow_cancellation])
+def family(username: str, chip_id: str, project_id: str, seconds: float, pid_file: str) -> None:
+    """Start a process of its own and wait for it."""
+    with subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"]) as process:
+        Path(pid_file).write_text(str(process.pid), encoding="ascii")
+        process.wait()
+
+
+def _define(
+    body: Flow[..., Any],
+    *,
+    repeatable: bool = False,
+    optional: tuple[str, ...] = (),
+    **kinds: dict[str, JsonValue],
+) -> FlowDefinition:
+    return FlowDefinition(
+        name=body.name,
+        flow=body,
+        description=(body.fn.__doc__ or "").strip(),
+        schema={
+            "type": "object",
+            "additionalProperties": False,
+            "required": [name for name in kinds if name not in optional],
+            "properties": dict(kinds),
+        },
+        repeatable=repeatable,
+        timeout_seconds=60,
+    )
+
+
+NOOP = _define(noop)
+SLEEP = _define(sleep, optional=("mark",), seconds=_SECONDS, mark=_TEXT)
+PATIENT = _define(patient, repeatable=True, seconds=_SECONDS)
+STEPS = _define(steps, count={"type": "integer"}, seconds=_SECONDS)
+TIGHT = _define(tight, seconds=_SECONDS)
+DEAF = _define(deaf, seconds=_SECONDS)
+LEAVE = _define(leave, code={"type": "integer"})
+CRASH = _define(crash)
+FAILING = _define(failing, typed={"type": "boolean"})
+PICKY = _define(picky, count=_TEXT)
+FAMILY = _define(family, seconds=_SECONDS, pid_file=_TEXT)
