@@ -1,17 +1,213 @@
+"""CheckRabi: whether the drive turns the qubit, how fast, and where its states lie in the IQ plane."""
+
 from __future__ import annotations
 
-from calibtasks.base import Backend, BaseTask, PostProcessResult, RunResult
+import math
+from dataclasses import dataclass
+from typing import Any, ClassVar, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from qubex.pulse import Blank
+
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
+from calibtasks.figures import Axis, Figure, Series, fit_figure, plane_figure, spaced, value_and_error
+from calibtasks.fits import fit_damped_cosine
+from calibtasks.iq import Projection, project
+from calibtasks.least_squares import Fit, is_signal, no_signal
+from calibtasks.library import library_rabi
+from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
+from calibtasks.pulses import rabi_pulse
+from calibtasks.run_parameters import RunParameter
+from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, TaskType
+
+RABI_RAMP_NS: Final = 20.0
+"""Ramp of the drive pulse; its area equals that of so much plateau."""
+REFERENCE_WAIT_NS: Final = 8.0
+NOMINAL_RABI_MHZ: Final = 12.5
+"""The Rabi frequency that the stored control amplitude is meant to give."""
+RESONANT_PHASE: Final = 0.35
+"""Largest phase of the oscillation at zero pulse area, in radians, that a resonant drive is allowed."""
+
+_TINY: Final = FiniteRange(low=-1e3, high=1e3)
+_IQ: Final = FiniteRange(low=1e-9, high=1e3)
+
+
+@dataclass(frozen=True)
+class _Analysis:
+    time: NDArray[np.float64]
+    iq: NDArray[np.complex128]
+    reference: complex
+    projection: Projection
+    fit: Fit
 
 
 class CheckRabi(BaseTask):
-    """Being written."""
+    """Drive the qubit for a varied time; the signal oscillates with the Rabi frequency."""
 
     name = "CheckRabi"
+    task_type = TaskType.QUBIT
+    description = "Rabi oscillation: drive strength and the states' places in the IQ plane"
+    input_parameters: ClassVar = {
+        "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
+        "control_amplitude": ParameterModel(unit="a.u.", description="amplitude of the drive"),
+        **READOUT_INPUTS,
+    }
+    run_parameters: ClassVar = {
+        "time_range": RunParameter(
+            unit="ns",
+            value_type="range",
+            value=[0, 401, 8],
+            description="lengths of the pulse's plateau",
+            limits=FiniteRange(low=0, high=1e5),
+        ),
+        "shots": shots_parameter(2048),
+        "interval": INTERVAL,
+    }
+    output_parameters: ClassVar = {
+        "rabi_amplitude": OutputParameter(unit="a.u.", description="half the oscillation", believable=_IQ),
+        "rabi_frequency": OutputParameter(
+            unit="MHz",
+            description="Rabi frequency at this control amplitude",
+            believable=FiniteRange(low=2, high=40),
+        ),
+        "rabi_phase": OutputParameter(
+            unit="a.u.",
+            description="phase of the oscillation at zero pulse area, radians",
+            believable=FiniteRange(low=-RESONANT_PHASE, high=RESONANT_PHASE),
+        ),
+        "rabi_offset": OutputParameter(unit="a.u.", description="centre of the oscillation", believable=_TINY),
+        "rabi_angle": OutputParameter(
+            unit="degree",
+            description="rotation that brings the oscillation to the imaginary axis",
+            believable=FiniteRange(low=-360, high=360),
+        ),
+        "rabi_noise": OutputParameter(
+            unit="a.u.", description="deviation of the points across the oscillation", believable=_IQ
+        ),
+        "rabi_distance": OutputParameter(
+            unit="a.u.", description="distance of the oscillation's line from the origin", believable=_TINY
+        ),
+        "rabi_reference_phase": OutputParameter(
+            unit="a.u.",
+            description="phase of the undriven signal, radians",
+            believable=FiniteRange(low=-math.pi, high=math.pi),
+        ),
+        "control_amplitude": OutputParameter(
+            unit="a.u.",
+            description="control amplitude that gives a Rabi frequency of 12.5 MHz",
+            believable=FiniteRange(low=1e-4, high=0.99),
+        ),
+        "maximum_rabi_frequency": OutputParameter(
+            unit="MHz/a.u.",
+            description="Rabi frequency per control amplitude",
+            believable=FiniteRange(low=10, high=20_000),
+        ),
+    }
+    fits = True
+    r2_threshold = 0.6
 
     def run(self, backend: Backend, qid: str) -> RunResult:
-        raise NotImplementedError
+        """Measure; arrays ``time`` (ns of full drive, shape (n,)), ``iq`` (complex, (n,)), ``reference_iq`` ((1,))."""
+        sweep = Sweep.of(self, backend, qid)
+        plateau = sweep.on_grid(np.asarray(self.setting("time_range")))
+        drive = self.input("control_amplitude")
+
+        def sequence(time: float) -> list[Any]:
+            return [rabi_pulse(drive, time, RABI_RAMP_NS)]
+
+        reference = sweep.measure(lambda _: [Blank(REFERENCE_WAIT_NS)], np.zeros(1))
+        iq = sweep.measure(sequence, plateau)
+        time = plateau + RABI_RAMP_NS
+        return RunResult(
+            Dataset(
+                [
+                    MeasuredArray("time", time, "ns", "pulse area over its amplitude"),
+                    MeasuredArray("iq", iq, "a.u.", "averaged IQ signal"),
+                    MeasuredArray("reference_iq", reference, "a.u.", "IQ signal without a drive"),
+                ]
+            ),
+            library_rabi(sweep.label, time, iq, complex(reference[0])),
+        )
 
     def postprocess(
         self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
     ) -> PostProcessResult:
-        raise NotImplementedError
+        """Fit a damped cosine along the IQ axis; refuse no oscillation, and one of a drive off resonance."""
+        data = run_result.data
+        reference = complex(data.values("reference_iq")[0])
+        projection = project("Rabi oscillation", data.values("iq"), reference)
+        fit = fit_damped_cosine("Rabi oscillation", data.values("time"), projection.signal)
+        found = _Analysis(data.values("time"), data.values("iq"), reference, projection, fit)
+        return PostProcessResult(
+            output_parameters={
+                name: self.output(name, value, error)
+                for name, (value, error) in _outputs(found, self.input("control_amplitude")).items()
+            },
+            figures=_figures(found, qid),
+            r2=fit.r2,
+            failure=_failure(found),
+            quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
+        )
+
+
+def _failure(found: _Analysis) -> Failure | None:
+    if not is_signal(found.fit.r2, found.time.size, 5):
+        return no_signal("Rabi oscillation")
+    failure = found.fit.failure("Rabi oscillation")
+    phase, error = found.fit.values["phase"], found.fit.errors["phase"]
+    if failure is None and abs(phase) > RESONANT_PHASE + 3 * error:
+        return Failure(
+            kind=FailureKind.BAD_FIT,
+            cause="off_resonance",
+            message=f"the Rabi oscillation starts at a phase of {phase:.2f} rad: the drive is off resonance",
+            remedy="check qubit_frequency",
+        )
+    return failure
+
+
+def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
+    """Values and errors in QDash's units, in qubex's convention: iq = (distance + i signal) exp(i angle)."""
+    fit, projection, points = found.fit, found.projection, found.time.size
+    angle = projection.angle - math.pi / 2
+    centre = projection.centre * complex(math.cos(angle), -math.sin(angle))
+    noise, amplitude = projection.noise, fit.values["amplitude"]
+    frequency, frequency_error = fit.values["frequency"] * 1e3, fit.errors["frequency"] * 1e3
+    slope, relative = frequency / drive, frequency_error / frequency
+    control = NOMINAL_RABI_MHZ / slope
+    mean_error = noise / math.sqrt(points)
+    return {
+        "rabi_amplitude": (amplitude, fit.errors["amplitude"]),
+        "rabi_frequency": (frequency, frequency_error),
+        "rabi_phase": (fit.values["phase"], fit.errors["phase"]),
+        "rabi_offset": (centre.imag + fit.values["offset"], fit.errors["offset"]),
+        "rabi_angle": (
+            math.degrees(math.remainder(angle, 2 * math.pi)),
+            math.degrees(mean_error * math.sqrt(2) / amplitude),
+        ),
+        "rabi_noise": (noise, noise / math.sqrt(2 * points)),
+        "rabi_distance": (centre.real, mean_error),
+        "rabi_reference_phase": (float(np.angle(found.reference)), noise / abs(found.reference)),
+        "control_amplitude": (control, control * relative),
+        "maximum_rabi_frequency": (slope, slope * relative),
+    }
+
+
+def _figures(found: _Analysis, qid: str) -> list[Figure]:
+    fit, projection, time = found.fit, found.projection, found.time
+    words = value_and_error(fit.values["frequency"] * 1e3, fit.errors["frequency"] * 1e3, "MHz")
+    quality = f"R² = {fit.r2:.4f}, {time.size} points"
+    line = spaced(float(time.min()), float(time.max()), "linear")
+    fitted = np.asarray(fit.curve(line).real)
+    oscillation = fit_figure(
+        f"Rabi oscillation of qubit {qid}: {words}",
+        quality,
+        Axis("Drive time (ns)"),
+        Axis("Signal along the IQ axis (a.u.)"),
+        [Series("data", time, projection.signal, line, fitted)],
+    )
+    along = projection.centre + fitted * np.exp(1j * projection.angle)
+    clouds = {"data": found.iq, "fit": along, "no drive": [found.reference]}
+    plane = plane_figure(f"Rabi oscillation of qubit {qid} in the IQ plane", quality, "a.u.", clouds)
+    return [Figure.of("rabi", oscillation), Figure.of("iq_plane", plane)]

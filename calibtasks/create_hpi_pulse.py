@@ -1,17 +1,116 @@
+"""CreateHPIPulse: the amplitude of the half-π pulse."""
+
 from __future__ import annotations
 
-from calibtasks.base import Backend, BaseTask, PostProcessResult, RunResult
+from typing import Any, ClassVar, Final
+
+import numpy as np
+
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.check_rabi import NOMINAL_RABI_MHZ
+from calibtasks.dataset import Dataset, MeasuredArray
+from calibtasks.figures import Axis, Figure, Series, fit_figure, spaced, value_and_error
+from calibtasks.fits import fit_pulse_amplitude
+from calibtasks.iq import project
+from calibtasks.least_squares import is_signal, no_signal
+from calibtasks.library import library_half_pi
+from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
+from calibtasks.pulses import HALF_PI_RAMP_NS, half_pi_area, half_pi_pulse
+from calibtasks.run_parameters import RunParameter
+from qdash_queue.values import FiniteRange, ParameterModel, TaskType
+
+POINTS: Final = 20
+REPETITIONS: Final = 4
+"""Half-π pulses that make one whole turn."""
 
 
 class CreateHPIPulse(BaseTask):
-    """Being written."""
+    """Play the half-π pulse four times with a varied amplitude; at the right one the qubit comes back."""
 
     name = "CreateHPIPulse"
+    task_type = TaskType.QUBIT
+    description = "Amplitude of the half-π pulse"
+    input_parameters: ClassVar = {
+        "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
+        "control_amplitude": ParameterModel(
+            unit="a.u.", description="control amplitude that gives a Rabi frequency of 12.5 MHz"
+        ),
+        **READOUT_INPUTS,
+    }
+    run_parameters: ClassVar = {
+        "hpi_duration": RunParameter(
+            unit="ns",
+            value_type="int",
+            value=32,
+            description="length of the half-π pulse",
+            limits=FiniteRange(low=2 * HALF_PI_RAMP_NS, high=1000),
+        ),
+        "shots": shots_parameter(2048),
+        "interval": INTERVAL,
+    }
+    output_parameters: ClassVar = {
+        "hpi_amplitude": OutputParameter(
+            unit="a.u.",
+            description="amplitude of the half-π pulse",
+            believable=FiniteRange(low=1e-4, high=1),
+        ),
+        "hpi_length": OutputParameter(
+            unit="ns",
+            description="length of the half-π pulse",
+            believable=FiniteRange(low=2 * HALF_PI_RAMP_NS, high=1000),
+        ),
+    }
+    fits = True
+    r2_threshold = 0.7
 
     def run(self, backend: Backend, qid: str) -> RunResult:
-        raise NotImplementedError
+        """Measure; arrays ``amplitude`` (a.u., shape (n,)) and ``iq`` (a.u., complex, shape (n,))."""
+        sweep = Sweep.of(self, backend, qid)
+        length = float(self.setting("hpi_duration"))
+        rabi_ghz = NOMINAL_RABI_MHZ * 1e-3
+        expected = self.input("control_amplitude") * (0.25 / half_pi_area(length)) / rabi_ghz
+        amplitude = np.linspace(0.5 * expected, min(1.5 * expected, 1.0), POINTS)
+
+        def sequence(height: float) -> list[Any]:
+            return [half_pi_pulse(height, length)] * REPETITIONS
+
+        iq = sweep.measure(sequence, amplitude)
+        return RunResult(
+            Dataset(
+                [
+                    MeasuredArray("amplitude", amplitude, "a.u.", "amplitude of each of four pulses"),
+                    MeasuredArray("iq", iq, "a.u.", "averaged IQ signal"),
+                ]
+            ),
+            library_half_pi(sweep.label, amplitude, iq),
+        )
 
     def postprocess(
         self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
     ) -> PostProcessResult:
-        raise NotImplementedError
+        """Fit the amplitude of a whole turn; four of its pulses make one, so each is half a π."""
+        amplitude = run_result.data.values("amplitude")
+        projection = project("pulse amplitude", run_result.data.values("iq"))
+        fit = fit_pulse_amplitude("pulse amplitude", amplitude, projection.signal, turns=1)
+        failure = fit.failure("pulse amplitude")
+        if not is_signal(fit.r2, amplitude.size, 4):
+            failure = no_signal("pulse amplitude")
+        value, error = fit.values["full_turn"], fit.errors["full_turn"]
+        line = spaced(float(amplitude.min()), float(amplitude.max()), "linear")
+        figure = fit_figure(
+            f"Half-π pulse of qubit {qid}: amplitude {value_and_error(value, error, 'a.u.')}",
+            f"R² = {fit.r2:.4f}, {amplitude.size} points, {REPETITIONS} pulses each",
+            Axis("Pulse amplitude (a.u.)"),
+            Axis("Signal along the IQ axis (a.u.)"),
+            [Series("data", amplitude, projection.signal, line, np.asarray(fit.curve(line).real))],
+        )
+        return PostProcessResult(
+            output_parameters={
+                "hpi_amplitude": self.output("hpi_amplitude", value, error),
+                "hpi_length": self.output("hpi_length", float(self.setting("hpi_duration"))),
+            },
+            figures=[Figure.of("hpi_amplitude", figure)],
+            r2=fit.r2,
+            failure=failure,
+            quality_metrics={"r2": fit.r2, "iq_noise": projection.noise, "stretch": fit.values["stretch"]},
+        )

@@ -1,4 +1,4 @@
-"""Figures as Plotly JSON with plain lists, so that any viewer of any version can read them."""
+"""Figures of the tasks: data, fit and the value with its error in the title, as Plotly JSON with plain lists."""
 
 from __future__ import annotations
 
@@ -6,10 +6,18 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
+from numpy.typing import ArrayLike, NDArray
+
+Real = NDArray[np.float64]
+
+DATA_COLOUR: Final = "#1f77b4"
+SECOND_COLOUR: Final = "#2ca02c"
+FIT_COLOUR: Final = "#d62728"
+_CURVE_POINTS: Final = 400
 
 
 @dataclass(frozen=True)
@@ -23,6 +31,91 @@ class Figure:
     def of(cls, name: str, figure: go.Figure) -> Figure:
         """The figure with its arrays written out."""
         return cls(name, json.dumps(_plain(figure.to_dict()), allow_nan=False, separators=(",", ":")))
+
+
+@dataclass(frozen=True)
+class Axis:
+    """What an axis shows: its words with the unit, and whether it is logarithmic."""
+
+    title: str
+    scale: str = "linear"
+
+
+@dataclass(frozen=True)
+class Series:
+    """Points and the line that was fitted to them; an empty line when there is no fit."""
+
+    name: str
+    x: Real
+    y: Real
+    line_x: Real
+    line_y: Real
+    colour: str = DATA_COLOUR
+
+
+def value_and_error(value: float, error: float, unit: str) -> str:
+    """``value ± error unit`` to the error's second digit, as it is read; words when they are not finite.
+
+    >>> value_and_error(40.473, 0.613, "μs")
+    '40.47 ± 0.61 μs'
+    """
+    unit = "" if unit == "a.u." else unit
+    if not math.isfinite(value):
+        return "no value"
+    if not math.isfinite(error) or error <= 0:
+        return f"{value:.6g} {unit}".rstrip()
+    digits = max(0, 1 - math.floor(math.log10(error)))
+    return f"{value:.{digits}f} ± {error:.{digits}f} {unit}".rstrip()
+
+
+def spaced(first: float, last: float, scale: str) -> Real:
+    """Points for a smooth line over an axis."""
+    if scale == "log":
+        return np.geomspace(first, last, _CURVE_POINTS)
+    return np.linspace(first, last, _CURVE_POINTS)
+
+
+def fit_figure(title: str, subtitle: str, x: Axis, y: Axis, series: list[Series]) -> go.Figure:
+    """Data points and fitted lines over one axis."""
+    figure = go.Figure()
+    for item in series:
+        figure.add_scatter(
+            x=item.x,
+            y=item.y,
+            mode="markers",
+            name=item.name,
+            marker={"size": 6, "color": item.colour},
+        )
+        if item.line_x.size:
+            colour = FIT_COLOUR if len(series) == 1 else item.colour
+            name = "fit" if len(series) == 1 else f"fit of {item.name}"
+            line = {"width": 2, "color": colour}
+            figure.add_scatter(x=item.line_x, y=item.line_y, mode="lines", name=name, line=line)
+    return _laid_out(figure, title, subtitle, x, y)
+
+
+def plane_figure(title: str, subtitle: str, unit: str, clouds: Mapping[str, ArrayLike]) -> go.Figure:
+    """Points in the IQ plane, both axes to one scale."""
+    figure = go.Figure()
+    for name, points in clouds.items():
+        iq = np.asarray(points, dtype=np.complex128)
+        mode = "lines" if name.startswith("fit") else "markers"
+        size = 11 if iq.size == 1 else 6
+        figure.add_scatter(x=iq.real, y=iq.imag, mode=mode, name=name, marker={"size": size})
+    figure = _laid_out(figure, title, subtitle, Axis(f"In phase ({unit})"), Axis(f"Quadrature ({unit})"))
+    return figure.update_yaxes(scaleanchor="x", scaleratio=1)
+
+
+def _laid_out(figure: go.Figure, title: str, subtitle: str, x: Axis, y: Axis) -> go.Figure:
+    return figure.update_layout(
+        template="simple_white",
+        title={"text": f"<b>{title}</b><br><sup>{subtitle}</sup>", "x": 0.02},
+        xaxis={"title": {"text": x.title}, "type": x.scale, "mirror": True, "showgrid": True},
+        yaxis={"title": {"text": y.title}, "type": y.scale, "mirror": True, "showgrid": True},
+        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
+        margin={"l": 80, "r": 30, "t": 95, "b": 65},
+        font={"size": 15},
+    )
 
 
 def _plain(value: Any) -> Any:

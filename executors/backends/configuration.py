@@ -75,7 +75,9 @@ def _dump(path: Path, content: object) -> None:
 def write_simulated_system(files: SessionFiles, chip_id: str, n_qubits: int, muxes: Iterable[int]) -> None:
     """The configuration of a simulated chip: one QuEL-3 box per mux of the session."""
     _dump(files.config / "chip.yaml", {chip_id: {"name": f"simulated {chip_id}", "n_qubits": n_qubits}})
-    _dump(files.config / "system.yaml", {SYSTEM_ID: {"chip_id": chip_id, "backend": "quel3"}})
+    # A sweep goes to the instrument as one batch: qubex then does not sample the long waits point by point.
+    system = {"chip_id": chip_id, "backend": "quel3", "experiment": {"sweep_execution": "batch"}}
+    _dump(files.config / "system.yaml", {SYSTEM_ID: system})
     boxes, wiring = {}, []
     for mux in range(n_qubits // QUBITS_PER_MUX):
         box = f"B{mux}"
@@ -89,7 +91,7 @@ def write_simulated_system(files: SessionFiles, chip_id: str, n_qubits: int, mux
 
 
 def write_parameters(files: SessionFiles, values: Values) -> None:
-    """qubex's parameter files, with the stored values that there are and no others."""
+    """Qubex's parameter files, with the stored values that there are and no others."""
     for name, targets in _PARAMETER_FILES.items():
         data = {
             int(qid): float(stored[name].value)  # type: ignore[arg-type]

@@ -77,7 +77,11 @@ class Program:
 
     def hardware_seconds(self) -> float:
         """Instrument time that the program takes."""
-        ends = [capture.start_ns + capture.duration_ns for line in self.reads.values() for capture in line.captures]
+        ends = [
+            capture.start_ns + capture.duration_ns
+            for line in self.reads.values()
+            for capture in line.captures
+        ]
         return self.shots * max(self.interval_ns, *ends, 0.0) / _NS_PER_S
 
 

@@ -72,5 +72,3 @@ class InstrumentState:
             raise instrument_failure(
                 f"the simulated instrument of {self.chip_id} is busy", "instrument_busy"
             ) from None
-
-

@@ -143,7 +143,9 @@ def _program(payload: Quel3ExecutionPayload) -> Program:
         qid = system.get_qubit(system.resolve_qubit_label(label)).index
         pulses = _pulses(label, timeline, payload)
         if system.get_target(label).is_read:
-            captures = tuple(Capture(item.start_offset_ns, item.length_ns) for item in timeline.capture_windows)
+            captures = tuple(
+                Capture(item.start_offset_ns, item.length_ns) for item in timeline.capture_windows
+            )
             reads[label] = ReadLine(qid, _frequency(label, timeline), pulses, captures)
         else:
             drives.setdefault(qid, []).extend(pulses)
@@ -163,9 +165,7 @@ def _frequency(label: str, timeline: Quel3FixedTimeline) -> float:
     return float(timeline.frequency_hz) / 1e9
 
 
-def _pulses(
-    label: str, timeline: Quel3FixedTimeline, payload: Quel3ExecutionPayload
-) -> tuple[Pulse, ...]:
+def _pulses(label: str, timeline: Quel3FixedTimeline, payload: Quel3ExecutionPayload) -> tuple[Pulse, ...]:
     if not timeline.events:
         return ()
     frequency = _frequency(label, timeline)

@@ -1,0 +1,249 @@
+"""Fits of calibration data: decay, damped cosine, pulse amplitude, Ramsey fringe.
+
+Pure numpy and scipy; how they are made, and what their errors mean, stands in :mod:`calibtasks.least_squares`.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from calibtasks.least_squares import Complex, Fit, Real, check_data, goodness, refine, search, spread
+
+_TWO_PI: Final = 2 * np.pi
+_OVERSAMPLING: Final = 4
+
+
+def fit_decay(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
+    """Fit ``amplitude * exp(-time / tau) + offset``; the amplitude may have either sign.
+
+    ``time`` and ``signal`` are 1-D and real, in any unit. Bound: tau outside half the shortest positive time to ten
+    times the longest. Raises CalibrationError on unusable data.
+    """
+    check_data(what, time, signal, parameters=3)
+    t, y = np.asarray(time, dtype=np.float64), np.asarray(signal, dtype=np.float64)
+    span, scale, mean = float(np.max(t)), float(np.std(y)), float(np.mean(y))
+    u, v = t / span, (y - mean) / scale
+    shortest, longest = 0.5 * float(np.min(u[u > 0])), 10.0
+    grid = np.geomspace(shortest, longest, 80)
+    columns = np.exp(-u[None, :] / grid[:, None])
+    best, start = search(np.stack([columns, np.ones_like(columns)], axis=2), v)
+
+    def model(p: Real) -> Real:
+        return np.asarray(p[0] * np.exp(-u * np.exp(-p[1])) + p[2])
+
+    def jacobian(p: Real) -> Real:
+        rate = np.exp(-p[1])
+        decay = np.exp(-u * rate)
+        return np.stack([decay, p[0] * decay * u * rate, np.ones_like(u)], axis=1)
+
+    fit = refine(model, jacobian, [start[0], np.log(grid[best]), start[1]], v)
+    amplitude, log_tau, offset = fit.parameters
+    tau = float(np.exp(log_tau))
+    errors = spread(fit.covariance, [scale, tau * span, scale])
+    bound = "" if shortest < tau < longest else f"a decay time of {tau * span:.3g} is outside the sweep"
+
+    def curve(at: Real) -> Real:
+        return np.asarray(mean + scale * (amplitude * np.exp(-at / (tau * span)) + offset))
+
+    return Fit(
+        values={"amplitude": amplitude * scale, "tau": tau * span, "offset": mean + offset * scale},
+        errors=dict(zip(("amplitude", "tau", "offset"), map(float, errors), strict=True)),
+        r2=goodness(v, fit.residuals),
+        converged=fit.converged,
+        at_bound=bound,
+        curve=curve,
+    )
+
+
+def _frequency_grid(u: Real) -> Real:
+    """Frequencies that points ``u`` (spanning 1) can tell apart, from a third of a period to Nyquist's."""
+    nyquist = 0.5 / float(np.min(np.diff(np.sort(u))))
+    return np.arange(0.35, nyquist, 1 / _OVERSAMPLING)
+
+
+def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
+    """Fit ``amplitude * exp(-rate * time) * cos(2π frequency * time + phase) + offset``.
+
+    ``time`` and ``signal`` are 1-D and real, in any unit; ``amplitude`` > 0, ``phase`` in (-π, π]. ``rate`` may come out
+    slightly negative when there is no damping to see. Bounds: the frequency below a third of a period over the sweep
+    or at Nyquist's, the signal growing e-fold or more. Raises CalibrationError on unusable data.
+    """
+    check_data(what, time, signal, parameters=5)
+    t, y = np.asarray(time, dtype=np.float64), np.asarray(signal, dtype=np.float64)
+    span, scale, mean = float(np.ptp(t)), float(np.std(y)), float(np.mean(y))
+    u, v = t / span, (y - mean) / scale
+    frequencies = _frequency_grid(u)
+    rates = np.array([0.0, 0.7, 2.0, 6.0])
+    waves = np.exp(1j * _TWO_PI * frequencies[:, None] * u)
+    damped = (np.exp(-rates[:, None] * u)[:, None, :] * waves).reshape(-1, len(u))
+    best, start = search(np.stack([damped.real, damped.imag, np.ones(damped.shape)], axis=2), v)
+    first_rate, first_frequency = rates[best // len(frequencies)], frequencies[best % len(frequencies)]
+
+    def model(p: Real) -> Real:
+        return np.asarray(p[0] * np.exp(-p[4] * u) * np.cos(_TWO_PI * p[1] * u + p[2]) + p[3])
+
+    def jacobian(p: Real) -> Real:
+        decay, angle = np.exp(-p[4] * u), _TWO_PI * p[1] * u + p[2]
+        cosine, sine = decay * np.cos(angle), decay * np.sin(angle)
+        return np.stack(
+            [cosine, -p[0] * sine * _TWO_PI * u, -p[0] * sine, np.ones_like(u), -p[0] * cosine * u], axis=1
+        )
+
+    first_phase = np.arctan2(-start[1], start[0])
+    first = [np.hypot(start[0], start[1]), first_frequency, first_phase, start[2], first_rate]
+    fit = refine(model, jacobian, first, v)
+    amplitude, frequency, phase, offset, rate = map(float, fit.parameters)
+    if amplitude < 0:
+        amplitude, phase = -amplitude, phase + np.pi
+    phase = float(np.angle(np.exp(1j * phase)))
+    bound = ""
+    if not frequencies[0] / 1.5 < frequency < frequencies[-1] + 1 / _OVERSAMPLING:
+        bound = f"a frequency of {frequency / span:.3g} is outside what the sweep can tell"
+    elif rate < -1:
+        bound = "the oscillation grows"
+
+    def curve(at: Real) -> Real:
+        wave = amplitude * np.exp(-rate * at / span) * np.cos(_TWO_PI * frequency * at / span + phase)
+        return np.asarray(mean + scale * (wave + offset))
+
+    names = ("amplitude", "frequency", "phase", "offset", "rate")
+    scales = [scale, 1 / span, 1.0, scale, 1 / span]
+    values = [amplitude * scale, frequency / span, phase, mean + offset * scale, rate / span]
+    return Fit(
+        values=dict(zip(names, values, strict=True)),
+        errors=dict(zip(names, map(float, spread(fit.covariance, scales)), strict=True)),
+        r2=goodness(v, fit.residuals),
+        converged=fit.converged,
+        at_bound=bound,
+        curve=curve,
+    )
+
+
+def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, turns: int) -> Fit:
+    """Fit the amplitude at which a repeated pulse makes ``turns`` whole turns.
+
+    Model: ``contrast * cos(2π turns * stretch * (a - full_turn) / full_turn) + offset``. On a perfect pulse ``stretch``
+    is 1; leaving it free keeps ``full_turn`` where the signal comes back, whatever the rotation's distortions.
+    ``amplitude`` and ``signal`` are 1-D and real. Bound: ``full_turn`` outside the sweep, or a stretch outside 0.6 to
+    1.6. Raises CalibrationError on unusable data.
+    """
+    check_data(what, amplitude, signal, parameters=4)
+    a, y = np.asarray(amplitude, dtype=np.float64), np.asarray(signal, dtype=np.float64)
+    unit, scale, mean = float(np.max(np.abs(a))), float(np.std(y)), float(np.mean(y))
+    u, v = a / unit, (y - mean) / scale
+    grid = np.linspace(float(np.min(u)), float(np.max(u)), 201)[1:-1]
+    grid = grid[grid > 0]
+    columns = np.cos(_TWO_PI * turns * (u[None, :] - grid[:, None]) / grid[:, None])
+    best, start = search(np.stack([columns, np.ones_like(columns)], axis=2), v)
+
+    def model(p: Real) -> Real:
+        return np.asarray(p[0] * np.cos(_TWO_PI * turns * p[2] * (u / p[1] - 1)) + p[3])
+
+    def jacobian(p: Real) -> Real:
+        angle = _TWO_PI * turns * p[2] * (u / p[1] - 1)
+        sine = -p[0] * np.sin(angle) * _TWO_PI * turns
+        return np.stack(
+            [np.cos(angle), -sine * p[2] * u / p[1] ** 2, sine * (u / p[1] - 1), np.ones_like(u)], axis=1
+        )
+
+    fit = refine(model, jacobian, [start[0], grid[best], 1.0, start[1]], v)
+    contrast, full_turn, stretch, offset = map(float, fit.parameters)
+    bound = ""
+    if not float(np.min(u)) < full_turn < float(np.max(u)):
+        bound = f"the amplitude {full_turn * unit:.3g} is outside the sweep"
+    elif not 0.6 < stretch < 1.6:
+        bound = f"the rotation per amplitude is {stretch:.2f} times the one expected"
+
+    def curve(at: Real) -> Real:
+        wave = contrast * np.cos(_TWO_PI * turns * stretch * (at / (unit * full_turn) - 1))
+        return np.asarray(mean + scale * (wave + offset))
+
+    names = ("contrast", "full_turn", "stretch", "offset")
+    values = [contrast * scale, full_turn * unit, stretch, mean + offset * scale]
+    errors = spread(fit.covariance, [scale, unit, 1.0, scale])
+    return Fit(
+        values=dict(zip(names, values, strict=True)),
+        errors=dict(zip(names, map(float, errors), strict=True)),
+        r2=goodness(v, fit.residuals),
+        converged=fit.converged,
+        at_bound=bound,
+        curve=curve,
+    )
+
+
+def _ramsey_start(u: Real, w: Complex) -> tuple[list[float], float]:
+    """Parameters to start from, and the highest frequency that the points can tell."""
+    positive = _frequency_grid(u)
+    low = np.arange(-0.25, 0.3, 0.25)
+    frequencies = np.concatenate([-positive[::-1], low, positive])
+    rates = np.array([0.3, 1.0, 3.0, 8.0])
+    waves = np.exp(-1j * _TWO_PI * frequencies[:, None] * u)
+    damping = np.exp(-rates[:, None] * u).T
+    # The best amplitude of every candidate, its own mean taken out; shape (frequencies, rates).
+    means = (waves @ damping).conj() / len(u)
+    norms = np.sum(damping**2, axis=0) - len(u) * np.abs(means) ** 2
+    overlaps = (waves @ (damping * w[:, None])) / np.maximum(norms, 1e-9)
+    row, column = np.unravel_index(np.argmax(np.abs(overlaps) ** 2 * norms), norms.shape)
+    overlap, shift = overlaps[row, column], complex(-overlaps[row, column] * means[row, column])
+    start = [abs(overlap), frequencies[row], np.angle(overlap), rates[column], shift.real, shift.imag]
+    return list(map(float, start)), float(positive[-1] + 1 / _OVERSAMPLING)
+
+
+def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: ArrayLike) -> Fit:
+    """Fit both quadratures of a Ramsey fringe at once, so that the frequency keeps its sign.
+
+    Model: ``in_phase + i quadrature = amplitude * exp(-rate * time + i(2π frequency * time + phase)) + offset``, with
+    a complex offset (``offset_i``, ``offset_q``). Arrays are 1-D and real, of one length. Bound: no decay (``rate`` of
+    zero or less, or ten sweeps long), or the frequency at Nyquist's. Raises CalibrationError on unusable data.
+    """
+    check_data(what, time, in_phase, parameters=3)
+    check_data(what, time, quadrature, parameters=3)
+    t = np.asarray(time, dtype=np.float64)
+    z = np.asarray(in_phase, dtype=np.float64) + 1j * np.asarray(quadrature, dtype=np.float64)
+    span, mean = float(np.ptp(t)), complex(z.mean())
+    scale = float(np.sqrt(np.mean(np.abs(z - mean) ** 2)))
+    u, w = t / span, (z - mean) / scale
+    v = np.concatenate([w.real, w.imag])
+    start, highest = _ramsey_start(u, w)
+
+    def model(p: Real) -> Real:
+        wave = p[0] * np.exp(-p[3] * u + 1j * (_TWO_PI * p[1] * u + p[2]))
+        return np.concatenate([wave.real + p[4], wave.imag + p[5]])
+
+    def jacobian(p: Real) -> Real:
+        unit = np.exp(-p[3] * u + 1j * (_TWO_PI * p[1] * u + p[2]))
+        ones, zeros = np.ones_like(u), np.zeros_like(u)
+        columns = [unit, 2j * np.pi * u * p[0] * unit, 1j * p[0] * unit, -u * p[0] * unit, ones, 1j * ones]
+        stacked = [np.concatenate([np.real(c) + zeros, np.imag(c) + zeros]) for c in columns]
+        return np.stack(stacked, axis=1)
+
+    fit = refine(model, jacobian, start, v)
+    amplitude, frequency, phase, rate, offset_i, offset_q = map(float, fit.parameters)
+    if amplitude < 0:
+        amplitude, phase = -amplitude, phase + np.pi
+    phase = float(np.angle(np.exp(1j * phase)))
+    bound = ""
+    if rate <= 0.1:
+        bound = "no decay is seen within the sweep"
+    elif abs(frequency) > highest:
+        bound = f"a frequency of {frequency / span:.3g} is outside what the sweep can tell"
+    offset = mean + scale * complex(offset_i, offset_q)
+
+    def curve(at: Real) -> Complex:
+        wave = np.exp(-rate * at / span + 1j * (_TWO_PI * frequency * at / span + phase))
+        return np.asarray(offset + scale * amplitude * wave)
+
+    names = ("amplitude", "frequency", "phase", "rate", "offset_i", "offset_q")
+    values = [amplitude * scale, frequency / span, phase, rate / span, offset.real, offset.imag]
+    errors = spread(fit.covariance, [scale, 1 / span, 1.0, 1 / span, scale, scale])
+    return Fit(
+        values=dict(zip(names, values, strict=True)),
+        errors=dict(zip(names, map(float, errors), strict=True)),
+        r2=1 - float(fit.residuals @ fit.residuals) / float(np.sum(np.abs(w) ** 2)),
+        converged=fit.converged,
+        at_bound=bound,
+        curve=curve,
+    )
