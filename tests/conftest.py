@@ -1,0 +1,149 @@
+"""Real servers for the tests: containers where a Docker engine answers, else the embedded ones.
+
+`PG=15` chooses the system's PostgreSQL 15 (or its container), `TEST_SERVERS=embedded` keeps Docker out.
+No test can reach a real installation: the QDASH_QUEUE_* and PREFECT_* variables of the caller are dropped.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pymongo
+import pytest
+
+from qdash_queue.embedded.mongo import MongoServer
+from qdash_queue.embedded.postgres import PostgresServer, system_bin
+from qdash_queue.embedded.prefect_server import QUIET, PrefectServer, prefect_version
+from qdash_queue.embedded.process import Durability
+from tests import containers, processes
+from tests.databases import CalibDatabase, Cluster
+
+VERSIONS = pytest.StashKey[dict[str, str]]()
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Shut the caller's own settings out before anything reads them."""
+    for name in list(os.environ):
+        if name.startswith(("QDASH_QUEUE_", "PREFECT_")):
+            del os.environ[name]
+    os.environ.update(QUIET)
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    processes.tag_session()
+    config.stash[VERSIONS] = {}
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say on which servers the tests ran."""
+    for name, version in config.stash[VERSIONS].items():
+        terminalreporter.write_line(f"{name}: {version}")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_process_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Whatever the tests started has ended when the session is over."""
+    # Prefect in this process keeps its files here, not in the home of whoever runs the tests.
+    home = tmp_path_factory.mktemp("prefect-home")
+    os.environ["PREFECT_HOME"] = str(home)
+    os.environ["PREFECT_PROFILES_PATH"] = str(home / "profiles.toml")
+    yield
+    alive = processes.left_over(seconds=10)
+    named = [processes.describe(process) for process in alive]
+    processes.end(alive)
+    assert not named, "left behind by the tests (and killed now):\n" + "\n".join(named)
+
+
+@pytest.fixture(scope="session")
+def contained() -> bool:
+    """Whether the servers run in containers."""
+    return containers.wanted()
+
+
+@pytest.fixture(scope="session")
+def postgres_server(contained: bool, pytestconfig: pytest.Config) -> Iterator[Cluster]:
+    """A PostgreSQL server with the migrated template; the version is chosen by the variable PG."""
+    wanted = os.environ.get("PG")
+    if contained:
+        with containers.postgres(int(wanted or containers.DEFAULT_MAJOR)) as server:
+            yield _prepared(Cluster.prepare(server), "in a container", pytestconfig)
+        return
+    programs = system_bin(int(wanted)) if wanted else None
+    with PostgresServer(programs=programs, durability=Durability.FAST) as embedded:
+        yield _prepared(Cluster.prepare(embedded), "the system's" if wanted else "embedded", pytestconfig)
+
+
+def _prepared(cluster: Cluster, origin: str, config: pytest.Config) -> Cluster:
+    config.stash[VERSIONS]["PostgreSQL"] = f"{cluster.version}, {origin}"
+    return cluster
+
+
+@pytest.fixture
+def database(postgres_server: Cluster) -> Iterator[CalibDatabase]:
+    """A migrated, empty database of this test's own, and login roles for it."""
+    with postgres_server.database() as database:
+        yield database
+
+
+@pytest.fixture
+def database_url(database: CalibDatabase) -> str:
+    """URL of this test's database, as superuser."""
+    return database.url
+
+
+@pytest.fixture
+def empty_database(postgres_server: Cluster) -> Iterator[CalibDatabase]:
+    """A database that was never migrated."""
+    with postgres_server.database(template="template1") as database:
+        yield database
+
+
+@pytest.fixture(scope="session")
+def mongo_url(contained: bool, pytestconfig: pytest.Config) -> Iterator[str]:
+    """URL of a MongoDB server, without a database's name."""
+    if contained:
+        with containers.mongo() as url:
+            yield _noted_mongo(url, "in a container", pytestconfig)
+        return
+    with MongoServer() as server:
+        yield _noted_mongo(server.url, "embedded", pytestconfig)
+
+
+def _noted_mongo(url: str, origin: str, config: pytest.Config) -> str:
+    with pymongo.MongoClient[dict[str, object]](url) as client:
+        config.stash[VERSIONS]["MongoDB"] = f"{client.server_info()['version']}, {origin}"
+    return url
+
+
+@pytest.fixture
+def mongo_database(mongo_url: str) -> Iterator[str]:
+    """Name of a MongoDB database of this test's own, dropped afterwards."""
+    name = f"test_{secrets.token_hex(6)}"
+    yield name
+    with pymongo.MongoClient[dict[str, object]](mongo_url) as client:
+        client.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def prefect_server(pytestconfig: pytest.Config) -> Iterator[PrefectServer]:
+    """A Prefect server on SQLite."""
+    with PrefectServer() as server:
+        pytestconfig.stash[VERSIONS]["Prefect"] = f"{prefect_version()}, embedded"
+        yield server
+
+
+@pytest.fixture(scope="session")
+def prefect_api_url(prefect_server: PrefectServer) -> str:
+    """URL of the Prefect server's API."""
+    return prefect_server.url
+
+
+@pytest.fixture
+def prefect_environment(prefect_server: PrefectServer, tmp_path: Path) -> dict[str, str]:
+    """The variables under which a process of its own talks to the Prefect server, with a home of its own."""
+    own = {
+        "PREFECT_HOME": str(tmp_path / "prefect"),
+        "PREFECT_PROFILES_PATH": str(tmp_path / "profiles.toml"),
+    }
+    return prefect_server.client_environment | own
