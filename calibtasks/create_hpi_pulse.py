@@ -58,6 +58,7 @@ class CreateHPIPulse(BaseTask):
             unit="ns",
             description="length of the half-π pulse",
             believable=FiniteRange(low=2 * HALF_PI_RAMP_NS, high=1000),
+            exact=True,
         ),
     }
     fits = True
