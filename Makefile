@@ -1,0 +1,70 @@
+# Needs Python 3.11 to 3.13 with venv and pip, and make. Everything else comes from PyPI into .venv.
+
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+EXTRAS := executor,mirror,web,embedded,test
+PYTEST_ARGS ?=
+
+# The first that runs and has the right version; a name on the PATH alone may be a shim that leads nowhere.
+FIND_PYTHON = for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help venv demo test contract lint format lock wheel clean
+
+# PG=15 runs the tests on the system's PostgreSQL 15.
+ifdef PG
+export PG
+endif
+
+help:  ## Show what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+venv: $(READY)  ## Install everything into .venv
+
+$(READY): pyproject.toml constraints.txt
+	@python=$$($(FIND_PYTHON)); \
+	if [ -z "$$python" ]; then \
+		echo "expected Python 3.11, 3.12 or 3.13 on the PATH, found none; name one by: make venv PYTHON=/path/to/python" >&2; \
+		exit 1; \
+	fi; \
+	echo "installing into $(VENV) with $$($$python --version)"; \
+	$$python -m venv --clear $(VENV) || { \
+		echo "$$python cannot make a virtual environment (on Debian: apt-get install python3-venv)" >&2; exit 1; }
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt uv
+	@# uv takes seconds where pip takes minutes, but does not read pip's configuration (a company's index, for example).
+	$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS)]' || \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: $(READY)  ## Run two jobs on a simulated chip, from nothing; KEEP=1 leaves the servers up
+	$(BIN)/qdash-queue demo $(if $(KEEP),--keep)
+
+test: lint  ## Lint, then run all tests; PG=15 for the system's PostgreSQL 15
+	$(BIN)/pytest $(PYTEST_ARGS)
+
+contract: $(READY)  ## Run the database contract's tests only
+	$(BIN)/pytest tests/contract $(PYTEST_ARGS)
+
+lint: $(READY)  ## Style, types, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(READY)  ## Put the sources in order
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+lock: $(READY)  ## Renew constraints.txt, keeping what it pins already
+	$(BIN)/uv pip compile -q --universal --python-version 3.11 --all-extras --no-header --no-annotate \
+		--no-emit-index-url --no-emit-find-links --output-file constraints.txt pyproject.toml
+
+wheel: $(READY)  ## Build the wheel into dist/
+	$(BIN)/python -m build --wheel --no-isolation
+
+clean:  ## Remove everything that was made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
