@@ -73,6 +73,7 @@ class Attempt:
         self._told_prefect_cancel = False
         self._child: Child | None = None
         self._was_ordered = False
+        self._body_started = False
         self._end: BodyEnded | NotStarted | None = None
         self._exit_code = 0
         self._scratch = Path()
@@ -151,7 +152,7 @@ class Attempt:
             stop = StopRequest(standing.reason, at_once=True, detail=stop.detail)
         self._stop = stop
         mode = CancelMode.NOW if stop.at_once else CancelMode.AFTER_TASK
-        self._keeper.log(
+        self._keeper.tell(
             "stop_requested", {"reason": stop.reason.words, "mode": mode.value, "by": stop.detail}
         )
 
@@ -241,7 +242,7 @@ class Attempt:
             self._bench.nursery.refill()
 
     def _attend(self, child: Child) -> None:
-        ladder = Ladder(child, self._bench.graces, self._keeper.log)
+        ladder = Ladder(child, self._bench.graces, self._keeper.tell)
         while True:
             is_alive = child.is_alive  # Asked before the reports are read, so that none is missed.
             self._hear(child, ladder)
@@ -257,6 +258,7 @@ class Attempt:
         for report in child.hear():
             match report:
                 case BodyStarted():
+                    self._body_started = True
                     self._bench.nursery.refill()
                 case BodyEnded() | NotStarted():
                     self._end = report
@@ -301,7 +303,7 @@ class Attempt:
         if self._stop is not None and self._stop.reason is StopReason.CANCEL:
             problem = self._duty(RunHooks(self._claimed, self._scratch, flow_run))
             self._keeper.log("hook_ran", {"problem": problem} if problem else {})
-        if not self._ended_in_order():
+        if self._body_started and not self._ended_in_order():
             self._bring_to_rest()
 
     def _ended_in_order(self) -> bool:

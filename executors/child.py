@@ -33,7 +33,13 @@ logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.5
 _ACCIDENT = 70
-_HEAVY = ("scipy.optimize", "scipy.signal", "qubex", "calibtasks.active_protocols", "prefect.task_engine")
+_HEAVY = (
+    "scipy.optimize",
+    "scipy.signal",
+    "executors.backends.fake",
+    "calibtasks.active_protocols",
+    "prefect.task_engine",
+)
 
 
 def preload() -> None:

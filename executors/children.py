@@ -141,6 +141,11 @@ class Nursery:
         if self._spare is None:
             self._spare = Child(self._context, self._setup)
 
+    def is_warm(self, seconds: float) -> bool:
+        """Whether a child is ready for an order, within ``seconds``."""
+        self.refill()
+        return self._spare is not None and self._spare.wait_until_ready(seconds)
+
     def take(self) -> Child:
         """A warm child, the spare if there is one. A child that died before its order never touched a job.
 

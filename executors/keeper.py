@@ -25,6 +25,7 @@ from qdash_queue.values import CancelMode
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.25
+_MOMENT_SECONDS = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,6 +125,14 @@ class LeaseKeeper:
         with self._condition:
             self._is_hurried = True
             self._condition.notify_all()
+
+    def tell(self, event: str, detail: JsonObject) -> None:
+        """Write an event before the deed that it announces, if the database lets us within a moment."""
+        self.log(event, detail)
+        until = time.monotonic() + _MOMENT_SECONDS
+        with self._condition:
+            while self._writes and time.monotonic() < until:
+                self._condition.wait(until - time.monotonic())
 
     def settle(self) -> None:
         """Wait until all that was said is written.

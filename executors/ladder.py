@@ -11,7 +11,7 @@ from executors.children import Child
 from executors.stop import StopReason
 from qdash_queue.models import JsonObject
 
-Log = Callable[[str, JsonObject], None]
+Tell = Callable[[str, JsonObject], None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ class Graces:
 class Ladder:
     """The steps taken against one child."""
 
-    def __init__(self, child: Child, graces: Graces, log: Log) -> None:
+    def __init__(self, child: Child, graces: Graces, tell: Tell) -> None:
         self._child = child
         self._graces = graces
-        self._log = log
+        self._tell = tell
         self._terminated_at: float | None = None
         self._ended_at: float | None = None
         self._is_killed = False
@@ -52,11 +52,11 @@ class Ladder:
         if not stop.at_once:
             self._child.stop.request_after_task(stop.reason)
             return
-        self._child.stop.request_now(stop.reason)
         if self._terminated_at is None:
+            self._tell("sigterm", {"reason": stop.reason.words})
+            self._child.stop.request_now(stop.reason)
             self._child.kill(signal.SIGTERM)
             self._terminated_at = time.monotonic()
-            self._log("sigterm", {"reason": stop.reason.words})
 
     def body_ended(self) -> None:
         """The flow's body is over; from now on the process is only waited for."""
@@ -67,9 +67,9 @@ class Ladder:
         """Kill what has not left in time."""
         if not self._is_killed and self.seconds_left() <= 0:
             self._is_killed = True
-            self._child.kill(signal.SIGKILL)
             why = "did not leave after its end" if self._ended_at is not None else "did not heed SIGTERM"
-            self._log("sigkill", {"reason": why})
+            self._tell("sigkill", {"reason": why})
+            self._child.kill(signal.SIGKILL)
 
     def seconds_left(self) -> float:
         """Until the next step."""

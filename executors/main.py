@@ -106,6 +106,7 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
 
 def _prepare_process(settings: Settings) -> None:
     logging.basicConfig(level=_log_level(), format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ.update(executor_environment(settings.prefect_api_url))
 
 

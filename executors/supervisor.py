@@ -27,6 +27,7 @@ logger = logging.getLogger(__name__)
 
 _HOUSEKEEPING_SECONDS = 5.0
 _AWAY_SECONDS = 1.0
+_WARM_LOOK_SECONDS = 0.5
 
 
 @dataclass(frozen=True)
@@ -124,6 +125,10 @@ class Supervisor:
     def _take_one(self, bench: Bench) -> bool:
         if not bench.link.healthy():
             self._note("Prefect does not answer: jobs wait", "no job is claimed until it answers again")
+            return False
+        if not bench.nursery.is_warm(_WARM_LOOK_SECONDS):
+            self._note("warming up", "no job is claimed until a child is ready")
+            self._wakeup.set()
             return False
         self._note("ready", "serving")
         asked_at = time.monotonic()
