@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import shutil
-import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,9 +16,15 @@ from typing import TypeVar
 
 from prefect.client.schemas.objects import FlowRun
 
-from executors.body import deadline_failure
 from executors.child import flow_arguments
 from executors.children import Child, ChildError, Nursery
+from executors.endings import (
+    deadline_failure,
+    death_failure,
+    exit_words,
+    not_started_failure,
+    unknown_flow_failure,
+)
 from executors.flows import FlowDefinition
 from executors.keeper import LeaseKeeper, LeaseTimes
 from executors.ladder import Graces, Ladder, StopRequest
@@ -32,7 +37,7 @@ from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Executor, Lease
 from qdash_queue.models import ClaimedJob
-from qdash_queue.values import CancelMode, Failure, FailureKind, JobState
+from qdash_queue.values import CancelMode, Failure, JobState
 
 logger = logging.getLogger(__name__)
 
@@ -170,7 +175,9 @@ class Attempt:
         """The flow run, its number on the row before any work; ``None`` if a stop came first."""
         definition = self._bench.flows.get(self._claimed.flow)
         if definition is None:
-            self._end = NotStarted(_unknown_flow(self._claimed.flow, self._bench.flows), "unknown flow")
+            self._end = NotStarted(
+                unknown_flow_failure(self._claimed.flow, self._bench.flows), "unknown flow"
+            )
             return None
         request = FlowRunRequest(
             name=f"{self._claimed.execution_id} job {self._claimed.job_id}.{self._claimed.attempt}",
@@ -213,7 +220,7 @@ class Attempt:
                     self._was_ordered = True
                     self._attend(child)
             except ChildError as error:
-                self._end = NotStarted(_internal("no_child", str(error)), str(error))
+                self._end = NotStarted(not_started_failure(str(error)), str(error))
                 return
             self._keeper.log("child_exited", {"exit_code": self._exit_code})
             if self._is_settled():
@@ -293,8 +300,8 @@ class Attempt:
         if reason is StopReason.SHUTDOWN or self._bench.stopping.is_set():
             return None
         if isinstance(self._end, NotStarted):
-            return JobState.FAILED, self._end.failure or _internal("not_started", self._end.words)
-        return JobState.FAILED, _internal("process_died", f"the job's process {exit_words(self._exit_code)}")
+            return JobState.FAILED, self._end.failure or not_started_failure(self._end.words)
+        return JobState.FAILED, death_failure(self._exit_code)
 
     def _clean_up(self, flow_run: FlowRun | None) -> None:
         """Once the child is dead: a cancel's hooks, and rest for the instrument unless all went well."""
@@ -330,6 +337,7 @@ class Attempt:
         until = time.monotonic() + self._bench.duty_seconds
         try:
             with self._busy_child(order) as child:
+                self._bench.nursery.refill()
                 while True:
                     self._keeper.require()
                     is_alive = child.is_alive
@@ -375,26 +383,3 @@ class Attempt:
             yield
         finally:
             shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def exit_words(code: int) -> str:
-    """An exit code in words."""
-    if code >= 0:
-        return f"ended with exit code {code}"
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"was killed by {name}" + (" (out of memory, or by hand)" if name == "SIGKILL" else "")
-
-
-def _internal(cause: str, message: str) -> Failure:
-    return Failure(kind=FailureKind.INTERNAL, cause=cause, message=message)
-
-
-def _unknown_flow(flow: str, flows: dict[str, FlowDefinition]) -> Failure:
-    return Failure(
-        kind=FailureKind.INVALID_REQUEST,
-        cause="unknown_flow",
-        message=f'this executor has no flow "{flow}": expected one of {", ".join(sorted(flows))}',
-    )

@@ -3,21 +3,21 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 from multiprocessing.connection import Connection
 from typing import Any
 
 from executors import prefect_side
-from executors.orders import BodyEnded, BodyStarted
+from executors.endings import deadline_failure, flow_failure
+from executors.orders import BodyEnded, BodyStarted, Report
 from executors.prefect_side import FlowBody
 from executors.session import JobContext
 from executors.stop import StopReason
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
-from qdash_queue.values import CalibrationError, Failure, FailureKind, JobState
+from qdash_queue.values import Failure, JobState
 
 logger = logging.getLogger(__name__)
-
-_MESSAGE_LIMIT = 2000
 
 
 class BodyGuard:
@@ -53,8 +53,8 @@ class BodyGuard:
 
     def _start(self) -> None:
         self.started = True
-        self._pipe.send(BodyStarted())
-        self._context.lease.log_event("flow_started", {})
+        self._tell(BodyStarted())
+        self._context.lease.log_event("flow_started", {"pid": os.getpid()})
 
     def _end_well(self, result: Any) -> Any:
         _refuse_late_signals()
@@ -74,7 +74,7 @@ class BodyGuard:
             return prefect_side.timed_out_state(failure.message)
         if reason is not StopReason.NONE or isinstance(error, prefect_side.INTERRUPTIONS):
             # The executor leaves, or a signal came from outside: the supervisor knows which, and decides.
-            self._pipe.send(BodyEnded(None, None))
+            self._tell(BodyEnded(None, None))
             return None
         standing = self._conclude(JobState.FAILED, flow_failure(error))
         return self._cancelled() if standing is JobState.CANCELLED else None
@@ -90,31 +90,14 @@ class BodyGuard:
             logger.warning("the database is away: the supervisor will record the verdict %s", state.value)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
-        self._pipe.send(BodyEnded(standing, failure))
+        self._tell(BodyEnded(standing, failure))
         return standing
 
-
-def deadline_failure(timeout_seconds: float) -> Failure:
-    """The failure of a job that ran longer than it may."""
-    return Failure(
-        kind=FailureKind.TIMEOUT,
-        cause="deadline",
-        message=f"the job was stopped at its time limit of {timeout_seconds:g} s",
-        remedy="ask for less in one job, or give it a longer timeout_seconds",
-    )
-
-
-def flow_failure(error: BaseException) -> Failure:
-    """The failure that an exception of a flow's body stands for."""
-    if isinstance(error, CalibrationError):
-        return error.failure
-    words = str(error).replace("\x00", "") or "no message"
-    return Failure(
-        kind=FailureKind.INTERNAL,
-        cause=type(error).__name__,
-        message=f"the flow raised {type(error).__name__}: {words}"[:_MESSAGE_LIMIT],
-        remedy="a fault of the program: report it with the flow run's log",
-    )
+    def _tell(self, report: Report) -> None:
+        try:
+            self._pipe.send(report)
+        except OSError as error:
+            logger.warning("the supervisor is gone: %s", error)
 
 
 def _refuse_late_signals() -> None:

@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from executors import prefect_side
 from executors.backends.base import BackendSession, make_backend
 from executors.body import BodyGuard
+from executors.endings import unknown_flow_failure
 from executors.flows import FlowDefinition, load_flows
 from executors.orders import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
 from executors.orphans import LeaseClock, die_with_parent, guard_against_loss, lead_own_group
@@ -140,14 +141,7 @@ class _Child:
     def _definition(self, claimed: ClaimedJob) -> FlowDefinition:
         definition = self._flows.get(claimed.flow)
         if definition is None:
-            known = ", ".join(sorted(self._flows))
-            raise CalibrationError(
-                Failure(
-                    kind=FailureKind.INVALID_REQUEST,
-                    cause="unknown_flow",
-                    message=f'this executor has no flow "{claimed.flow}": expected one of {known}',
-                )
-            )
+            raise CalibrationError(unknown_flow_failure(claimed.flow, self._flows))
         return definition
 
     def _run_hooks(self, order: RunHooks) -> None:

@@ -141,15 +141,13 @@ class Supervisor:
 
     def _keep_house(self, bench: Bench) -> None:
         """Show that this executor lives, end what nobody looks after, tell Prefect what it missed."""
-        bench.nursery.refill()
-        if time.monotonic() < self._housekeeping_at:
-            return
-        self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_SECONDS
-        self._executor.seen(self._condition)
         for swept in self._executor.sweep():
-            logger.warning("job %s on %s was swept: %s", swept.job_id, swept.chip_id, swept.outcome)
+            logger.warning("job %s on %s was swept: %s", swept.job_id, swept.chip_id, swept.outcome.value)
             self._wakeup.set()
-        self._reconcile(bench)
+        if time.monotonic() >= self._housekeeping_at:
+            self._housekeeping_at = time.monotonic() + _HOUSEKEEPING_SECONDS
+            self._executor.seen(self._condition)
+            self._reconcile(bench)
 
     def _reconcile(self, bench: Bench) -> None:
         try:

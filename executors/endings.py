@@ -1,0 +1,67 @@
+"""The failures by which an attempt as a whole ends, in words."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterable
+
+from qdash_queue.values import CalibrationError, Failure, FailureKind
+
+_MESSAGE_LIMIT = 2000
+
+
+def deadline_failure(timeout_seconds: float) -> Failure:
+    """The failure of a job that ran longer than it may."""
+    return Failure(
+        kind=FailureKind.TIMEOUT,
+        cause="deadline",
+        message=f"the job was stopped at its time limit of {timeout_seconds:g} s",
+        remedy="ask for less in one job, or give it a longer timeout_seconds",
+    )
+
+
+def flow_failure(error: BaseException) -> Failure:
+    """The failure that an exception of a flow's body stands for."""
+    if isinstance(error, CalibrationError):
+        return error.failure
+    words = str(error).replace("\x00", "") or "no message"
+    return Failure(
+        kind=FailureKind.INTERNAL,
+        cause=type(error).__name__,
+        message=f"the flow raised {type(error).__name__}: {words}"[:_MESSAGE_LIMIT],
+        remedy="a fault of the program: report it with the flow run's log",
+    )
+
+
+def unknown_flow_failure(flow: str, known: Iterable[str]) -> Failure:
+    """The failure of a job whose flow this executor does not have (any more)."""
+    return Failure(
+        kind=FailureKind.INVALID_REQUEST,
+        cause="unknown_flow",
+        message=f'this executor has no flow "{flow}": expected one of {", ".join(sorted(known))}',
+    )
+
+
+def not_started_failure(words: str) -> Failure:
+    """The failure of a job whose flow could not be started, though the job is not to blame."""
+    return Failure(
+        kind=FailureKind.INTERNAL, cause="not_started", message=f"the flow could not be started: {words}"
+    )
+
+
+def death_failure(exit_code: int) -> Failure:
+    """The failure of a job whose process ended without saying how."""
+    return Failure(
+        kind=FailureKind.INTERNAL, cause="process_died", message=f"the job's process {exit_words(exit_code)}"
+    )
+
+
+def exit_words(code: int) -> str:
+    """An exit code (or minus a signal) in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}" + (" (out of memory, or by hand)" if name == "SIGKILL" else "")
