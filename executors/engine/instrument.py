@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from executors.backends.base import BackendSession, BaseBackend, make_backend
 from executors.engine.config import CalibConfig, ConfigError
@@ -33,11 +32,6 @@ def session_qids(database: Database, config: CalibConfig) -> tuple[str, ...]:
             raise ConfigError(f"CalibConfig.muxes: expected multiplexers of chip {config.chip_id}, got {mux}")
         qids += [row["qid"] for row in rows if row["qid"] not in qids]
     return tuple(qids)
-
-
-def instrument_dir(settings: Settings) -> Path:
-    """Where the simulated instruments keep their state; the same for executors and scripts of one machine."""
-    return settings.state_path.resolve() / "instruments"
 
 
 def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
@@ -91,7 +85,10 @@ def backend_session(context: JobContext, qids: Sequence[str]) -> BackendSession:
         parameters=_values_in_force(context.database, chip_id, qids),
         scratch=context.scratch,
         seed=context.seed,
+        # Another attempt sees other noise; the same one, measured again in a test, sees the same.
+        noise_seed=context.claimed.fence,
         instrument_dir=context.instrument_dir,
+        config_dir=Settings().qubex_config_path,
         checkpoint=checkpoint,
     )
 

@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import logging
 import shutil
-import tempfile
 from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Self
 
 from pydantic import JsonValue
 
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.heartbeat import Heartbeat
-from executors.engine.instrument import instrument_dir, session_qids
+from executors.engine.instrument import session_qids
 from executors.flows import catalogue_flows, catalogue_tasks, load_flows
-from executors.session import JobContext
+from executors.session import JobContext, instruments_folder, new_scratch_folder
 from executors.stop import StopFlag
 from qdash_queue.database import Database
 from qdash_queue.errors import LeaseLostError, QueueError
@@ -88,7 +86,7 @@ class InteractiveJob:
         self._queue.cancel(self.context.claimed.job_id, CancelMode.NOW, reason)
 
     def end(self, state: JobState, failure: Failure | None) -> JobState | None:
-        """Give the verdict, end the job, free the chip; the standing state, ``None`` if the lease had gone."""
+        """Give the verdict, end the job, free the chip; the standing state, ``None`` after a lost lease."""
         self._heartbeat.stop()
         ended: JobState | None = None
         try:
@@ -179,9 +177,9 @@ def _context(database: Database, claimed: ClaimedJob, chip: Chip, settings: Sett
         lease=Lease(database, claimed.job_id, claimed.fence),
         database=database,
         backend_kind=chip.backend,
-        scratch=Path(tempfile.mkdtemp(prefix=f"qdash-job-{claimed.job_id}-")),
+        scratch=new_scratch_folder(settings.state_path, claimed.job_id),
         stop=StopFlag(),
-        instrument_dir=instrument_dir(settings),
+        instrument_dir=instruments_folder(settings.state_path),
         seed=settings.sim_seed,
     )
 

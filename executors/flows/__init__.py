@@ -55,7 +55,7 @@ class FlowDefinition:
     def __post_init__(self) -> None:
         if self.flow.name != self.name:
             raise FlowError(
-                f'flow "{self.name}": its Prefect flow is named "{self.flow.name}", expected the same name'
+                f'flow "{self.name}": expected a Prefect flow of that name, got "{self.flow.name}"'
             )
 
     @property

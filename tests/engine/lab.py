@@ -1,0 +1,123 @@
+"""A small laboratory on a real database: a project, a member who may execute, a simulated chip, jobs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from executors.backends.simchip.device import design_parameters
+from executors.engine.catalogue import task_entry
+from executors.flows import catalogue_flows, catalogue_tasks, load_flows
+from executors.session import JobContext, instruments_folder, new_scratch_folder, use_job
+from executors.stop import StopFlag
+from qdash_queue.admin import Admin
+from qdash_queue.database import Database
+from qdash_queue.leases import Executor, Lease
+from qdash_queue.models import Parameter, TaskRun
+from qdash_queue.parameters import Parameters
+from qdash_queue.queue import Queue
+from qdash_queue.settings import Settings
+from tests.databases import CalibDatabase
+from tests.engine.tasks import NOTEBOOK_TASKS
+
+CHIP = "SIM16"
+PROJECT = "demo"
+USERNAME = "alice"
+STORED = {"value", "error", "unit"}
+ROLES = ("calib_submitter", "calib_operator", "calib_executor")
+
+
+@dataclass
+class Lab:
+    """Everything a test needs to begin jobs and to look at what they left behind."""
+
+    url: str
+    state_path: Path
+    role: str
+    database: Database = field(init=False)
+    queue: Queue = field(init=False)
+    executor: Executor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.database = Database(self.url)
+        self.queue = Queue(self.database)
+        self.executor = Executor(self.database, CHIP, "fake", "test")
+
+    @property
+    def settings(self) -> Settings:
+        """The settings of a script that uses the laboratory."""
+        return Settings(database_url=self.url, state_path=self.state_path, heartbeat_seconds=0.2)
+
+    def offer(self) -> None:
+        """Register an executor with the flows, the active tasks and the tests' own."""
+        self.executor.register()
+        own = [task_entry(task) for task in NOTEBOOK_TASKS]
+        self.executor.register_catalogue(catalogue_flows(load_flows().values()), catalogue_tasks() + own)
+
+    def claim(self, tasks: list[str], qids: list[str], **parameters: Any) -> JobContext:
+        """Insert and claim a job of flow ``calibrate``."""
+        self.offer()
+        job = self.queue.submit(PROJECT, CHIP, {"qids": qids, "tasks": tasks, **parameters})
+        claimed = self.executor.claim(30.0, job.job_id)
+        assert claimed is not None
+        return JobContext(
+            claimed=claimed,
+            lease=Lease(self.database, claimed.job_id, claimed.fence),
+            database=self.database,
+            backend_kind="fake",
+            scratch=new_scratch_folder(self.state_path, claimed.job_id),
+            stop=StopFlag(),
+            instrument_dir=instruments_folder(self.state_path),
+            seed=0,
+        )
+
+    @contextmanager
+    def job(self, tasks: list[str], qids: list[str], **parameters: Any) -> Iterator[JobContext]:
+        """A claimed job, current in the block, as a child of the executor has it."""
+        with use_job(self.claim(tasks, qids, **parameters)) as context:
+            yield context
+
+    def task_runs(self, job_id: int) -> dict[tuple[str, str, int], TaskRun]:
+        """The job's task runs by task, qid and repetition."""
+        return {(run.task, run.qid, run.repetition): run for run in self.queue.task_runs(job_id)}
+
+    def statuses(self, job_id: int) -> dict[tuple[str, str], str]:
+        """The statuses of the job's tasks by task and qid."""
+        return {(run.task, run.qid): run.status.value for run in self.queue.task_runs(job_id)}
+
+    def value(self, qid: str, name: str) -> Parameter | None:
+        """The value in force."""
+        found = [item for item in Parameters(self.database, CHIP).current([qid]) if item.name == name]
+        return found[0] if found else None
+
+    def set_values(self, values: Mapping[str, Mapping[str, float]]) -> None:
+        """Put values in force by hand, in the unit they have."""
+        for qid, named in values.items():
+            for name, value in named.items():
+                present = self.value(qid, name)
+                unit = "" if present is None else present.unit
+                Parameters(self.database, CHIP).set(qid, name, value, unit=unit, reason="for the test")
+
+
+def build(database: CalibDatabase, state_path: Path) -> Lab:
+    """A laboratory with the chip's design values imported."""
+    role = database.login(*ROLES)
+    admin = Admin(Database(database.url))
+    admin.add_project(PROJECT)
+    admin.grant_member(PROJECT, role.name, USERNAME, "operator")
+    admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
+    admin.allow_executor(role.name, CHIP)
+    admin.database.close()
+    lab = Lab(role.url, state_path, role.name)
+    design = {
+        qid: {
+            name: value.model_dump(mode="json", include={"value", "error", "unit"})
+            for name, value in named.items()
+        }
+        for qid, named in design_parameters(CHIP, 16).items()
+    }
+    Parameters(lab.database, CHIP).import_values(design, "design values")
+    return lab

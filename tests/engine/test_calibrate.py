@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import inspect
+
+import pytest
+
+from executors.flows import ROW_PARAMETERS, FlowDefinition, FlowError, load_flows
+from executors.flows.calibrate import CALIBRATE, calibrate
+from executors.flows.interactive import INTERACTIVE
+from executors.session import JobContext
+from qdash_queue.errors import BadParametersError, UnknownNameError
+from qdash_queue.values import CalibrationError
+from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+
+
+def run(job: JobContext) -> None:
+    given = job.claimed.parameters
+    calibrate.fn(
+        USERNAME, CHIP, PROJECT, given["qids"], given["tasks"], run_parameters=given.get("run_parameters")
+    )
+
+
+def test_a_qubits_failure_ends_its_own_list_only(lab: Lab) -> None:
+    settings = {"GoodTask": {"slope": 3.0}}
+    with lab.job(["GoodTask", "NeedyTask", "GoodTask"], ["0", "1"], run_parameters=settings) as job:
+        with pytest.raises(CalibrationError) as caught:
+            run(job)
+        assert job.lease.finish() == "failed"
+    message = (
+        "2 of 6 tasks failed; first: NeedyTask on qubit 0: missing_input:"
+        " qubit 0 of SIM16 has no pi_amplitude"
+    )
+    assert str(caught.value) == message
+    ended = lab.queue.get(job.claimed.job_id)
+    assert (ended.failure_kind, ended.failure_message) == ("missing_input", message)
+    assert (ended.tasks_total, ended.tasks_done, ended.tasks_failed) == (6, 2, 2)
+    runs = lab.task_runs(job.claimed.job_id)
+    assert {key: run.status.value for key, run in runs.items()} == {
+        ("GoodTask", "0", 0): "completed",
+        ("NeedyTask", "0", 0): "failed",
+        ("GoodTask", "0", 1): "skipped",
+        ("GoodTask", "1", 0): "completed",
+        ("NeedyTask", "1", 0): "failed",
+        ("GoodTask", "1", 1): "skipped",
+    }
+    for qid in ("0", "1"):
+        value = lab.value(qid, "t1")
+        assert value is not None
+        assert value.value == 3.0
+
+
+def test_all_is_planned_before_the_first_task(lab: Lab) -> None:
+    with lab.job(["BrokenTask", "GoodTask"], ["0", "1", "2"]) as job:
+        with pytest.raises(CalibrationError):
+            run(job)
+        order = [(run.qid, run.task) for run in lab.queue.task_runs(job.claimed.job_id)]
+    assert order == [(qid, task) for qid in ("0", "1", "2") for task in ("BrokenTask", "GoodTask")]
+
+
+def test_a_job_without_failures_completes(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0", "3"]) as job:
+        run(job)
+        assert job.lease.finish() == "completed"
+    assert lab.queue.get(job.claimed.job_id).tasks_done == 2
+
+
+def test_schema_and_signature_agree() -> None:
+    for definition in (CALIBRATE, INTERACTIVE):
+        signature = inspect.signature(definition.flow.fn)
+        properties = definition.schema["properties"]
+        assert isinstance(properties, dict)
+        assert [*ROW_PARAMETERS, *properties] == list(signature.parameters)
+        required = [
+            name
+            for name, parameter in signature.parameters.items()
+            if parameter.default is inspect.Parameter.empty and name not in ROW_PARAMETERS
+        ]
+        assert definition.schema["required"] == required
+
+
+REFUSED = [
+    ({"qids": ["0"]}, BadParametersError, '"tasks" is missing'),
+    ({"qids": [], "tasks": ["GoodTask"]}, BadParametersError, "at least 1"),
+    ({"qids": ["0", "0"], "tasks": ["GoodTask"]}, BadParametersError, "once"),
+    ({"qids": ["Q00"], "tasks": ["GoodTask"]}, BadParametersError, "not a qubit id"),
+    ({"qids": ["99"], "tasks": ["GoodTask"]}, UnknownNameError, "has no qubit"),
+    ({"qids": ["0"], "tasks": ["CheckRaby"]}, UnknownNameError, 'did you mean "CheckRabi"'),
+    (
+        {"qids": ["0"], "tasks": ["GoodTask"], "run_parameters": {"GoodTask": {"slop": 1}}},
+        BadParametersError,
+        "slop",
+    ),
+    ({"qids": ["0"], "tasks": ["GoodTask"], "username": "bob"}, BadParametersError, "username"),
+]
+
+
+@pytest.mark.parametrize(("parameters", "error", "words"), REFUSED)
+def test_the_database_refuses_what_the_schema_does(
+    lab: Lab, parameters: dict[str, object], error: type[Exception], words: str
+) -> None:
+    lab.offer()
+    with pytest.raises(error, match=words):
+        lab.queue.submit(PROJECT, CHIP, parameters)  # type: ignore[arg-type]
+
+
+def test_an_interactive_job_in_an_executor_says_why_not() -> None:
+    with pytest.raises(CalibrationError, match="runs only inside the script that inserts and claims it"):
+        INTERACTIVE.flow.fn(USERNAME, CHIP, PROJECT, ["0"])
+
+
+def test_every_flow_has_the_hook_and_its_own_name() -> None:
+    flows = load_flows()
+    assert set(flows) >= {"calibrate", "interactive"}
+    for name, definition in flows.items():
+        assert definition.name == name == definition.flow.name
+        assert "on_flow_cancellation" in definition.hooks
+
+
+def test_a_definition_under_a_wrong_name_is_refused() -> None:
+    with pytest.raises(FlowError, match='flow "calib": expected .* that name, got "calibrate"'):
+        FlowDefinition(name="calib", flow=calibrate, description="", schema={})

@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from executors.engine import CalibConfig, CalibOrchestrator
+from executors.flows.calibrate import calibrate
+from executors.session import JobContext
+from executors.stop import Stopped, StopReason
+from qdash_queue.errors import LeaseLostError
+from qdash_queue.values import CancelMode
+from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+from tests.engine.waiting import until
+
+
+def session(qids: list[str]) -> CalibOrchestrator:
+    config = CalibConfig(username=USERNAME, chip_id=CHIP, qids=qids, project_id=PROJECT)
+    orchestrator = CalibOrchestrator(config)
+    orchestrator.initialize()
+    return orchestrator
+
+
+def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:
+    """Ask for a cancel on the row once ``task`` runs, and pass it on as the supervisor does."""
+
+    def watch() -> None:
+        until(
+            lambda: (
+                task
+                in [run.task for run in lab.queue.task_runs(job.claimed.job_id) if run.status == "running"]
+            )
+        )
+        lab.queue.cancel(job.claimed.job_id, mode, "beam time")
+        assert job.lease.heartbeat(30.0) is not None
+        if mode is CancelMode.NOW:
+            job.stop.request_now(StopReason.CANCEL)
+        else:
+            job.stop.request_after_task(StopReason.CANCEL)
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    return thread
+
+
+def run_calibrate(job: JobContext) -> None:
+    parameters = job.claimed.parameters
+    calibrate.fn(USERNAME, CHIP, PROJECT, parameters["qids"], parameters["tasks"])
+
+
+def test_cancel_now_keeps_what_is_done_and_cancels_what_runs(lab: Lab) -> None:
+    with lab.job(["GoodTask", "SlowTask", "RefusedTask"], ["0", "1"]) as job:
+        thread = cancel_when_running(lab, job, "SlowTask", CancelMode.NOW)
+        with pytest.raises(Stopped):
+            run_calibrate(job)
+        thread.join()
+        assert job.lease.finish() == "cancelled"
+    assert lab.statuses(job.claimed.job_id) == {
+        ("GoodTask", "0"): "completed",
+        ("SlowTask", "0"): "cancelled",
+        ("RefusedTask", "0"): "skipped",
+        ("GoodTask", "1"): "skipped",
+        ("SlowTask", "1"): "skipped",
+        ("RefusedTask", "1"): "skipped",
+    }
+    run = lab.task_runs(job.claimed.job_id)["SlowTask", "0", 0]
+    assert run.message == "stopped: cancel"
+    assert lab.value("0", "t1") is not None
+    ended = lab.queue.get(job.claimed.job_id)
+    assert (ended.state, ended.failure_kind) == ("cancelled", None)
+
+
+def test_cancel_after_the_task_lets_it_end(lab: Lab) -> None:
+    with lab.job(["WrappingTask", "GoodTask"], ["0"]) as job:
+        job.stop.request_after_task(StopReason.CANCEL)
+        lab.queue.cancel(job.claimed.job_id, CancelMode.AFTER_TASK, "lunch")
+        with pytest.raises(Stopped):
+            run_calibrate(job)
+        job.lease.finish()
+    assert set(lab.statuses(job.claimed.job_id).values()) == {"skipped"}
+
+
+def test_an_error_that_a_stop_was_turned_into_is_a_stop(lab: Lab) -> None:
+    with lab.job(["WrappingTask"], ["0"]) as job:
+        thread = cancel_when_running(lab, job, "WrappingTask", CancelMode.NOW)
+        with pytest.raises(Stopped):
+            run_calibrate(job)
+        thread.join()
+        assert job.lease.finish() == "cancelled"
+    assert lab.statuses(job.claimed.job_id) == {("WrappingTask", "0"): "cancelled"}
+
+
+@pytest.mark.parametrize("reason", [StopReason.SHUTDOWN, StopReason.DEADLINE])
+def test_a_stop_by_the_executor_leaves_the_verdict_to_it(lab: Lab, reason: StopReason) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        job.stop.request_now(reason)
+        with pytest.raises(Stopped):
+            run_calibrate(job)
+    assert lab.queue.attempts(job.claimed.job_id)[0].verdict is None
+
+
+def test_after_a_lost_lease_nothing_is_written(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        orchestrator = session(["0"])
+        orchestrator.run_task("GoodTask", "0")
+        job.lease.give_back("the test takes it away")
+        with pytest.raises(LeaseLostError):
+            orchestrator.run_task("GoodTask", "0")
+        assert orchestrator.complete() is None
+    assert lab.queue.get(job.claimed.job_id).state == "failed"
+    assert len(lab.queue.task_runs(job.claimed.job_id)) == 1
