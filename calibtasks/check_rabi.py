@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Final
 
 import numpy as np
@@ -12,7 +12,7 @@ from qubex.pulse import Blank
 
 from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
 from calibtasks.dataset import Dataset, MeasuredArray
-from calibtasks.figures import Axis, Figure, Series, fit_figure, plane_figure, spaced, value_and_error
+from calibtasks.figures import SECOND_COLOUR, Axis, Figure, Series, fit_figure, plane_figure, spaced, value_and_error
 from calibtasks.fits import fit_damped_cosine
 from calibtasks.iq import Projection, project
 from calibtasks.least_squares import Fit, is_signal, no_signal
@@ -27,8 +27,9 @@ RABI_RAMP_NS: Final = 20.0
 REFERENCE_WAIT_NS: Final = 8.0
 NOMINAL_RABI_MHZ: Final = 12.5
 """The Rabi frequency that the stored control amplitude is meant to give."""
-RESONANT_PHASE: Final = 0.35
-"""Largest phase of the oscillation at zero pulse area, in radians, that a resonant drive is allowed."""
+RESONANT_DETUNING: Final = 0.2
+"""Largest detuning of a drive that counts as resonant, in Rabi frequencies; it costs 4 % of the contrast."""
+MIN_SIDE_POINTS: Final = 12
 
 _TINY: Final = FiniteRange(low=-1e3, high=1e3)
 _IQ: Final = FiniteRange(low=1e-9, high=1e3)
@@ -41,10 +42,30 @@ class _Analysis:
     reference: complex
     projection: Projection
     fit: Fit
+    side_time: NDArray[np.float64]
+    side_signal: NDArray[np.float64]
+    side_fit: Fit
+    side_detuning: float
+
+    def detuning(self) -> tuple[float, float]:
+        """Drive frequency minus the qubit's, and its error, in MHz.
+
+        A drive off by Δ turns the qubit with f² = Ω² + Δ². A second drive, off by δ more, has f'² = Ω² + (Δ + δ)², so
+        Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known.
+        """
+        side, rabi = self.side_fit.values["frequency"] * 1e3, self.fit.values["frequency"] * 1e3
+        errors = math.hypot(
+            side * self.side_fit.errors["frequency"] * 1e3, rabi * self.fit.errors["frequency"] * 1e3
+        )
+        return (side**2 - rabi**2 - self.side_detuning**2) / (2 * self.side_detuning), errors / self.side_detuning
 
 
 class CheckRabi(BaseTask):
-    """Drive the qubit for a varied time; the signal oscillates with the Rabi frequency."""
+    """Drive the qubit for a varied time; the signal oscillates with the Rabi frequency.
+
+    A drive off resonance gives a fine oscillation too, only faster and weaker. So a second, shorter sweep is driven at
+    a slightly higher frequency: the two together tell the detuning.
+    """
 
     name = "CheckRabi"
     task_type = TaskType.QUBIT
@@ -62,6 +83,13 @@ class CheckRabi(BaseTask):
             description="lengths of the pulse's plateau",
             limits=FiniteRange(low=0, high=1e5),
         ),
+        "side_detuning": RunParameter(
+            unit="GHz",
+            value_type="float",
+            value=0.005,
+            description="how much higher the second sweep is driven",
+            limits=FiniteRange(low=0.001, high=0.02),
+        ),
         "shots": shots_parameter(2048),
         "interval": INTERVAL,
     }
@@ -75,7 +103,7 @@ class CheckRabi(BaseTask):
         "rabi_phase": OutputParameter(
             unit="a.u.",
             description="phase of the oscillation at zero pulse area, radians",
-            believable=FiniteRange(low=-RESONANT_PHASE, high=RESONANT_PHASE),
+            believable=FiniteRange(low=-math.pi, high=math.pi),
         ),
         "rabi_offset": OutputParameter(unit="a.u.", description="centre of the oscillation", believable=_TINY),
         "rabi_angle": OutputParameter(
@@ -109,8 +137,12 @@ class CheckRabi(BaseTask):
     r2_threshold = 0.6
 
     def run(self, backend: Backend, qid: str) -> RunResult:
-        """Measure; arrays ``time`` (ns of full drive, shape (n,)), ``iq`` (complex, (n,)), ``reference_iq`` ((1,))."""
+        """Measure; ``time`` (ns of full drive), ``iq`` (a.u., complex), ``reference_iq`` and the second sweep's."""
         sweep = Sweep.of(self, backend, qid)
+        side_sweep = replace(
+            Sweep.of(self, backend, qid, detuning=float(self.setting("side_detuning"))),
+            shots=max(1, sweep.shots // 2),
+        )
         plateau = sweep.on_grid(np.asarray(self.setting("time_range")))
         drive = self.input("control_amplitude")
 
@@ -119,6 +151,8 @@ class CheckRabi(BaseTask):
 
         reference = sweep.measure(lambda _: [Blank(REFERENCE_WAIT_NS)], np.zeros(1))
         iq = sweep.measure(sequence, plateau)
+        side_plateau = plateau[: max(MIN_SIDE_POINTS, (plateau.size + 1) // 2)]
+        side_iq = side_sweep.measure(sequence, side_plateau)
         time = plateau + RABI_RAMP_NS
         return RunResult(
             Dataset(
@@ -126,6 +160,8 @@ class CheckRabi(BaseTask):
                     MeasuredArray("time", time, "ns", "pulse area over its amplitude"),
                     MeasuredArray("iq", iq, "a.u.", "averaged IQ signal"),
                     MeasuredArray("reference_iq", reference, "a.u.", "IQ signal without a drive"),
+                    MeasuredArray("side_time", side_plateau + RABI_RAMP_NS, "ns", "time of the second sweep"),
+                    MeasuredArray("side_iq", side_iq, "a.u.", "averaged IQ signal of the second sweep"),
                 ]
             ),
             library_rabi(sweep.label, time, iq, complex(reference[0])),
@@ -139,7 +175,19 @@ class CheckRabi(BaseTask):
         reference = complex(data.values("reference_iq")[0])
         projection = project("Rabi oscillation", data.values("iq"), reference)
         fit = fit_damped_cosine("Rabi oscillation", data.values("time"), projection.signal)
-        found = _Analysis(data.values("time"), data.values("iq"), reference, projection, fit)
+        side_time, side_signal = data.values("side_time"), projection.apply(data.values("side_iq"))
+        found = _Analysis(
+            time=data.values("time"),
+            iq=data.values("iq"),
+            reference=reference,
+            projection=projection,
+            fit=fit,
+            side_time=side_time,
+            side_signal=side_signal,
+            side_fit=fit_damped_cosine("detuned Rabi oscillation", side_time, side_signal),
+            side_detuning=float(self.setting("side_detuning")) * 1e3,
+        )
+        detuning, detuning_error = found.detuning()
         return PostProcessResult(
             output_parameters={
                 name: self.output(name, value, error)
@@ -148,7 +196,12 @@ class CheckRabi(BaseTask):
             figures=_figures(found, qid),
             r2=fit.r2,
             failure=_failure(found),
-            quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
+            quality_metrics={
+                "r2": fit.r2,
+                "iq_noise": projection.noise,
+                "detuning_mhz": detuning,
+                "detuning_error_mhz": detuning_error,
+            },
         )
 
 
@@ -156,15 +209,17 @@ def _failure(found: _Analysis) -> Failure | None:
     if not is_signal(found.fit.r2, found.time.size, 5):
         return no_signal("Rabi oscillation")
     failure = found.fit.failure("Rabi oscillation")
-    phase, error = found.fit.values["phase"], found.fit.errors["phase"]
-    if failure is None and abs(phase) > RESONANT_PHASE + 3 * error:
-        return Failure(
-            kind=FailureKind.BAD_FIT,
-            cause="off_resonance",
-            message=f"the Rabi oscillation starts at a phase of {phase:.2f} rad: the drive is off resonance",
-            remedy="check qubit_frequency",
-        )
-    return failure
+    if failure is not None:
+        return failure
+    remedy = "measure the qubit's frequency, or set qubit_frequency"
+    if not is_signal(found.side_fit.r2, found.side_time.size, 5) or found.side_fit.failure("") is not None:
+        words = f"no Rabi oscillation is seen {found.side_detuning:g} MHz higher: the drive is off resonance"
+        return Failure(kind=FailureKind.OUT_OF_RANGE, cause="off_resonance", message=words, remedy=remedy)
+    detuning, error = found.detuning()
+    if abs(detuning) > RESONANT_DETUNING * found.fit.values["frequency"] * 1e3 + 3 * error:
+        words = f"the drive is off resonance by {value_and_error(detuning, error, 'MHz')}"
+        return Failure(kind=FailureKind.OUT_OF_RANGE, cause="off_resonance", message=words, remedy=remedy)
+    return None
 
 
 def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
@@ -197,15 +252,27 @@ def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
 def _figures(found: _Analysis, qid: str) -> list[Figure]:
     fit, projection, time = found.fit, found.projection, found.time
     words = value_and_error(fit.values["frequency"] * 1e3, fit.errors["frequency"] * 1e3, "MHz")
-    quality = f"R² = {fit.r2:.4f}, {time.size} points"
+    detuning = value_and_error(*found.detuning(), "MHz")
+    quality = f"R² = {fit.r2:.4f}, {time.size} points, drive off resonance by {detuning}"
     line = spaced(float(time.min()), float(time.max()), "linear")
     fitted = np.asarray(fit.curve(line).real)
+    side_line = spaced(float(found.side_time.min()), float(found.side_time.max()), "linear")
     oscillation = fit_figure(
         f"Rabi oscillation of qubit {qid}: {words}",
         quality,
         Axis("Drive time (ns)"),
         Axis("Signal along the IQ axis (a.u.)"),
-        [Series("data", time, projection.signal, line, fitted)],
+        [
+            Series("data", time, projection.signal, line, fitted),
+            Series(
+                f"driven {found.side_detuning:g} MHz higher",
+                found.side_time,
+                found.side_signal,
+                side_line,
+                np.asarray(found.side_fit.curve(side_line).real),
+                SECOND_COLOUR,
+            ),
+        ],
     )
     along = projection.centre + fitted * np.exp(1j * projection.angle)
     clouds = {"data": found.iq, "fit": along, "no drive": [found.reference]}

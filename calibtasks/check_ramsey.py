@@ -34,6 +34,8 @@ from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel
 IN_PHASE_ROTATION: Final = math.pi
 QUADRATURE_ROTATION: Final = -math.pi / 2
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
+GUARD_POINTS: Final = (0.13, 0.29, 0.53, 0.79)
+"""Extra waiting times, in steps of the sweep; no common divisor, so that no two frequencies agree at all of them."""
 RESOLVED_DECAY: Final = 0.5
 """Largest relative error of a decay that counts as seen."""
 
@@ -94,7 +96,7 @@ class CheckRamsey(BaseTask):
     def run(self, backend: Backend, qid: str) -> RunResult:
         """Measure; arrays ``time`` (ns), ``iq_x`` and ``iq_y`` (a.u., complex), each of shape (n,)."""
         sweep = Sweep.of(self, backend, qid, detuning=float(self.setting("detuning")))
-        time = sweep.on_grid(np.asarray(self.setting("time_range")))
+        time = sweep.on_grid(_with_guards(np.asarray(self.setting("time_range"))))
         half_pi = half_pi_pulse(self.input("hpi_amplitude"), self.input("hpi_length"))
 
         def sequence(rotation: float) -> Any:
@@ -137,6 +139,13 @@ class CheckRamsey(BaseTask):
             failure=_failure(fit, 2 * time.size),
             quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
         )
+
+
+def _with_guards(time: Real) -> Real:
+    """The times, and a few between the first two, so that a fringe faster than the step is not taken for a slow one."""
+    if time.size < 2:
+        return time
+    return np.concatenate([time, time[0] + (time[1] - time[0]) * np.asarray(GUARD_POINTS)])
 
 
 def _failure(fit: Fit, points: int) -> Failure | None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 from typing import Any, ClassVar, Final
 
 import numpy as np
+from qubex.pulse import Blank
 
 from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
-from calibtasks.check_rabi import NOMINAL_RABI_MHZ
+from calibtasks.check_rabi import NOMINAL_RABI_MHZ, REFERENCE_WAIT_NS
 from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures import Axis, Figure, Series, fit_figure, spaced, value_and_error
 from calibtasks.fits import fit_pulse_amplitude
 from calibtasks.iq import project
-from calibtasks.least_squares import is_signal, no_signal
+from calibtasks.least_squares import Fit, is_signal, no_signal
 from calibtasks.library import library_half_pi
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import HALF_PI_RAMP_NS, half_pi_area, half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import FiniteRange, ParameterModel, TaskType
+from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, TaskType
 
 POINTS: Final = 20
 REPETITIONS: Final = 4
 """Half-π pulses that make one whole turn."""
+RETURN_TOLERANCE: Final = 0.06
+"""How much of the full swing a whole turn may miss the ground state by."""
 
 
 class CreateHPIPulse(BaseTask):
@@ -75,15 +78,17 @@ class CreateHPIPulse(BaseTask):
         def sequence(height: float) -> list[Any]:
             return [half_pi_pulse(height, length)] * REPETITIONS
 
+        reference = sweep.measure(lambda _: [Blank(REFERENCE_WAIT_NS)], np.zeros(1))
         iq = sweep.measure(sequence, amplitude)
         return RunResult(
             Dataset(
                 [
                     MeasuredArray("amplitude", amplitude, "a.u.", "amplitude of each of four pulses"),
                     MeasuredArray("iq", iq, "a.u.", "averaged IQ signal"),
+                    MeasuredArray("reference_iq", reference, "a.u.", "IQ signal without a drive"),
                 ]
             ),
-            library_half_pi(sweep.label, amplitude, iq),
+            library_half_pi(sweep.label, amplitude, iq, complex(reference[0])),
         )
 
     def postprocess(
@@ -91,11 +96,10 @@ class CreateHPIPulse(BaseTask):
     ) -> PostProcessResult:
         """Fit the amplitude of a whole turn; four of its pulses make one, so each is half a π."""
         amplitude = run_result.data.values("amplitude")
-        projection = project("pulse amplitude", run_result.data.values("iq"))
+        reference = complex(run_result.data.values("reference_iq")[0])
+        projection = project("pulse amplitude", run_result.data.values("iq"), reference)
         fit = fit_pulse_amplitude("pulse amplitude", amplitude, projection.signal, turns=1)
-        failure = fit.failure("pulse amplitude")
-        if not is_signal(fit.r2, amplitude.size, 4):
-            failure = no_signal("pulse amplitude")
+        missed = _missed_return(fit, float(projection.apply(reference)))
         value, error = fit.values["full_turn"], fit.errors["full_turn"]
         line = spaced(float(amplitude.min()), float(amplitude.max()), "linear")
         figure = fit_figure(
@@ -112,6 +116,31 @@ class CreateHPIPulse(BaseTask):
             },
             figures=[Figure.of("hpi_amplitude", figure)],
             r2=fit.r2,
-            failure=failure,
-            quality_metrics={"r2": fit.r2, "iq_noise": projection.noise, "stretch": fit.values["stretch"]},
+            failure=_failure(fit, amplitude.size, missed),
+            quality_metrics={
+                "r2": fit.r2,
+                "iq_noise": projection.noise,
+                "stretch": fit.values["stretch"],
+                "missed_return": missed,
+            },
         )
+
+
+def _missed_return(fit: Fit, reference: float) -> float:
+    """How far from the undriven signal the whole turn ends, in parts of the full swing."""
+    contrast = fit.values["contrast"]
+    return (reference - (fit.values["offset"] + contrast)) / (2 * abs(contrast))
+
+
+def _failure(fit: Fit, points: int, missed: float) -> Failure | None:
+    if not is_signal(fit.r2, points, 4):
+        return no_signal("pulse amplitude")
+    failure = fit.failure("pulse amplitude")
+    if failure is None and abs(missed) > RETURN_TOLERANCE:
+        return Failure(
+            kind=FailureKind.BAD_FIT,
+            cause="no_return",
+            message=f"four half-π pulses do not bring the qubit back: they miss by {abs(missed):.0%} of the swing",
+            remedy="run CheckRabi: the drive may be off resonance",
+        )
+    return failure

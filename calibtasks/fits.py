@@ -14,6 +14,8 @@ from calibtasks.least_squares import Complex, Fit, Real, check_data, goodness, r
 
 _TWO_PI: Final = 2 * np.pi
 _OVERSAMPLING: Final = 4
+_ALIASES: Final = 5
+"""How many foldings of a fringe's frequency are told apart."""
 
 
 def fit_decay(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
@@ -127,8 +129,8 @@ def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, t
 
     Model: ``contrast * cos(2π turns * stretch * (a - full_turn) / full_turn) + offset``. On a perfect pulse ``stretch``
     is 1; leaving it free keeps ``full_turn`` where the signal comes back, whatever the rotation's distortions.
-    ``amplitude`` and ``signal`` are 1-D and real. Bound: ``full_turn`` outside the sweep, or a stretch outside 0.6 to
-    1.6. Raises CalibrationError on unusable data.
+    ``amplitude`` and ``signal`` are 1-D and real. Bound: ``full_turn`` outside the sweep, or a stretch outside 0.8 to
+    1.25. Raises CalibrationError on unusable data.
     """
     check_data(what, amplitude, signal, parameters=4)
     a, y = np.asarray(amplitude, dtype=np.float64), np.asarray(signal, dtype=np.float64)
@@ -154,7 +156,7 @@ def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, t
     bound = ""
     if not float(np.min(u)) < full_turn < float(np.max(u)):
         bound = f"the amplitude {full_turn * unit:.3g} is outside the sweep"
-    elif not 0.6 < stretch < 1.6:
+    elif not 0.8 < stretch < 1.25:
         bound = f"the rotation per amplitude is {stretch:.2f} times the one expected"
 
     def curve(at: Real) -> Real:
@@ -174,22 +176,38 @@ def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, t
     )
 
 
-def _ramsey_start(u: Real, w: Complex) -> tuple[list[float], float]:
-    """Parameters to start from, and the highest frequency that the points can tell."""
-    positive = _frequency_grid(u)
-    low = np.arange(-0.25, 0.3, 0.25)
-    frequencies = np.concatenate([-positive[::-1], low, positive])
-    rates = np.array([0.3, 1.0, 3.0, 8.0])
+def _helix_overlaps(
+    u: Real, w: Complex, frequencies: Real, rates: Real
+) -> tuple[Complex, Complex, Real]:
+    """For each (frequency, rate): best amplitude, the candidate's mean, and how much it explains."""
     waves = np.exp(-1j * _TWO_PI * frequencies[:, None] * u)
     damping = np.exp(-rates[:, None] * u).T
-    # The best amplitude of every candidate, its own mean taken out; shape (frequencies, rates).
     means = (waves @ damping).conj() / len(u)
     norms = np.sum(damping**2, axis=0) - len(u) * np.abs(means) ** 2
     overlaps = (waves @ (damping * w[:, None])) / np.maximum(norms, 1e-9)
-    row, column = np.unravel_index(np.argmax(np.abs(overlaps) ** 2 * norms), norms.shape)
-    overlap, shift = overlaps[row, column], complex(-overlaps[row, column] * means[row, column])
-    start = [abs(overlap), frequencies[row], np.angle(overlap), rates[column], shift.real, shift.imag]
-    return list(map(float, start)), float(positive[-1] + 1 / _OVERSAMPLING)
+    return overlaps, means, np.abs(overlaps) ** 2 * norms
+
+
+def _ramsey_start(u: Real, w: Complex) -> tuple[list[float], float]:
+    """Parameters to start from, and the highest frequency that the points can tell.
+
+    A frequency beyond Nyquist's of the usual step looks like a lower one at most points; the few points between them
+    tell the two apart.
+    """
+    sampling = 1 / float(np.median(np.diff(np.sort(u))))
+    frequencies = np.arange(-0.5 * sampling, 0.5 * sampling, 1 / _OVERSAMPLING)
+    rates = np.array([0.3, 1.0, 3.0, 8.0])
+    _, _, explained = _helix_overlaps(u, w, frequencies, rates)
+    row, column = np.unravel_index(np.argmax(explained), explained.shape)
+    fine = frequencies[row] + np.arange(-1, 2) / (2 * _OVERSAMPLING)
+    aliases = (fine[:, None] + sampling * np.arange(-_ALIASES, _ALIASES + 1)).ravel()
+    overlaps, means, explained = _helix_overlaps(u, w, aliases, rates[column : column + 1])
+    good = np.flatnonzero(explained[:, 0] >= (1 - 1e-6) * np.max(explained[:, 0]))
+    best = int(good[np.argmin(np.abs(aliases[good]))])
+    overlap, mean = complex(overlaps[best, 0]), complex(means[best, 0])
+    shift = -overlap * mean
+    start = [abs(overlap), aliases[best], np.angle(overlap), rates[column], shift.real, shift.imag]
+    return list(map(float, start)), (_ALIASES + 0.5) * sampling
 
 
 def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: ArrayLike) -> Fit:

@@ -63,13 +63,13 @@ def library_rabi(label: str, time: Real, iq: Complex, reference: complex) -> dic
     )
 
 
-def library_half_pi(label: str, amplitude: Real, iq: Complex) -> dict[str, float]:
-    """``hpi_amplitude`` and ``r2``; in the middle of the sweep the qubit is back in its ground state."""
+def library_half_pi(label: str, amplitude: Real, iq: Complex, reference: complex) -> dict[str, float]:
+    """``hpi_amplitude`` and ``r2``."""
     return _numbers(
         lambda fitting: fitting.fit_ampl_calib_data(
             target=label,
             amplitude_range=amplitude,
-            data=_unit_signal(iq, complex(iq[len(iq) // 2])),
+            data=_unit_signal(iq, reference),
             plot=False,
         ),
         {"hpi_amplitude": "amplitude", "r2": "r2"},
