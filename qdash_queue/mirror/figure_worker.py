@@ -37,7 +37,7 @@ def answer(scope: Any, line: str) -> dict[str, str]:
             scale=request["scale"],
         )
     except Exception as error:  # noqa: BLE001 - the reason travels to the mirror, which tells it
-        return {"error": f"{type(error).__name__}: {error}"}
+        return {"error": str(error).split("\n", maxsplit=1)[0] or type(error).__name__}
     return {"png": base64.b64encode(png).decode("ascii")}
 
 

@@ -7,9 +7,18 @@ field for stands under ``note.qdash_queue``. Dates are aware and become BSON dat
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, FiniteFloat, JsonValue
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    JsonValue,
+    SerializerFunctionWrapHandler,
+    model_serializer,
+)
 
 from qdash_queue.values import JobState, TaskStatus
 
@@ -52,10 +61,17 @@ class ParameterDocument(_Parameter):
 
 
 class InputParameterDocument(_Parameter):
-    """A task's input; QDash accepts one without a value and without a date."""
+    """A task's input; QDash accepts one without a value, and one without the field of its date."""
 
     value: Number | None
     calibrated_at: AwareDatetime | None
+
+    @model_serializer(mode="wrap")
+    def _without_unknown_date(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        if fields["calibrated_at"] is None:
+            del fields["calibrated_at"]
+        return fields
 
 
 class RunParameterDocument(QDashDocument):

@@ -74,7 +74,7 @@ class Mirror:
         mongo_database: name of QDash's database.
         layout: where the files are, here and in QDash.
         pace: how often to look.
-        renderer: makes pictures of figures; closed with the mirror.
+        renderer: makes pictures of figures, and stays the caller's; without one the mirror makes its own.
     """
 
     def __init__(
@@ -91,7 +91,8 @@ class Mirror:
         self._mongo = mongo
         self._qdash = open_qdash(mongo, mongo_database)
         self._pace = pace or Pace()
-        self._renderer = renderer or FigureRenderer()
+        self._renderer = FigureRenderer() if renderer is None else renderer
+        self._renderer_is_lent = renderer is not None
         self._source = Source(database)
         self._gridfs = GridFSFiles(self._qdash)
         self._rendering = FigureRendering(self._source, self._renderer)
@@ -124,7 +125,8 @@ class Mirror:
 
     def close(self) -> None:
         """Stop rendering and let go of both databases."""
-        self._renderer.close()
+        if not self._renderer_is_lent:
+            self._renderer.close()
         self._mongo.close()
         self._database.close()
 

@@ -1,0 +1,95 @@
+"""A migrated queue, a QDash database and mirrors between them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path, PurePosixPath
+
+import pytest
+from pymongo import MongoClient
+
+from qdash_queue.admin import Admin
+from qdash_queue.database import Database
+from qdash_queue.mirror import Mirror, Pace
+from qdash_queue.mirror.connection import connect_mongo, open_qdash
+from qdash_queue.mirror.figures import FigureRenderer
+from qdash_queue.mirror.layout import Layout
+from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
+from tests.databases import CalibDatabase
+from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_chip, set_up_qdash
+
+MirrorMaker = Callable[..., Mirror]
+QUICK = Pace(idle_seconds=0.02, away_seconds=0.1, sweep_seconds=0.1)
+
+
+@pytest.fixture
+def owner(database: CalibDatabase) -> Iterator[Database]:
+    """The queue's database, as its superuser, with a project."""
+    owner = Database(database.url)
+    Admin(owner).add_project(PROJECT)
+    Admin(owner).grant_member(PROJECT, "calib_operator", USER, "operator")
+    yield owner
+    owner.close()
+
+
+@pytest.fixture
+def world(owner: Database) -> QueueWorld:
+    """The queue with a chip and an executor."""
+    return make_chip(owner, CHIP)
+
+
+@pytest.fixture
+def mongo(mongo_url: str) -> Iterator[MongoClient[MongoDocument]]:
+    client = connect_mongo(mongo_url)
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def empty_qdash(mongo: MongoClient[MongoDocument], mongo_database: str) -> QDashDatabase:
+    """QDash's database before anybody used it."""
+    return open_qdash(mongo, mongo_database)
+
+
+@pytest.fixture
+def qdash(empty_qdash: QDashDatabase) -> QDashDatabase:
+    """QDash's database with the user, the project and the chip."""
+    set_up_qdash(empty_qdash)
+    return empty_qdash
+
+
+@pytest.fixture
+def layout(tmp_path: Path) -> Layout:
+    return Layout(base=tmp_path / "calib_data", base_in_qdash=PurePosixPath("/app/calib_data"))
+
+
+@pytest.fixture(scope="session")
+def renderer() -> Iterator[FigureRenderer]:
+    """One for all tests: its first figure costs a second."""
+    with FigureRenderer() as renderer:
+        yield renderer
+
+
+@pytest.fixture
+def make_mirror(
+    database: CalibDatabase, mongo_url: str, mongo_database: str, layout: Layout, renderer: FigureRenderer
+) -> Iterator[MirrorMaker]:
+    """Makes mirrors with the rights they have in production: the mirror's role and no other."""
+    login = database.login("calib_mirror")
+    made: list[Mirror] = []
+
+    def make(url: str = mongo_url) -> Mirror:
+        mirror = Mirror(
+            Database(login.url), connect_mongo(url), mongo_database, layout, pace=QUICK, renderer=renderer
+        )
+        made.append(mirror)
+        return mirror
+
+    yield make
+    for mirror in made:
+        mirror.close()
+
+
+@pytest.fixture
+def mirror(make_mirror: MirrorMaker, qdash: QDashDatabase) -> Mirror:
+    return make_mirror()

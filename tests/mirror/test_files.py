@@ -1,0 +1,110 @@
+"""Files and GridFS: whole or not at all, once however often."""
+
+from __future__ import annotations
+
+import stat
+import struct
+from pathlib import Path, PurePosixPath
+
+import pytest
+from gridfs import GridFSBucket
+
+from qdash_queue.mirror.files import FileTree
+from qdash_queue.mirror.gridfs import CHUNK_SIZE, GridFSFiles
+from qdash_queue.mirror.layout import Layout
+from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.mirror.raw_data import RawDataError, raw_data_csv
+
+NAME = PurePosixPath("alice/20260201/q007/fig/CheckT1_0_0.png")
+
+
+def test_writes_once_and_leaves_nothing_else(layout: Layout) -> None:
+    tree = FileTree(layout)
+    assert tree.write(NAME, b"one")
+    written = layout.on_disk(NAME)
+    before = written.stat()
+    assert not tree.write(NAME, b"one")
+    assert written.stat().st_ino == before.st_ino
+    assert tree.write(NAME, b"two")
+    assert written.read_bytes() == b"two"
+    assert [path.name for path in written.parent.iterdir()] == [written.name]
+
+
+def test_everybody_may_read(layout: Layout) -> None:
+    FileTree(layout).write(NAME, b"one")
+    path = layout.on_disk(NAME)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    while path != layout.base:
+        path = path.parent
+        assert stat.S_IMODE(path.stat().st_mode) == 0o755
+
+
+def test_failed_write_leaves_the_old_file(layout: Layout) -> None:
+    tree = FileTree(layout)
+    tree.write(NAME, b"one")
+    with pytest.raises(TypeError):
+        tree.write(NAME, "no bytes")  # type: ignore[arg-type]
+    folder = layout.on_disk(NAME).parent
+    assert [path.read_bytes() for path in folder.iterdir()] == [b"one"]
+
+
+def test_path_in_qdash_is_qdashs(tmp_path: Path) -> None:
+    layout = Layout(base=tmp_path, base_in_qdash=PurePosixPath("/app/calib_data"))
+    assert layout.in_qdash(NAME) == "/app/calib_data/alice/20260201/q007/fig/CheckT1_0_0.png"
+
+
+@pytest.mark.parametrize(
+    ("dtype", "shape", "form", "lines"),
+    [
+        ("float64", (3,), "<3d", ["0.0", "1.0", "2.0"]),
+        ("complex128", (2,), "<4d", ["0.0,1.0", "2.0,3.0"]),
+        ("int32", (2, 3), "<6i", ["0,1,2", "3,4,5"]),
+        ("complex64", (2, 2), "<8f", ["0.0,1.0,2.0,3.0", "4.0,5.0,6.0,7.0"]),
+        ("float64", (), "<1d", ["0.0"]),
+        ("float64", (0,), "<0d", []),
+    ],
+)
+def test_raw_data_become_csv(dtype: str, shape: tuple[int, ...], form: str, lines: list[str]) -> None:
+    count = struct.calcsize(form) // struct.calcsize(f"<{form[-1]}")
+    assert raw_data_csv(struct.pack(form, *range(count)), dtype, shape).decode().splitlines() == lines
+
+
+def test_raw_data_that_do_not_fit_are_refused_in_words() -> None:
+    with pytest.raises(RawDataError, match="expected 24 bytes for float64"):
+        raw_data_csv(b"12345678", "float64", (3,))
+    with pytest.raises(RawDataError, match='got "object"'):
+        raw_data_csv(b"", "object", (0,))
+
+
+CONTENT = bytes(range(256)) * 3000
+
+
+def test_gridfs_is_readable_by_any_client(empty_qdash: QDashDatabase) -> None:
+    files = GridFSFiles(empty_qdash)
+    files.ensure_indexes()
+    assert len(CONTENT) > 2 * CHUNK_SIZE
+    assert files.write("/a.png", CONTENT, {"task_id": "x"})
+    assert not files.write("/a.png", CONTENT, {"task_id": "x"})
+    stream = GridFSBucket(empty_qdash).open_download_stream_by_name("/a.png")
+    assert stream.read() == CONTENT
+    assert stream.metadata == {"task_id": "x"}
+    assert empty_qdash["fs.files"].count_documents({}) == 1
+
+
+def test_gridfs_keeps_one_file_of_a_name(empty_qdash: QDashDatabase) -> None:
+    files = GridFSFiles(empty_qdash)
+    for content in (CONTENT, b"new", b"", b"new"):
+        files.write("/a.png", content, {})
+    assert GridFSBucket(empty_qdash).open_download_stream_by_name("/a.png").read() == b"new"
+    assert empty_qdash["fs.files"].count_documents({}) == 1
+    assert empty_qdash["fs.chunks"].count_documents({}) == 1
+
+
+def test_gridfs_goes_on_where_it_was_cut_off(empty_qdash: QDashDatabase) -> None:
+    files = GridFSFiles(empty_qdash)
+    files.ensure_indexes()
+    files.write("/a.png", CONTENT, {})
+    empty_qdash["fs.files"].delete_many({})
+    empty_qdash["fs.chunks"].delete_many({"n": {"$gt": 0}})
+    assert files.write("/a.png", CONTENT, {})
+    assert GridFSBucket(empty_qdash).open_download_stream_by_name("/a.png").read() == CONTENT

@@ -1,0 +1,284 @@
+"""Whoever dies or goes away, and whenever: nothing is missing afterwards, and nothing is there twice."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pymongo
+import pytest
+from pymongo.errors import PyMongoError
+
+from qdash_queue.database import Database
+from qdash_queue.embedded.mongo import find_mongod
+from qdash_queue.embedded.process import EmbeddedServerError, free_port
+from qdash_queue.mirror import Mirror, MongoAwayError
+from qdash_queue.mirror.connection import connect_mongo, open_qdash
+from qdash_queue.mirror.layout import Layout
+from qdash_queue.mirror.lint import lint_database, lint_references
+from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.values import JobState
+from tests.databases import CalibDatabase
+from tests.mirror.conftest import MirrorMaker
+from tests.mirror.test_mirror import MIRRORED, execution_of, state_of
+from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing, set_up_qdash
+
+KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "the condition did not come true in time"
+        threading.Event().wait(0.02)
+
+
+@contextmanager
+def running(mirror: Mirror) -> Iterator[threading.Thread]:
+    thread = threading.Thread(target=mirror.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        mirror.stop()
+        thread.join(30)
+    assert not thread.is_alive()
+
+
+class OwnMongo:
+    """A MongoDB server on a port that it keeps, to be stopped and started again."""
+
+    def __init__(self, home: Path) -> None:
+        self._home = home
+        self._home.mkdir()
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.url = f"mongodb://127.0.0.1:{self._port}/"
+
+    def start(self) -> None:
+        self._process = subprocess.Popen(
+            [
+                *(str(find_mongod()), "--dbpath", str(self._home), "--port", str(self._port)),
+                *("--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"),
+            ],
+            stdout=subprocess.DEVNULL,
+        )
+        wait_until(self._answers)
+
+    def kill(self) -> None:
+        """End it as a power cut would."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def _answers(self) -> bool:
+        client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
+            self.url, serverSelectionTimeoutMS=200
+        )
+        try:
+            with client:
+                client.admin.command("ping")
+        except PyMongoError:
+            return False
+        return True
+
+
+@pytest.fixture
+def own_mongo(tmp_path: Path) -> Iterator[OwnMongo]:
+    try:
+        find_mongod()
+    except EmbeddedServerError as error:
+        pytest.skip(str(error))
+    own = OwnMongo(tmp_path / "own_mongo")
+    own.start()
+    yield own
+    own.kill()
+
+
+@pytest.fixture
+def own_qdash(own_mongo: OwnMongo, mongo_database: str) -> Iterator[QDashDatabase]:
+    client = connect_mongo(own_mongo.url)
+    qdash = open_qdash(client, mongo_database)
+    set_up_qdash(qdash)
+    yield qdash
+    client.close()
+
+
+@pytest.mark.parametrize("write", [1, 2, 5, 9, 12, 14, 16, 18])
+def test_killed_between_two_steps_then_again(
+    write: int,
+    world: QueueWorld,
+    database: CalibDatabase,
+    mongo_url: str,
+    qdash: QDashDatabase,
+    mirror: Mirror,
+    layout: Layout,
+) -> None:
+    job = world.run(["0"], ["CheckT1"])
+    # Rendered beforehand: what is killed here is the mirroring.
+    mirror._render_all()
+    killed = subprocess.run(
+        [
+            *(sys.executable, str(KILLED_MIRROR), str(write)),
+            *(database.login("calib_mirror").url, mongo_url, qdash.name, str(layout.base)),
+        ],
+        check=False,
+        timeout=60,
+    )
+    assert killed.returncode == -signal.SIGKILL
+    # QDash polls: whoever sees the execution finds everything it speaks of.
+    if qdash["execution_history"].count_documents({}):
+        assert lint_references(qdash) == []
+    assert lint_database(qdash) == []
+
+    assert mirror.run_once().mirrored == 1
+    after = state_of(qdash, layout)
+    for collection in MIRRORED:
+        qdash.drop_collection(collection)
+    for path in layout.base.rglob("*.*"):
+        path.unlink()
+    mirror.rebuild(job.job_id)
+    assert state_of(qdash, layout) == after
+    assert lint_references(qdash) == []
+
+
+def test_mongodb_killed_and_started_again(
+    world: QueueWorld, own_mongo: OwnMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
+) -> None:
+    mirror = make_mirror(own_mongo.url)
+    with running(mirror):
+        first = world.run(["0"], ["CheckT1"])
+        wait_until(lambda: mirror.lag().marks == [])
+        own_mongo.kill()
+        jobs = [world.run([qid], ["CheckT1"]) for qid in ("1", "2")]
+        assert [job.state for job in jobs] == [JobState.COMPLETED, JobState.COMPLETED]
+        lag = mirror.lag()
+        assert len(lag.marks) == 2
+        assert lag.seconds > 0
+        assert lag.mongo_problem is not None
+        assert lag.mongo_problem.startswith("MongoDB does not answer: ")
+        own_mongo.start()
+        wait_until(lambda: mirror.lag().marks == [])
+    assert mirror.lag().mongo_problem is None
+    for job in (first, *jobs):
+        assert execution_of(own_qdash, job.execution_id)["status"] == "completed"
+    assert own_qdash["execution_history"].count_documents({}) == 3
+    assert lint_database(own_qdash) == []
+    assert lint_references(own_qdash) == []
+
+
+def test_mongodb_away_is_told_in_words(
+    world: QueueWorld, own_mongo: OwnMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
+) -> None:
+    own_mongo.kill()
+    mirror = make_mirror(own_mongo.url)
+    world.run(["0"], ["CheckT1"])
+    with pytest.raises(MongoAwayError, match="MongoDB does not answer"):
+        mirror.run_once()
+    with pytest.raises(MongoAwayError, match="MongoDB does not answer"):
+        mirror.rebuild()
+    # Pictures are made all the same: they live in PostgreSQL.
+    assert world.database.value("SELECT count(*) FROM calib.figures WHERE png IS NULL") == 0
+    with pytest.raises(MongoAwayError, match="set QDASH_QUEUE_MONGO_URL"):
+        connect_mongo("")
+    with pytest.raises(MongoAwayError, match="expected a MongoDB URL"):
+        connect_mongo("postgresql://host/name")
+
+
+def test_postgresql_connections_cut(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, database: CalibDatabase
+) -> None:
+    with running(mirror):
+        first = world.run(["0"], ["CheckT1"])
+        wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1)
+        with database.connect() as connection:
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+        second = world.run(["1"], ["CheckT1"])
+        wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
+    assert {execution_of(qdash, job.execution_id)["chip_id"] for job in (first, second)} == {CHIP}
+
+
+def test_two_mirrors_at_once_make_no_doubles(
+    world: QueueWorld, make_mirror: MirrorMaker, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    other = make_mirror()
+    with running(mirror), running(other):
+        for number in range(4):
+            world.run([str(number)], ["CheckT1"])
+        wait_until(lambda: mirror.lag().marks == [])
+    assert qdash["execution_history"].count_documents({"status": "completed"}) == 4
+    assert qdash["task_result_history"].count_documents({"status": "completed"}) == 4
+    assert len(qdash["fs.files"].distinct("filename")) == qdash["fs.files"].count_documents({})
+    assert lint_database(qdash) == []
+    assert lint_references(qdash) == []
+
+
+def test_expired_jobs_end_where_no_executor_lives(world: QueueWorld, mirror: Mirror, owner: Database) -> None:
+    job = world.queue.submit(
+        PROJECT, CHIP, {"qids": ["0"]}, not_after=datetime.now(UTC) + timedelta(seconds=0.3)
+    )
+    with running(mirror):
+        wait_until(lambda: world.queue.get(job.job_id).state is JobState.CANCELLED)
+
+
+def test_lost_job_ends_where_no_executor_lives(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    job = world.submit(["0"], ["CheckT1"])
+    claimed = world.executor.claim(1.0, job.job_id)
+    assert claimed is not None
+    with running(mirror):
+        wait_until(lambda: world.queue.get(job.job_id).state is JobState.FAILED)
+        wait_until(lambda: qdash["execution_history"].count_documents({"status": "failed"}) == 1)
+    assert execution_of(qdash, claimed.execution_id)["note"]["qdash_queue"]["failure"]["kind"] == "lost"
+
+
+def test_sigterm_ends_it_cleanly(
+    world: QueueWorld, database: CalibDatabase, mongo_url: str, qdash: QDashDatabase, layout: Layout
+) -> None:
+    world.run(["0"], ["CheckT1"])
+    program = (
+        "from qdash_queue.mirror import Mirror; from qdash_queue.settings import Settings\n"
+        "with Mirror.from_settings(Settings()) as mirror: mirror.run()"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", program],
+        env={
+            "PATH": "/usr/bin:/bin",
+            "QDASH_QUEUE_DATABASE_URL": database.login("calib_mirror").url,
+            "QDASH_QUEUE_MONGO_URL": mongo_url,
+            "QDASH_QUEUE_MONGO_DATABASE": qdash.name,
+            "QDASH_QUEUE_DATA_PATH": str(layout.base),
+        },
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+        process.wait()
+    assert lint_references(qdash) == []
+
+
+def test_stale_running_mirror_is_no_danger_to_results(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    """Many small changes while the mirror runs: what stands at the end is the end."""
+    with running(mirror):
+        job = world.run(["0", "1", "2"], ["CheckT1", "CheckRamsey"], lambda task, _: passing(task))
+        wait_until(lambda: mirror.lag().marks == [])
+    assert execution_of(qdash, job.execution_id)["status"] == "completed"
+    assert qdash["task_result_history"].distinct("status") == ["completed"]
