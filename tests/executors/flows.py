@@ -16,8 +16,10 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 from pydantic import JsonValue
 
+from executors.backends.simchip.instrument import InstrumentState
 from executors.flows import FlowDefinition
 from executors.service.calib_service import on_flow_cancellation
+from executors.session import current_job
 from executors.stop import task_border
 from qdash_queue.values import CalibrationError, Failure, FailureKind
 
@@ -111,6 +113,19 @@ def family(username: str, chip_id: str, project_id: str, seconds: float, pid_fil
         process.wait()
 
 
+@flow(name="busy", on_cancellation=[on_flow_cancellation])
+def busy(username: str, chip_id: str, project_id: str, seconds: float, then: str) -> None:
+    """Keep the simulated instrument measuring, then go on, fail or die in the middle of it."""
+    job = current_job()
+    assert job is not None
+    with InstrumentState.of(chip_id, job.instrument_dir).measuring():
+        _sleep(seconds)
+        if then == "fail":
+            raise ValueError("in the middle of a measurement")
+        if then == "die":
+            os._exit(9)
+
+
 def _define(
     body: Flow[..., Any],
     *,
@@ -142,5 +157,6 @@ DEAF = _define(deaf, seconds=_SECONDS)
 LEAVE = _define(leave, code={"type": "integer"})
 CRASH = _define(crash)
 FAILING = _define(failing, typed={"type": "boolean"})
+BUSY = _define(busy, seconds=_SECONDS, then=_TEXT)
 PICKY = _define(picky, count=_TEXT)
 FAMILY = _define(family, seconds=_SECONDS, pid_file=_TEXT)

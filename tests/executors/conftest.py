@@ -1,0 +1,66 @@
+"""A chip, its queue and its executors, shared by the tests of one module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.settings import PREFECT_API_URL, temporary_settings
+
+from qdash_queue.admin import Admin
+from qdash_queue.database import Database
+from qdash_queue.embedded.prefect_server import PrefectServer
+from qdash_queue.queue import Queue
+from tests.databases import Cluster
+from tests.executors.crew import PROJECT, Crew
+from tests.executors.relay import Relay
+
+CHIP = "SIM-16"
+
+
+@pytest.fixture(scope="module")
+def crew(
+    postgres_server: Cluster, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Crew]:
+    """Executors for the module's chip; none is started yet."""
+    folder = tmp_path_factory.mktemp("crew")
+    with postgres_server.database() as database:
+        operator, executor = database.login("calib_operator"), database.login("calib_executor")
+        admin = Admin(Database(database.login("calib_admin").url))
+        admin.add_project(PROJECT)
+        admin.grant_member(PROJECT, operator.name, "alice", "operator")
+        admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
+        admin.allow_executor(executor.name, CHIP)
+        relay = Relay(prefect_server.port)
+        with (
+            temporary_settings({PREFECT_API_URL: prefect_server.url}),
+            get_client(sync_client=True) as prefect,
+        ):
+            made = Crew(
+                chip_id=CHIP,
+                queue=Queue.connect(operator.url),
+                owner=Database(database.url),
+                executor_url=executor.url,
+                relay=relay,
+                folder=folder,
+                prefect_environment=_home(prefect_server, folder),
+                prefect=prefect,
+            )
+            try:
+                yield made
+            finally:
+                made.close()
+                relay.cut()
+                admin.database.close()
+                made.queue.database.close()
+                made.owner.close()
+
+
+def _home(prefect_server: PrefectServer, folder: Path) -> dict[str, str]:
+    return {
+        **prefect_server.client_environment,
+        "PREFECT_HOME": str(folder / "prefect"),
+        "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+    }

@@ -1,0 +1,228 @@
+"""Executors as processes, on a chip of the test's own, and what a test asks about them."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeVar
+from uuid import UUID
+
+import psutil
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.objects import FlowRun
+from pydantic import JsonValue
+
+from qdash_queue.database import Database
+from qdash_queue.models import Job
+from qdash_queue.queue import Queue
+from tests.executors.relay import Relay
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[2]
+PLUGIN = Path(__file__).parent / "plugin"
+TAG = "QDASH_TEST_EXECUTOR"
+PROJECT = "lab"
+
+
+def eventually(ask: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
+    """The first answer of ``ask`` that is neither ``None`` nor false."""
+    deadline = time.monotonic() + seconds
+    while True:
+        answer = ask()
+        if answer:
+            return answer
+        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
+        time.sleep(0.02)
+
+
+@dataclass
+class Hand:
+    """One executor process."""
+
+    process: subprocess.Popen[bytes]
+    log: Path
+    tag: str
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def signal(self, number: signal.Signals) -> None:
+        self.process.send_signal(number)
+
+    def leave(self, seconds: float = 30.0) -> int:
+        """Wait for its end; the exit code."""
+        return self.process.wait(seconds)
+
+    def family(self) -> list[psutil.Process]:
+        """Every living process that it started, wherever it hangs by now, and itself."""
+        return [process for process in psutil.process_iter() if self._is_of_family(process)]
+
+    def _is_of_family(self, process: psutil.Process) -> bool:
+        try:
+            return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(TAG) == self.tag
+        except psutil.Error:
+            return False
+
+
+@dataclass
+class Crew:
+    """The executors of one chip."""
+
+    chip_id: str
+    queue: Queue
+    owner: Database
+    executor_url: str
+    relay: Relay
+    folder: Path
+    prefect_environment: dict[str, str]
+    prefect: SyncPrefectClient
+    hands: list[Hand] = field(default_factory=list)
+
+    # ------------------------------------------------------------------ executors
+
+    @property
+    def state_path(self) -> Path:
+        return self.folder / "state"
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return {
+            **os.environ,
+            **self.prefect_environment,
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(PLUGIN)]),
+            "QDASH_QUEUE_DATABASE_URL": self.executor_url,
+            "QDASH_QUEUE_PREFECT_API_URL": f"http://127.0.0.1:{self.relay.port}/api",
+            "QDASH_QUEUE_STATE_PATH": str(self.state_path),
+            "QDASH_QUEUE_LEASE_SECONDS": "6",
+            "QDASH_QUEUE_HEARTBEAT_SECONDS": "1",
+            "QDASH_QUEUE_POLL_SECONDS": "0.2",
+            "QDASH_QUEUE_TERM_GRACE_SECONDS": "1",
+        }
+
+    def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """Run ``qdash-executor`` to its end."""
+        return subprocess.run(
+            [sys.executable, "-m", "executors.main", *arguments],
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    def need(self, count: int) -> list[Hand]:
+        """So many living executors, started where there are fewer, all of them ready."""
+        self.hands = [hand for hand in self.hands if hand.process.poll() is None]
+        while len(self.hands) < count:
+            self.hands.append(self._start())
+        eventually(lambda: self._ready() >= {hand.pid for hand in self.hands}, "executors to be ready", 90)
+        return self.hands[:count]
+
+    def _start(self) -> Hand:
+        tag = uuid.uuid4().hex
+        log = self.folder / f"{tag}.log"
+        with log.open("wb") as file:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "executors.main", "--chip", self.chip_id],
+                env={**self.environment, TAG: tag},
+                stdout=file,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return Hand(process, log, tag)
+
+    def _ready(self) -> set[int]:
+        rows = self.owner.rows(
+            "SELECT pid FROM calib_private.executors WHERE condition = 'ready' AND last_seen_at > started_at"
+        )
+        return {row["pid"] for row in rows}
+
+    def holder(self, job_id: int) -> Hand:
+        """The executor that runs the job."""
+        executor_id = self.queue.get(job_id).executor_id or ""
+        return next(hand for hand in self.hands if f":{hand.pid}:" in executor_id)
+
+    def close(self) -> None:
+        for hand in self.hands:
+            if hand.process.poll() is None:
+                hand.signal(signal.SIGCONT)
+                hand.signal(signal.SIGTERM)
+        for hand in self.hands:
+            try:
+                hand.leave()
+            except subprocess.TimeoutExpired:
+                hand.process.kill()
+                hand.leave()
+
+    # ------------------------------------------------------------------ jobs
+
+    def submit(
+        self,
+        flow: str,
+        parameters: Mapping[str, JsonValue] | None = None,
+        *,
+        timeout_seconds: int | None = None,
+        max_attempts: int | None = None,
+    ) -> int:
+        job = self.queue.submit(
+            PROJECT,
+            self.chip_id,
+            parameters or {},
+            flow=flow,
+            timeout_seconds=timeout_seconds,
+            max_attempts=max_attempts,
+        )
+        return job.job_id
+
+    def started(self, job_id: int, attempt: int = 1) -> int:
+        """Wait for the first line of the flow's body; the child's process."""
+
+        def pid() -> int | None:
+            for event in self.queue.events(job_id):
+                if event.event == "flow_started" and event.attempt == attempt:
+                    found = event.detail["pid"]
+                    assert isinstance(found, int)
+                    return found
+            return None
+
+        return eventually(pid, f"job {job_id} to start")
+
+    def logged(self, job_id: int, event: str) -> None:
+        eventually(lambda: event in self.events(job_id), f"event {event} of job {job_id}")
+
+    def ended(self, job_id: int, seconds: float = 30.0) -> Job:
+        eventually(lambda: self.queue.get(job_id).state.is_terminal, f"job {job_id} to end", seconds)
+        return self.queue.get(job_id)
+
+    def events(self, job_id: int) -> list[str]:
+        return [event.event for event in self.queue.events(job_id)]
+
+    def flow_run(self, job_id: int, attempt: int = 1) -> FlowRun:
+        """Prefect's flow run of an attempt, once Prefect's state was made equal to the row."""
+        synced = eventually(
+            lambda: next(
+                (a for a in self.queue.attempts(job_id) if a.attempt == attempt and a.prefect_synced), None
+            ),
+            f"Prefect to follow job {job_id}",
+        )
+        return self.prefect.read_flow_run(UUID(str(synced.flow_run_id)))
+
+    def prefect_state(self, job_id: int, attempt: int = 1) -> str:
+        state = self.flow_run(job_id, attempt).state
+        assert state is not None
+        return state.type.value
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
