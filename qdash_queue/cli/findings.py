@@ -1,0 +1,42 @@
+"""What the doctor finds."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Level(StrEnum):
+    """How bad it is."""
+
+    OK = "ok"
+    NOTE = "note"
+    """Not wrong, but worth knowing."""
+    PROBLEM = "problem"
+
+
+class Finding(BaseModel):
+    """One thing that was looked at: how it is, and what to do about it."""
+
+    model_config = ConfigDict(frozen=True)
+
+    about: str
+    level: Level
+    words: str
+    remedy: str = ""
+
+
+def fine(about: str, words: str) -> Finding:
+    """It is as it should be."""
+    return Finding(about=about, level=Level.OK, words=words)
+
+
+def note(about: str, words: str, remedy: str = "") -> Finding:
+    """It may be meant so."""
+    return Finding(about=about, level=Level.NOTE, words=words, remedy=remedy)
+
+
+def problem(about: str, words: str, remedy: str) -> Finding:
+    """It keeps something from working."""
+    return Finding(about=about, level=Level.PROBLEM, words=words, remedy=remedy)

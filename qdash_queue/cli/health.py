@@ -1,0 +1,255 @@
+"""What the doctor looks at in PostgreSQL, what depends on a missing thing is left out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import psycopg
+from psycopg.rows import DictRow, dict_row
+
+from qdash_queue.cli.findings import Finding, fine, note, problem
+from qdash_queue.cli.health_servers import mongo_findings, prefect_findings
+from qdash_queue.database import Database, sqlalchemy_url
+from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.migrate import head
+from qdash_queue.settings import Settings
+
+EXTENSIONS = ("pg_trgm", "btree_gist")
+OLD_TRANSACTION_SECONDS = 30.0
+LATE_MIRROR_SECONDS = 60.0
+
+Connection = psycopg.Connection[DictRow]
+
+
+def examine(settings: Settings) -> list[Finding]:
+    """Look at everything that the settings name; reads only."""
+    found = list(_database_findings(settings.database_url))
+    found += prefect_findings(settings.prefect_api_url)
+    found += mongo_findings(settings)
+    return found
+
+
+def _database_findings(url: str) -> Iterator[Finding]:
+    try:
+        name = sqlalchemy_url(url).render_as_string(hide_password=True)
+        connection = psycopg.connect(
+            Database(url, application_name="qdash-queue doctor").conninfo,
+            autocommit=True,
+            connect_timeout=5,
+            row_factory=dict_row,
+        )
+    except DatabaseAwayError as error:
+        yield problem("database", str(error), "Set the variable, or run qdash-queue up, which prints it.")
+        return
+    except psycopg.Error as error:
+        yield _unreachable(error)
+        return
+    with connection:
+        role = connection.execute("SELECT current_user AS name").fetchone()
+        me = str(role["name"]) if role else ""
+        yield fine(
+            "database", f"{name} answers (PostgreSQL {connection.info.server_version // 10000}) to {me}"
+        )
+        yield from _schema_findings(connection, me)
+
+
+def _unreachable(error: psycopg.Error) -> Finding:
+    """A connection that failed has no SQLSTATE: only the server's words tell why."""
+    words = " ".join(str(error).split())
+    remedies = {
+        "database": (
+            'database "',
+            "does not exist",
+            "Make it: CREATE DATABASE name; then run qdash-queue migrate.",
+        ),
+        "role": ('role "', "does not exist", "Make it: CREATE ROLE name LOGIN IN ROLE calib_submitter."),
+        "password": ("password", "failed", "Correct the password in QDASH_QUEUE_DATABASE_URL."),
+        "no password": (
+            "no password",
+            "supplied",
+            "Put the password into QDASH_QUEUE_DATABASE_URL, or use ~/.pgpass.",
+        ),
+        "pg_hba": ("pg_hba.conf", "", "Let this machine and role in: a line in the server's pg_hba.conf."),
+    }
+    for first, second, remedy in remedies.values():
+        if first in words and second in words:
+            return problem("database", f"PostgreSQL answers and refuses: {words}", remedy)
+    return problem(
+        "database",
+        f"PostgreSQL does not answer: {words}",
+        "Start it, or correct QDASH_QUEUE_DATABASE_URL; qdash-queue up starts one of its own.",
+    )
+
+
+def _schema_findings(connection: Connection, me: str) -> Iterator[Finding]:
+    missing = _missing_extensions(connection)
+    there = _rows(
+        connection,
+        "SELECT FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace"
+        " WHERE n.nspname = 'calib' AND p.proname = 'schema_version'",
+    )
+    if not there:
+        yield problem(
+            "schema", "the database holds no queue", "Run qdash-queue migrate as an owner of the database."
+        )
+        yield from _unavailable_extensions(connection, missing)
+        return
+    if missing:
+        yield problem(
+            "extensions",
+            f"the extension {', '.join(missing)} is missing in schema calib_ext",
+            "As a superuser: " + " ".join(f"CREATE EXTENSION {name} SCHEMA calib_ext;" for name in missing),
+        )
+    roles = _rows(
+        connection,
+        "SELECT rolname FROM pg_roles"
+        " WHERE starts_with(rolname, 'calib_') AND pg_has_role(current_user, oid, 'MEMBER') ORDER BY rolname",
+    )
+    names = [str(row["rolname"]) for row in roles]
+    if "calib_reader" not in names:
+        yield problem(
+            "role",
+            f"{me} is a member of no calib_* role and may do nothing here",
+            f"GRANT calib_submitter TO {me};",
+        )
+        return
+    yield fine("role", f"{me} is a member of {', '.join(names)}")
+    behind = _version_finding(connection)
+    yield behind
+    yield from _project_findings(connection, me, names)
+    yield from _chip_findings(connection)
+    yield from _lag_findings(connection)
+    yield from _transaction_findings(connection)
+
+
+def _missing_extensions(connection: Connection) -> list[str]:
+    rows = _rows(connection, "SELECT extname FROM pg_extension")
+    return [name for name in EXTENSIONS if name not in {row["extname"] for row in rows}]
+
+
+def _unavailable_extensions(connection: Connection, missing: Sequence[str]) -> Iterator[Finding]:
+    rows = _rows(connection, "SELECT name FROM pg_available_extensions")
+    available = {row["name"] for row in rows}
+    for name in missing:
+        if name not in available:
+            yield problem(
+                "extensions",
+                f"this server does not have the extension {name}, which the queue needs",
+                "Install PostgreSQL's contrib package on the server (on Debian: postgresql-contrib).",
+            )
+
+
+def _version_finding(connection: Connection) -> Finding:
+    row = connection.execute("SELECT calib.schema_version() AS version").fetchone()
+    version, wanted = int(row["version"]) if row else 0, int(head())
+    if version < wanted:
+        return problem(
+            "schema",
+            f"the schema is behind: version {version}, this program speaks {wanted}",
+            "Run qdash-queue migrate as an owner of the database.",
+        )
+    if version > wanted:
+        return note(
+            "schema",
+            f"the schema is newer: version {version}, this program speaks {wanted}",
+            "The contract only grows; update this program when you want what is new.",
+        )
+    return fine("schema", f"version {version}, as this program speaks")
+
+
+def _project_findings(connection: Connection, me: str, roles: Sequence[str]) -> Iterator[Finding]:
+    rows = _rows(connection, "SELECT project_id FROM calib.projects ORDER BY project_id")
+    if rows:
+        yield fine("projects", f"{me} sees {', '.join(str(row['project_id']) for row in rows)}")
+    elif "calib_admin" in roles:
+        yield problem("projects", "there is no project yet", "Make one: qdash-queue projects add NAME.")
+    elif "calib_submitter" in roles:
+        yield problem(
+            "projects",
+            f"{me} is a member of no project and can submit nothing",
+            f"Ask an administrator: qdash-queue members grant PROJECT {me} --access submitter.",
+        )
+
+
+def _chip_findings(connection: Connection) -> Iterator[Finding]:
+    chips = _rows(
+        connection,
+        "SELECT c.chip_id, c.paused, c.pause_reason, c.jobs_waiting,"
+        " EXISTS (SELECT FROM calib.flows f WHERE f.chip_id = c.chip_id) AS registered,"
+        " (SELECT e.condition FROM calib.executors e WHERE e.chip_id = c.chip_id AND e.alive"
+        "   ORDER BY e.condition = 'ready' DESC LIMIT 1) AS condition"
+        " FROM calib.chips c ORDER BY c.chip_id",
+    )
+    if not chips:
+        yield note(
+            "chips", "there is no chip yet", "Make one: qdash-queue chips add NAME --backend … --topology …."
+        )
+    for chip in chips:
+        yield _chip_finding(chip)
+
+
+def _chip_finding(chip: DictRow) -> Finding:
+    name, about = chip["chip_id"], f"chip {chip['chip_id']}"
+    waiting = f"; {chip['jobs_waiting']} jobs wait" if chip["jobs_waiting"] else ""
+    if not chip["registered"]:
+        return problem(
+            about,
+            "no executor has ever registered for it: nothing can be asked for",
+            f"Start one beside its instruments: qdash-executor --chip {name}.",
+        )
+    if chip["condition"] is None:
+        return problem(about, f"no executor is alive{waiting}", f"Start one: qdash-executor --chip {name}.")
+    if chip["condition"] != "ready":
+        return problem(
+            about,
+            f"its executor is not ready: {chip['condition']}{waiting}",
+            "Mend what it names; it goes on by itself.",
+        )
+    if chip["paused"]:
+        return note(
+            about, f"paused: {chip['pause_reason']}{waiting}", f"qdash-queue resume {name} lets jobs start."
+        )
+    return fine(about, f"an executor is ready{waiting}")
+
+
+def _lag_findings(connection: Connection) -> Iterator[Finding]:
+    rows = _rows(connection, "SELECT lag_seconds, last_error FROM calib.mirror_lag ORDER BY lag_seconds DESC")
+    lag = float(rows[0]["lag_seconds"]) if rows else 0.0
+    if lag < LATE_MIRROR_SECONDS:
+        yield fine("mirror", f"{len(rows)} changes wait, the oldest for {lag:.0f} s")
+        return
+    errors = [str(row["last_error"]) for row in rows if row["last_error"]]
+    why = f": {errors[0]}" if errors else ": no mirror takes them"
+    yield problem(
+        "mirror",
+        f"QDash is {lag:.0f} s behind in {len(rows)} places{why}",
+        "Start it with qdash-queue mirror run; qdash-queue mirror lag lists every place and why.",
+    )
+
+
+def _transaction_findings(connection: Connection) -> Iterator[Finding]:
+    """Old transactions hold locks; other roles' show only to members of pg_read_all_stats."""
+    rows = _rows(
+        connection,
+        "SELECT a.pid, a.usename, a.state,"
+        " extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS seconds,"
+        " (SELECT count(*) FROM pg_stat_activity b WHERE a.pid = ANY (pg_blocking_pids(b.pid))) AS blocked"
+        " FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()"
+        " AND a.xact_start < clock_timestamp() - make_interval(secs => %s) ORDER BY a.xact_start",
+        OLD_TRANSACTION_SECONDS,
+    )
+    for row in rows:
+        blocked = f" and blocks {row['blocked']} others" if row["blocked"] else ""
+        words = (
+            f"process {row['pid']} of {row['usename']} is {row['state']} for {row['seconds']:.0f} s{blocked}"
+        )
+        remedy = f"Let it commit or roll back, or end it: SELECT pg_terminate_backend({row['pid']});"
+        yield (problem if row["blocked"] else note)("transactions", words, remedy)
+    if not rows:
+        yield fine(
+            "transactions", f"none that you may see is open for more than {OLD_TRANSACTION_SECONDS:.0f} s"
+        )
+
+
+def _rows(connection: Connection, query: str, *values: object) -> list[DictRow]:
+    return connection.execute(query.encode(), values or None).fetchall()

@@ -1,0 +1,54 @@
+"""Words of the command line that need reading: JSON, files, times."""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from qdash_queue.cli.refusals import RefusedError
+
+if TYPE_CHECKING:
+    from pydantic import JsonValue
+
+
+def json_object(text: str, name: str) -> dict[str, JsonValue]:
+    """A JSON object, given as text or as ``@FILE``.
+
+    Raises:
+        RefusedError: naming what was given instead.
+    """
+    if text.startswith("@"):
+        text = file_text(Path(text[1:]), name)
+    try:
+        found = json.loads(text)
+    except ValueError as error:
+        raise RefusedError(f"{name}: expected a JSON object, got no JSON: {error}", column=name) from error
+    if not isinstance(found, dict):
+        raise RefusedError(f"{name}: expected a JSON object, got {_kind(found)}", column=name)
+    return found
+
+
+def file_text(file: Path, name: str) -> str:
+    """What a file holds.
+
+    Raises:
+        RefusedError: it cannot be read as text.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8 text"
+        raise RefusedError(f"{name}: expected a readable file, got {file} ({reason})", column=name) from error
+
+
+def zoned(at: datetime | None) -> datetime | None:
+    """A time without a zone is the caller's local one."""
+    return at.astimezone() if at is not None and at.tzinfo is None else at
+
+
+def _kind(value: object) -> str:
+    return {list: "an array", str: "a text", bool: "a boolean", type(None): "null"}.get(
+        type(value), "a number"
+    )

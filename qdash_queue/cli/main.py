@@ -1,0 +1,61 @@
+"""The root of the command line: every command and where it lives."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from qdash_queue.cli import chips, doctor, jobs, mirror, parameters, people, servers
+from qdash_queue.cli.refusals import SpeakingGroup
+from qdash_queue.cli.session import Session
+
+app = typer.Typer(
+    cls=SpeakingGroup,
+    help="Ask for qubit calibrations, watch them, and run what they need.",
+    epilog="Exit status: 0 done, 3 refused, 4 a server is away; watch, doctor and demo tell their own.",
+    # Plain help loads in half the time.
+    rich_markup_mode=None,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    invoke_without_command=True,
+)
+
+
+@app.callback()
+def root(
+    context: typer.Context,
+    *,
+    database_url: Annotated[
+        str, typer.Option(help="PostgreSQL; else QDASH_QUEUE_DATABASE_URL.", show_default=False)
+    ] = "",
+) -> None:
+    """Open the session that every command uses."""
+    context.obj = Session(database_url)
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+for command in (
+    servers.up,
+    servers.migrate,
+    doctor.doctor,
+    jobs.submit,
+    jobs.jobs,
+    jobs.show,
+    jobs.watch,
+    jobs.cancel,
+    jobs.requeue,
+    jobs.events,
+    chips.pause,
+    chips.resume,
+    chips.tasks,
+):
+    app.command()(command)
+
+app.add_typer(chips.chips, name="chips")
+app.add_typer(chips.executors, name="executors")
+app.add_typer(people.projects, name="projects")
+app.add_typer(people.members, name="members")
+app.add_typer(parameters.parameters, name="parameters")
+app.add_typer(mirror.mirror, name="mirror")

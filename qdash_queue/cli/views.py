@@ -1,0 +1,298 @@
+"""What people read: tables and sentences on standard output, with colour where it is a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+
+from pydantic import JsonValue
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from qdash_queue.cli.amounts import amount, between, clock, moment
+from qdash_queue.cli.findings import Finding, Level
+from qdash_queue.models import (
+    Chip,
+    ExecutorRow,
+    Job,
+    JobEvent,
+    Parameter,
+    TaskRow,
+    TaskRun,
+)
+
+# Wide enough for all tables where nobody's window sets a limit.
+WIDTH_OF_A_FILE = 200
+COLOURS = {
+    "scheduled": "yellow",
+    "running": "cyan",
+    "completed": "green",
+    "failed": "red",
+    "cancelled": "magenta",
+    "skipped": "dim",
+}
+
+LEVEL_COLOURS = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
+
+
+def make_console(*, stderr: bool = False) -> Console:
+    """A console that prints what it is given as it stands; nobody's text is read as markup."""
+    console = Console(markup=False, emoji=False, highlight=False, stderr=stderr)
+    if not console.is_terminal:
+        console.width = max(console.width, WIDTH_OF_A_FILE)
+    return console
+
+
+def state_text(state: str) -> Text:
+    """A state or status in its colour."""
+    return Text(state, style=COLOURS.get(state, ""))
+
+
+def compact(value: JsonValue) -> str:
+    """JSON on one line; nothing for an empty object."""
+    return json.dumps(value, ensure_ascii=False) if value else ""
+
+
+def outputs_of(run: TaskRun) -> str:
+    """A task run's outputs, a line for each; of a failed one they were measured and refused."""
+    return "\n".join(f"{name} = {_output(output)}" for name, output in run.output_parameters.items()) + (
+        " (refused)" if run.output_parameters and run.status == "failed" else ""
+    )
+
+
+def _output(output: JsonValue) -> str:
+    if not isinstance(output, Mapping):
+        return compact(output)
+    value, error = output.get("value"), output.get("error")
+    return amount(
+        float(value) if isinstance(value, int | float) else None,
+        float(error) if isinstance(error, int | float) else 0.0,
+        str(output.get("unit") or ""),
+    )
+
+
+class Views:
+    """Says to a person what the verbs returned."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self.console = console or make_console()
+
+    def say(self, words: str) -> None:
+        """One line of words."""
+        self.console.print(words, soft_wrap=True)
+
+    def jobs(self, jobs: Sequence[Job]) -> None:
+        """A line for each job."""
+        table = _table(
+            "job",
+            "state",
+            "chip",
+            "project",
+            "user",
+            "flow",
+            "tasks",
+            "submitted",
+            "took",
+            "waits for, or why",
+        )
+        for job in jobs:
+            table.add_row(
+                str(job.job_id),
+                state_text(job.state),
+                job.chip_id,
+                job.project_id,
+                job.username,
+                job.flow,
+                _progress(job),
+                moment(job.submitted_at),
+                between(job.started_at, job.finished_at),
+                _why(job),
+            )
+        self._print(table, "no jobs")
+
+    def job(self, job: Job, runs: Sequence[TaskRun], events: Sequence[JobEvent]) -> None:
+        """Everything about one job."""
+        line = Text.assemble(f"job {job.job_id}: ", state_text(job.state))
+        if job.waiting_for:
+            line.append(f", waiting for {job.waiting_for}")
+        self.console.print(line)
+        for name, value in _facts(job).items():
+            self.say(f"  {name:<12} {value}")
+        if runs:
+            self.task_runs(runs)
+        self.events(events)
+
+    def task_runs(self, runs: Iterable[TaskRun]) -> None:
+        """What was measured."""
+        table = _table("attempt", "task", "qid", "status", "took", "hardware", "outputs", "what went wrong")
+        for run in runs:
+            hardware = "-" if run.hardware_seconds is None else f"{run.hardware_seconds:.3g} s"
+            table.add_row(
+                str(run.attempt),
+                run.task,
+                run.qid,
+                state_text(run.status),
+                between(run.started_at, run.ended_at),
+                hardware,
+                outputs_of(run),
+                _trouble(run),
+            )
+        self._print(table, "no tasks")
+
+    def events(self, events: Sequence[JobEvent]) -> None:
+        """The log, oldest first."""
+        table = _table("at", "event", "attempt", "by", "detail")
+        for event in events:
+            table.add_row(
+                clock(event.at), event.event, str(event.attempt or "-"), event.actor, compact(event.detail)
+            )
+        self._print(table, "no events")
+
+    def chips(self, chips: Sequence[Chip]) -> None:
+        """A line for each chip."""
+        table = _table("chip", "backend", "topology", "qubits", "waiting", "running job", "paused")
+        for chip in chips:
+            paused = f"{chip.pause_reason} (by {chip.paused_by})" if chip.paused else "no"
+            waiting = f"{chip.jobs_waiting} of {chip.max_waiting}"
+            running = "-" if chip.running_job_id is None else str(chip.running_job_id)
+            table.add_row(
+                chip.chip_id, chip.backend, chip.topology, str(chip.n_qubits), waiting, running, paused
+            )
+        self._print(table, "no chips: qdash-queue chips add makes one")
+
+    def tasks(self, tasks: Sequence[TaskRow]) -> None:
+        """A line for each task that may be asked for."""
+        table = _table("task", "type", "needs", "gives", "description")
+        for task in tasks:
+            table.add_row(
+                task.task,
+                task.task_type,
+                "\n".join(task.input_parameters),
+                "\n".join(task.output_parameters),
+                task.description,
+            )
+        self._print(table, "no tasks: no executor has registered for this chip yet")
+
+    def executors(self, executors: Sequence[ExecutorRow]) -> None:
+        """A line for each executor that has not stopped cleanly."""
+        table = _table("executor", "chip", "role", "host", "version", "last seen", "condition", "job")
+        for row in executors:
+            table.add_row(
+                row.executor_id,
+                row.chip_id,
+                row.role_name,
+                f"{row.host} ({row.pid})",
+                row.version,
+                moment(row.last_seen_at),
+                row.condition if row.alive else "lost",
+                "-" if row.job_id is None else str(row.job_id),
+            )
+        self._print(table, "no executor runs")
+
+    def parameters(self, parameters: Sequence[Parameter]) -> None:
+        """A line for each value, with where it came from."""
+        table = _table(
+            "qid", "parameter", "value", "valid from", "valid to", "source", "by", "execution", "reason"
+        )
+        for each in parameters:
+            table.add_row(
+                each.qid,
+                each.name,
+                amount(each.value, each.error, each.unit),
+                moment(each.valid_from),
+                moment(each.valid_to) if each.valid_to else "now",
+                each.source,
+                each.actor,
+                each.execution_id or "-",
+                each.reason,
+            )
+        self._print(table, "no values")
+
+    def findings(self, findings: Sequence[Finding]) -> None:
+        """A line for each thing looked at, and below it what to do."""
+        for finding in findings:
+            mark = Text(f"{finding.level:<8}", style=LEVEL_COLOURS[finding.level])
+            self.console.print(Text.assemble(mark, f"{finding.about}: {finding.words}"), soft_wrap=True)
+            if finding.remedy:
+                self.say(f"         {finding.remedy}")
+
+    def records(self, records: Sequence[Mapping[str, JsonValue]], nothing: str) -> None:
+        """A table of plain records that have the same names."""
+        names = list(records[0]) if records else []
+        table = _table(*names)
+        for record in records:
+            table.add_row(*(_cell(record[name]) for name in names))
+        self._print(table, nothing)
+
+    def _print(self, table: Table, nothing: str) -> None:
+        if table.row_count:
+            self.console.print(table)
+        else:
+            self.say(nothing)
+
+
+def _table(*columns: str) -> Table:
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    return table
+
+
+def _cell(value: JsonValue) -> str:
+    if value is None:
+        return "-"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+def _progress(job: Job) -> str:
+    failed = f", {job.tasks_failed} failed" if job.tasks_failed else ""
+    return f"{job.tasks_done}/{job.tasks_total}{failed}" if job.tasks_total else "-"
+
+
+def _why(job: Job) -> str:
+    if job.state == "failed":
+        return f"{job.failure_kind}: {job.failure_message}"
+    if job.cancel_requested:
+        return f"cancelled by {job.cancel_requested_by}: {job.cancel_reason or 'no reason given'}"
+    return job.waiting_for or ""
+
+
+def _facts(job: Job) -> dict[str, str]:
+    """What is worth a line of its own; lines without content are left out."""
+    who = f"{job.username} ({job.submitted_by})"
+    facts = {
+        "asked by": f"{who} for project {job.project_id}, {moment(job.submitted_at)}",
+        "chip, flow": f"{job.chip_id}, {job.flow}",
+        "parameters": compact(job.parameters),
+        "execution": f"{job.execution_id}, attempt {job.attempt} of {job.max_attempts}"
+        if job.execution_id
+        else "",
+        "flow run": str(job.flow_run_id or ""),
+        "executor": job.executor_id or "",
+        "ran": f"{moment(job.started_at)}, {between(job.started_at, job.finished_at)}"
+        if job.started_at
+        else "",
+        "tasks": _progress(job) if job.tasks_total else "",
+        "failure": f"{job.failure_kind}: {job.failure_message}" if job.failure_kind else "",
+        "cancel": _cancel_words(job),
+        "tags": ", ".join(job.tags),
+        "note": compact(job.note),
+    }
+    return {name: words for name, words in facts.items() if words}
+
+
+def _cancel_words(job: Job) -> str:
+    if not job.cancel_requested:
+        return ""
+    seen = f", seen {moment(job.cancel_seen_at)}" if job.cancel_seen_at else ""
+    reason = job.cancel_reason or "no reason given"
+    asked = f"asked by {job.cancel_requested_by} {moment(job.cancel_requested_at)}"
+    return f"{asked} ({job.cancel_mode}: {reason}){seen}"
+
+
+def _trouble(run: TaskRun) -> str:
+    if run.failure_kind is None:
+        return run.message if run.status in ("cancelled", "skipped") else ""
+    remedy = f"; {run.remedy}" if run.remedy else ""
+    return f"{run.failure_kind}: {run.message}{remedy}"
