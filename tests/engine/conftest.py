@@ -19,6 +19,6 @@ def lab(database: CalibDatabase, tmp_path: Path) -> Iterator[Lab]:
         BaseTask._registry[task.name] = task
     found = laboratory.build(database, tmp_path / "state")
     yield found
-    found.database.close()
+    found.close()
     for task in NOTEBOOK_TASKS:
         BaseTask.forget(task.name)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from executors.backends.simchip.device import design_parameters
+from executors.engine import CalibConfig, CalibOrchestrator
 from executors.engine.catalogue import task_entry
 from executors.flows import catalogue_flows, catalogue_tasks, load_flows
 from executors.session import JobContext, instruments_folder, new_scratch_folder, use_job
@@ -40,6 +41,7 @@ class Lab:
     database: Database = field(init=False)
     queue: Queue = field(init=False)
     executor: Executor = field(init=False)
+    _sessions: list[CalibOrchestrator] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.database = Database(self.url)
@@ -60,7 +62,8 @@ class Lab:
     def claim(self, tasks: list[str], qids: list[str], **parameters: Any) -> JobContext:
         """Insert and claim a job of flow ``calibrate``."""
         self.offer()
-        job = self.queue.submit(PROJECT, CHIP, {"qids": qids, "tasks": tasks, **parameters})
+        given: dict[str, Any] = {"qids": qids, "tasks": tasks, **parameters}
+        job = self.queue.submit(PROJECT, CHIP, given)
         claimed = self.executor.claim(30.0, job.job_id)
         assert claimed is not None
         return JobContext(
@@ -79,6 +82,21 @@ class Lab:
         """A claimed job, current in the block, as a child of the executor has it."""
         with use_job(self.claim(tasks, qids, **parameters)) as context:
             yield context
+
+    def session(self, qids: list[str], **config: Any) -> CalibOrchestrator:
+        """An open session in the current job; closed after the test, because a process may hold only one."""
+        orchestrator = CalibOrchestrator(
+            CalibConfig(username=USERNAME, chip_id=CHIP, qids=qids, project_id=PROJECT, **config)
+        )
+        orchestrator.initialize()
+        self._sessions.append(orchestrator)
+        return orchestrator
+
+    def close(self) -> None:
+        """Close what the test left open."""
+        for orchestrator in self._sessions:
+            orchestrator.complete()
+        self.database.close()
 
     def task_runs(self, job_id: int) -> dict[tuple[str, str, int], TaskRun]:
         """The job's task runs by task, qid and repetition."""

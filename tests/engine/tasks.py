@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,8 +36,8 @@ class GoodTask(BaseTask, register=False):
     }
 
     def run(self, backend: Any, qid: str) -> RunResult:
-        x = np.arange(float(self.setting("points")))  # type: ignore[arg-type]
-        y = x * float(self.setting("slope"))  # type: ignore[arg-type]
+        x = np.arange(float(self.setting("points")))
+        y = x * float(self.setting("slope"))
         return RunResult(
             Dataset([MeasuredArray("x", x, "ns"), MeasuredArray("iq", y + 0j, "a.u.")]), {"slope": 1.0}
         )
@@ -142,19 +144,16 @@ class WrappingTask(GoodTask, register=False):
 
 
 class HugeTask(GoodTask, register=False):
-    """Its raw data are larger than the database takes."""
+    """Its figure is larger than the database takes."""
 
     name = "HugeTask"
 
-    def run(self, backend: Any, qid: str) -> RunResult:
-        return RunResult(
-            Dataset(
-                [
-                    MeasuredArray("x", np.arange(1.0, 3.0), "ns"),
-                    MeasuredArray("iq", np.ones(9_000_000), "a.u."),
-                ]
-            )
-        )
+    def postprocess(
+        self, backend: Any, execution_id: str, run_result: RunResult, qid: str
+    ) -> PostProcessResult:
+        result = super().postprocess(backend, execution_id, run_result, qid)
+        huge = Figure("huge", json.dumps({"data": [], "layout": {"title": "x" * 17 * 2**20}}))
+        return replace(result, figures=[*result.figures, huge])
 
 
 class ShortFormTask(BaseTask, register=False):

@@ -5,21 +5,13 @@ import json
 import numpy as np
 import pytest
 
-from executors.engine import CalibConfig, CalibOrchestrator, TaskFailedError
-from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
-
-
-def session(qids: list[str], **more: object) -> CalibOrchestrator:
-    orchestrator = CalibOrchestrator(
-        CalibConfig(username=USERNAME, chip_id=CHIP, qids=qids, project_id=PROJECT, **more)  # type: ignore[arg-type]
-    )
-    orchestrator.initialize()
-    return orchestrator
+from executors.engine import TaskFailedError
+from tests.engine.lab import Lab
 
 
 def test_a_passing_task_leaves_everything_in_one_commit(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]) as job:
-        orchestrator = session(["0"])
+        orchestrator = lab.session(["0"])
         outputs = orchestrator.run_task("GoodTask", "0")
         orchestrator.complete()
     job_id = job.claimed.job_id
@@ -56,11 +48,11 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("task", "kind", "cause", "figures", "arrays"), REFUSED)
-def test_a_failure_is_recorded_and_the_good_value_stays(  # noqa: PLR0917
+def test_a_failure_is_recorded_and_the_good_value_stays(
     lab: Lab, task: str, kind: str, cause: str, figures: set[str], arrays: int
 ) -> None:
     with lab.job(["GoodTask", task], ["0"]) as job:
-        orchestrator = session(["0"])
+        orchestrator = lab.session(["0"])
         orchestrator.run_task("GoodTask", "0")
         good = lab.value("0", "t1")
         with pytest.raises(TaskFailedError) as caught:
@@ -79,7 +71,7 @@ def test_a_failure_is_recorded_and_the_good_value_stays(  # noqa: PLR0917
 
 def test_refused_outputs_are_kept_as_measured(lab: Lab) -> None:
     with lab.job(["RefusedTask", "NanTask"], ["0"]) as job:
-        orchestrator = session(["0"])
+        orchestrator = lab.session(["0"])
         for task in ("RefusedTask", "NanTask"):
             with pytest.raises(TaskFailedError):
                 orchestrator.run_task(task, "0")
@@ -95,7 +87,7 @@ def test_refused_outputs_are_kept_as_measured(lab: Lab) -> None:
 
 def test_stack_traces_are_kept_for_accidents_only(lab: Lab) -> None:
     with lab.job(["BrokenTask", "RefusedTask"], ["0"]) as job:
-        orchestrator = session(["0"])
+        orchestrator = lab.session(["0"])
         for task in ("BrokenTask", "RefusedTask"):
             with pytest.raises(TaskFailedError):
                 orchestrator.run_task(task, "0")
@@ -106,7 +98,7 @@ def test_stack_traces_are_kept_for_accidents_only(lab: Lab) -> None:
 
 def test_settings_of_the_call_reach_the_measurement(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]) as job:
-        orchestrator = session(["0"], default_run_parameters={"points": 4, "GoodTask": {"slope": 3.0}})
+        orchestrator = lab.session(["0"], default_run_parameters={"points": 4, "GoodTask": {"slope": 3.0}})
         orchestrator.run_task("GoodTask", "0")
         details = {"GoodTask": {"run_parameters": {"slope": 7.0}}}
         orchestrator.run_task("GoodTask", "0", task_details=details)
@@ -119,7 +111,7 @@ def test_settings_of_the_call_reach_the_measurement(lab: Lab) -> None:
 
 def test_each_task_names_the_one_before_it_on_its_qubit(lab: Lab) -> None:
     with lab.job(["GoodTask", "RefusedTask"], ["0", "1"]) as job:
-        orchestrator = session(["0", "1"])
+        orchestrator = lab.session(["0", "1"])
         first = orchestrator.run_task("GoodTask", "0")["task_id"]
         orchestrator.run_task("GoodTask", "1")
         with pytest.raises(TaskFailedError):
@@ -133,7 +125,7 @@ def test_each_task_names_the_one_before_it_on_its_qubit(lab: Lab) -> None:
 
 def test_staging_changes_no_parameter(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]) as job:
-        session(["0"], persist_output_parameters=False).run_task("GoodTask", "0")
+        lab.session(["0"], persist_output_parameters=False).run_task("GoodTask", "0")
     assert lab.value("0", "t1") is None
     run = lab.task_runs(job.claimed.job_id)["GoodTask", "0", 0]
     assert run.status == "completed"
@@ -142,7 +134,7 @@ def test_staging_changes_no_parameter(lab: Lab) -> None:
 
 def test_a_task_in_the_quickstarts_short_form_runs(lab: Lab) -> None:
     with lab.job(["ShortFormTask"], ["2"]):
-        session(["2"]).run_task("ShortFormTask", "2")
+        lab.session(["2"]).run_task("ShortFormTask", "2")
     value = lab.value("2", "t2_echo")
     assert value is not None
     assert value.value == 2.0
@@ -150,7 +142,7 @@ def test_a_task_in_the_quickstarts_short_form_runs(lab: Lab) -> None:
 
 def test_outputs_are_the_inputs_of_what_follows(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]):
-        orchestrator = session(["0"])
+        orchestrator = lab.session(["0"])
         orchestrator.run_task("GoodTask", "0")
         assert orchestrator.get_parameter("0", "t1").value == 2.0
         orchestrator.set_parameter("0", "t1", 5.0)

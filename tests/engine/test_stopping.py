@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 import pytest
 
-from executors.engine import CalibConfig, CalibOrchestrator
 from executors.flows.calibrate import calibrate
 from executors.session import JobContext
 from executors.stop import Stopped, StopReason
@@ -12,13 +12,6 @@ from qdash_queue.errors import LeaseLostError
 from qdash_queue.values import CancelMode
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
 from tests.engine.waiting import until
-
-
-def session(qids: list[str]) -> CalibOrchestrator:
-    config = CalibConfig(username=USERNAME, chip_id=CHIP, qids=qids, project_id=PROJECT)
-    orchestrator = CalibOrchestrator(config)
-    orchestrator.initialize()
-    return orchestrator
 
 
 def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:
@@ -44,7 +37,7 @@ def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) 
 
 
 def run_calibrate(job: JobContext) -> None:
-    parameters = job.claimed.parameters
+    parameters: Any = job.claimed.parameters
     calibrate.fn(USERNAME, CHIP, PROJECT, parameters["qids"], parameters["tasks"])
 
 
@@ -101,7 +94,7 @@ def test_a_stop_by_the_executor_leaves_the_verdict_to_it(lab: Lab, reason: StopR
 
 def test_after_a_lost_lease_nothing_is_written(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]) as job:
-        orchestrator = session(["0"])
+        orchestrator = lab.session(["0"])
         orchestrator.run_task("GoodTask", "0")
         job.lease.give_back("the test takes it away")
         with pytest.raises(LeaseLostError):
