@@ -10,8 +10,9 @@ A task author writes one class::
         def run(self, backend, qid): ...                                  # measures
         def postprocess(self, backend, execution_id, run_result, qid): ...  # data -> values, figures
 
-Being defined registers the class. The engine calls ``call_preprocess``, ``call_run`` and ``call_postprocess``,
-which also accept the short forms ``preprocess(backend)``, ``run(backend)`` and ``postprocess(backend, result)``.
+Being defined registers the class. The engine calls ``call_preprocess``, ``call_run`` and
+``call_postprocess``, which also accept the short forms ``preprocess(backend)``, ``run(backend)`` and
+``postprocess(backend, result)``.
 """
 
 from __future__ import annotations
@@ -89,8 +90,9 @@ class RunResult:
 class PostProcessResult:
     """What a task concluded; the gate decides afterwards whether it is believed.
 
-    ``failure`` is for what only the task can know (no signal, a fit at its bound); values and figures may still
-    be given, and are then kept as measured but refused. ``r2`` is the fit's coefficient of determination.
+    ``failure`` is for what only the task can know (no signal, a fit at its bound); values and figures may
+    still be given, and are then kept as measured but refused. ``r2`` is the fit's coefficient of
+    determination.
     """
 
     output_parameters: dict[str, ParameterModel] = field(default_factory=dict)
@@ -140,7 +142,7 @@ class BaseTask(ABC):
     description: ClassVar[str] = ""
     input_parameters: Mapping[str, ParameterModel] = {}
     run_parameters: Mapping[str, RunParameterModel] = {}
-    output_parameters: ClassVar[Mapping[str, ParameterModel]] = {}
+    output_parameters: Mapping[str, ParameterModel] = {}
     timeout: ClassVar[float] = 3600.0
     fits: ClassVar[bool] = False
     r2_threshold: ClassVar[float] = DEFAULT_R2_THRESHOLD

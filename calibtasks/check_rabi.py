@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,7 +13,16 @@ from qubex.pulse import Blank
 
 from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
 from calibtasks.dataset import Dataset, MeasuredArray
-from calibtasks.figures import SECOND_COLOUR, Axis, Figure, Series, fit_figure, plane_figure, spaced, value_and_error
+from calibtasks.figures import (
+    SECOND_COLOUR,
+    Axis,
+    Figure,
+    Series,
+    fit_figure,
+    plane_figure,
+    spaced,
+    value_and_error,
+)
 from calibtasks.fits import fit_damped_cosine
 from calibtasks.iq import Projection, project
 from calibtasks.least_squares import Fit, is_signal, no_signal
@@ -20,7 +30,7 @@ from calibtasks.library import library_rabi
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import rabi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, TaskType
+from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 RABI_RAMP_NS: Final = 20.0
 """Ramp of the drive pulse; its area equals that of so much plateau."""
@@ -50,32 +60,34 @@ class _Analysis:
     def detuning(self) -> tuple[float, float]:
         """Drive frequency minus the qubit's, and its error, in MHz.
 
-        A drive off by Δ turns the qubit with f² = Ω² + Δ². A second drive, off by δ more, has f'² = Ω² + (Δ + δ)², so
-        Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known.
+        A drive off by Δ turns the qubit with f² = Ω² + Δ². A second drive, off by δ more, has f'² = Ω² + (Δ +
+        δ)², so Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known.
         """
         side, rabi = self.side_fit.values["frequency"] * 1e3, self.fit.values["frequency"] * 1e3
         errors = math.hypot(
             side * self.side_fit.errors["frequency"] * 1e3, rabi * self.fit.errors["frequency"] * 1e3
         )
-        return (side**2 - rabi**2 - self.side_detuning**2) / (2 * self.side_detuning), errors / self.side_detuning
+        return (side**2 - rabi**2 - self.side_detuning**2) / (
+            2 * self.side_detuning
+        ), errors / self.side_detuning
 
 
 class CheckRabi(BaseTask):
     """Drive the qubit for a varied time; the signal oscillates with the Rabi frequency.
 
-    A drive off resonance gives a fine oscillation too, only faster and weaker. So a second, shorter sweep is driven at
-    a slightly higher frequency: the two together tell the detuning.
+    A drive off resonance gives a fine oscillation too, only faster and weaker. So a second, shorter sweep is
+    driven at a slightly higher frequency: the two together tell the detuning.
     """
 
     name = "CheckRabi"
     task_type = TaskType.QUBIT
     description = "Rabi oscillation: drive strength and the states' places in the IQ plane"
-    input_parameters: ClassVar = {
+    input_parameters: Mapping[str, ParameterModel] = {
         "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
         "control_amplitude": ParameterModel(unit="a.u.", description="amplitude of the drive"),
         **READOUT_INPUTS,
     }
-    run_parameters: ClassVar = {
+    run_parameters: Mapping[str, RunParameterModel] = {
         "time_range": RunParameter(
             unit="ns",
             value_type="range",
@@ -93,7 +105,7 @@ class CheckRabi(BaseTask):
         "shots": shots_parameter(2048),
         "interval": INTERVAL,
     }
-    output_parameters: ClassVar = {
+    output_parameters: Mapping[str, ParameterModel] = {
         "rabi_amplitude": OutputParameter(unit="a.u.", description="half the oscillation", believable=_IQ),
         "rabi_frequency": OutputParameter(
             unit="MHz",
@@ -105,7 +117,9 @@ class CheckRabi(BaseTask):
             description="phase of the oscillation at zero pulse area, radians",
             believable=FiniteRange(low=-math.pi, high=math.pi),
         ),
-        "rabi_offset": OutputParameter(unit="a.u.", description="centre of the oscillation", believable=_TINY),
+        "rabi_offset": OutputParameter(
+            unit="a.u.", description="centre of the oscillation", believable=_TINY
+        ),
         "rabi_angle": OutputParameter(
             unit="degree",
             description="rotation that brings the oscillation to the imaginary axis",
@@ -137,7 +151,7 @@ class CheckRabi(BaseTask):
     r2_threshold = 0.6
 
     def run(self, backend: Backend, qid: str) -> RunResult:
-        """Measure; ``time`` (ns of full drive), ``iq`` (a.u., complex), ``reference_iq`` and the second sweep's."""
+        """Measure ``time`` (ns of full drive), ``iq`` (a.u.), ``reference_iq``, and the second sweep's."""
         sweep = Sweep.of(self, backend, qid)
         side_sweep = replace(
             Sweep.of(self, backend, qid, detuning=float(self.setting("side_detuning"))),

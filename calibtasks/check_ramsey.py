@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from qubex.pulse import Blank
@@ -29,13 +30,13 @@ from calibtasks.library import library_ramsey
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, TaskType
+from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 IN_PHASE_ROTATION: Final = math.pi
 QUADRATURE_ROTATION: Final = -math.pi / 2
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
 GUARD_POINTS: Final = (0.13, 0.29, 0.53, 0.79)
-"""Extra waiting times, in steps of the sweep; no common divisor, so that no two frequencies agree at all of them."""
+"""Extra waiting times, in steps of the sweep, at which no two frequencies below fifty foldings agree."""
 RESOLVED_DECAY: Final = 0.5
 """Largest relative error of a decay that counts as seen."""
 
@@ -49,13 +50,13 @@ class CheckRamsey(BaseTask):
     name = "CheckRamsey"
     task_type = TaskType.QUBIT
     description = "Ramsey fringe: qubit frequency and dephasing time T2*"
-    input_parameters: ClassVar = {
+    input_parameters: Mapping[str, ParameterModel] = {
         "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
         "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
         "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
         **READOUT_INPUTS,
     }
-    run_parameters: ClassVar = {
+    run_parameters: Mapping[str, RunParameterModel] = {
         "detuning": RunParameter(
             unit="GHz",
             value_type="float",
@@ -73,7 +74,7 @@ class CheckRamsey(BaseTask):
         "shots": shots_parameter(1024),
         "interval": INTERVAL,
     }
-    output_parameters: ClassVar = {
+    output_parameters: Mapping[str, ParameterModel] = {
         "ramsey_frequency": OutputParameter(
             unit="MHz",
             description="frequency of the fringe",
@@ -142,7 +143,7 @@ class CheckRamsey(BaseTask):
 
 
 def _with_guards(time: Real) -> Real:
-    """The times, and a few between the first two, so that a fringe faster than the step is not taken for a slow one."""
+    """The times, and a few between the first two, which tell a fast fringe from a slow one."""
     if time.size < 2:
         return time
     return np.concatenate([time, time[0] + (time[1] - time[0]) * np.asarray(GUARD_POINTS)])

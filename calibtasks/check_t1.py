@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from qubex.pulse import Blank
@@ -17,7 +18,7 @@ from calibtasks.library import library_t1
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import FiniteRange, ParameterModel, TaskType
+from qdash_queue.values import FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 
 class CheckT1(BaseTask):
@@ -26,13 +27,13 @@ class CheckT1(BaseTask):
     name = "CheckT1"
     task_type = TaskType.QUBIT
     description = "Energy relaxation time T1"
-    input_parameters: ClassVar = {
+    input_parameters: Mapping[str, ParameterModel] = {
         "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
         "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
         "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
         **READOUT_INPUTS,
     }
-    run_parameters: ClassVar = {
+    run_parameters: Mapping[str, RunParameterModel] = {
         "time_range": RunParameter(
             unit="ns",
             value_type="np.logspace",
@@ -43,7 +44,7 @@ class CheckT1(BaseTask):
         "shots": shots_parameter(1024),
         "interval": INTERVAL,
     }
-    output_parameters: ClassVar = {
+    output_parameters: Mapping[str, ParameterModel] = {
         "t1": OutputParameter(
             unit="μs",
             description="energy relaxation time",

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 import numpy as np
 from qubex.pulse import Blank
@@ -18,7 +19,7 @@ from calibtasks.library import library_half_pi
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import HALF_PI_RAMP_NS, half_pi_area, half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, TaskType
+from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 POINTS: Final = 20
 REPETITIONS: Final = 4
@@ -33,14 +34,14 @@ class CreateHPIPulse(BaseTask):
     name = "CreateHPIPulse"
     task_type = TaskType.QUBIT
     description = "Amplitude of the half-π pulse"
-    input_parameters: ClassVar = {
+    input_parameters: Mapping[str, ParameterModel] = {
         "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
         "control_amplitude": ParameterModel(
             unit="a.u.", description="control amplitude that gives a Rabi frequency of 12.5 MHz"
         ),
         **READOUT_INPUTS,
     }
-    run_parameters: ClassVar = {
+    run_parameters: Mapping[str, RunParameterModel] = {
         "hpi_duration": RunParameter(
             unit="ns",
             value_type="int",
@@ -51,7 +52,7 @@ class CreateHPIPulse(BaseTask):
         "shots": shots_parameter(2048),
         "interval": INTERVAL,
     }
-    output_parameters: ClassVar = {
+    output_parameters: Mapping[str, ParameterModel] = {
         "hpi_amplitude": OutputParameter(
             unit="a.u.",
             description="amplitude of the half-π pulse",
@@ -140,7 +141,7 @@ def _failure(fit: Fit, points: int, missed: float) -> Failure | None:
         return Failure(
             kind=FailureKind.BAD_FIT,
             cause="no_return",
-            message=f"four half-π pulses do not bring the qubit back: they miss by {abs(missed):.0%} of the swing",
+            message=f"four half-π pulses miss the ground state by {abs(missed):.0%} of the signal's swing",
             remedy="run CheckRabi: the drive may be off resonance",
         )
     return failure

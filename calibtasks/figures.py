@@ -1,4 +1,4 @@
-"""Figures of the tasks: data, fit and the value with its error in the title, as Plotly JSON with plain lists."""
+"""Figures of the tasks: data, fit, value and error in the title; Plotly JSON with plain lists."""
 
 from __future__ import annotations
 

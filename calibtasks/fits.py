@@ -1,6 +1,7 @@
 """Fits of calibration data: decay, damped cosine, pulse amplitude, Ramsey fringe.
 
-Pure numpy and scipy; how they are made, and what their errors mean, stands in :mod:`calibtasks.least_squares`.
+Pure numpy and scipy; how they are made, and what their errors mean, stands in
+:mod:`calibtasks.least_squares`.
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ _ALIASES: Final = 5
 def fit_decay(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
     """Fit ``amplitude * exp(-time / tau) + offset``; the amplitude may have either sign.
 
-    ``time`` and ``signal`` are 1-D and real, in any unit. Bound: tau outside half the shortest positive time to ten
-    times the longest. Raises CalibrationError on unusable data.
+    ``time`` and ``signal`` are 1-D and real, in any unit. Bound: tau outside half the shortest positive time
+    to ten times the longest. Raises CalibrationError on unusable data.
     """
     check_data(what, time, signal, parameters=3)
     t, y = np.asarray(time, dtype=np.float64), np.asarray(signal, dtype=np.float64)
@@ -69,9 +70,10 @@ def _frequency_grid(u: Real) -> Real:
 def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
     """Fit ``amplitude * exp(-rate * time) * cos(2π frequency * time + phase) + offset``.
 
-    ``time`` and ``signal`` are 1-D and real, in any unit; ``amplitude`` > 0, ``phase`` in (-π, π]. ``rate`` may come out
-    slightly negative when there is no damping to see. Bounds: the frequency below a third of a period over the sweep
-    or at Nyquist's, the signal growing e-fold or more. Raises CalibrationError on unusable data.
+    ``time`` and ``signal`` are 1-D and real, in any unit; ``amplitude`` > 0, ``phase`` in (-π, π]. ``rate``
+    may come out slightly negative when there is no damping to see. Bounds: the frequency below a third of a
+    period over the sweep or at Nyquist's, the signal growing e-fold or more. Raises CalibrationError on
+    unusable data.
     """
     check_data(what, time, signal, parameters=5)
     t, y = np.asarray(time, dtype=np.float64), np.asarray(signal, dtype=np.float64)
@@ -127,10 +129,10 @@ def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
 def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, turns: int) -> Fit:
     """Fit the amplitude at which a repeated pulse makes ``turns`` whole turns.
 
-    Model: ``contrast * cos(2π turns * stretch * (a - full_turn) / full_turn) + offset``. On a perfect pulse ``stretch``
-    is 1; leaving it free keeps ``full_turn`` where the signal comes back, whatever the rotation's distortions.
-    ``amplitude`` and ``signal`` are 1-D and real. Bound: ``full_turn`` outside the sweep, or a stretch outside 0.8 to
-    1.25. Raises CalibrationError on unusable data.
+    Model: ``contrast * cos(2π turns * stretch * (a - full_turn) / full_turn) + offset``. On a perfect pulse
+    ``stretch`` is 1; leaving it free keeps ``full_turn`` where the signal comes back, whatever the rotation's
+    distortions. ``amplitude`` and ``signal`` are 1-D and real. Bound: ``full_turn`` outside the sweep, or a
+    stretch outside 0.8 to 1.25. Raises CalibrationError on unusable data.
     """
     check_data(what, amplitude, signal, parameters=4)
     a, y = np.asarray(amplitude, dtype=np.float64), np.asarray(signal, dtype=np.float64)
@@ -176,9 +178,7 @@ def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, t
     )
 
 
-def _helix_overlaps(
-    u: Real, w: Complex, frequencies: Real, rates: Real
-) -> tuple[Complex, Complex, Real]:
+def _helix_overlaps(u: Real, w: Complex, frequencies: Real, rates: Real) -> tuple[Complex, Complex, Real]:
     """For each (frequency, rate): best amplitude, the candidate's mean, and how much it explains."""
     waves = np.exp(-1j * _TWO_PI * frequencies[:, None] * u)
     damping = np.exp(-rates[:, None] * u).T
@@ -191,8 +191,8 @@ def _helix_overlaps(
 def _ramsey_start(u: Real, w: Complex) -> tuple[list[float], float]:
     """Parameters to start from, and the highest frequency that the points can tell.
 
-    A frequency beyond Nyquist's of the usual step looks like a lower one at most points; the few points between them
-    tell the two apart.
+    A frequency beyond Nyquist's of the usual step looks like a lower one at most points; the few points
+    between them tell the two apart.
     """
     sampling = 1 / float(np.median(np.diff(np.sort(u))))
     frequencies = np.arange(-0.5 * sampling, 0.5 * sampling, 1 / _OVERSAMPLING)
@@ -213,9 +213,10 @@ def _ramsey_start(u: Real, w: Complex) -> tuple[list[float], float]:
 def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: ArrayLike) -> Fit:
     """Fit both quadratures of a Ramsey fringe at once, so that the frequency keeps its sign.
 
-    Model: ``in_phase + i quadrature = amplitude * exp(-rate * time + i(2π frequency * time + phase)) + offset``, with
-    a complex offset (``offset_i``, ``offset_q``). Arrays are 1-D and real, of one length. Bound: no decay (``rate`` of
-    zero or less, or ten sweeps long), or the frequency at Nyquist's. Raises CalibrationError on unusable data.
+    Model: ``in_phase + i quadrature = amplitude * exp(-rate * time + i(2π frequency * time + phase)) +
+    offset``, with a complex offset (``offset_i``, ``offset_q``). Arrays are 1-D and real, of one length.
+    Bound: no decay (``rate`` of zero or less, or ten sweeps long), or the frequency at Nyquist's. Raises
+    CalibrationError on unusable data.
     """
     check_data(what, time, in_phase, parameters=3)
     check_data(what, time, quadrature, parameters=3)

@@ -35,8 +35,8 @@ class Projection:
 def project(what: str, iq: ArrayLike, reference: complex | None = None) -> Projection:
     """Project IQ points (1-D complex, any unit) on their principal axis.
 
-    The axis points towards ``reference`` (the ground state's point) when one is given, else towards the first point.
-    Raises CalibrationError on data that are not finite or all the same.
+    The axis points towards ``reference`` (the ground state's point) when one is given, else towards the first
+    point. Raises CalibrationError on data that are not finite or all the same.
     """
     points = np.asarray(iq, dtype=np.complex128)
     check_data(what, np.arange(points.size), points.ravel(), parameters=2)

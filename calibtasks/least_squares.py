@@ -1,16 +1,17 @@
 """Least squares, done once for every model: checks, grid search, refinement, errors.
 
-A fit starts from a grid search in which the linear parameters are solved exactly (variable projection), so it needs no
-initial guess, and is refined by Levenberg-Marquardt with an analytic Jacobian, in coordinates scaled to the data, so
-that it does not depend on units. Errors are one standard deviation by the heteroscedasticity-consistent estimator HC3
-(MacKinnon and White 1985), because shot noise depends on the population.
+A fit starts from a grid search in which the linear parameters are solved exactly (variable projection), so it
+needs no initial guess, and is refined by Levenberg-Marquardt with an analytic Jacobian, in coordinates scaled
+to the data, so that it does not depend on units. Errors are one standard deviation by the
+heteroscedasticity-consistent estimator HC3 (MacKinnon and White 1985), because shot noise depends on the
+population.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -93,7 +94,7 @@ def check_data(what: str, x: ArrayLike, y: ArrayLike, *, parameters: int) -> Non
 
 
 def search(basis: NDArray[np.float64], y: Real) -> tuple[int, Real]:
-    """The candidate whose columns explain y best, and their coefficients; basis has shape (candidates, n, k)."""
+    """The candidate that explains y best, and its coefficients; basis has shape (candidates, n, k)."""
     transposed = basis.transpose(0, 2, 1)
     normal = transposed @ basis
     normal += 1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(basis.shape[2])
@@ -119,7 +120,7 @@ def refine(
 ) -> Refined:
     """Levenberg-Marquardt from ``start``, and the HC3 covariance at its end."""
     with np.errstate(all="ignore"):
-        found, _, _, _, status = leastsq(
+        found, _, _, _, status = cast("Any", leastsq)(
             lambda p: model(p) - y,
             np.asarray(start, dtype=np.float64),
             Dfun=jacobian,

@@ -1,7 +1,7 @@
 """How the tasks measure: one qubit, one sweep, through qubex's public ``Experiment``.
 
-Every setting that matters (carriers, readout, shots) is passed explicitly with each sweep, so a run uses exactly the
-inputs that it recorded, and nothing that qubex may hold from before.
+Every setting that matters (carriers, readout, shots) is passed explicitly with each sweep, so a run uses
+exactly the inputs that it recorded, and nothing that qubex may hold from before.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def shots_parameter(shots: int) -> RunParameter:
 
 @dataclass(frozen=True)
 class Sweep:
-    """One qubit's sweep: its label, carriers in GHz, readout in a.u. and ns, shots and their interval in ns."""
+    """One qubit's sweep: label, carriers (GHz), readout (a.u. and ns), shots and their interval (ns)."""
 
     experiment: Any
     label: str
@@ -79,7 +79,7 @@ class Sweep:
     def measure(
         self, sequence: Callable[[float], list[Any]], points: NDArray[np.float64]
     ) -> NDArray[np.complex128]:
-        """Averaged IQ of the qubit, shape of ``points``, after the waveforms that ``sequence`` gives for a point."""
+        """Averaged IQ of the qubit, shape of ``points``, after the waveforms of ``sequence``."""
 
         def schedule(point: float) -> PulseSchedule:
             with PulseSchedule([self.label]) as pulses:
@@ -110,5 +110,3 @@ class Sweep:
                 )
             )
         return iq
-
-

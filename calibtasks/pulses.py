@@ -13,7 +13,7 @@ HALF_PI_RAMP_NS: Final = 12.0
 
 
 def half_pi_pulse(amplitude: float, length: float) -> Any:
-    """A flat-top pulse of ``length`` ns with 12 ns ramps; raises CalibrationError when it is too short for them."""
+    """A flat-top pulse of ``length`` ns with 12 ns ramps; CalibrationError when it is too short for them."""
     if length < 2 * HALF_PI_RAMP_NS:
         raise missing_input(
             f"expected hpi_length of at least {2 * HALF_PI_RAMP_NS:g} ns, got {length:g} ns", "hpi_too_short"

@@ -1,4 +1,4 @@
-"""qubex's files for one session, written from the stored parameters: configuration, parameters, calibration note."""
+"""Files that qubex reads in one session, written from the stored parameters."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def write_simulated_system(files: SessionFiles, chip_id: str, n_qubits: int, mux
 
 
 def write_parameters(files: SessionFiles, values: Values) -> None:
-    """Qubex's parameter files, with the stored values that there are and no others."""
+    """Write the stored values into qubex's parameter files, in place of those that a file holds already."""
     for name, targets in _PARAMETER_FILES.items():
         data = {
             int(qid): float(stored[name].value)  # type: ignore[arg-type]
@@ -99,8 +99,17 @@ def write_parameters(files: SessionFiles, values: Values) -> None:
             if qid.isdecimal() and name in stored and stored[name].value is not None
         }
         for file, unit in targets:
+            path = files.parameters / f"{file}.yaml"
             meta = {"unit": unit} if unit else {}
-            _dump(files.parameters / f"{file}.yaml", {"meta": meta, "data": data})
+            _dump(path, {"meta": meta, "data": {**_held(path), **data}})
+
+
+def _held(path: Path) -> dict[int, object]:
+    """What a parameter file holds already, by qubit number; qubex accepts ``Q05`` for ``5`` as well."""
+    if not path.exists():
+        return {}
+    held = (yaml.safe_load(path.read_text()) or {}).get("data") or {}
+    return {int(str(key).lstrip("Q")): value for key, value in held.items()}
 
 
 def note_entries(label: str, stored: Mapping[str, ParameterModel]) -> dict[str, dict[str, object]]:
@@ -109,7 +118,8 @@ def note_entries(label: str, stored: Mapping[str, ParameterModel]) -> dict[str, 
     qubex keeps Rabi frequencies in GHz and angles in radians; QDash stores MHz and degrees.
     """
     values = {name: float(item.value) for name, item in stored.items() if item.value is not None}
-    stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ005  qubex compares it with its local time
+    # qubex compares it with its own local time.
+    stamp = datetime.now().strftime("%Y-%m-%d %H:%M:%S")  # noqa: DTZ005
     entries: dict[str, dict[str, object]] = {}
     rabi = {name: values.get(f"rabi_{name}") for name in _RABI_FIELDS}
     if None not in rabi.values():

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
+import logging
 import os
 import weakref
 from abc import abstractmethod
 from collections.abc import Mapping
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -13,12 +16,15 @@ from executors.backends.base import BackendSession, BaseBackend, instrument_fail
 from executors.backends.configuration import QUBITS_PER_MUX, SessionFiles, note_entries, write_note
 from qdash_queue.values import ParameterModel
 
+_log = logging.getLogger(__name__)
+
 
 class ExperimentBackend(BaseBackend):
     """A backend that builds a qubex ``Experiment``.
 
-    qubex keeps process-global state (one system manager, one sampling period): a second Experiment silently changes
-    the first one's chip. So a second ``connect`` while another backend is open in the process is refused.
+    qubex keeps process-global state (one system manager, one sampling period): a second Experiment silently
+    changes the first one's chip. So a second ``connect`` while another backend is open in the process is
+    refused.
     """
 
     _open: ClassVar[weakref.ReferenceType[ExperimentBackend] | None] = None
@@ -44,7 +50,9 @@ class ExperimentBackend(BaseBackend):
         self.save_note()
         ExperimentBackend._open = weakref.ref(self)
         try:
-            self._experiment = self._build()
+            with redirect_stdout(io.StringIO()) as banner:
+                self._experiment = self._build()
+            _log.debug("qubex said: %s", banner.getvalue())
         except BaseException:
             ExperimentBackend._open = None
             raise
@@ -70,7 +78,7 @@ class ExperimentBackend(BaseBackend):
             experiment.disconnect()
 
     def muxes(self) -> list[int]:
-        """The muxes that the session's qubits sit in."""
+        """The muxes that the session's qubits sit in; none for a session of no qubit."""
         return sorted({int(qid) // QUBITS_PER_MUX for qid in self.session.qubits()})
 
     def save_note(self) -> Path:

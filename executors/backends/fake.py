@@ -1,4 +1,4 @@
-"""The simulated chip, driven through a real qubex ``Experiment``: the code that drives instruments is what runs."""
+"""The simulated chip behind a real qubex ``Experiment``: the code that drives instruments is what runs."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ from executors.backends.simchip.quel3 import SimulatedQuel3Controller, Simulated
 class FakeBackend(ExperimentBackend):
     """A simulated chip behind qubex's own controller seam.
 
-    Faults and extra wall time come from the session, or, so that they can be switched from outside the process, from
-    ``<chip_id>.faults.json`` in the session's ``instrument_dir`` (the fields of :class:`Faults` and
-    ``wall_seconds_per_run``), read when the backend is made.
+    Faults and extra wall time come from the session, or, so that they can be switched from outside the
+    process, from ``<chip_id>.faults.json`` in the session's ``instrument_dir`` (the fields of :class:`Faults`
+    and ``wall_seconds_per_run``), read when the backend is made.
     """
 
     kind: ClassVar[str] = "fake"

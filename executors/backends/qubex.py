@@ -1,30 +1,147 @@
-"""Real instruments, driven through a real qubex ``Experiment``."""
+"""Real instruments, driven through a qubex ``Experiment``.
+
+``config_dir`` holds one folder per chip, laid out as QDash has it: ``<chip_id>/config`` (chip, system, box
+and wiring) and ``<chip_id>/params``. It is only read: each session works on a copy of the parameters with the
+stored values in place. Nothing here has been run against instruments by this project's tests; what they prove
+is that a missing configuration or driver ends in one clear failure.
+"""
 
 from __future__ import annotations
 
+import shutil
+import time
+from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Final
 
-from executors.backends.base import BaseBackend
+import yaml
+
+from executors.backends.base import BackendSession, instrument_failure
+from executors.backends.configuration import write_parameters
+from executors.backends.experiment import ExperimentBackend
+
+_DRIVERS: Final = {"quel1": "qxdriver_quel1", "quel3": "quelware_client"}
+"""Kind of control system in ``system.yaml``, which is also qubex's extra, and the driver's package."""
 
 
-class QubexBackend(BaseBackend):
-    """Being written: the interface stands."""
+class QubexBackend(ExperimentBackend):
+    """Instruments behind a qubex ``Experiment``; every trouble on the way is an ``instrument`` failure."""
 
     kind: ClassVar[str] = "qubex"
 
-    def connect(self) -> None: ...
+    def __init__(self, session: BackendSession) -> None:
+        super().__init__(session)
+        self._connected_at: float | None = None
+        self._seconds_before = 0.0
 
-    def get_instance(self) -> Any:
-        raise NotImplementedError
+    def _build(self) -> Any:
+        chip = self.session.chip_id
+        config = self._folder("config")
+        system_id, flavour = self._system(config)
+        driver = _DRIVERS.get(flavour)
+        if driver is None or find_spec(driver) is None:
+            raise instrument_failure(
+                f"the driver for {flavour} control systems is not installed, so {chip} cannot be reached",
+                "no_driver",
+                f'install it beside the executor: pip install "qubex[{flavour}]"',
+            )
+        self._copy_parameters(system_id)
+        from qubex import Experiment  # noqa: PLC0415  takes 3 s, and is of no use without a configuration
 
-    def quiesce(self) -> None: ...
+        try:
+            experiment = Experiment(
+                system_id=system_id,
+                muxes=self.muxes() or None,
+                config_dir=config,
+                params_dir=self.files.parameters,
+                calib_note_path=self.files.note,
+                classifier_dir=self.files.classifiers,
+                property_dir=self.files.properties,
+            )
+            experiment.connect()
+        except Exception as error:  # a driver may raise anything
+            raise instrument_failure(
+                f"the instruments of {chip} do not answer: {error}",
+                "connect_failed",
+                "check power and network",
+            ) from error
+        self._connected_at = time.monotonic()
+        return experiment
 
-    def close(self) -> None: ...
+    def quiesce(self) -> None:
+        """Reset the waveform generators and capture units of the session's qubits, of all when it names none.
+
+        QuEL-3 offers no reset and qubex then does nothing: its executions end by themselves. So that is
+        reported as a failure, rather than as an instrument that was found idle.
+        """
+        opened_here = self._experiment is None
+        if opened_here:
+            self.connect()
+        context = self.get_instance().ctx
+        try:
+            if not callable(getattr(context.backend_controller, "initialize_awg_and_capunits", None)):
+                raise instrument_failure(
+                    f"the control system of {self.session.chip_id} offers no reset",
+                    "no_reset",
+                    "check it by hand",
+                )
+            labels = {self.label(qid) for qid in self.session.qubits()}
+            context.reset_awg_and_capunits(qubits=labels or None)
+        except (OSError, RuntimeError, ValueError, TimeoutError) as error:
+            raise instrument_failure(
+                f"the instruments of {self.session.chip_id} could not be reset: {error}", "reset_failed"
+            ) from error
+        finally:
+            if opened_here:
+                self.close()
+
+    def close(self) -> None:
+        """Disconnect."""
+        self._seconds_before = self.hardware_seconds
+        self._connected_at = None
+        super().close()
 
     @property
     def hardware_seconds(self) -> float:
-        return 0.0
+        """Wall time of the connection: an upper bound, for qubex does not tell the instruments' own."""
+        running = 0.0 if self._connected_at is None else time.monotonic() - self._connected_at
+        return self._seconds_before + running
 
-    def save_note(self) -> Path:
-        raise NotImplementedError
+    def _folder(self, name: str) -> Path:
+        chip = self.session.chip_id
+        if self.session.config_dir is None:
+            raise instrument_failure(
+                f"no configuration of the instruments of {chip} is given",
+                "no_configuration",
+                "set the folder of qubex's configuration",
+            )
+        folder = self.session.config_dir / chip / name
+        if not folder.is_dir():
+            raise instrument_failure(
+                f"expected qubex's configuration of {chip} in {folder}", "no_configuration"
+            )
+        return folder
+
+    def _system(self, config: Path) -> tuple[str, str]:
+        """The chip's entry in ``system.yaml``: its name and the kind of control system."""
+        path = config / "system.yaml"
+        try:
+            systems = yaml.safe_load(path.read_text())
+            matching = [
+                (name, str(entry.get("backend", "quel1")))
+                for name, entry in systems.items()
+                if entry.get("chip_id", name) == self.session.chip_id
+            ]
+        except (OSError, AttributeError, yaml.YAMLError) as error:
+            raise instrument_failure(f"cannot read {path}: {error}", "bad_configuration") from error
+        if not matching:
+            raise instrument_failure(
+                f"{path} names no system of chip {self.session.chip_id}", "bad_configuration"
+            )
+        return matching[0]
+
+    def _copy_parameters(self, system_id: str) -> None:
+        given = self._folder("params")
+        source = given / system_id if (given / system_id).is_dir() else given
+        shutil.copytree(source, self.files.parameters, dirs_exist_ok=True)
+        write_parameters(self.files, self._parameters)

@@ -1,8 +1,8 @@
 """The simulated chip's design, and the hidden truth that differs from it a little.
 
-The truth of a qubit depends on the seed, the chip's name and the qubit's number alone: neither on the session's
-other qubits nor on the order in which they are asked for. Tasks and flows never see it; ``true_qubit`` is for the
-engine that makes the data, for tests and for benchmarks.
+The truth of a qubit depends on the seed, the chip's name and the qubit's number alone: neither on the
+session's other qubits nor on the order in which they are asked for. Tasks and flows never see it;
+``true_qubit`` is for the engine that makes the data, for tests and for benchmarks.
 """
 
 from __future__ import annotations

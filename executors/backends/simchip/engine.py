@@ -1,9 +1,10 @@
 """A pulse program in, IQ data out: what the simulated chip answers, in words no vendor's software knows.
 
-Readout: a probe reflected from the qubit's resonator, r = 1 - κ/(κ_total/2 + i(f - f_s)), with f_s shifted by 2χ per
-excitation, multiplied by the reflections of the other resonators on the same line. Each shot draws a level from the
-populations at the start of the capture; a level may relax within it; every sample carries Gaussian noise. So a
-repeated shot gives IQ blobs, wrongly assigned now and then, and an average carries shot noise ∝ 1/√shots.
+Readout: a probe reflected from the qubit's resonator, r = 1 - κ/(κ_total/2 + i(f - f_s)), with f_s shifted by
+2χ per excitation, multiplied by the reflections of the other resonators on the same line. Each shot draws a
+level from the populations at the start of the capture; a level may relax within it; every sample carries
+Gaussian noise. So a repeated shot gives IQ blobs, wrongly assigned now and then, and an average carries shot
+noise ∝ 1/√shots.
 
 Not modelled: drives during a capture, back-action and ring-up of the resonator, couplings between qubits.
 """
@@ -25,7 +26,7 @@ from executors.backends.simchip.solver import LEVELS, Pulse, Transmon
 Complex = NDArray[np.complex128]
 
 _SHIFTS: Final = (0.0, 2.0, 3.6)
-"""Resonator shift of each level in units of χ; a transmon's third level shifts a little less than linearly."""
+"""Resonator shift of each level in units of χ; the third level shifts a little less than linearly."""
 _INTERNAL_LOSS: Final = 1.05
 _NS_PER_S: Final = 1e9
 
@@ -128,7 +129,11 @@ class Engine:
             area = np.concatenate([[0j], np.cumsum(probe)])
             values = answer[levels] * area[fallen] + lower * (area[-1] - area[fallen])
             values = values + _gaussian(rng, shots, noise * math.sqrt(samples))
-            return values if program.mode is CaptureMode.VALUES_PER_SHOT else np.array([values.mean()])
+            return (
+                values
+                if program.mode is CaptureMode.VALUES_PER_SHOT
+                else np.asarray(values.mean(keepdims=True))
+            )
         if program.mode is CaptureMode.AVERAGED_WAVEFORM:
             return probe * _mean_answer(answer, levels, fallen, samples) + _gaussian(
                 rng, samples, noise / math.sqrt(shots)
@@ -183,8 +188,8 @@ def _mean_answer(
     inside = fallen < samples
     steps = np.zeros(samples, dtype=np.complex128)
     np.add.at(steps, fallen[inside], change[inside])
-    return (total + np.cumsum(steps)) / len(levels)
+    return np.asarray((total + np.cumsum(steps)) / len(levels))
 
 
 def _gaussian(rng: np.random.Generator, shape: int | tuple[int, int], sigma: float) -> Complex:
-    return sigma * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape))
+    return np.asarray(sigma * (rng.standard_normal(shape) + 1j * rng.standard_normal(shape)))

@@ -1,8 +1,8 @@
 """The simulated chip behind qubex's QuEL-3 controller: the only file that knows qubex's internals.
 
-qubex hands its controller a self-contained pulse program (waveforms, events, carriers, capture windows) and expects
-IQ arrays; everything above that seam is qubex's own code. Value modes return the sum over the samples, as the
-instrument does.
+qubex hands its controller a self-contained pulse program (waveforms, events, carriers, capture windows) and
+expects IQ arrays; everything above that seam is qubex's own code. Value modes return the sum over the
+samples, as the instrument does.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import numpy as np
 from qubex.backend.quel3 import (
@@ -86,11 +86,11 @@ class _NoHardware:
         return []
 
 
-class SimulatedQuel3Controller(Quel3BackendController):  # type: ignore[misc]
+class SimulatedQuel3Controller(Quel3BackendController):
     """A QuEL-3 controller whose instrument is an :class:`Engine`."""
 
     def __init__(self, engine: Engine, runs: SimulatedRuns) -> None:
-        super().__init__(hardware_state_reader=_NoHardware())  # type: ignore[arg-type]
+        super().__init__(hardware_state_reader=cast("Any", _NoHardware()))
         self._engine = engine
         self._runs = runs
         self._connected = False
@@ -105,7 +105,7 @@ class SimulatedQuel3Controller(Quel3BackendController):  # type: ignore[misc]
         """Whether ``connect`` was called."""
         return self._connected
 
-    def connect(self, box_names: object = None, *, parallel: bool | None = None) -> None:
+    def connect(self, *_: object, **__: object) -> None:
         """Connect to nothing."""
         self._connected = True
 
@@ -113,7 +113,7 @@ class SimulatedQuel3Controller(Quel3BackendController):  # type: ignore[misc]
         """Disconnect."""
         self._connected = False
 
-    def deploy_instruments(self, **_: Any) -> dict[str, object]:
+    def deploy_instruments(self, **_: Any) -> dict[str, Any]:
         """Deploy nothing."""
         return {}
 

@@ -4,9 +4,10 @@ In the frame that rotates with a drive of frequency f (GHz), with n the level nu
 
     H/2π = -(f - f_q) n + α n(n-1)/2 + (Ω(t) a† + h.c.)/2,        Ω = drive strength × amplitude,
 
-and the collapse operators are a√γ↓ (relaxation), |1⟩⟨0|√γ↑ (thermal excitation, chosen so that the populations of
-levels 0 and 1 relax with exactly T1) and n√(2γφ) (white dephasing, so that superpositions decay with T2). A waveform
-is piecewise constant, so its propagator is a product of matrix exponentials; these are kept and used again.
+and the collapse operators are a√γ↓ (relaxation), |1⟩⟨0|√γ↑ (thermal excitation, chosen so that the
+populations of levels 0 and 1 relax with exactly T1) and n√(2γφ) (white dephasing, so that superpositions
+decay with T2). A waveform is piecewise constant, so its propagator is a product of matrix exponentials; these
+are kept and used again.
 """
 
 from __future__ import annotations
@@ -37,9 +38,9 @@ _Key = TypeVar("_Key")
 
 @dataclass(frozen=True)
 class Pulse:
-    """A drive pulse: ``gain * exp(i phase) * samples`` (amplitude), each sample ``step_ns`` long, from ``start_ns``.
+    """A drive pulse: ``gain * exp(i phase) * samples``, in units of control amplitude, from ``start_ns``.
 
-    ``frequency_ghz`` is the carrier's; ``phase`` is in radians, in the frame of the qubit's carrier.
+    Each sample is ``step_ns`` long; ``frequency_ghz`` is the carrier's, and ``phase`` its phase in radians.
     """
 
     start_ns: float
@@ -101,9 +102,9 @@ class Transmon:
         )
 
     def populations(self, pulses: Sequence[Pulse], at_ns: float) -> Real:
-        """Populations of the levels, shape (3,), at ``at_ns`` after rest at 0, driven by ``pulses`` in time order.
+        """Populations of the levels, shape (3,), at ``at_ns``, driven by ``pulses`` from rest at 0.
 
-        Pulses that overlap are refused with ValueError: one drive line plays one waveform at a time.
+        Pulses come in time order. Raises ValueError when two overlap: a drive line plays one at a time.
         """
         state = np.zeros(LEVELS**2, dtype=np.complex128)
         state[0], state[LEVELS + 1] = 1 - self.truth.thermal, self.truth.thermal
@@ -118,7 +119,7 @@ class Transmon:
             now = min(pulse.end_ns, at_ns)
         state = self._idle(at_ns - now) @ state
         populations = np.clip(state.reshape(LEVELS, LEVELS).diagonal().real, 0.0, None)
-        return populations / populations.sum()
+        return np.asarray(populations / populations.sum(), dtype=np.float64)
 
     def _play(self, pulse: Pulse, state: Complex) -> Complex:
         """From the qubit's frame into the drive's at the pulse's start, through it, and back at its end."""
