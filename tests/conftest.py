@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import os
 import secrets
+import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -31,6 +33,11 @@ def pytest_configure(config: pytest.Config) -> None:
             del os.environ[name]
     os.environ.update(QUIET)
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+    # Test modules import Prefect while they are collected; its files belong here, not in the caller's home.
+    home = tempfile.mkdtemp(prefix="qdq-tests-")
+    config.add_cleanup(lambda: shutil.rmtree(home, ignore_errors=True))
+    os.environ["PREFECT_HOME"] = home
+    os.environ["PREFECT_PROFILES_PATH"] = f"{home}/profiles.toml"
     processes.tag_session()
     config.stash[VERSIONS] = {}
 
@@ -42,12 +49,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 @pytest.fixture(scope="session", autouse=True)
-def no_process_left_behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+def no_process_left_behind() -> Iterator[None]:
     """Whatever the tests started has ended when the session is over."""
-    # Prefect in this process keeps its files here, not in the home of whoever runs the tests.
-    home = tmp_path_factory.mktemp("prefect-home")
-    os.environ["PREFECT_HOME"] = str(home)
-    os.environ["PREFECT_PROFILES_PATH"] = str(home / "profiles.toml")
     yield
     alive = processes.left_over(seconds=10)
     named = [processes.describe(process) for process in alive]
