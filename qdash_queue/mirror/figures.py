@@ -58,7 +58,7 @@ class _Answer(BaseModel):
 
 
 class FigureRenderer:
-    """Turns a Plotly figure's JSON into a PNG; one figure at a time."""
+    """Turns a Plotly figure's JSON into a PNG; one figure at a time, from one thread at a time."""
 
     def __init__(self, time_limit_seconds: float = 20.0, size: FigureSize | None = None) -> None:
         self._time_limit_seconds = time_limit_seconds
@@ -80,11 +80,13 @@ class FigureRenderer:
         """
         request = self._request(plotly_json)
         try:
-            line = self._exchange(request)
-        except FigureError:
+            answer = _Answer.model_validate_json(self._exchange(request))
+        except ValidationError as error:
+            self.close()
+            raise RendererLostError("the renderer answered with something else than a picture") from error
+        except RendererLostError:
             self.close()
             raise
-        answer = _Answer.model_validate_json(line)
         if answer.png is None:
             raise FigureError(answer.error or "kaleido gave neither a picture nor a reason")
         return base64.b64decode(answer.png)

@@ -78,9 +78,14 @@ def make_mirror(
     login = database.login("calib_mirror")
     made: list[Mirror] = []
 
-    def make(url: str = mongo_url) -> Mirror:
+    def make(url: str = mongo_url, its_own: FigureRenderer | None = None) -> Mirror:
         mirror = Mirror(
-            Database(login.url), connect_mongo(url), mongo_database, layout, pace=QUICK, renderer=renderer
+            Database(login.url),
+            connect_mongo(url),
+            mongo_database,
+            layout,
+            pace=QUICK,
+            renderer=its_own or renderer,
         )
         made.append(mirror)
         return mirror

@@ -1,4 +1,4 @@
-"""A mirror that is killed with SIGKILL when it sends its n-th write to MongoDB; run as a program by a test."""
+"""A mirror that is killed with SIGKILL at its n-th write to MongoDB; run as a program by a test."""
 
 from __future__ import annotations
 

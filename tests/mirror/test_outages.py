@@ -21,6 +21,7 @@ from qdash_queue.embedded.mongo import find_mongod
 from qdash_queue.embedded.process import EmbeddedServerError, free_port
 from qdash_queue.mirror import Mirror, MongoAwayError
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
+from qdash_queue.mirror.figures import FigureRenderer
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.lint import lint_database, lint_references
 from qdash_queue.mirror.qdash import QDashDatabase
@@ -112,7 +113,7 @@ def own_qdash(own_mongo: OwnMongo, mongo_database: str) -> Iterator[QDashDatabas
     client.close()
 
 
-@pytest.mark.parametrize("write", [1, 2, 5, 9, 12, 14, 16, 18])
+@pytest.mark.parametrize("write", [1, 4, 6, 7, 9, 11, 13, 15])
 def test_killed_between_two_steps_then_again(
     write: int,
     world: QueueWorld,
@@ -161,7 +162,7 @@ def test_mongodb_killed_and_started_again(
         jobs = [world.run([qid], ["CheckT1"]) for qid in ("1", "2")]
         assert [job.state for job in jobs] == [JobState.COMPLETED, JobState.COMPLETED]
         lag = mirror.lag()
-        assert len(lag.marks) == 2
+        assert {mark.job_id for mark in lag.marks} >= {job.job_id for job in jobs}
         assert lag.seconds > 0
         assert lag.mongo_problem is not None
         assert lag.mongo_problem.startswith("MongoDB does not answer: ")
@@ -202,7 +203,7 @@ def test_postgresql_connections_cut(
         with database.connect() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                " WHERE datname = current_database() AND usename LIKE 'login_%'"
             )
         second = world.run(["1"], ["CheckT1"])
         wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
@@ -212,8 +213,7 @@ def test_postgresql_connections_cut(
 def test_two_mirrors_at_once_make_no_doubles(
     world: QueueWorld, make_mirror: MirrorMaker, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
-    other = make_mirror()
-    with running(mirror), running(other):
+    with FigureRenderer() as its_own, running(mirror), running(make_mirror(its_own=its_own)):
         for number in range(4):
             world.run([str(number)], ["CheckT1"])
         wait_until(lambda: mirror.lag().marks == [])
