@@ -289,6 +289,6 @@ def _figures(found: _Analysis, qid: str) -> list[Figure]:
         ],
     )
     along = projection.centre + fitted * np.exp(1j * projection.angle)
-    clouds = {"data": found.iq, "fit": along, "no drive": [found.reference]}
+    clouds = {"fit": along, "data": found.iq, "no drive": [found.reference]}
     plane = plane_figure(f"Rabi oscillation of qubit {qid} in the IQ plane", quality, "a.u.", clouds)
     return [Figure.of("rabi", oscillation), Figure.of("iq_plane", plane)]

@@ -171,8 +171,8 @@ def _figures(qid: str, time: Real, in_phase: Real, quadrature: Real, fit: Fit, d
     line = spaced(float(time.min()), float(time.max()), "linear")
     fitted = np.asarray(fit.curve(line), dtype=np.complex128)
     fringe = fit_figure(
-        f"Ramsey fringe of qubit {qid}: {frequency}, T2* {t2_star}",
-        quality,
+        f"Ramsey fringe of qubit {qid}: T2* = {t2_star}",
+        f"qubit frequency {frequency}, {quality}",
         Axis("Waiting time (μs)"),
         Axis("Signal along the IQ axis (a.u.)"),
         [
@@ -180,6 +180,6 @@ def _figures(qid: str, time: Real, in_phase: Real, quadrature: Real, fit: Fit, d
             Series("quadrature", time, quadrature, line, fitted.imag, SECOND_COLOUR),
         ],
     )
-    clouds = {"data": in_phase + 1j * quadrature, "fit": fitted}
+    clouds = {"fit": fitted, "data": in_phase + 1j * quadrature}
     plane = plane_figure(f"Ramsey fringe of qubit {qid} in the equatorial plane", quality, "a.u.", clouds)
     return [Figure.of("ramsey", fringe), Figure.of("equatorial_plane", plane)]

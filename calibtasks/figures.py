@@ -17,7 +17,9 @@ Real = NDArray[np.float64]
 DATA_COLOUR: Final = "#1f77b4"
 SECOND_COLOUR: Final = "#2ca02c"
 FIT_COLOUR: Final = "#d62728"
-_CURVE_POINTS: Final = 400
+_CURVE_POINTS: Final = 600
+_DIGITS: Final = 7
+"""Significant digits of a drawn number: finer than any screen, and half the size of a full one."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class Axis:
 
 @dataclass(frozen=True)
 class Series:
-    """Points and the line that was fitted to them; an empty line when there is no fit."""
+    """Points and the line that was fitted to them."""
 
     name: str
     x: Real
@@ -86,22 +88,24 @@ def fit_figure(title: str, subtitle: str, x: Axis, y: Axis, series: list[Series]
             name=item.name,
             marker={"size": 6, "color": item.colour},
         )
-        if item.line_x.size:
-            colour = FIT_COLOUR if len(series) == 1 else item.colour
-            name = "fit" if len(series) == 1 else f"fit of {item.name}"
-            line = {"width": 2, "color": colour}
-            figure.add_scatter(x=item.line_x, y=item.line_y, mode="lines", name=name, line=line)
+        colour = FIT_COLOUR if len(series) == 1 else item.colour
+        name = "fit" if len(series) == 1 else f"fit of {item.name}"
+        line = {"width": 2, "color": colour}
+        figure.add_scatter(x=item.line_x, y=item.line_y, mode="lines", name=name, line=line)
     return _laid_out(figure, title, subtitle, x, y)
 
 
 def plane_figure(title: str, subtitle: str, unit: str, clouds: Mapping[str, ArrayLike]) -> go.Figure:
-    """Points in the IQ plane, both axes to one scale."""
+    """Points in the IQ plane, both axes to one scale; the cloud named ``fit`` is drawn as a line."""
     figure = go.Figure()
     for name, points in clouds.items():
         iq = np.asarray(points, dtype=np.complex128)
-        mode = "lines" if name.startswith("fit") else "markers"
-        size = 11 if iq.size == 1 else 6
-        figure.add_scatter(x=iq.real, y=iq.imag, mode=mode, name=name, marker={"size": size})
+        style: dict[str, Any] = {"mode": "markers", "marker": {"size": 6, "color": DATA_COLOUR}}
+        if name == "fit":
+            style = {"mode": "lines", "line": {"width": 1.5, "color": FIT_COLOUR}}
+        elif iq.size == 1:
+            style["marker"] = {"size": 11, "color": SECOND_COLOUR}
+        figure.add_scatter(x=iq.real, y=iq.imag, name=name, **style)
     figure = _laid_out(figure, title, subtitle, Axis(f"In phase ({unit})"), Axis(f"Quadrature ({unit})"))
     return figure.update_yaxes(scaleanchor="x", scaleratio=1)
 
@@ -112,8 +116,8 @@ def _laid_out(figure: go.Figure, title: str, subtitle: str, x: Axis, y: Axis) ->
         title={"text": f"<b>{title}</b><br><sup>{subtitle}</sup>", "x": 0.02},
         xaxis={"title": {"text": x.title}, "type": x.scale, "mirror": True, "showgrid": True},
         yaxis={"title": {"text": y.title}, "type": y.scale, "mirror": True, "showgrid": True},
-        legend={"orientation": "h", "x": 1, "xanchor": "right", "y": 1.02, "yanchor": "bottom"},
-        margin={"l": 80, "r": 30, "t": 95, "b": 65},
+        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.16, "yanchor": "top"},
+        margin={"l": 80, "r": 30, "t": 85, "b": 100},
         font={"size": 15},
     )
 
@@ -122,7 +126,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return _plain(value.tolist())
+        return [_plain(_rounded(item)) for item in value.tolist()]
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
@@ -130,3 +134,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+def _rounded(value: Any) -> Any:
+    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
