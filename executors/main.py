@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from executors.environment import executor_environment
+from executors.flows import FlowError
 from executors.session import instruments_folder
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, UnknownNameError
@@ -159,6 +160,9 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
 def _refusals_in_words() -> Iterator[None]:
     try:
         yield
+    except FlowError as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(EXIT_REFUSED) from error
     except QueueError as error:
         typer.echo(f"{error}" + (f" ({error.hint})" if error.hint else ""), err=True)
         raise typer.Exit(EXIT_REFUSED) from error

@@ -85,6 +85,7 @@ class Supervisor:
         """
         register(self._executor, self._flows)
         options = self._options
+        self._executor.seen("warming up")
         with ExitStack() as stack:
             # The forkserver first, while this process has one thread.
             nursery = stack.enter_context(Nursery(options.setup))

@@ -123,8 +123,13 @@ class Crew:
         self.hands = [hand for hand in self.hands if hand.process.poll() is None]
         while len(self.hands) < count:
             self.hands.append(self._start())
-        eventually(lambda: self._ready() >= {hand.pid for hand in self.hands}, "executors to be ready", 90)
+        eventually(self._all_are_ready, "executors to be ready", 90)
         return self.hands[:count]
+
+    def _all_are_ready(self) -> bool:
+        for hand in self.hands:
+            assert hand.process.poll() is None, hand.log.read_text()
+        return self._ready() >= {hand.pid for hand in self.hands}
 
     def _start(self) -> Hand:
         tag = uuid.uuid4().hex

@@ -5,7 +5,8 @@ from __future__ import annotations
 import select
 import socket
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 
 class Relay:
@@ -16,8 +17,24 @@ class Relay:
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._listener: socket.socket | None = None
+        self._open = threading.Event()
+        self._open.set()
         self.port = 0
         self.mend()
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether no connection is taken."""
+        return self._listener is None
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Let nothing through inside the block, without closing anything."""
+        self._open.clear()
+        try:
+            yield
+        finally:
+            self._open.set()
 
     def mend(self) -> None:
         """Take connections (again), on the same port."""
@@ -58,6 +75,7 @@ class Relay:
             while True:
                 for ready in select.select([client, server], [], [])[0]:
                     data = ready.recv(65536)
+                    self._open.wait()
                     if not data:
                         return
                     other[ready].sendall(data)

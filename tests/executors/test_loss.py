@@ -1,0 +1,166 @@
+"""Executors, servers and leases that go away in the middle of a job."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from qdash_queue.values import CancelMode, FailureKind, JobState
+from tests.executors.crew import Crew, eventually, is_alive
+
+START = ["submitted", "claimed", "flow_run_created", "flow_started"]
+AGAIN = ["claimed", "flow_run_created", "flow_started", "concluded", "child_exited", "completed"]
+
+
+@pytest.fixture(autouse=True)
+def mended(crew: Crew) -> Iterator[None]:
+    yield
+    if crew.relay.is_cut:
+        crew.relay.mend()
+
+
+def test_cancel_before_the_flow_run_is_made(crew: Crew) -> None:
+    crew.need(1)
+    with crew.relay.held():
+        job_id = crew.submit("sleep", {"seconds": 60})
+        crew.logged(job_id, "claimed")
+        crew.queue.cancel(job_id, CancelMode.NOW)
+        crew.logged(job_id, "cancel_seen")
+    assert crew.ended(job_id).state is JobState.CANCELLED
+    early = ["submitted", "claimed", "cancel_requested", "cancel_seen"]
+    assert crew.events(job_id) == [*early, "flow_run_created", "stop_requested", "concluded", "cancelled"]
+    assert crew.prefect_state(job_id) == "CANCELLED"
+
+
+def test_prefect_away_before_the_claim(crew: Crew) -> None:
+    crew.need(1)
+    crew.relay.cut()
+    condition = "Prefect does not answer: jobs wait"
+    eventually(
+        lambda: condition in {row.condition for row in crew.queue.executors()}, "the condition to be shown"
+    )
+    job_id = crew.submit("noop")
+    eventually(lambda: crew.queue.get(job_id).waiting_for == condition, "the job to say why it waits")
+    assert crew.events(job_id) == ["submitted"]
+    crew.relay.mend()
+    assert crew.ended(job_id).state is JobState.COMPLETED
+
+
+def test_prefect_dies_in_the_middle(crew: Crew) -> None:
+    crew.need(1)
+    job_id = crew.submit("sleep", {"seconds": 1})
+    crew.started(job_id)
+    crew.relay.cut()
+    assert crew.ended(job_id).state is JobState.COMPLETED
+    assert [event for event in crew.events(job_id) if event != "sigkill"] == [
+        *START,
+        "concluded",
+        "child_exited",
+        "completed",
+    ]
+    crew.relay.mend()
+    assert crew.prefect_state(job_id) == "COMPLETED"
+
+
+def test_connections_to_the_database_are_cut(crew: Crew) -> None:
+    crew.need(1)
+    job_id = crew.submit("sleep", {"seconds": 1.5})
+    crew.started(job_id)
+    crew.owner.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'qdash-%'"
+    )
+    assert crew.ended(job_id).state is JobState.COMPLETED
+    assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+
+
+def test_lease_is_taken_away(crew: Crew) -> None:
+    crew.need(1)
+    job_id = crew.submit("sleep", {"seconds": 60})
+    pid = crew.started(job_id)
+    crew.owner.execute(
+        "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
+    )
+    crew.owner.execute("SELECT calib.sweep()")
+    job = crew.queue.get(job_id)
+    assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.LOST)
+    eventually(lambda: not is_alive(pid), "the child to be killed", 5)
+    next_id = crew.submit("noop")
+    assert crew.ended(next_id).state is JobState.COMPLETED
+    assert crew.events(next_id)[:3] == ["submitted", "claimed", "quiesced"]
+    assert crew.events(job_id) == [*START, "lease_expired", "failed"]
+    assert crew.prefect_state(job_id) in ("FAILED", "CRASHED")
+
+
+def test_executor_is_frozen(crew: Crew) -> None:
+    (hand,) = crew.need(1)
+    job_id = crew.submit("sleep", {"seconds": 60})
+    pid = crew.started(job_id)
+    hand.signal(signal.SIGSTOP)
+    eventually(lambda: not is_alive(pid), "the child to end before its lease", 10)
+    assert crew.queue.get(job_id).state is JobState.RUNNING
+    left = crew.owner.rows(
+        "SELECT expires_at > now() AS holds FROM calib_private.leases WHERE job_id = :id", id=job_id
+    )
+    assert left[0]["holds"], "the child was dead while the lease still held"
+    hand.signal(signal.SIGCONT)
+    job = crew.ended(job_id)
+    assert job.state is JobState.FAILED
+    assert job.failure_kind in (FailureKind.LOST, FailureKind.INTERNAL)
+
+
+@pytest.mark.parametrize("max_attempts", [2, 1])
+def test_executor_is_killed_beside_a_standby(crew: Crew, max_attempts: int) -> None:
+    crew.need(2)
+    job_id = crew.submit("patient", {"seconds": 3}, max_attempts=max_attempts)
+    pid = crew.started(job_id)
+    hand = crew.holder(job_id)
+    hand.signal(signal.SIGKILL)
+    hand.leave()
+    eventually(lambda: not hand.family(), "all processes of the killed executor to end", 10)
+    assert not is_alive(pid)
+    job = crew.ended(job_id)
+    if max_attempts == 1:
+        assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.LOST)
+        assert crew.events(job_id) == [*START, "lease_expired", "failed"]
+        assert crew.prefect_state(job_id) in ("FAILED", "CRASHED")
+    else:
+        assert (job.state, job.attempt) == (JobState.COMPLETED, 2)
+        claimed, *rest = AGAIN
+        assert crew.events(job_id) == [*START, "lease_expired", "requeued", claimed, "quiesced", *rest]
+        assert crew.prefect_state(job_id, 1) in ("FAILED", "CRASHED")
+        assert crew.prefect_state(job_id, 2) == "COMPLETED"
+
+
+@pytest.mark.parametrize("max_attempts", [2, 1])
+def test_executor_is_told_to_stop(crew: Crew, max_attempts: int) -> None:
+    (hand, *_) = crew.need(1)
+    for other in crew.hands[1:]:
+        other.signal(signal.SIGTERM)
+        assert other.leave() == 0
+    job_id = crew.submit("patient", {"seconds": 3}, max_attempts=max_attempts)
+    crew.started(job_id)
+    hand.signal(signal.SIGTERM)
+    assert hand.leave() == 0
+    assert not hand.family()
+    stop = ["stop_requested", "sigterm", "child_exited", "quiesced"]
+    job = crew.queue.get(job_id)
+    if max_attempts == 1:
+        assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.SHUTDOWN)
+        assert crew.events(job_id) == [*START, *stop, "failed"]
+    else:
+        assert crew.events(job_id) == [*START, *stop, "requeued"]
+        crew.need(1)
+        assert crew.ended(job_id).state is JobState.COMPLETED
+        assert crew.events(job_id) == [*START, *stop, "requeued", *AGAIN]
+
+
+def test_refusals_are_one_sentence(crew: Crew) -> None:
+    wrong_kind = crew.command("--chip", crew.chip_id, "--backend", "qubex")
+    assert wrong_kind.returncode == 3
+    assert 'driven by backend "fake"' in wrong_kind.stderr
+    assert wrong_kind.stderr.count("\n") == 1
+    unknown = crew.command("register", "--chip", "SIM17")
+    assert unknown.returncode == 3
+    assert unknown.stderr == f'unknown chip "SIM17": expected one of {crew.chip_id}\n'
