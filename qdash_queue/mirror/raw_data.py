@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 import sys
 from array import array
 from collections.abc import Iterator, Sequence
@@ -23,6 +24,9 @@ _LETTERS = {
     "complex128": "d",
     "bool": "B",
 }
+# The same in numpy's short notation: <f8, <c16, |b1.
+_SHORT = re.compile(r"[<|](?P<kind>[biufc])(?P<size>\d+)")
+_KINDS = {"i": "int", "u": "uint", "f": "float", "c": "complex"}
 
 
 class RawDataError(ValueError):
@@ -34,16 +38,17 @@ def raw_data_csv(data: bytes, dtype: str, shape: Sequence[int]) -> bytes:
 
     Args:
         data: the values, little-endian, in C order.
-        dtype: numpy's name of the type, e.g. ``complex128``.
+        dtype: numpy's name of the type, ``complex128`` or ``<c16``.
         shape: the array's shape; the last axis runs along a line when there are two or more.
 
     Raises:
         RawDataError: the type is not a known one, or the bytes are more or fewer than the shape needs.
     """
-    letter = _LETTERS.get(dtype)
+    name = _long_name(dtype)
+    letter = _LETTERS.get(name)
     if letter is None:
         raise RawDataError(f'expected raw data of a type like float64 or complex128, got "{dtype}"')
-    columns = 2 if dtype.startswith("complex") else 1
+    columns = 2 if name.startswith("complex") else 1
     values = array(letter)
     expected = math.prod(shape) * columns * values.itemsize
     if len(data) != expected:
@@ -53,6 +58,14 @@ def raw_data_csv(data: bytes, dtype: str, shape: Sequence[int]) -> bytes:
         values.byteswap()
     width = columns * (shape[-1] if len(shape) > 1 else 1)
     return "".join(_lines(values, width)).encode()
+
+
+def _long_name(dtype: str) -> str:
+    short = _SHORT.fullmatch(dtype)
+    if short is None:
+        return dtype
+    kind = short["kind"]
+    return "bool" if kind == "b" else f"{_KINDS[kind]}{8 * int(short['size'])}"
 
 
 def _lines(values: Sequence[float], width: int) -> Iterator[str]:

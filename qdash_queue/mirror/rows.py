@@ -52,6 +52,12 @@ class JobSnapshot(Row):
         measured = {task_run.qid for task_run in self.task_runs}
         return (measured | {parameter.qid for parameter in self.parameters}) - {""}
 
+    @property
+    def is_final(self) -> bool:
+        """Whether nothing of it can change any more."""
+        settled = all(figure.has_png or figure.render_error is not None for figure in self.figures)
+        return self.job.state.is_terminal and settled
+
     def figures_of(self, task_run: TaskRun) -> list[FigureRow]:
         """The task run's figures in their order."""
         own = [figure for figure in self.figures if figure.task_run_id == task_run.task_run_id]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import time
-from collections.abc import Iterator
 
 import psutil
 import pytest
@@ -14,12 +13,6 @@ from qdash_queue.mirror.figures import FigureError, FigureRenderer, RendererLost
 from tests.mirror.world import figure_json
 
 PNG = b"\x89PNG\r\n\x1a\n"
-
-
-@pytest.fixture
-def renderer() -> Iterator[FigureRenderer]:
-    with FigureRenderer(time_limit_seconds=20) as renderer:
-        yield renderer
 
 
 def size_of(png: bytes) -> tuple[int, int]:
@@ -73,7 +66,7 @@ def test_hanging_process_is_killed_within_the_limit_and_replaced() -> None:
         assert renderer.render(figure_json("third")).startswith(PNG)
 
 
-def test_dead_process_is_told_and_replaced(renderer: FigureRenderer) -> None:
+def test_dead_process_is_replaced(renderer: FigureRenderer) -> None:
     renderer.render(figure_json("first"))
     worker = worker_of(renderer)
     os.killpg(worker.pid, signal.SIGKILL)

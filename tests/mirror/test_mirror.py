@@ -28,6 +28,7 @@ from tests.mirror.world import (
     TASKS,
     USER,
     QueueWorld,
+    always,
     failing,
     make_chip,
     make_plan,
@@ -262,6 +263,48 @@ def test_older_rows_never_replace_newer_ones(
         )
         assert not writer.write_task_result(document, place, Guard.NEWER_ONLY)
     assert state_of(qdash, layout) == before
+
+
+def test_rebuild_overrules_a_newer_version_after_a_restored_backup(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    job = world.run(["0"], ["CheckT1"])
+    mirror.run_once()
+    from_the_future = {"note.qdash_queue.version": 10_000, "status": "failed"}
+    for collection in ("execution_history", "task_result_history"):
+        qdash[collection].update_one({}, {"$set": from_the_future})
+    world.database.execute("SELECT calib.mark_all()")
+    mirror.run_once()
+    assert execution_of(qdash, job.execution_id)["status"] == "failed"
+    mirror.rebuild(job.job_id)
+    assert execution_of(qdash, job.execution_id)["status"] == "completed"
+    assert result_of(qdash, "CheckT1")["status"] == "completed"
+
+
+def test_each_day_keeps_what_was_valid_at_its_end(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, owner: Database
+) -> None:
+    owner.execute("SELECT calib.set_time_zone('Pacific/Kiritimati')")
+    # 23:50 and, after it, 00:10 of the next day in that zone, which is 14 hours ahead of UTC.
+    for moment, value in (("09:50", 30.0), ("10:10", 40.0)):
+        owner.execute(
+            "CREATE OR REPLACE FUNCTION calib_private.now() RETURNS timestamptz LANGUAGE sql VOLATILE"
+            f" AS $$ SELECT '2026-03-01 {moment}:00+00'::timestamptz $$"
+        )
+        measured = passing("CheckT1", value=value)
+        world.run(["0"], ["CheckT1"], always(measured))
+    owner.execute(
+        "CREATE OR REPLACE FUNCTION calib_private.now() RETURNS timestamptz LANGUAGE sql VOLATILE"
+        " AS $$ SELECT '2026-03-05 00:00:00+00'::timestamptz $$"
+    )
+    mirror.run_once()
+    mirror.rebuild()
+    days = {row["recorded_date"]: row["data"]["t1"]["value"] for row in qdash["qubit_history"].find()}
+    assert days == {"20260301": 30.0, "20260302": 40.0}
+    assert sorted(qdash["execution_counter"].distinct("date")) == ["20260301", "20260302"]
+    assert sorted(qdash["execution_history"].distinct("execution_id")) == ["20260301-q001", "20260302-q001"]
+    assert qubit_of(qdash)["data"]["t1"]["value"] == 40.0
+    assert_readable(qdash)
 
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])

@@ -113,7 +113,7 @@ def own_qdash(own_mongo: OwnMongo, mongo_database: str) -> Iterator[QDashDatabas
     client.close()
 
 
-@pytest.mark.parametrize("write", [1, 4, 6, 7, 9, 11, 13, 15])
+@pytest.mark.parametrize("write", [1, 4, 7, 8, 9, 15])
 def test_killed_between_two_steps_then_again(
     write: int,
     world: QueueWorld,
