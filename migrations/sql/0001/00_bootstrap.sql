@@ -22,13 +22,20 @@ BEGIN
 END $$;
 
 DO $$
+DECLARE
+  pair text[];
 BEGIN
-  -- Concurrent migrations of two databases of one cluster race on these shared rows; the loser may go on.
-  IF NOT pg_has_role('calib_submitter', 'calib_reader', 'MEMBER') THEN GRANT calib_reader TO calib_submitter; END IF;
-  IF NOT pg_has_role('calib_operator', 'calib_submitter', 'MEMBER') THEN GRANT calib_submitter TO calib_operator; END IF;
-  IF NOT pg_has_role('calib_admin', 'calib_operator', 'MEMBER') THEN GRANT calib_operator TO calib_admin; END IF;
-  IF NOT pg_has_role('calib_executor', 'calib_reader', 'MEMBER') THEN GRANT calib_reader TO calib_executor; END IF;
-  IF NOT pg_has_role('calib_mirror', 'calib_reader', 'MEMBER') THEN GRANT calib_reader TO calib_mirror; END IF;
+  FOREACH pair SLICE 1 IN ARRAY ARRAY[['calib_reader', 'calib_submitter'], ['calib_submitter', 'calib_operator'], ['calib_operator', 'calib_admin'],
+                                      ['calib_reader', 'calib_executor'], ['calib_reader', 'calib_mirror']] LOOP
+    BEGIN
+      IF NOT pg_has_role(pair[2], pair[1], 'MEMBER') THEN
+        EXECUTE format('GRANT %I TO %I', pair[1], pair[2]);
+      END IF;
+    EXCEPTION WHEN unique_violation THEN
+      -- Memberships are shared by all databases of the server; whoever comes second may go on.
+      RAISE DEBUG '% was granted to % by another migration at the same moment', pair[1], pair[2];
+    END;
+  END LOOP;
 END $$;
 
 CREATE SCHEMA IF NOT EXISTS calib AUTHORIZATION calib_owner;
