@@ -5,45 +5,93 @@ CREATE TYPE calib_private.complaint AS (code text, message text, hint text);
 CREATE FUNCTION calib_private.complain(p_code text, p_message text, p_hint text) RETURNS calib_private.complaint LANGUAGE sql IMMUTABLE
 SET search_path = pg_catalog, pg_temp AS $$ SELECT (p_code, p_message, p_hint)::calib_private.complaint $$;
 
-CREATE FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_path text DEFAULT '') RETURNS text
+-- What is wrong with the value of one keyword, so that no insert meets a schema that cannot be evaluated.
+CREATE FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb) RETURNS text LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_type text := jsonb_typeof(p_value); v_word text := p_value #>> '{}'; v_names text[];
+BEGIN
+  IF p_key IN ('properties', '$defs') AND v_type <> 'object' THEN RETURN 'not an object';
+  ELSIF p_key IN ('anyOf', 'enum', 'required') AND v_type <> 'array' THEN RETURN 'not an array';
+  ELSIF p_key IN ('minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum') AND v_type <> 'number' THEN RETURN 'not a number';
+  ELSIF p_key IN ('minLength', 'maxLength', 'minItems', 'maxItems')
+        AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$') THEN RETURN 'not a count';
+  ELSIF p_key = 'uniqueItems' AND v_type <> 'boolean' THEN RETURN 'neither true nor false';
+  ELSIF p_key = 'required' AND jsonb_path_exists(p_value, '$[*] ? (@.type() != "string")') THEN RETURN 'not an array of texts';
+  ELSIF p_key = 'type' THEN
+    v_names := CASE v_type WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(p_value)) ELSE ARRAY[v_word] END;
+    IF NOT v_names <@ ARRAY['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] THEN
+      RETURN format('"%s"', array_to_string(v_names, '", "'));
+    END IF;
+  ELSIF p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters') THEN RETURN format('"%s"', v_word);
+  ELSIF p_key = 'pattern' THEN
+    PERFORM '' ~ v_word;
+  END IF;
+  RETURN NULL;
+EXCEPTION WHEN invalid_regular_expression THEN
+  RETURN 'not a regular expression that the database understands';
+END $$;
+
+-- Whether a schema asks about the same value again and again: a reference that leads back to itself before any item or
+-- property is reached.
+CREATE FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[] DEFAULT '{}') RETURNS boolean
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_key text; v_value jsonb; v_bad text; v_item jsonb;
+  v_reference text := p_schema ->> '$ref'; v_option jsonb;
 BEGIN
-  IF jsonb_typeof(p_schema) = 'boolean' THEN RETURN NULL; END IF;
+  IF v_reference = ANY (p_seen) THEN RETURN true; END IF;
+  IF v_reference IS NOT NULL AND calib_private.is_endless(calib_private.referenced(v_reference, p_root), p_root, p_seen || v_reference) THEN
+    RETURN true;
+  END IF;
+  IF jsonb_typeof(p_schema -> 'anyOf') IS DISTINCT FROM 'array' THEN RETURN false; END IF;
+  FOR v_option IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
+    IF calib_private.is_endless(v_option, p_root, p_seen) THEN RETURN true; END IF;
+  END LOOP;
+  RETURN false;
+END $$;
+
+CREATE FUNCTION calib_private.referenced(p_reference text, p_root jsonb) RETURNS jsonb LANGUAGE sql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$ SELECT p_root #> string_to_array(substr(p_reference, 3), '/') $$;
+
+CREATE FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb) RETURNS text LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_reference text := p_schema ->> '$ref';
+BEGIN
+  IF v_reference !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN RETURN '$ref (only local #/$defs/...)';
+  ELSIF calib_private.referenced(v_reference, p_root) IS NULL THEN RETURN format('$ref to %s, which is not there', v_reference);
+  ELSIF calib_private.is_endless(p_schema, p_root) THEN RETURN format('$ref to %s, which leads back to itself', v_reference);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb DEFAULT NULL, p_path text DEFAULT '') RETURNS text
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_root jsonb := coalesce(p_root, p_schema);
+  v_key text; v_value jsonb; v_bad text;
+BEGIN
+  IF jsonb_typeof(p_schema) = 'boolean' AND p_path <> '' THEN RETURN NULL; END IF;
   IF jsonb_typeof(p_schema) IS DISTINCT FROM 'object' THEN
-    RETURN format('%s: expected a schema object, got %s', nullif(p_path, ''), coalesce(jsonb_typeof(p_schema), 'nothing'));
+    RETURN format('%s%s where a schema object is expected', CASE WHEN p_path <> '' THEN p_path || ': ' END, coalesce(jsonb_typeof(p_schema), 'nothing'));
   END IF;
   FOR v_key, v_value IN SELECT * FROM jsonb_each(p_schema) LOOP
-    v_bad := NULL;
-    CASE
-      WHEN v_key IN ('title', 'description', 'default', 'examples', 'enum', 'const', 'required', 'minimum', 'maximum',
-                     'exclusiveMinimum', 'exclusiveMaximum', 'minLength', 'maxLength', 'minItems', 'maxItems',
-                     'uniqueItems', 'type') THEN NULL;
-      WHEN v_key IN ('properties', '$defs') THEN
-        SELECT calib_private.unsupported_keyword(e.value, p_path || '/' || v_key || '/' || e.key) INTO v_bad
-          FROM jsonb_each(v_value) e
-         WHERE calib_private.unsupported_keyword(e.value, p_path || '/' || v_key || '/' || e.key) IS NOT NULL LIMIT 1;
-      WHEN v_key IN ('items', 'additionalProperties') THEN
-        v_bad := calib_private.unsupported_keyword(v_value, p_path || '/' || v_key);
-      WHEN v_key = 'anyOf' THEN
-        FOR v_item IN SELECT * FROM jsonb_array_elements(v_value) LOOP
-          v_bad := coalesce(v_bad, calib_private.unsupported_keyword(v_item, p_path || '/anyOf'));
-        END LOOP;
-      WHEN v_key = '$ref' THEN
-        IF v_value #>> '{}' !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN v_bad := p_path || '/$ref (only local #/$defs/...)'; END IF;
-      WHEN v_key = 'pattern' THEN
-        BEGIN
-          PERFORM '' ~ (v_value #>> '{}');
-        EXCEPTION WHEN invalid_regular_expression THEN
-          v_bad := p_path || '/pattern (not a regular expression that the database understands)';
-        END;
-      WHEN v_key = 'format' THEN
-        IF v_value #>> '{}' NOT IN ('qid', 'coupling', 'task', 'run_parameters') THEN
-          v_bad := format('%s/format "%s"', p_path, v_value #>> '{}');
-        END IF;
-      ELSE v_bad := p_path || '/' || v_key;
-    END CASE;
+    v_bad := p_path || '/' || v_key || ' (' || calib_private.malformed_keyword(v_key, v_value) || ')';
+    IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
+    IF v_key IN ('properties', '$defs') THEN
+      SELECT b INTO v_bad FROM jsonb_each(v_value) e, calib_private.unsupported_keyword(e.value, v_root, p_path || '/' || v_key || '/' || e.key) b
+       WHERE b IS NOT NULL LIMIT 1;
+    ELSIF v_key = 'anyOf' THEN
+      SELECT b INTO v_bad FROM jsonb_array_elements(v_value) e, calib_private.unsupported_keyword(e.value, v_root, p_path || '/anyOf') b
+       WHERE b IS NOT NULL LIMIT 1;
+    ELSIF v_key IN ('items', 'additionalProperties') THEN
+      v_bad := calib_private.unsupported_keyword(v_value, v_root, p_path || '/' || v_key);
+    ELSIF v_key = '$ref' THEN
+      v_bad := p_path || '/' || calib_private.unsupported_reference(p_schema, v_root);
+    ELSIF v_key NOT IN ('title', 'description', 'default', 'examples', 'enum', 'const', 'required', 'minimum', 'maximum', 'exclusiveMinimum',
+                        'exclusiveMaximum', 'minLength', 'maxLength', 'minItems', 'maxItems', 'uniqueItems', 'type', 'pattern', 'format') THEN
+      v_bad := p_path || '/' || v_key;
+    END IF;
     IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
   END LOOP;
   RETURN NULL;
@@ -85,11 +133,14 @@ BEGIN
           'SELECT task FROM calib.tasks shows what the chip''s executors can do.');
       END IF;
     WHEN 'run_parameters' THEN
+      IF jsonb_typeof(p_value) <> 'object' THEN
+        RETURN calib_private.complain('CQ002', format('%s: expected object, got %s', p_path, jsonb_typeof(p_value)), NULL);
+      END IF;
       FOR v_task, v_given IN SELECT * FROM jsonb_each(p_value) LOOP
         v_complaint := calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id);
         IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
         SELECT t.schema INTO v_schema FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND t.task = v_task;
-        v_complaint := calib_private.check_value(v_given, v_schema, v_schema, p_path || '.' || v_task, p_chip_id);
+        v_complaint := calib_private.check_value(v_given, v_schema, v_schema, p_path || '.' || left(v_task, 64), p_chip_id);
         IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
       END LOOP;
   END CASE;
@@ -171,28 +222,26 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- NULL code: the value fits. Otherwise the first thing that is wrong, in words.
-CREATE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text)
+-- One of these must fit.
+CREATE FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text)
 RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_complaint calib_private.complaint; v_first calib_private.complaint; v_option jsonb; v_types jsonb;
+  v_complaint calib_private.complaint; v_first calib_private.complaint; v_option jsonb;
 BEGIN
-  IF jsonb_typeof(p_schema) = 'boolean' THEN
-    RETURN CASE WHEN p_schema = 'true' THEN NULL
-                ELSE calib_private.complain('CQ002', format('%s: nothing is expected here', p_path), NULL) END;
-  END IF;
-  IF p_schema ? '$ref' THEN
-    RETURN calib_private.check_value(p_value, p_root #> string_to_array(substr(p_schema ->> '$ref', 3), '/'), p_root, p_path, p_chip_id);
-  END IF;
-  IF p_schema ? 'anyOf' THEN
-    FOR v_option IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
-      v_complaint := calib_private.check_value(p_value, v_option, p_root, p_path, p_chip_id);
-      IF v_complaint.code IS NULL THEN RETURN NULL; END IF;
-      -- Of several refusals the first is the telling one: "or null" stands last.
-      IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
-    END LOOP;
-    RETURN v_first;
-  END IF;
+  FOR v_option IN SELECT * FROM jsonb_array_elements(p_options) LOOP
+    v_complaint := calib_private.check_value(p_value, v_option, p_root, p_path, p_chip_id);
+    IF v_complaint.code IS NULL THEN RETURN NULL; END IF;
+    -- Of several refusals the first is the telling one: "or null" stands last.
+    IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
+  END LOOP;
+  RETURN v_first;
+END $$;
+
+CREATE FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) RETURNS calib_private.complaint LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_types jsonb;
+BEGIN
   IF p_schema ? 'type' THEN
     v_types := CASE jsonb_typeof(p_schema -> 'type') WHEN 'array' THEN p_schema -> 'type'
                     ELSE jsonb_build_array(p_schema -> 'type') END;
@@ -202,16 +251,40 @@ BEGIN
         CASE jsonb_typeof(p_value) WHEN 'null' THEN 'null' ELSE jsonb_typeof(p_value) || ' ' || left(p_value::text, 40) END), NULL);
     END IF;
   END IF;
-  IF p_schema ? 'enum' AND NOT (p_schema -> 'enum') @> jsonb_build_array(p_value) THEN
+  -- Compared one by one: @> would take {} for every object.
+  IF p_schema ? 'enum' AND NOT EXISTS (SELECT FROM jsonb_array_elements(p_schema -> 'enum') e WHERE e = p_value) THEN
     RETURN calib_private.complain('CQ002', format('%s: expected one of %s, got %s', p_path,
       (SELECT string_agg(e::text, ', ') FROM jsonb_array_elements(p_schema -> 'enum') e), left(p_value::text, 60)), NULL);
   ELSIF p_schema ? 'const' AND p_schema -> 'const' <> p_value THEN
     RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, p_schema -> 'const', left(p_value::text, 60)), NULL);
   END IF;
-  v_complaint := CASE jsonb_typeof(p_value)
-    WHEN 'object' THEN calib_private.check_object(p_value, p_schema, p_root, p_path, p_chip_id)
-    WHEN 'array' THEN calib_private.check_array(p_value, p_schema, p_root, p_path, p_chip_id)
-    ELSE calib_private.check_scalar(p_value, p_schema, p_path) END;
+  RETURN NULL;
+END $$;
+
+-- NULL code: the value fits. Otherwise the first thing that is wrong, in words.
+CREATE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text)
+RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_complaint calib_private.complaint;
+BEGIN
+  IF jsonb_typeof(p_schema) = 'boolean' THEN
+    RETURN CASE WHEN p_schema = 'true' THEN NULL
+                ELSE calib_private.complain('CQ002', format('%s: nothing is expected here', p_path), NULL) END;
+  END IF;
+  -- All keywords of a schema hold at once, those beside a $ref or an anyOf too.
+  v_complaint := calib_private.check_words(p_value, p_schema, p_path);
+  IF v_complaint.code IS NULL AND p_schema ? '$ref' THEN
+    v_complaint := calib_private.check_value(p_value, calib_private.referenced(p_schema ->> '$ref', p_root), p_root, p_path, p_chip_id);
+  END IF;
+  IF v_complaint.code IS NULL AND p_schema ? 'anyOf' THEN
+    v_complaint := calib_private.check_any_of(p_value, p_schema -> 'anyOf', p_root, p_path, p_chip_id);
+  END IF;
+  IF v_complaint.code IS NULL THEN
+    v_complaint := CASE jsonb_typeof(p_value)
+      WHEN 'object' THEN calib_private.check_object(p_value, p_schema, p_root, p_path, p_chip_id)
+      WHEN 'array' THEN calib_private.check_array(p_value, p_schema, p_root, p_path, p_chip_id)
+      ELSE calib_private.check_scalar(p_value, p_schema, p_path) END;
+  END IF;
   IF v_complaint.code IS NULL AND p_schema ? 'format' THEN
     v_complaint := calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
   END IF;
