@@ -7,6 +7,11 @@ ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 CREATE FUNCTION calib_private.now() RETURNS timestamptz LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT clock_timestamp() $$;
 
+-- The closed list. NULL, for "none", passes.
+CREATE FUNCTION calib_private.is_failure_kind(p_kind text) RETURNS boolean LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT p_kind IN ('missing_input', 'no_signal', 'bad_fit', 'out_of_range', 'instrument',
+                        'timeout', 'lost', 'shutdown', 'invalid_request', 'internal') $$;
+
 CREATE TABLE calib_private.settings (
   only_row  boolean PRIMARY KEY DEFAULT true CHECK (only_row),
   time_zone text NOT NULL DEFAULT 'Asia/Tokyo'
@@ -142,8 +147,7 @@ CREATE TABLE calib_private.jobs (
   tasks_total     integer NOT NULL DEFAULT 0,
   tasks_done      integer NOT NULL DEFAULT 0,
   tasks_failed    integer NOT NULL DEFAULT 0,
-  failure_kind    text CHECK (failure_kind IN ('missing_input', 'no_signal', 'bad_fit', 'out_of_range', 'instrument',
-                              'timeout', 'lost', 'shutdown', 'invalid_request', 'internal')),
+  failure_kind    text CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
   failure_message text,
   version         integer NOT NULL DEFAULT 1,
   CONSTRAINT attempts_in_range CHECK (attempt BETWEEN 0 AND max_attempts),
@@ -162,13 +166,19 @@ CREATE INDEX jobs_expiring ON calib_private.jobs (not_after) WHERE state = 'sche
 CREATE INDEX jobs_finished ON calib_private.jobs (finished_at) WHERE finished_at IS NOT NULL;
 CREATE INDEX jobs_by_project ON calib_private.jobs (project_id, job_id DESC);
 
--- A cancel is a row of its own, so that no client's open transaction can lock a running job.
+-- Jobs that wait again after an attempt; a sweep looks among them for a cancel that crossed the end of that attempt.
+CREATE INDEX jobs_waiting_again ON calib_private.jobs (job_id) WHERE state = 'scheduled' AND attempt > 0;
+
+-- A cancel is a row of its own, so that no client's open transaction can lock a running job. Prefect's door has a row
+-- apart: the executor that writes it must never wait for a client that has not committed its own.
 CREATE TABLE calib_private.cancel_requests (
-  job_id       bigint PRIMARY KEY REFERENCES calib_private.jobs ON DELETE CASCADE,
+  job_id       bigint NOT NULL REFERENCES calib_private.jobs ON DELETE CASCADE,
+  door         text NOT NULL CHECK (door IN ('client', 'prefect')),
   mode         text NOT NULL CHECK (mode IN ('after_task', 'now')),
   reason       text NOT NULL DEFAULT '',
   requested_by text NOT NULL,
-  requested_at timestamptz NOT NULL
+  requested_at timestamptz NOT NULL,
+  PRIMARY KEY (job_id, door)
 );
 
 -- One row per chip: mutex, lease and monotone fencing token. `dirty` says that the last holder was lost while it may
@@ -194,7 +204,7 @@ CREATE TABLE calib_private.attempts (
   ended_at        timestamptz,
   verdict         text CHECK (verdict IN ('completed', 'failed', 'cancelled')),
   outcome         text CHECK (outcome IN ('completed', 'failed', 'cancelled', 'requeued')),
-  failure_kind    text,
+  failure_kind    text CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
   failure_message text,
   prefect_synced  boolean NOT NULL DEFAULT false,
   PRIMARY KEY (job_id, attempt),
@@ -233,7 +243,7 @@ CREATE TABLE calib_private.task_runs (
   ended_at              timestamptz,
   hardware_seconds      double precision,
   message               text NOT NULL DEFAULT '',
-  failure_kind          text,
+  failure_kind          text CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
   cause                 text NOT NULL DEFAULT '',
   remedy                text NOT NULL DEFAULT '',
   stack_trace           text NOT NULL DEFAULT '',

@@ -4,10 +4,11 @@
 CREATE FUNCTION calib_private.actor() RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp
 AS $$ SELECT CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END $$;
 
+-- USAGE, not MEMBER: a login that may become other roles by SET ROLE, as the web's may, is none of them before it does.
 -- pg_has_role() raises for a role that was dropped after it was written down; such a role has no members.
 CREATE FUNCTION calib_private.actor_is(p_role text) RETURNS boolean LANGUAGE sql STABLE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce((SELECT pg_has_role(calib_private.actor()::name, r.oid, 'MEMBER') FROM pg_roles r
+  SELECT coalesce((SELECT pg_has_role(calib_private.actor()::name, r.oid, 'USAGE') FROM pg_roles r
                     WHERE r.rolname = p_role), false)
 $$;
 
@@ -49,7 +50,7 @@ $$;
 CREATE FUNCTION calib_private.operates(p_project_id text) RETURNS boolean LANGUAGE sql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
   SELECT calib_private.actor_is('calib_operator')
-     AND coalesce((calib_private.membership(p_project_id)).access = 'operator', calib_private.actor_is('calib_admin'))
+     AND (calib_private.actor_is('calib_admin') OR coalesce((calib_private.membership(p_project_id)).access = 'operator', false))
 $$;
 
 -- Chips are shared by projects: whoever operates a project may pause them and edit their parameters.
@@ -68,9 +69,10 @@ END $$;
 CREATE FUNCTION calib_private.suggestion(p_word text, p_known text[]) RETURNS text LANGUAGE sql STABLE
 SET search_path = pg_catalog, calib_ext, pg_temp AS $$
   SELECT coalesce(
-    (SELECT format(': did you mean "%s"?', k) FROM unnest(p_known) k
-      WHERE calib_ext.similarity(lower(k), lower(p_word)) >= 0.3
-      ORDER BY calib_ext.similarity(lower(k), lower(p_word)) DESC, k LIMIT 1),
+    -- No name is longer than 64, and trigrams of a megabyte take seconds.
+    (SELECT format(': did you mean "%s"?', k)
+       FROM unnest(p_known) k, LATERAL (SELECT calib_ext.similarity(lower(k), lower(left(p_word, 100))) AS likeness) s
+      WHERE likeness >= 0.3 ORDER BY likeness DESC, k LIMIT 1),
     CASE WHEN cardinality(p_known) = 0 THEN ': there is none yet'
          ELSE format(': expected one of %s', (SELECT string_agg(k, ', ' ORDER BY k) FROM
               (SELECT k FROM unnest(p_known) k ORDER BY k LIMIT 8) first_few))
@@ -106,13 +108,23 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_chip calib_private.chips;
 BEGIN
+  IF p_chip_id IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'chip_id', 'chip_id: expected the name of a chip, got nothing', 'SELECT chip_id FROM calib.chips shows the chips there are.');
+  END IF;
   SELECT * INTO v_chip FROM calib_private.chips c WHERE c.chip_id = p_chip_id;
   IF NOT FOUND THEN
     PERFORM calib_private.refuse('CQ001', 'chip_id', format('unknown chip %s%s', calib_private.shown(p_chip_id),
-      calib_private.suggestion(coalesce(p_chip_id, ''), ARRAY(SELECT c.chip_id FROM calib_private.chips c))),
+      calib_private.suggestion(p_chip_id, ARRAY(SELECT c.chip_id FROM calib_private.chips c))),
       'SELECT chip_id FROM calib.chips shows the chips there are.');
   END IF;
   RETURN v_chip;
+END $$;
+
+-- For verbs of people that lock rows which a running job writes too. Whoever leaves such a transaction open and goes to
+-- lunch would freeze the job: the server ends it, well before the job's lease runs out.
+CREATE FUNCTION calib_private.bound_transaction() RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
 END $$;
 
 CREATE FUNCTION calib_private.write_event(p_job_id bigint, p_event text, p_detail jsonb DEFAULT '{}',

@@ -43,13 +43,13 @@ END $$;
 CREATE TRIGGER events_only_grow BEFORE UPDATE ON calib_private.job_events
   FOR EACH ROW EXECUTE FUNCTION calib_private.forbid_change();
 
-CREATE FUNCTION calib_private.alive(p_last_seen_at timestamptz, p_stopped_at timestamptz) RETURNS boolean LANGUAGE sql VOLATILE
+CREATE FUNCTION calib_private.alive(p_last_seen_at timestamptz, p_stopped_at timestamptz) RETURNS boolean LANGUAGE sql STABLE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 AS $$ SELECT p_stopped_at IS NULL AND p_last_seen_at > calib_private.now() - interval '30 seconds' $$;
 
--- Why a scheduled job is not running yet.
+-- Why a scheduled job is not running yet. STABLE, so that a query which does not ask for it does not pay for it.
 CREATE FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamptz)
-RETURNS text LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE
     WHEN c.paused THEN format('chip paused: %s', c.pause_reason)
     WHEN p_not_before > calib_private.now() THEN format('not before %s', to_char(p_not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
@@ -80,9 +80,13 @@ SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.pr
        CASE WHEN j.state = 'scheduled'
             THEN calib_private.waiting_for(j.job_id, j.chip_id, j.priority, j.not_before) END AS waiting_for,
        j.tasks_total, j.tasks_done, j.tasks_failed, j.failure_kind, j.failure_message,
-       (k.job_id IS NOT NULL) AS cancel_requested, k.mode AS cancel_mode, k.reason AS cancel_reason,
-       k.requested_by AS cancel_requested_by, k.requested_at AS cancel_requested_at, j.cancel_seen_at, j.version
-  FROM calib_private.jobs j LEFT JOIN calib_private.cancel_requests k USING (job_id)
+       (k.job_id IS NOT NULL OR p.job_id IS NOT NULL) AS cancel_requested,
+       CASE WHEN 'now' IN (k.mode, p.mode) THEN 'now' ELSE coalesce(k.mode, p.mode) END AS cancel_mode,
+       coalesce(k.reason, p.reason) AS cancel_reason, coalesce(k.requested_by, p.requested_by) AS cancel_requested_by,
+       coalesce(k.requested_at, p.requested_at) AS cancel_requested_at, j.cancel_seen_at, j.version
+  FROM calib_private.jobs j
+  LEFT JOIN calib_private.cancel_requests k ON k.job_id = j.job_id AND k.door = 'client'
+  LEFT JOIN calib_private.cancel_requests p ON p.job_id = j.job_id AND p.door = 'prefect'
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
 
 COMMENT ON VIEW calib.jobs IS 'Calibration jobs. INSERT to ask for one; UPDATE cancel_requested (and cancel_mode, cancel_reason) to cancel it; UPDATE priority while it waits.';
@@ -124,8 +128,8 @@ BEGIN
   ELSIF p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
     PERFORM calib_private.refuse('CQ007', 'username', format('username: expected 3 to 64 of a-z, 0-9, _ and -, got %s', calib_private.shown(p_username)),
       NULL, NULL, 'username_form');
-  ELSIF p_username <> v_own AND v_member.access <> 'operator' THEN
-    PERFORM calib_private.refuse('CQ003', 'username', format('%s may submit as "%s" only, not as "%s": submitting for another needs operator access',
+  ELSIF p_username <> v_own AND NOT calib_private.operates(p_project_id) THEN
+    PERFORM calib_private.refuse('CQ003', 'username', format('%s may submit as "%s" only, not as "%s": submitting for another needs an operator of the project',
       calib_private.actor(), v_own, p_username));
   END IF;
   RETURN p_username;
@@ -148,6 +152,14 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- Whoever reads a job must be able to load it: Python gives up on JSON that is nested deeply and on numbers of thousands
+-- of digits, MongoDB and JavaScript sooner. NULL: fine.
+CREATE FUNCTION calib_private.unreadable(p_json jsonb) RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN jsonb_path_exists(p_json, 'strict $.**{33}') THEN 'expected JSON nested at most 32 levels deep, got more'
+              WHEN jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
+                THEN 'expected numbers between -1e308 and 1e308, got a larger one' END
+$$;
+
 CREATE FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) RETURNS void LANGUAGE plpgsql STABLE
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -158,12 +170,18 @@ BEGIN
       jsonb_typeof(p_parameters)));
   ELSIF octet_length(p_parameters::text) > 1048576 THEN
     PERFORM calib_private.refuse('CQ040', 'parameters', format('parameters: expected at most 1 MiB of JSON, got %s bytes', octet_length(p_parameters::text)));
+  ELSIF calib_private.unreadable(p_parameters) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ002', 'parameters', 'parameters: ' || calib_private.unreadable(p_parameters));
   END IF;
   v_complaint := calib_private.check_value(p_parameters, p_flow.schema, p_flow.schema, 'parameters', p_flow.chip_id);
   IF v_complaint.code IS NOT NULL THEN
     PERFORM calib_private.refuse(v_complaint.code, 'parameters', v_complaint.message, v_complaint.hint);
   END IF;
 END $$;
+
+-- In every time zone a time that Python can hold; no infinity.
+CREATE FUNCTION calib_private.is_writable(p_time timestamptz) RETURNS boolean LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp
+AS $$ SELECT p_time > '0001-01-03 00:00:00+00' AND p_time < '9999-12-30 00:00:00+00' $$;
 
 CREATE FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib_private.flows) RETURNS void LANGUAGE plpgsql STABLE
 SET search_path = pg_catalog, pg_temp AS $$
@@ -176,8 +194,10 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'max_attempts', format('max_attempts: expected 1 to 10, got %s', p_new.max_attempts));
   ELSIF p_new.max_attempts > 1 AND NOT p_flow.repeatable THEN
     PERFORM calib_private.refuse('CQ007', 'max_attempts', format('max_attempts: flow "%s" does not declare itself repeatable: expected 1, got %s', p_flow.flow, p_new.max_attempts));
-  ELSIF NOT isfinite(p_new.not_before) OR NOT isfinite(p_new.not_after) THEN
-    PERFORM calib_private.refuse('CQ007', 'not_before', 'not_before and not_after: expected finite times, got infinity');
+  ELSIF NOT calib_private.is_writable(p_new.not_before) THEN
+    PERFORM calib_private.refuse('CQ007', 'not_before', format('not_before: expected a time between the years 1 and 9999, got %s', p_new.not_before));
+  ELSIF NOT calib_private.is_writable(p_new.not_after) THEN
+    PERFORM calib_private.refuse('CQ007', 'not_after', format('not_after: expected a time between the years 1 and 9999, got %s', p_new.not_after));
   ELSIF p_new.not_after <= p_new.not_before THEN
     PERFORM calib_private.refuse('CQ007', 'not_after', format('not_after: expected a time after not_before (%s), got %s', p_new.not_before, p_new.not_after));
   ELSIF length(p_new.dedup_key) NOT BETWEEN 1 AND 200 THEN
@@ -189,6 +209,8 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'note', format('note: expected a JSON object, got %s', jsonb_typeof(p_new.note)));
   ELSIF octet_length(p_new.note::text) > 65536 THEN
     PERFORM calib_private.refuse('CQ040', 'note', format('note: expected at most 64 KiB of JSON, got %s bytes', octet_length(p_new.note::text)));
+  ELSIF calib_private.unreadable(p_new.note) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note));
   END IF;
 END $$;
 
@@ -249,26 +271,44 @@ CREATE FUNCTION calib_private.given_values(p_new calib.jobs) RETURNS text LANGUA
     FROM jsonb_each_text(to_jsonb(p_new)) e WHERE e.value IS NOT NULL
 $$;
 
+-- Stores a checked row and fills in what the queue gave it; NULL job_id if the dedup_key is taken.
+CREATE FUNCTION calib_private.store_job(p_new calib.jobs) RETURNS calib.jobs LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_repeatable boolean := (calib_private.check_flow(p_new.chip_id, p_new.flow)).repeatable;
+BEGIN
+  INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before, not_after,
+      timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
+  VALUES (p_new.project_id, p_new.username, p_new.chip_id, p_new.flow, p_new.parameters, p_new.priority, p_new.not_before, p_new.not_after,
+      p_new.timeout_seconds, p_new.max_attempts, v_repeatable, p_new.dedup_key, p_new.tags, p_new.note, p_new.submitted_by, p_new.submitted_at)
+  ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL AND state IN ('scheduled', 'running') DO NOTHING
+  RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
+       INTO p_new.job_id, p_new.state, p_new.attempt, p_new.tasks_total, p_new.tasks_done, p_new.tasks_failed, p_new.version, p_new.cancel_requested;
+  RETURN p_new;
+END $$;
+
+CREATE FUNCTION calib_private.store_job_once(p_new calib.jobs) RETURNS calib.jobs LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_stored calib.jobs; v_live bigint;
+BEGIN
+  LOOP
+    v_stored := calib_private.store_job(p_new);
+    IF v_stored.job_id IS NOT NULL THEN RETURN v_stored; END IF;
+    SELECT j.job_id INTO v_live FROM calib_private.jobs j
+     WHERE j.project_id = p_new.project_id AND j.dedup_key = p_new.dedup_key AND j.state IN ('scheduled', 'running');
+    -- Not found: it has ended between the two statements, and the key is free.
+    IF FOUND THEN
+      PERFORM calib_private.refuse('CQ004', 'dedup_key', format('dedup_key %s is taken by job %s, which has not ended', calib_private.shown(p_new.dedup_key), v_live),
+        NULL, NULL, 'jobs_dedup_live');
+    END IF;
+  END LOOP;
+END $$;
+
 CREATE FUNCTION calib_private.insert_job() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_given calib.jobs := NEW; v_live bigint; v_message text; v_column text; v_hint text; v_constraint text;
+  v_given calib.jobs := NEW; v_message text; v_column text; v_hint text; v_constraint text;
 BEGIN
-  NEW := calib_private.checked_job(NEW);
-  INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before, not_after,
-      timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
-  SELECT NEW.project_id, NEW.username, NEW.chip_id, NEW.flow, NEW.parameters, NEW.priority, NEW.not_before, NEW.not_after,
-      NEW.timeout_seconds, NEW.max_attempts, f.repeatable, NEW.dedup_key, NEW.tags, NEW.note, NEW.submitted_by, NEW.submitted_at
-    FROM calib_private.flows f WHERE f.chip_id = NEW.chip_id AND f.flow = NEW.flow
-  ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL AND state IN ('scheduled', 'running') DO NOTHING
-  RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
-       INTO NEW.job_id, NEW.state, NEW.attempt, NEW.tasks_total, NEW.tasks_done, NEW.tasks_failed, NEW.version, NEW.cancel_requested;
-  IF NEW.job_id IS NULL THEN
-    SELECT j.job_id INTO v_live FROM calib_private.jobs j
-     WHERE j.project_id = NEW.project_id AND j.dedup_key = NEW.dedup_key AND j.state IN ('scheduled', 'running');
-    PERFORM calib_private.refuse('CQ004', 'dedup_key', format('dedup_key %s is taken by job %s, which has not ended', calib_private.shown(NEW.dedup_key), v_live),
-      NULL, NULL, 'jobs_dedup_live');
-  END IF;
+  NEW := calib_private.store_job_once(calib_private.checked_job(NEW));
   PERFORM calib_private.write_event(NEW.job_id, 'submitted', '{}', NULL, 'scheduled');
   PERFORM calib_private.wake_executor(NEW.job_id, NEW.chip_id);
   RETURN NEW;
@@ -292,22 +332,22 @@ SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_old calib_private.cancel_requests;
 BEGIN
-  INSERT INTO calib_private.cancel_requests (job_id, mode, reason, requested_by, requested_at)
-  VALUES (p_job_id, p_mode, p_reason, calib_private.actor(), calib_private.now()) ON CONFLICT DO NOTHING;
+  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  VALUES (p_job_id, 'client', p_mode, p_reason, calib_private.actor(), calib_private.now()) ON CONFLICT DO NOTHING;
   IF FOUND THEN
     PERFORM calib_private.write_event(p_job_id, 'cancel_requested', jsonb_build_object('mode', p_mode, 'reason', p_reason));
     RETURN;
   END IF;
-  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id FOR NO KEY UPDATE;
+  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.door = 'client' FOR NO KEY UPDATE;
   IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
     PERFORM calib_private.refuse('CQ012', 'cancel_mode', format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
   ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
-    UPDATE calib_private.cancel_requests k SET mode = 'now' WHERE k.job_id = p_job_id;
+    UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id AND k.door = 'client';
     PERFORM calib_private.write_event(p_job_id, 'cancel_escalated', jsonb_build_object('mode', p_mode, 'reason', p_reason));
   END IF;
 END $$;
 
--- Ends a job that never started; false if it has started meanwhile.
+-- Ends a job that waits; false if it does not wait.
 CREATE FUNCTION calib_private.cancel_waiting(p_job_id bigint) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -316,24 +356,48 @@ BEGIN
   RETURN FOUND;
 END $$;
 
+-- Cancels a job that waits; false if it has started meanwhile. The job is locked before its cancel request, as claim and
+-- sweep do, or two of them could wait for each other.
+CREATE FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
+  -- Whoever waited for a claim holds the row now although it runs. Only the end of a subtransaction gives that lock up;
+  -- kept until the client commits, it would freeze the running job.
+  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
+  PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
+  RETURN calib_private.cancel_waiting(p_job_id);
+EXCEPTION WHEN SQLSTATE 'CQ000' THEN
+  RETURN false;
+END $$;
+
+-- How the running attempt will end, if that is settled already.
+CREATE FUNCTION calib_private.verdict(p_job_id bigint) RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT a.verdict FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt) WHERE j.job_id = p_job_id
+$$;
+
 -- False: too late, nothing was changed. The caller has checked the right to do it.
 CREATE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS boolean LANGUAGE plpgsql
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_job calib_private.jobs;
+  v_job calib_private.jobs; v_verdict text;
 BEGIN
-  SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
-  IF v_job.state = 'scheduled' THEN
-    PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
-    IF calib_private.cancel_waiting(p_job_id) THEN RETURN true; END IF;
+  LOOP
     SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
-  END IF;
-  IF v_job.state = 'running' THEN
+    EXIT WHEN v_job.state <> 'scheduled';
+    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN true; END IF;
+  END LOOP;
+  v_verdict := calib_private.verdict(p_job_id);
+  IF v_job.state = 'running' AND v_verdict IS NULL THEN
     PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
     PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);
     RETURN true;
   END IF;
   PERFORM calib_private.write_event(p_job_id, 'cancel_too_late', jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  IF v_job.finished_at IS NULL THEN
+    RAISE WARNING 'job % was not cancelled: it is just ending (%)', p_job_id, v_verdict USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+    RETURN false;
+  END IF;
   RAISE WARNING 'job % was not cancelled: it had already ended (%) at %', p_job_id, v_job.state,
     to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
     USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';

@@ -26,6 +26,9 @@ DECLARE
 BEGIN
   PERFORM calib_private.require_executor_permission(p_chip_id);
   PERFORM calib_private.require_backend(v_chip, p_backend);
+  IF coalesce(length(p_executor_id), 0) NOT BETWEEN 1 AND 200 THEN
+    PERFORM calib_private.refuse('CQ007', 'executor_id', format('executor_id: expected 1 to 200 characters, got %s', calib_private.shown(p_executor_id)));
+  END IF;
   INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, started_at, last_seen_at)
   VALUES (p_executor_id, p_chip_id, calib_private.actor(), p_host, p_pid, p_version, calib_private.now(), calib_private.now())
   ON CONFLICT (executor_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
@@ -106,6 +109,8 @@ BEGIN
   END LOOP;
   DELETE FROM calib_private.flows f WHERE f.chip_id = p_chip_id AND NOT p_flows @> jsonb_build_array(jsonb_build_object('flow', f.flow));
   DELETE FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND NOT p_tasks @> jsonb_build_array(jsonb_build_object('task', t.task));
+EXCEPTION WHEN data_exception OR integrity_constraint_violation THEN
+  PERFORM calib_private.refuse('CQ022', 'catalogue', format('the catalogue of chip "%s" is malformed: %s', p_chip_id, SQLERRM));
 END $$;
 
 -- ---------------------------------------------------------------------------------------------------- claim
@@ -150,7 +155,8 @@ BEGIN
       -- due-job:end
     ELSE
       SELECT j.job_id INTO v_job_id FROM calib_private.jobs j
-       WHERE j.job_id = p_job_id AND j.chip_id = p_chip_id AND j.state = 'scheduled' FOR NO KEY UPDATE SKIP LOCKED;
+       WHERE j.job_id = p_job_id AND j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+         AND (j.not_after IS NULL OR j.not_after > v_now) FOR NO KEY UPDATE SKIP LOCKED;
     END IF;
     IF v_job_id IS NULL OR NOT EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = v_job_id) THEN
       RETURN v_job_id;
@@ -174,30 +180,39 @@ BEGIN
   RETURN FOUND;
 END $$;
 
+-- Looks without locking, so that idle, paused and standing-by executors write nothing.
+CREATE FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_holder text; v_paused boolean;
+BEGIN
+  SELECT l.executor_id, c.paused INTO v_holder, v_paused
+    FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id) WHERE l.chip_id = p_chip_id;
+  IF v_holder IS NOT NULL THEN RETURN v_holder = p_executor_id; END IF;
+  RETURN NOT v_paused AND calib_private.is_due(p_chip_id, p_job_id);
+END $$;
+
 CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL)
 RETURNS SETOF calib.claimed_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_lease calib_private.leases; v_job_id bigint; v_paused boolean; v_now timestamptz;
+  v_lease calib_private.leases; v_job_id bigint; v_now timestamptz;
+  v_duration interval := calib_private.lease_interval(p_lease_seconds);
 BEGIN
-  IF NOT calib_private.is_due(p_chip_id, p_job_id) THEN
-    -- An answer that was lost on the way is given again: the same executor holds a lease it has not used.
-    PERFORM FROM calib_private.leases l WHERE l.chip_id = p_chip_id AND l.executor_id = p_executor_id;
-    IF NOT FOUND THEN RETURN; END IF;
-  END IF;
   PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
   SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
-  IF v_lease.job_id IS NOT NULL THEN
-    IF calib_private.claim_is_unused(v_lease, p_executor_id) THEN RETURN NEXT calib_private.claimed_row(v_lease.job_id); END IF;
-    RETURN;
+  IF v_lease.job_id IS NULL THEN
+    v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
+  ELSIF calib_private.claim_is_unused(v_lease, p_executor_id) AND v_lease.job_id = coalesce(p_job_id, v_lease.job_id) THEN
+    -- An answer that was lost on the way is given again, with a full lease: the executor counts from now.
+    UPDATE calib_private.leases l SET expires_at = calib_private.now() + v_duration WHERE l.chip_id = p_chip_id;
+    RETURN NEXT calib_private.claimed_row(v_lease.job_id);
   END IF;
-  SELECT c.paused INTO v_paused FROM calib_private.chips c WHERE c.chip_id = p_chip_id;
-  IF v_paused THEN RETURN; END IF;
-  v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
   IF v_job_id IS NULL THEN RETURN; END IF;
   v_now := calib_private.now();
   UPDATE calib_private.leases l SET fence = l.fence + 1, job_id = v_job_id, executor_id = p_executor_id,
-         expires_at = v_now + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = p_chip_id;
+         expires_at = v_now + v_duration WHERE l.chip_id = p_chip_id;
   UPDATE calib_private.jobs j SET state = 'running', attempt = j.attempt + 1, fence = v_lease.fence + 1, executor_id = p_executor_id,
          flow_run_id = NULL, started_at = coalesce(j.started_at, v_now), tasks_total = 0, tasks_done = 0, tasks_failed = 0,
          execution_id = coalesce(j.execution_id, calib_private.next_execution_id()), version = j.version + 1
@@ -261,7 +276,10 @@ DECLARE
 BEGIN
   UPDATE calib_private.leases l SET expires_at = calib_private.now() + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = v_lease.chip_id;
   UPDATE calib_private.executors e SET last_seen_at = calib_private.now(), condition = 'ready' WHERE e.executor_id = v_lease.executor_id;
-  SELECT k.mode, k.reason, k.requested_by INTO v_cancel FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id;
+  -- A verdict stands: who asks now asks too late, and must not be told that the request was seen.
+  IF calib_private.verdict(p_job_id) IS NOT NULL THEN RETURN; END IF;
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1] INTO v_cancel
+    FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
   IF NOT FOUND THEN RETURN; END IF;
   UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
    WHERE j.job_id = p_job_id AND j.cancel_seen_at IS NULL;
@@ -272,20 +290,30 @@ BEGIN
   RETURN NEXT v_cancel;
 END $$;
 
--- Prefect's own Cancel buttons ask here, so that all doors lead to the same row.
+-- Prefect's own Cancel buttons ask here, so that all doors lead to the same job.
 CREATE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.hold_lease(p_job_id, p_fence);
   IF EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.mode = 'now') THEN RETURN; END IF;
-  PERFORM calib_private.store_cancel(p_job_id, 'now', left(p_reason, 1000));
+  IF calib_private.verdict(p_job_id) IS NOT NULL THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_too_late', jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
+    RETURN;
+  END IF;
+  PERFORM calib_private.write_event(p_job_id,
+    CASE WHEN EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id) THEN 'cancel_escalated' ELSE 'cancel_requested' END,
+    jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
+  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  VALUES (p_job_id, 'prefect', 'now', coalesce(left(p_reason, 1000), ''), calib_private.actor(), calib_private.now());
 END $$;
 
 CREATE FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) RETURNS void LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.hold_lease(p_job_id, p_fence);
-  UPDATE calib_private.jobs j SET flow_run_id = p_flow_run_id, version = j.version + 1 WHERE j.job_id = p_job_id;
+  UPDATE calib_private.jobs j SET flow_run_id = p_flow_run_id, version = j.version + 1
+   WHERE j.job_id = p_job_id AND j.flow_run_id IS DISTINCT FROM p_flow_run_id;
+  IF NOT FOUND THEN RETURN; END IF;   -- asked again because the first answer was lost
   UPDATE calib_private.attempts a SET flow_run_id = p_flow_run_id WHERE a.job_id = p_job_id AND a.fence = p_fence;
   PERFORM calib_private.write_event(p_job_id, 'flow_run_created', jsonb_build_object('flow_run_id', p_flow_run_id));
   PERFORM calib_private.mark_job(p_job_id);
@@ -317,9 +345,9 @@ DECLARE
   v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
 BEGIN
   UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
-  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: ' || left(p_reason, 500),
+  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: ' || left(coalesce(p_reason, ''), 500),
          paused_by = calib_private.actor(), paused_at = calib_private.now() WHERE c.chip_id = v_lease.chip_id;
-  PERFORM calib_private.write_event(p_job_id, 'quiesce_failed', jsonb_build_object('reason', left(p_reason, 500)));
+  PERFORM calib_private.write_event(p_job_id, 'quiesce_failed', jsonb_build_object('reason', left(coalesce(p_reason, ''), 500)));
 END $$;
 
 -- ---------------------------------------------------------------------------------------------------- verdict and end
@@ -336,6 +364,8 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'state', format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
   ELSIF (p_state = 'failed') <> (p_failure_kind IS NOT NULL) THEN
     PERFORM calib_private.refuse('CQ007', 'failure_kind', 'failure_kind: expected with state failed, and only with it');
+  ELSIF NOT calib_private.is_failure_kind(p_failure_kind) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind', format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s', calib_private.shown(p_failure_kind)));
   END IF;
   IF p_state = 'cancelled' AND NOT EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id) THEN
     PERFORM calib_private.refuse('CQ010', 'state', format('job %s cannot end cancelled: nobody asked to cancel it', p_job_id));
@@ -380,8 +410,10 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_attempt calib_private.attempts; v_lease calib_private.leases;
 BEGIN
+  -- Locked first: a sweep that ends the job by the same verdict at this moment is waited for.
+  PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence FOR NO KEY UPDATE;
   SELECT * INTO v_attempt FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence;
-  IF v_attempt.outcome IS NOT NULL AND v_attempt.outcome = v_attempt.verdict THEN
+  IF v_attempt.outcome = v_attempt.verdict THEN
     RETURN v_attempt.outcome;   -- asked again because the first answer was lost
   END IF;
   v_lease := calib_private.hold_lease(p_job_id, p_fence);
@@ -443,14 +475,26 @@ BEGIN
   FOR v_job IN SELECT * FROM calib_private.jobs j WHERE j.state = 'scheduled' AND j.not_after <= v_now
                 ORDER BY j.not_after LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED LOOP
     PERFORM calib_private.write_event(v_job.job_id, 'expired', jsonb_build_object('not_after', v_job.not_after));
-    INSERT INTO calib_private.cancel_requests (job_id, mode, reason, requested_by, requested_at)
-    VALUES (v_job.job_id, 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
+    INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+    VALUES (v_job.job_id, 'client', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
     PERFORM calib_private.cancel_waiting(v_job.job_id);
     RETURN NEXT (v_job.job_id, v_job.chip_id, 'cancelled')::calib.swept_job;
   END LOOP;
 END $$;
 
--- Ends what nobody looks after any more: leases that ran out, waiting jobs whose not_after has passed. Reads only when
+-- A cancel that was committed while its job went back to wait was seen by neither side.
+CREATE FUNCTION calib_private.sweep_cancelled() RETURNS SETOF calib.swept_job LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job calib_private.jobs;
+BEGIN
+  FOR v_job IN SELECT * FROM calib_private.jobs j WHERE j.state = 'scheduled' AND j.attempt > 0
+                  AND EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = j.job_id) FOR NO KEY UPDATE OF j SKIP LOCKED LOOP
+    PERFORM calib_private.cancel_waiting(v_job.job_id);
+    RETURN NEXT (v_job.job_id, v_job.chip_id, 'cancelled')::calib.swept_job;
+  END LOOP;
+END $$;
+
+-- Ends what nobody looks after any more: leases that ran out, waiting jobs whose not_after has passed or whose cancel was missed. Reads only when
 -- there is nothing to do.
 CREATE FUNCTION calib.sweep() RETURNS SETOF calib.swept_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -461,6 +505,9 @@ BEGIN
   END IF;
   IF EXISTS (SELECT FROM calib_private.jobs j WHERE j.state = 'scheduled' AND j.not_after <= v_now) THEN
     RETURN QUERY SELECT * FROM calib_private.sweep_expired();
+  END IF;
+  IF EXISTS (SELECT FROM calib_private.jobs j JOIN calib_private.cancel_requests k USING (job_id) WHERE j.state = 'scheduled' AND j.attempt > 0) THEN
+    RETURN QUERY SELECT * FROM calib_private.sweep_cancelled();
   END IF;
 END $$;
 

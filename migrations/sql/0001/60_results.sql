@@ -42,7 +42,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.hold_lease(p_job_id, p_fence);
   INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, repetition, task_type, ordinal)
-  SELECT j.job_id, j.attempt, e.item ->> 'task', e.item ->> 'qid', coalesce((e.item ->> 'repetition')::smallint, 0), e.item ->> 'task_type', e.n
+  SELECT j.job_id, j.attempt, e.item ->> 'task', e.item ->> 'qid', coalesce((e.item ->> 'repetition')::smallint, 0), e.item ->> 'task_type', j.tasks_total + e.n
     FROM calib_private.jobs j, jsonb_array_elements(p_tasks) WITH ORDINALITY AS e(item, n) WHERE j.job_id = p_job_id
   ON CONFLICT (job_id, attempt, task, qid, repetition) DO NOTHING;
   PERFORM calib_private.count_tasks(p_job_id);
@@ -103,6 +103,8 @@ DECLARE
 BEGIN
   SELECT * INTO v_run FROM calib_private.task_runs t WHERE t.task_run_id = p_task_run_id;
   SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = v_run.job_id;
+  PERFORM calib_private.lock_owners(v_chip_id, ARRAY(SELECT calib_private.parameter_owner(v_chip_id, v_run.qid, e.value ->> 'qid_role')
+                                                       FROM jsonb_each(v_run.output_parameters) e));
   FOR v_name, v_value IN SELECT coalesce(nullif(e.value ->> 'parameter_name', ''), e.key), e.value FROM jsonb_each(v_run.output_parameters) e LOOP
     PERFORM calib_private.put_parameter(v_chip_id, calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task', p_task_run_id, '');
   END LOOP;
@@ -123,6 +125,9 @@ BEGIN
     RETURN;   -- asked again because the first answer was lost
   ELSIF p_status IS NULL OR p_status NOT IN ('completed', 'failed', 'cancelled', 'skipped') THEN
     PERFORM calib_private.refuse('CQ007', 'status', format('status: expected completed, failed, cancelled or skipped, got %s', calib_private.shown(p_status)));
+  ELSIF (p_status = 'failed') <> (p_result ->> 'failure_kind' IS NOT NULL) OR NOT calib_private.is_failure_kind(p_result ->> 'failure_kind') THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind', format('failure_kind: expected one of the closed list with status failed, and only with it, got %s with %s',
+      calib_private.shown(p_result ->> 'failure_kind'), p_status));
   END IF;
   PERFORM calib_private.store_figures(p_task_run_id, p_figures);
   PERFORM calib_private.store_raw_data(p_task_run_id, p_raw_meta, p_raw_data);

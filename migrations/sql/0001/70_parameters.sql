@@ -4,7 +4,7 @@
 CREATE FUNCTION calib_private.guard_origin() RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NEW.source = 'task' AND NOT EXISTS (SELECT FROM calib_private.task_runs t
-      WHERE t.task_run_id = NEW.task_run_id AND t.status = 'completed' AND t.ended_at <= lower(NEW.valid)) THEN
+      WHERE t.task_run_id = NEW.task_run_id AND t.status = 'completed') THEN
     PERFORM calib_private.refuse('CQ010', 'task_run_id', format('parameter %s of qid "%s": expected a completed task run as its origin', NEW.name, NEW.qid));
   END IF;
   RETURN NEW;
@@ -26,10 +26,19 @@ BEGIN
   END IF;
   RETURN (p_value ->> p_key)::double precision;
 EXCEPTION WHEN numeric_value_out_of_range THEN
-  PERFORM calib_private.refuse('CQ007', p_key, format('parameter %s: expected a finite number as %s, got one too large', p_name, p_key));
+  PERFORM calib_private.refuse('CQ007', p_key, format('parameter %s: expected a finite number as %s, got one that is too large or too small', p_name, p_key));
   RETURN NULL;
 END $$;
 
+-- Versions of one qubit or coupling are written by one transaction at a time, in one order for all: two writers of the
+-- same value would otherwise both end what is in force and both begin anew.
+CREATE FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = ANY (p_qids) ORDER BY q.qid FOR NO KEY UPDATE;
+  PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = ANY (p_qids) ORDER BY k.qid FOR NO KEY UPDATE;
+END $$;
+
+-- The caller holds the qubit or coupling by lock_owners().
 CREATE FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -44,6 +53,8 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'name', format('parameter name: expected lower-case letters, digits and _, got %s', calib_private.shown(p_name)));
   ELSIF v_error < 0 THEN
     PERFORM calib_private.refuse('CQ007', 'error', format('parameter %s: expected an error of at least 0, got %s', p_name, v_error));
+  ELSIF p_value ->> 'value_type' = 'int' AND v_value <> trunc(v_value) THEN
+    PERFORM calib_private.refuse('CQ007', 'value', format('parameter %s: expected a whole number, as its value_type is int, got %s', p_name, v_value));
   END IF;
   v_now := calib_private.now();
   UPDATE calib_private.parameter_versions p SET valid = tstzrange(lower(p.valid), greatest(v_now, lower(p.valid) + interval '1 microsecond'))
@@ -61,13 +72,23 @@ BEGIN
   END IF;
 END $$;
 
-CREATE FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision,
-                                    p_unit text, p_reason text) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- Who may change values by hand, and only with words; leaves the qubits and couplings locked.
+CREATE FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM calib_private.require_operator('edit parameters');
+  PERFORM calib_private.require_operator(p_what);
   PERFORM calib_private.require_chip(p_chip_id);
   PERFORM calib_private.require_reason(p_reason);
+  PERFORM calib_private.bound_transaction();
+  PERFORM calib_private.lock_owners(p_chip_id, p_qids);
+END $$;
+
+-- extra_float_digits is the client's: set low, it would round the value on its way through JSON.
+CREATE FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision,
+                                    p_unit text, p_reason text) RETURNS void LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
+BEGIN
+  PERFORM calib_private.begin_edit('edit parameters', p_chip_id, ARRAY[p_qid], p_reason);
   IF p_value IN ('NaN', 'Infinity', '-Infinity') OR p_error IN ('NaN', 'Infinity', '-Infinity') THEN
     PERFORM calib_private.refuse('CQ007', 'value', format('parameter %s: expected a finite value and error, got %s ± %s', p_name, p_value, p_error));
   END IF;
@@ -81,12 +102,10 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_qid text; v_named jsonb; v_name text; v_value jsonb; v_count integer := 0;
 BEGIN
-  PERFORM calib_private.require_operator('import parameters');
-  PERFORM calib_private.require_chip(p_chip_id);
-  PERFORM calib_private.require_reason(p_reason);
   IF jsonb_typeof(p_values) IS DISTINCT FROM 'object' THEN
     PERFORM calib_private.refuse('CQ007', 'values', 'values: expected an object of qubits such as {"0": {"qubit_frequency": {"value": 4.2, "unit": "GHz"}}}');
   END IF;
+  PERFORM calib_private.begin_edit('import parameters', p_chip_id, ARRAY(SELECT jsonb_object_keys(p_values)), p_reason);
   FOR v_qid, v_named IN SELECT * FROM jsonb_each(p_values) LOOP
     IF jsonb_typeof(v_named) <> 'object' THEN
       PERFORM calib_private.refuse('CQ007', 'values', format('values.%s: expected an object of named parameters, got %s', left(v_qid, 40), jsonb_typeof(v_named)));
@@ -102,13 +121,11 @@ BEGIN
 END $$;
 
 CREATE FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamptz, p_reason text) RETURNS void LANGUAGE plpgsql
-SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1 AS $$
 DECLARE
   v_then calib_private.parameter_versions;
 BEGIN
-  PERFORM calib_private.require_operator('revert parameters');
-  PERFORM calib_private.require_chip(p_chip_id);
-  PERFORM calib_private.require_reason(p_reason);
+  PERFORM calib_private.begin_edit('revert parameters', p_chip_id, ARRAY[p_qid], p_reason);
   SELECT * INTO v_then FROM calib_private.parameter_versions p
    WHERE p.chip_id = p_chip_id AND p.qid = p_qid AND p.name = p_name AND p.valid @> p_as_of;
   IF NOT FOUND THEN

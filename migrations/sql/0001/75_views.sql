@@ -55,8 +55,10 @@ SELECT r.raw_data_id, r.task_run_id, t.job_id, t.attempt, t.task, t.qid, r.ordin
 
 CREATE VIEW calib.settings AS SELECT time_zone FROM calib_private.settings;
 
-CREATE VIEW calib.mirror_lag AS
+CREATE VIEW calib.mirror_lag WITH (security_barrier) AS
 SELECT o.mark_id, o.job_id, o.chip_id, o.marked_at, extract(epoch FROM calib_private.now() - o.marked_at)::double precision AS lag_seconds,
-       o.attempts, o.next_try_at, o.last_error FROM calib_private.outbox o;
+       o.attempts, o.next_try_at, o.last_error
+  FROM calib_private.outbox o LEFT JOIN calib_private.jobs j USING (job_id)
+ WHERE o.job_id IS NULL OR j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
 
 CREATE FUNCTION calib.schema_version() RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 1 $$;

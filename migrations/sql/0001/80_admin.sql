@@ -83,6 +83,7 @@ BEGIN
   IF p_max_waiting IS NULL OR p_max_waiting NOT BETWEEN 1 AND 1000000 THEN
     PERFORM calib_private.refuse('CQ007', 'max_waiting', format('max_waiting: expected 1 to 1000000, got %s', coalesce(p_max_waiting::text, 'nothing')));
   END IF;
+  PERFORM calib_private.bound_transaction();
   UPDATE calib_private.chips c SET max_waiting = p_max_waiting WHERE c.chip_id = p_chip_id;
 END $$;
 
@@ -111,6 +112,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.require_operator('pause a chip');
   PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.bound_transaction();
   PERFORM calib_private.require_reason(p_reason);
   UPDATE calib_private.chips c SET paused = true, pause_reason = p_reason, paused_by = calib_private.actor(), paused_at = calib_private.now()
    WHERE c.chip_id = p_chip_id;
@@ -121,6 +123,7 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.require_operator('resume a chip');
   PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.bound_transaction();
   UPDATE calib_private.chips c SET paused = false, pause_reason = NULL, paused_by = NULL, paused_at = NULL WHERE c.chip_id = p_chip_id;
   PERFORM pg_notify('calib_' || p_chip_id, 'job');
 END $$;

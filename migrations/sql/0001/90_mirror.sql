@@ -6,8 +6,9 @@ CREATE TYPE calib.outbox_mark AS (mark_id bigint, job_id bigint, chip_id text, v
 CREATE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) RETURNS SETOF calib.outbox_mark LANGUAGE sql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   UPDATE calib_private.outbox o SET next_try_at = calib_private.now() + make_interval(secs => p_hold_seconds), attempts = o.attempts + 1
-   WHERE o.mark_id IN (SELECT d.mark_id FROM calib_private.outbox d WHERE d.next_try_at <= calib_private.now()
-                        ORDER BY d.next_try_at LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED)
+   -- An array, because a subquery with LIMIT and SKIP LOCKED takes more than its limit when the planner runs it twice.
+   WHERE o.mark_id = ANY (ARRAY(SELECT d.mark_id FROM calib_private.outbox d WHERE d.next_try_at <= calib_private.now()
+                                 ORDER BY d.next_try_at LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED))
   RETURNING o.mark_id, o.job_id, o.chip_id, o.version, o.attempts
 $$;
 
@@ -31,6 +32,7 @@ CREATE FUNCTION calib.mark(p_job_id bigint) RETURNS boolean LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.execution_id IS NOT NULL) THEN RETURN false; END IF;
+  PERFORM calib_private.bound_transaction();
   PERFORM calib_private.mark_job(p_job_id);
   RETURN true;
 END $$;
@@ -40,7 +42,9 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_jobs bigint;
 BEGIN
-  PERFORM calib_private.mark_job(j.job_id) FROM calib_private.jobs j WHERE j.execution_id IS NOT NULL;
+  PERFORM calib_private.bound_transaction();
+  -- A running job is marked by its own end, and must not wait until all others are.
+  PERFORM calib_private.mark_job(j.job_id) FROM calib_private.jobs j WHERE j.execution_id IS NOT NULL AND j.state <> 'running';
   GET DIAGNOSTICS v_jobs = ROW_COUNT;
   PERFORM calib_private.mark_chip(c.chip_id) FROM (SELECT DISTINCT p.chip_id FROM calib_private.parameter_versions p) c;
   RETURN v_jobs;
