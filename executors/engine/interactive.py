@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
@@ -66,19 +66,19 @@ class InteractiveJob:
                 "no database is named: set QDASH_QUEUE_DATABASE_URL, or run the code as a flow of an executor"
             )
         database = Database(settings.database_url, application_name="qdash-queue session")
-        queue = Queue(database)
-        chip = queue.chip(config.chip_id)
-        _require_backend(chip, config)
-        _require_free(chip)
-        qids = session_qids(database, config)
-        executor = Executor(database, chip.chip_id, chip.backend, _version())
-        executor.register()
-        try:
+        with ExitStack() as undo:
+            undo.callback(database.close)
+            queue = Queue(database)
+            chip = queue.chip(config.chip_id)
+            _require_backend(chip, config)
+            _require_free(chip)
+            qids = session_qids(database, config)
+            executor = Executor(database, chip.chip_id, chip.backend, _version())
+            executor.register()
+            undo.callback(executor.stopped)
             _offer_flow(executor)
             claimed = _insert_and_claim(queue, executor, config, qids, settings)
-        except BaseException:
-            executor.stopped()
-            raise
+            undo.pop_all()
         return cls(queue, executor, _context(database, claimed, chip, settings), qids, settings)
 
     def request_cancel(self, reason: str) -> None:

@@ -38,6 +38,7 @@ class Lab:
     url: str
     state_path: Path
     role: str
+    admin_url: str
     database: Database = field(init=False)
     queue: Queue = field(init=False)
     executor: Executor = field(init=False)
@@ -52,6 +53,13 @@ class Lab:
     def settings(self) -> Settings:
         """The settings of a script that uses the laboratory."""
         return Settings(database_url=self.url, state_path=self.state_path, heartbeat_seconds=0.2)
+
+    def add_chip(self, chip_id: str, topology: str) -> None:
+        """Make a simulated chip that the laboratory's role may serve."""
+        admin = Admin(Database(self.admin_url))
+        admin.add_chip(chip_id, "fake", topology)
+        admin.allow_executor(self.role, chip_id)
+        admin.database.close()
 
     def offer(self) -> None:
         """Register an executor with the flows, the active tasks and the tests' own."""
@@ -123,13 +131,12 @@ class Lab:
 def build(database: CalibDatabase, state_path: Path) -> Lab:
     """A laboratory with the chip's design values imported."""
     role = database.login(*ROLES)
+    lab = Lab(role.url, state_path, role.name, database.url)
     admin = Admin(Database(database.url))
     admin.add_project(PROJECT)
     admin.grant_member(PROJECT, role.name, USERNAME, "operator")
-    admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
-    admin.allow_executor(role.name, CHIP)
     admin.database.close()
-    lab = Lab(role.url, state_path, role.name)
+    lab.add_chip(CHIP, "square-lattice-mux-16")
     design = {
         qid: {
             name: value.model_dump(mode="json", include={"value", "error", "unit"})

@@ -1,0 +1,278 @@
+"""Sessions in a plain script: no executor, no Prefect, the chip taken and given back by the script itself."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executors.engine import (
+    CalibConfig,
+    CalibOrchestrator,
+    ConfigError,
+    SessionRefusedError,
+    TaskFailedError,
+)
+from executors.stop import Stopped
+from qdash_queue.errors import ExecutorRefusedError, QueueError
+from qdash_queue.models import Job
+from qdash_queue.settings import Settings
+from qdash_queue.values import CalibrationError, CancelMode
+from tests.databases import CalibDatabase
+from tests.engine.lab import CHIP, USERNAME, Lab
+from tests.engine.waiting import until
+
+QUICKSTART = """
+from executors.engine import CalibOrchestrator, CalibConfig
+
+# Configure the session
+config = CalibConfig(
+    username="alice",
+    chip_id="SIM16",
+    qids=["0", "1"],
+    execution_id="20240101-001",
+)
+
+# Initialize and run
+orchestrator = CalibOrchestrator(config)
+orchestrator.initialize()
+
+# Execute a task
+result = orchestrator.run_task("CheckRabi", qid="0")
+
+# Complete the session
+orchestrator.complete()
+"""
+
+
+# A session outside a flow needs no Prefect, and does not wait for its import.
+AND_LOOK = """
+import sys
+assert "prefect" not in sys.modules
+print(result["task_id"], result["rabi_frequency"].unit)
+"""
+
+
+def run_script(lab: Lab, text: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    script = folder / "script.py"
+    script.write_text(text)
+    environment = {
+        **os.environ,
+        "QDASH_QUEUE_DATABASE_URL": lab.url,
+        "QDASH_QUEUE_STATE_PATH": str(lab.state_path),
+        "PYTHONPATH": str(Path(__file__).parents[2]),
+    }
+    return subprocess.run(
+        [sys.executable, str(script)],
+        env=environment,
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def script_session(lab: Lab, **changes: Any) -> CalibOrchestrator:
+    given: dict[str, Any] = {"username": USERNAME, "chip_id": CHIP, "qids": ["0"], **changes}
+    return CalibOrchestrator(CalibConfig(**given), lab.settings)
+
+
+def only_job(lab: Lab) -> Job:
+    (job,) = lab.queue.list()
+    return job
+
+
+def expect_everything_given_back(lab: Lab) -> None:
+    assert lab.queue.chip(CHIP).running_job_id is None
+    alive = {row.executor_id for row in lab.queue.executors() if row.alive}
+    assert alive <= {lab.executor.executor_id}
+    assert list((lab.state_path / "jobs").glob("*")) == []
+
+
+def test_the_quickstart_as_it_is_written(lab: Lab, tmp_path: Path) -> None:
+    lab.offer()
+    done = run_script(lab, QUICKSTART + AND_LOOK, tmp_path)
+    assert done.returncode == 0, done.stderr
+    job = only_job(lab)
+    assert (job.flow, job.state, job.username, job.flow_run_id) == (
+        "interactive",
+        "completed",
+        USERNAME,
+        None,
+    )
+    assert job.note == {"label": "20240101-001"}
+    assert job.parameters == {"qids": ["0", "1"]}
+    (run,) = lab.queue.task_runs(job.job_id)
+    assert done.stdout.split() == [str(run.task_run_id), "MHz"]
+    value = lab.value("0", "rabi_frequency")
+    assert value is not None
+    assert value.execution_id == job.execution_id
+    expect_everything_given_back(lab)
+
+
+def test_a_script_that_breaks_fails_its_job(lab: Lab, tmp_path: Path) -> None:
+    begin = QUICKSTART.partition("# Execute")[0]
+    done = run_script(lab, begin + "raise SystemExit(3)\n", tmp_path)
+    assert done.returncode == 3, done.stderr
+    job = only_job(lab)
+    assert (job.state, job.failure_kind) == ("failed", "internal")
+    assert job.failure_message == "the script ended without complete(), fail() or cancel()"
+    expect_everything_given_back(lab)
+
+
+def test_initialize_twice_is_once(lab: Lab) -> None:
+    with script_session(lab) as session:
+        session.initialize()
+        assert session.is_initialized
+        session.run_task("GoodTask", "0")
+    assert only_job(lab).state == "completed"
+    assert session.complete() == "completed"
+    with pytest.raises(RuntimeError, match=r"has ended \(completed\)"):
+        session.initialize()
+
+
+def test_two_sessions_one_after_the_other(lab: Lab) -> None:
+    for _ in range(2):
+        with script_session(lab) as session:
+            session.run_task("CheckRabi", "0")
+    assert [job.state for job in lab.queue.list()] == ["completed", "completed"]
+    expect_everything_given_back(lab)
+
+
+def test_the_exception_that_leaves_the_block_is_the_verdict(lab: Lab) -> None:
+    with pytest.raises(TaskFailedError), script_session(lab) as session:
+        session.run_task("RefusedTask", "0")
+    job = only_job(lab)
+    assert (job.state, job.failure_kind) == ("failed", "bad_fit")
+    assert job.failure_message is not None
+    assert job.failure_message.startswith("RefusedTask on qubit 0: bad_fit: ")
+    assert "quiesced" in [event.event for event in lab.queue.events(job.job_id)]
+    expect_everything_given_back(lab)
+
+
+def test_from_the_keyboard(lab: Lab) -> None:
+    def interrupted() -> None:
+        with script_session(lab) as session:
+            session.run_task("GoodTask", "0")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    job = only_job(lab)
+    assert (job.state, job.cancel_reason) == ("cancelled", "interrupted from the keyboard")
+
+
+def test_cancel_by_the_session(lab: Lab) -> None:
+    session = script_session(lab)
+    session.initialize()
+    assert session.cancel("enough") == "cancelled"
+    assert only_job(lab).cancel_reason == "enough"
+    expect_everything_given_back(lab)
+
+
+def test_cancel_from_outside_stops_the_script(lab: Lab) -> None:
+    def is_measuring() -> bool:
+        runs = [run for job in lab.queue.list() for run in lab.queue.task_runs(job.job_id)]
+        return any(run.status == "running" for run in runs)
+
+    def cancel() -> None:
+        until(is_measuring)
+        lab.queue.cancel(only_job(lab).job_id, CancelMode.NOW, "beam time")
+
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    with pytest.raises(Stopped), script_session(lab) as session:
+        session.run_task("SlowTask", "0")
+    thread.join()
+    job = only_job(lab)
+    assert (job.state, job.cancel_reason) == ("cancelled", "beam time")
+    assert lab.statuses(job.job_id) == {("SlowTask", "0"): "cancelled"}
+    expect_everything_given_back(lab)
+
+
+def test_a_busy_chip_is_refused_in_words(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        pass
+    with pytest.raises(SessionRefusedError, match=f"chip SIM16 is busy with job {job.claimed.job_id}: wait"):
+        script_session(lab).initialize()
+    assert len(lab.queue.list()) == 1
+
+
+def test_a_paused_chip_is_refused_in_words(lab: Lab) -> None:
+    lab.queue.pause_chip(CHIP, "warming up")
+    with pytest.raises(SessionRefusedError, match="chip SIM16 is paused: warming up"):
+        script_session(lab).initialize()
+    assert lab.queue.list() == []
+
+
+def test_no_database_is_refused_in_words() -> None:
+    config = CalibConfig(username=USERNAME, chip_id=CHIP, qids=["0"])
+    with pytest.raises(SessionRefusedError, match="set QDASH_QUEUE_DATABASE_URL"):
+        CalibOrchestrator(config, Settings(database_url="")).initialize()
+
+
+def test_no_permission_is_refused_in_words(lab: Lab, database: CalibDatabase) -> None:
+    stranger = database.login("calib_submitter", "calib_executor")
+    config = CalibConfig(username=USERNAME, chip_id=CHIP, qids=["0"])
+    with pytest.raises(ExecutorRefusedError, match=f"{stranger.name} may not execute on chip"):
+        CalibOrchestrator(config, Settings(database_url=stranger.url)).initialize()
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "words"),
+    [
+        ({"chip_id": "SIM17"}, QueueError, 'unknown chip "SIM17"'),
+        ({"qids": ["99"]}, QueueError, "99"),
+        ({"project_id": "nobody"}, QueueError, 'unknown project "nobody"'),
+        ({"backend_name": "qubex"}, ConfigError, 'expected "fake"'),
+        ({"muxes": [77]}, ConfigError, "got 77"),
+        ({"skip_execution": True}, ConfigError, "expected a running job to write to"),
+        ({"default_run_parameters": {"shotz": 1}}, CalibrationError, 'did you mean "shots"'),
+    ],
+)
+def test_a_wrong_configuration_takes_nothing(
+    lab: Lab, changes: dict[str, Any], error: type[Exception], words: str
+) -> None:
+    with pytest.raises(error, match=words):
+        script_session(lab, **changes).initialize()
+    assert [job for job in lab.queue.list() if job.state == "running"] == []
+    assert lab.queue.chip(CHIP).running_job_id is None
+    assert [row for row in lab.queue.executors() if row.alive] == []
+
+
+def test_muxes_name_their_qubits(lab: Lab) -> None:
+    with script_session(lab, qids=["0"], muxes=[1]) as session:
+        assert session.qids == ("0", "4", "5", "6", "7")
+
+
+def test_a_qubit_outside_the_session_is_refused(lab: Lab) -> None:
+    with script_session(lab) as session:
+        with pytest.raises(
+            CalibrationError, match=r'qid "7" does not belong to this session \(its qubits: 0\)'
+        ):
+            session.run_task("GoodTask", "7")
+        with pytest.raises(CalibrationError, match='unknown task "GoodTusk": did you mean "GoodTask"'):
+            session.run_task("GoodTusk", "0")
+    assert lab.queue.task_runs(only_job(lab).job_id) == []
+
+
+def test_an_instrument_that_cannot_be_connected_fails_the_job(lab: Lab) -> None:
+    lab.add_chip("SIM4", "square-lattice-mux-4")
+    second = script_session(lab, chip_id="SIM4")
+    # One process can hold one Experiment only: a second chip in the same script is told so.
+    with script_session(lab), pytest.raises(CalibrationError, match="already holds the instrument"):
+        second.initialize()
+    job = next(job for job in lab.queue.list() if job.chip_id == "SIM4")
+    assert (job.state, job.failure_kind) == ("failed", "instrument")
+    assert lab.queue.chip("SIM4").running_job_id is None
+
+
+def test_before_initialize_nothing_runs(lab: Lab) -> None:
+    with pytest.raises(RuntimeError, match=r"call initialize\(\) first"):
+        script_session(lab).run_task("GoodTask", "0")

@@ -1,0 +1,216 @@
+"""The service as a flow author uses it, in a job of a real database and under a real Prefect server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import uuid4
+
+import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import FlowRunFilter
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.states import Cancelling
+
+from executors.engine import ConfigError, TaskFailedError
+from executors.prefect_side import flush
+from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
+from executors.session import JobContext, use_job
+from executors.stop import StopReason
+from qdash_queue.values import CancelMode
+from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+from tests.engine.waiting import until
+
+
+# The example of the workflow engine's guide, with this project's names.
+@flow(on_cancellation=[on_flow_cancellation])
+def my_calibration_flow(
+    username: str,
+    chip_id: str,
+    project_id: str | None = None,
+    flow_name: str | None = None,
+    tasks: list[str] | None = None,
+) -> None:
+    cal = CalibService(username, chip_id, ["0"], project_id=project_id, flow_name=flow_name)
+    try:
+        for task in tasks or []:
+            cal.execute_task(task, "0")
+        cal.finish_calibration()
+    except BaseException as e:
+        from executors.service.calib_service import _is_cancellation
+
+        if _is_cancellation(e):
+            cal.cancel_calibration()
+        else:
+            cal.fail_calibration(str(e))
+        raise
+
+
+def verdict(lab: Lab, job: JobContext) -> str | None:
+    return lab.queue.attempts(job.claimed.job_id)[0].verdict
+
+
+def test_the_guides_flow_completes(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=["GoodTask"])
+    assert verdict(lab, job) == "completed"
+
+
+def test_the_guides_flow_fails_with_the_tasks_kind(lab: Lab) -> None:
+    with lab.job(["RefusedTask"], ["0"]) as job:
+        with pytest.raises(TaskFailedError):
+            my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=["RefusedTask"])
+        job.lease.finish()
+    ended = lab.queue.get(job.claimed.job_id)
+    assert (ended.state, ended.failure_kind) == ("failed", "bad_fit")
+    assert ended.failure_message is not None
+    assert ended.failure_message.startswith("RefusedTask on qubit 0: bad_fit: ")
+
+
+def test_a_fault_of_the_program_is_internal(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        with pytest.raises(TypeError):
+            my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=[None])
+        job.lease.finish()
+    assert lab.queue.get(job.claimed.job_id).failure_kind == "internal"
+
+
+def test_the_first_verdict_stands(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        cal = CalibService(USERNAME, CHIP, ["0"])
+        assert cal.fail_calibration("no helium") == "failed"
+        assert cal.finish_calibration() == "failed"
+        assert CalibService(USERNAME, CHIP).finish_calibration() == "failed"
+        job.lease.finish()
+    assert lab.queue.get(job.claimed.job_id).failure_message == "no helium"
+
+
+def test_a_cancel_that_was_seen_wins(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        lab.queue.cancel(job.claimed.job_id, CancelMode.AFTER_TASK, "lunch")
+        job.lease.heartbeat(30.0)
+        assert CalibService(USERNAME, CHIP, ["0"]).finish_calibration() == "cancelled"
+
+
+def test_without_qids_it_opens_at_the_first_use_for_the_jobs_qubits(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["2", "3"]):
+        cal = CalibService(USERNAME, CHIP)
+        assert not cal.orchestrator.is_initialized
+        cal.execute_task("GoodTask", "3")
+        assert cal.get_parameter("3", "t1").value == 2.0
+        cal.set_parameter("3", "t1", 4.0)
+        assert cal.get_parameter("3", "t1").value == 4.0
+        assert cal.orchestrator.qids == ("2", "3")
+        cal.finish_calibration()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ((USERNAME, "SIM17", ["0"]), 'chip_id: expected job .* "SIM16", got "SIM17"'),
+        (("bob", CHIP, ["0"]), 'username: expected job .* "alice", got "bob"'),
+    ],
+)
+def test_what_disagrees_with_the_row_is_refused(lab: Lab, arguments: tuple[Any, ...], words: str) -> None:
+    with lab.job(["GoodTask"], ["0"]), pytest.raises(ConfigError, match=words):
+        CalibService(*arguments)
+
+
+def test_outside_a_job_it_asks_for_qubits() -> None:
+    with pytest.raises(ConfigError, match="qids: expected the session's qubits"):
+        CalibService(USERNAME, CHIP)
+
+
+def test_a_session_that_only_writes_gives_no_verdict(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        cal = CalibService(USERNAME, CHIP, ["0"], skip_execution=True)
+        cal.execute_task("GoodTask", "0")
+        assert cal.finish_calibration() is None
+    assert verdict(lab, job) is None
+
+
+@pytest.mark.parametrize("reason", list(StopReason))
+def test_a_cancel_is_told_by_the_reason_only(lab: Lab, reason: StopReason) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        if reason is not StopReason.NONE:
+            job.stop.request_now(reason)
+        assert _is_cancellation(TimeoutError()) is (reason is StopReason.CANCEL)
+    assert not _is_cancellation(KeyboardInterrupt())
+
+
+# ---------------------------------------------------------------------- the hook
+
+
+def flow_run_of(context: JobContext, **tags: int) -> FlowRun:
+    words = {"job": context.claimed.job_id, "attempt": context.claimed.attempt, **tags}
+    return FlowRun(flow_id=uuid4(), tags=[CHIP, *(f"{name}:{value}" for name, value in words.items())])
+
+
+def test_the_hook_records_the_cancel_once(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        lab.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
+        for _ in range(2):
+            on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
+        assert job.lease.finish() == "cancelled"
+        on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
+    events = [event.event for event in lab.queue.events(job.claimed.job_id)]
+    assert events.count("concluded") == 1
+
+
+def test_the_hook_leaves_a_standing_verdict_and_other_attempts_alone(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        lab.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
+        on_flow_cancellation(my_calibration_flow, flow_run_of(job, attempt=2), Cancelling())
+        on_flow_cancellation(my_calibration_flow, flow_run_of(job, job=999), Cancelling())
+        on_flow_cancellation(my_calibration_flow, FlowRun(flow_id=uuid4()), Cancelling())
+        assert verdict(lab, job) is None
+        job.lease.conclude(*failed_verdict())
+        on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
+    assert verdict(lab, job) == "failed"
+
+
+def failed_verdict() -> tuple[Any, Any]:
+    from qdash_queue.values import Failure, FailureKind, JobState
+
+    return JobState.FAILED, Failure(kind=FailureKind.INTERNAL, message="first")
+
+
+def test_the_hook_outside_a_job_does_nothing() -> None:
+    on_flow_cancellation(
+        my_calibration_flow, FlowRun(flow_id=uuid4(), tags=["job:1", "attempt:1"]), Cancelling()
+    )
+
+
+# ---------------------------------------------------------------------- under Prefect
+
+
+@pytest.fixture
+def prefect(prefect_api_url: str) -> Iterator[None]:
+    updates = {PREFECT_API_URL: prefect_api_url, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(updates=updates):
+        yield
+        # While the server is there to take them.
+        flush(10.0)
+
+
+def test_in_a_flow_run_prefect_shows_every_task_by_name(lab: Lab, prefect: None) -> None:
+    context = lab.claim(["GoodTask", "RefusedTask"], ["0"])
+    with use_job(context):
+        state = my_calibration_flow(
+            USERNAME, CHIP, PROJECT, tasks=["GoodTask", "RefusedTask"], return_state=True
+        )
+    assert state.is_failed()
+    assert verdict(lab, context) == "failed"
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None
+
+    wanted = FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
+
+    def shown() -> dict[str, str]:
+        with get_client(sync_client=True) as client:
+            runs = client.read_task_runs(flow_run_filter=wanted)
+        return {run.name: run.state_name or "" for run in runs}
+
+    until(lambda: shown() == {"GoodTask-0": "Completed", "RefusedTask-0": "Failed"})
