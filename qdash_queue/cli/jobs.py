@@ -57,7 +57,7 @@ def submit(
         tags=tag,
         note=None if note is None else json_object(note, "note"),
     )
-    waiting = f", waiting for {job.waiting_for}" if job.waiting_for else ""
+    waiting = f", waits: {job.waiting_for}" if job.waiting_for else ""
     session.answer(job, lambda views: views.say(f"job {job.job_id} is {job.state}{waiting}"))
 
 

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from qdash_queue.cli import chips, doctor, jobs, mirror, parameters, people, servers
+from qdash_queue.cli.demo import demo
 from qdash_queue.cli.refusals import SpeakingGroup
 from qdash_queue.cli.session import Session
 
@@ -40,6 +41,7 @@ for command in (
     servers.up,
     servers.migrate,
     doctor.doctor,
+    demo,
     jobs.submit,
     jobs.jobs,
     jobs.show,

@@ -94,7 +94,7 @@ class Views:
             "tasks",
             "submitted",
             "took",
-            "waits for, or why",
+            "waits, or why",
         )
         for job in jobs:
             table.add_row(
@@ -115,7 +115,7 @@ class Views:
         """Everything about one job."""
         line = Text.assemble(f"job {job.job_id}: ", state_text(job.state))
         if job.waiting_for:
-            line.append(f", waiting for {job.waiting_for}")
+            line.append(f", waits: {job.waiting_for}")
         self.console.print(line)
         for name, value in _facts(job).items():
             self.say(f"  {name:<12} {value}")
@@ -207,6 +207,15 @@ class Views:
                 each.execution_id or "-",
                 each.reason,
             )
+        self._print(table, "no values")
+
+    def measured(self, parameters: Sequence[Parameter]) -> None:
+        """Values side by side: a line for each parameter, a column for each qubit."""
+        qids = list(dict.fromkeys(each.qid for each in parameters))
+        table = _table("parameter", *(f"qubit {qid}" for qid in qids))
+        values = {(each.name, each.qid): amount(each.value, each.error, each.unit) for each in parameters}
+        for name in dict.fromkeys(each.name for each in parameters):
+            table.add_row(name, *(values.get((name, qid), "-") for qid in qids))
         self._print(table, "no values")
 
     def findings(self, findings: Sequence[Finding]) -> None:

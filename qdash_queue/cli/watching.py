@@ -22,6 +22,7 @@ POLL_SECONDS = 0.25
 AWAY_SECONDS = 2.0
 # The job's own bar and the line below stay in sight.
 ROWS_KEPT_FREE = 4
+OUTPUTS_ON_A_LINE = 3
 
 
 @dataclass(frozen=True)
@@ -72,10 +73,12 @@ def follow(queue: Queue, job_ids: Sequence[int], watcher: Watcher) -> list[Job]:
 
 
 def look(queue: Queue, job_id: int, after_event: int) -> Glance:
-    """A job's present: the job first, so that a terminal one comes with all that it left."""
+    """A job's present: the job first, so that one that has ended comes with all that it left."""
     job = queue.get(job_id)
+    # Before the task runs, so that a task of which an event tells is found as it ended.
+    events = queue.events(job_id, after_event)
     runs = [run for run in queue.task_runs(job_id) if run.attempt == job.attempt]
-    return Glance(job, runs, queue.events(job_id, after_event))
+    return Glance(job, runs, events)
 
 
 def exit_status(ended: Sequence[Job]) -> int:
@@ -114,7 +117,7 @@ class Lines:
         for event in glance.events:
             self._print(f"{clock(event.at)} job {job.job_id}: {_event_words(event, glance.task_runs)}")
         if job.waiting_for and job.waiting_for != self._waiting_for.get(job.job_id):
-            self._print(f"             job {job.job_id}: waiting for {job.waiting_for}")
+            self._print(f"             job {job.job_id}: waits: {job.waiting_for}")
         self._waiting_for[job.job_id] = job.waiting_for
 
     def lose_sight(self, words: str) -> None:
@@ -185,11 +188,18 @@ def groups(runs: Sequence[TaskRun], room: int) -> dict[str, list[TaskRun]]:
     return grouped
 
 
+def outcome_of(run: TaskRun) -> str:
+    """What a task run gave, on one line: the reason of a failure, or its first outputs."""
+    if run.failure_kind is not None:
+        return f"{run.failure_kind}: {run.message}"
+    outputs = outputs_of(run).split("\n")
+    more = f" and {len(outputs) - OUTPUTS_ON_A_LINE} more" if len(outputs) > OUTPUTS_ON_A_LINE else ""
+    return ", ".join(outputs[:OUTPUTS_ON_A_LINE]) + more
+
+
 def _group_state(runs: Sequence[TaskRun]) -> tuple[str, str]:
     if len(runs) == 1:
-        run = runs[0]
-        words = outputs_of(run).replace("\n", ", ")
-        return run.status, f"{run.failure_kind}: {run.message}" if run.failure_kind else words
+        return runs[0].status, outcome_of(runs[0])
     states = [str(run.status) for run in runs]
     failed = states.count("failed")
     state = next((word for word in ("running", "scheduled") if word in states), "completed")
@@ -201,7 +211,7 @@ def _job_words(job: Job) -> str:
         return f"{job.failure_kind}: {job.failure_message}"
     if job.cancel_requested:
         return f"cancel asked by {job.cancel_requested_by}: {job.cancel_reason}"
-    return f"waiting for {job.waiting_for}" if job.waiting_for else f"{job.tasks_done}/{job.tasks_total}"
+    return f"waits: {job.waiting_for}" if job.waiting_for else f"{job.tasks_done}/{job.tasks_total}"
 
 
 def _event_words(event: JobEvent, runs: Sequence[TaskRun]) -> str:
@@ -213,7 +223,5 @@ def _event_words(event: JobEvent, runs: Sequence[TaskRun]) -> str:
     task, qid = event.detail.get("task"), event.detail.get("qid")
     for run in runs:
         if (run.task, run.qid) == (task, qid) and run.attempt == event.attempt:
-            outcome = f"{run.failure_kind}: {run.message}" if run.failure_kind else outputs_of(run)
-            told = outcome.replace("\n", ", ")
-            return f"{words} {task} {qid} in {between(run.started_at, run.ended_at)}: {told}"
+            return f"{words} {task} {qid} in {between(run.started_at, run.ended_at)}: {outcome_of(run)}"
     return f"{words} {task} {qid}"
