@@ -12,10 +12,12 @@ import ctypes
 import json
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from enum import Enum
 from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
@@ -53,17 +55,25 @@ def _sweep(server: subprocess.Popen[bytes]) -> None:
         server.wait()
 
 
-def _wait_for_end(server: subprocess.Popen[bytes], wakeup: int, *, owner: int | None) -> bool:
-    """Wait until the server has ended (False) or is to be ended (True)."""
+class Wish(Enum):
+    """Why the guard stops waiting."""
+
+    NONE = "the server ended by itself"
+    ASKED = "the owner asked for the end"
+    ORPHANED = "the owner is gone"
+
+
+def _wait(server: subprocess.Popen[bytes], wakeup: int, *, owner: int | None) -> Wish:
+    """Wait until the server has ended or is to be ended."""
     watched = [wakeup] if owner is None else [wakeup, owner]
     while True:
         readable, _, _ = select.select(watched, [], [])
         if wakeup in readable and signal.SIGTERM in os.read(wakeup, 64):
-            return True
+            return Wish.ASKED
         if owner in readable and not os.read(owner, 64):
-            return True
+            return Wish.ORPHANED
         if server.poll() is not None:
-            return False
+            return Wish.NONE
 
 
 def main() -> int:
@@ -86,11 +96,15 @@ def main() -> int:
             preexec_fn=_die_with_guard(order["stop_signal"]),  # noqa: PLW1509 (one thread only)
             **({"user": order["uid"], "group": order["gid"], "extra_groups": []} if order["uid"] else {}),
         )
+        wish = Wish.NONE
         try:
-            if _wait_for_end(server, reading, owner=None if order["detached"] else sys.stdin.fileno()):
+            wish = _wait(server, reading, owner=None if order["detached"] else sys.stdin.fileno())
+            if wish is not Wish.NONE:
                 _end(server, order["stop_signal"], order["grace_seconds"])
         finally:
             _sweep(server)
+        if wish is Wish.ORPHANED and order["temporary"]:
+            shutil.rmtree(pid_file.parent, ignore_errors=True)
         return server.returncode if server.returncode >= 0 else 128 - server.returncode
     except OSError as error:
         sys.stderr.write(f"guard: {error}\n")

@@ -72,7 +72,9 @@ class MongoServer(EmbeddedServer):
             # The flight recorder writes a file every second that nobody reads here.
             "--setParameter=diagnosticDataCollectionEnabled=false",
         ]
-        return Order(self.name, command, self.home, os.environ, lifetime=self.lifetime)
+        return Order(
+            self.name, command, self.home, os.environ, lifetime=self.lifetime, temporary=self._temporary
+        )
 
     def _answers(self) -> bool:
         if not self._has_said('"Waiting for connections"'):

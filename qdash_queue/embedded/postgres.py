@@ -238,6 +238,7 @@ class PostgresServer(EmbeddedServer):
             stop_signal=signal.SIGINT,
             lifetime=self.lifetime,
             account=self._account,
+            temporary=self._temporary,
         )
 
     def _answers(self) -> bool:

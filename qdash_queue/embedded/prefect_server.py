@@ -145,7 +145,9 @@ class PrefectServer(EmbeddedServer):
         environment = inherited | self.client_environment | server | (ALREADY_DONE if self._copied else {})
         python = [sys.executable, "-m", "prefect", "server", "start"]
         command = [*python, "--host", "127.0.0.1", "--port", str(self.port)]
-        return Order(self.name, command, self.home, environment, lifetime=self.lifetime)
+        return Order(
+            self.name, command, self.home, environment, lifetime=self.lifetime, temporary=self._temporary
+        )
 
     def _answers(self) -> bool:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=5)

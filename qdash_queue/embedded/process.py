@@ -68,6 +68,8 @@ class Order:
     grace_seconds: float = 15.0
     lifetime: Lifetime = Lifetime.WITH_OWNER
     account: Account | None = None
+    temporary: bool = False
+    """Whether the guard removes the directory if the owner dies without doing so."""
 
     @property
     def log_file(self) -> Path:
@@ -100,6 +102,7 @@ class ServerProcess:
             "stop_signal": int(order.stop_signal),
             "grace_seconds": order.grace_seconds,
             "detached": order.lifetime is Lifetime.DETACHED,
+            "temporary": order.temporary,
             "uid": account.uid if account else None,
             "gid": account.gid if account else None,
         }
@@ -150,10 +153,6 @@ class ServerProcess:
 
     def stop(self) -> None:
         """Stop the server in order and wait for its end; past the grace it is killed."""
-        stdin = self._guard.stdin
-        if stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                stdin.close()
         if self.is_running():
             with contextlib.suppress(ProcessLookupError):
                 self._guard.terminate()
@@ -162,6 +161,9 @@ class ServerProcess:
         except subprocess.TimeoutExpired:
             self._guard.kill()
             self._guard.wait()
+        # Last, because the guard takes the end of this pipe for its owner's death.
+        if self._guard.stdin is not None:
+            self._guard.stdin.close()
 
     def release(self) -> None:
         """Let go of a detached server: it runs on, this object no longer answers for it."""

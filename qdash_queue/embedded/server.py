@@ -125,6 +125,10 @@ class EmbeddedServer(ABC):
             else:
                 return
 
+    @property
+    def _temporary(self) -> bool:
+        return self._directory is None and self.lifetime is Lifetime.WITH_OWNER
+
     def _has_said(self, words: str) -> bool:
         """Whether the server's log of this start holds the words; on a port alone another one may answer."""
         return self._process is not None and words in self._process.log_text()

@@ -28,12 +28,12 @@ import sys
 from pathlib import Path
 from threading import Thread
 from qdash_queue.embedded.mongo import MongoServer
-server = MongoServer(Path(sys.argv[1]))
+server = MongoServer(Path(sys.argv[1]) if sys.argv[1:] else None)
 # From a thread that ends at once: a server must not end with it.
 thread = Thread(target=server.start)
 thread.start()
 thread.join()
-print(server._process.pid, flush=True)
+print(server._process.pid, server.home, flush=True)
 sys.stdin.read()
 """
 
@@ -68,7 +68,7 @@ def test_killed_owner_takes_its_server_along(tmp_path: Path, end: signal.Signals
     )
     with owner:
         assert owner.stdout is not None
-        guard = psutil.Process(int(owner.stdout.readline()))
+        guard = psutil.Process(int(owner.stdout.readline().split()[0]))
         server = guard.children()[0]
         assert server.name() == "mongod"
         owner.send_signal(end)
@@ -76,6 +76,17 @@ def test_killed_owner_takes_its_server_along(tmp_path: Path, end: signal.Signals
         _until(lambda: _gone(guard) and _gone(server))
     # It was asked, not killed: MongoDB wrote that it had finished.
     assert '"Now exiting"' in (tmp_path / "mongod.log").read_text()
+
+
+def test_killed_owners_temporary_folder_is_removed() -> None:
+    owner = subprocess.Popen([sys.executable, "-c", OWNER], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    with owner:
+        assert owner.stdout is not None
+        home = Path(owner.stdout.readline().split()[1].decode())
+        assert (home / "data").exists()
+        owner.kill()
+        owner.wait()
+        _until(lambda: not home.exists())
 
 
 def test_killed_guard_takes_its_server_along(tmp_path: Path) -> None:

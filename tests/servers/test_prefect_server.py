@@ -28,11 +28,17 @@ def test_starts_from_the_template_and_ignores_the_callers_settings(
     assert (tmp_path / "home" / "prefect.db").exists()
 
 
-@pytest.mark.slow
-def test_broken_template_is_replaced(tmp_path: Path) -> None:
+def test_broken_template_is_thrown_away_and_a_whole_one_is_copied(tmp_path: Path) -> None:
+    server = PrefectServer(tmp_path / "home", cache=tmp_path)
+    server._home = tmp_path / "home"
+    server._home.mkdir()
     template = tmp_path / f"prefect-{prefect_version()}.db"
+    assert not server._copy_template()
     template.write_bytes(b"this is no database, but it has the template's name" * 100)
-    with PrefectServer(cache=tmp_path):
-        pass
+    assert not server._copy_template()
+    assert not template.exists()
     with closing(sqlite3.connect(template)) as database:
-        assert database.execute("SELECT count(*) FROM alembic_version").fetchone() == (1,)
+        database.execute("CREATE TABLE alembic_version AS SELECT 'newest' AS version_num")
+        database.commit()
+    assert server._copy_template()
+    assert server._database.read_bytes() == template.read_bytes()
