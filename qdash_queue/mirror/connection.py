@@ -56,6 +56,18 @@ def require_qdash(database: QDashDatabase) -> None:
         raise MongoAwayError(mongo_words(error)) from error
 
 
+def require_answer(database: QDashDatabase) -> None:
+    """Make sure that MongoDB answers.
+
+    Raises:
+        MongoAwayError: it does not.
+    """
+    try:
+        database.command("ping")
+    except PyMongoError as error:
+        raise MongoAwayError(mongo_words(error)) from error
+
+
 def mongo_words(error: PyMongoError) -> str:
     """The error as one line for a person."""
     first_line = str(error).split("\n", maxsplit=1)[0].split(", Timeout:", maxsplit=1)[0][:500]

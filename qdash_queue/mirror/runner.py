@@ -28,6 +28,7 @@ from qdash_queue.mirror.connection import (
     connect_mongo,
     mongo_words,
     open_qdash,
+    require_answer,
     require_qdash,
 )
 from qdash_queue.mirror.figures import FigureRenderer
@@ -58,6 +59,8 @@ class Pace(BaseModel):
     idle_seconds: float = 0.5
     away_seconds: float = 2.0
     sweep_seconds: float = 5.0
+    preparation_seconds: float = 60.0
+    """How often MongoDB's indexes are looked after."""
     hold_seconds: float = 120.0
     """How long a mark is hidden from other mirrors while it is worked on."""
     figures_per_round: int = 32
@@ -105,6 +108,7 @@ class Mirror:
         )
         self._stop = threading.Event()
         self._next_sweep = 0.0
+        self._next_preparation = 0.0
         self._trouble = ""
 
     @classmethod
@@ -187,21 +191,23 @@ class Mirror:
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
         """
+        problem = None
         try:
-            self._mongo.admin.command("ping")
-        except PyMongoError as error:
-            return MirrorLag(marks=self._source.lag(), mongo_problem=mongo_words(error))
-        return MirrorLag(marks=self._source.lag(), mongo_problem=None)
+            require_answer(self._qdash)
+        except MongoAwayError as error:
+            problem = str(error)
+        return MirrorLag(marks=self._source.lag(), mongo_problem=problem)
 
     def _go_round(self) -> float:
         """Do some of what is due; returns how long to wait before the next look."""
         try:
             self._sweep_if_due()
             rendered = self._render_some()
-            self._prepare_mongo()
+            self._prepare_mongo_now_and_then()
             report = self._mirror_marks() + RoundReport(figures=rendered)
         except (DatabaseAwayError, MongoAwayError) as error:
             self._tell_trouble(str(error))
+            self._next_preparation = 0.0
             return self._pace.away_seconds
         self._tell_trouble("")
         return 0.0 if report.worked else self._pace.idle_seconds
@@ -236,6 +242,14 @@ class Mirror:
     def _prepare_mongo(self) -> None:
         require_qdash(self._qdash)
         self._gridfs.ensure_indexes()
+
+    def _prepare_mongo_now_and_then(self) -> None:
+        """An idle look costs one ping; the indexes are looked after rarely, and after every outage."""
+        if time.monotonic() < self._next_preparation:
+            require_answer(self._qdash)
+            return
+        self._prepare_mongo()
+        self._next_preparation = time.monotonic() + self._pace.preparation_seconds
 
     def _mirror_marks(self) -> RoundReport:
         report = RoundReport()
