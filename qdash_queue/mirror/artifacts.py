@@ -11,7 +11,7 @@ from qdash_queue.mirror.files import FileTree
 from qdash_queue.mirror.gridfs import GridFSFiles
 from qdash_queue.mirror.layout import Layout, task_files
 from qdash_queue.mirror.qdash_models import RawDataNote
-from qdash_queue.mirror.raw_data import raw_data_csv
+from qdash_queue.mirror.raw_data import raw_data_csv, raw_data_problem
 from qdash_queue.mirror.rows import JobSnapshot
 from qdash_queue.mirror.source import Source
 from qdash_queue.models import TaskRun
@@ -33,7 +33,11 @@ def task_artifacts(snapshot: JobSnapshot, task_run: TaskRun, layout: Layout) -> 
     """What the task result's document says about its files."""
     figures = snapshot.figures_of(task_run)
     raw_data = snapshot.raw_data_of(task_run)
-    files = task_files(snapshot.job, task_run, figures, raw_data)
+    problems = {
+        array.raw_data_id: raw_data_problem(array.size, array.dtype, array.shape) for array in raw_data
+    }
+    readable = [array for array in raw_data if problems[array.raw_data_id] is None]
+    files = task_files(snapshot.job, task_run, figures, readable)
     return TaskArtifacts(
         files=files,
         figures_not_rendered={
@@ -43,14 +47,14 @@ def task_artifacts(snapshot: JobSnapshot, task_run: TaskRun, layout: Layout) -> 
         },
         raw_data=[
             RawDataNote(
-                path=layout.in_qdash(files.raw_data[array.raw_data_id]),
+                path=layout.in_qdash(path) if (path := files.raw_data.get(array.raw_data_id)) else "",
+                problem=problems[array.raw_data_id] or "",
                 name=array.name,
                 dtype=array.dtype,
                 shape=array.shape,
                 unit=array.unit or "",
             )
             for array in raw_data
-            if array.raw_data_id in files.raw_data
         ],
     )
 
@@ -69,7 +73,6 @@ class ArtifactWriter:
 
         Raises:
             OSError: the folder of the files cannot be written.
-            RawDataError: stored raw data do not fit their description.
         """
         origin = _Origin(
             project_id=snapshot.job.project_id,

@@ -146,9 +146,10 @@ class ExecutionHistory(QDashDocument):
 
 
 class RawDataNote(QDashDocument):
-    """What is in a raw-data file."""
+    """What is in a raw-data file, or why there is no such file."""
 
     path: str
+    problem: str
     name: str
     dtype: str
     shape: list[int]

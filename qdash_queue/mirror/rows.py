@@ -35,6 +35,8 @@ class RawDataRow(Row):
     dtype: str
     shape: list[int]
     unit: str | None = None
+    size: int
+    """In bytes."""
 
 
 class JobSnapshot(Row):

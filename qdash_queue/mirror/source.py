@@ -51,7 +51,8 @@ SELECT jsonb_build_object(
       FROM calib.figures f WHERE f.job_id = j.job_id),
   'raw_data', (
     SELECT coalesce(jsonb_agg(jsonb_build_object('raw_data_id', r.raw_data_id, 'task_run_id', r.task_run_id,
-             'ordinal', r.ordinal, 'name', r.name, 'dtype', r.dtype, 'shape', r.shape, 'unit', r.unit)), '[]')
+             'ordinal', r.ordinal, 'name', r.name, 'dtype', r.dtype, 'shape', r.shape, 'unit', r.unit,
+             'size', octet_length(r.data))), '[]')
       FROM calib.raw_data r WHERE r.job_id = j.job_id),
   'parameters', (
     SELECT coalesce(jsonb_agg(to_jsonb(p)), '[]') FROM calib.parameters p

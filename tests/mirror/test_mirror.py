@@ -18,7 +18,7 @@ from qdash_queue.mirror.qdash import QDashDatabase, QDashLookup
 from qdash_queue.mirror.qdash_setup import QDashSetup
 from qdash_queue.mirror.source import Source
 from qdash_queue.mirror.writer import Guard, Writer
-from qdash_queue.models import FigureRecord, TaskRecord
+from qdash_queue.models import FigureRecord, RawDataRecord, TaskRecord
 from qdash_queue.parameters import Parameters
 from qdash_queue.queue import Queue
 from qdash_queue.values import CancelMode, Failure, FailureKind, JobState
@@ -433,6 +433,22 @@ def test_figure_that_cannot_be_rendered_stops_nothing(
     assert "Mapbox" in result["note"]["qdash_queue"]["figures_not_rendered"]["CheckT1_0_0"]
     assert next(layout.base.rglob("CheckT1_0_0.json")).read_text() == bad
     assert mirror.run_once().worked is False
+    assert_readable(qdash)
+
+
+def test_raw_data_that_nobody_can_read_stop_nothing(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    odd = RawDataRecord(name="odd", dtype="object", shape=(1,), unit="", data=b"12345678")
+    good = passing("CheckT1")
+    world.run(["0"], ["CheckT1"], always(good.model_copy(update={"raw_data": [odd, *good.raw_data]})))
+    assert mirror.run_once().waiting == {}
+    result = result_of(qdash, "CheckT1")
+    assert [path.rsplit("/", 1)[1] for path in result["raw_data_path"]] == ["CheckT1_0_raw_1.csv"]
+    unread, read = result["note"]["qdash_queue"]["raw_data"]
+    assert (unread["name"], unread["path"]) == ("odd", "")
+    assert 'got "object"' in unread["problem"]
+    assert (read["name"], read["problem"]) == ("iq", "")
     assert_readable(qdash)
 
 
