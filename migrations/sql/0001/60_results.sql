@@ -11,6 +11,11 @@ END $$;
 CREATE TRIGGER forbid_reopening BEFORE UPDATE ON calib_private.task_runs
   FOR EACH ROW EXECUTE FUNCTION calib_private.forbid_reopening();
 
+-- What hangs on a job has changed: whoever mirrors it must not take the older state for the newer.
+CREATE FUNCTION calib_private.touch_job(p_job_id bigint) RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE calib_private.jobs j SET version = j.version + 1 WHERE j.job_id = p_job_id
+$$;
+
 -- Tells watchers how far the job is.
 CREATE FUNCTION calib_private.count_tasks(p_job_id bigint) RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   UPDATE calib_private.jobs j SET tasks_total = n.total, tasks_done = n.done, tasks_failed = n.failed, version = j.version + 1
@@ -62,7 +67,7 @@ BEGIN
   ON CONFLICT (job_id, attempt, task, qid, repetition) DO UPDATE SET status = 'running', started_at = coalesce(t.started_at, excluded.started_at),
      upstream_id = excluded.upstream_id, input_parameters = excluded.input_parameters, run_parameters = excluded.run_parameters
   RETURNING t.task_run_id, t.xmax = 0 INTO v_id, v_new;
-  IF v_new THEN PERFORM calib_private.count_tasks(p_job_id); END IF;
+  IF v_new THEN PERFORM calib_private.count_tasks(p_job_id); ELSE PERFORM calib_private.touch_job(p_job_id); END IF;
   PERFORM calib_private.mark_job(p_job_id);
   RETURN v_id;
 END $$;

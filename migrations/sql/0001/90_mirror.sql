@@ -17,7 +17,9 @@ SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
   IF NOT FOUND THEN
-    UPDATE calib_private.outbox o SET next_try_at = calib_private.now(), attempts = 0, last_error = NULL WHERE o.mark_id = p_mark_id;
+    -- What was read is mirrored: the lag counts from here on.
+    UPDATE calib_private.outbox o SET marked_at = calib_private.now(), next_try_at = calib_private.now(), attempts = 0, last_error = NULL
+     WHERE o.mark_id = p_mark_id;
   END IF;
 END $$;
 
@@ -67,5 +69,7 @@ BEGIN
   END IF;
   UPDATE calib_private.figures f SET png = p_png, render_error = left(p_render_error, 2000) FROM calib_private.task_runs t
    WHERE f.figure_id = p_figure_id AND t.task_run_id = f.task_run_id RETURNING t.job_id INTO v_job_id;
-  PERFORM calib_private.mark_job(v_job_id) WHERE v_job_id IS NOT NULL;
+  IF v_job_id IS NULL THEN RETURN; END IF;
+  PERFORM calib_private.touch_job(v_job_id);
+  PERFORM calib_private.mark_job(v_job_id);
 END $$;
