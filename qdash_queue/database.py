@@ -28,7 +28,7 @@ def sqlalchemy_url(url: str) -> sa.URL:
         )
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: a port that is no number
         raise DatabaseAwayError(
             f"expected a database URL such as postgresql://user@host/name, got {url!r}"
         ) from error

@@ -163,6 +163,8 @@ def _of_libraries(error: Exception) -> Refusal | None:
     if isinstance(error, psycopg.Error):
         words = error.diag.message_primary or str(error).partition("\n")[0]
         return Refusal(f"PostgreSQL refused: {words}", error.sqlstate or "database")
+    if isinstance(error, OSError) and error.filename:
+        return Refusal(f"{error.filename}: {error.strerror}", "file")
     if isinstance(error, pydantic.ValidationError) and error.title == "Settings":
         wrong = error.errors()[0]
         name = "QDASH_QUEUE_" + "_".join(str(part) for part in wrong["loc"]).upper()

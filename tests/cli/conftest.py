@@ -1,0 +1,42 @@
+"""A desk of each test's own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.cli.desk import Desk
+from tests.databases import CalibDatabase, Cluster
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """The mark of the one test that plays the whole demo."""
+    config.addinivalue_line("markers", "demo: plays the whole demo, about a minute")
+
+
+@pytest.fixture
+def bare_desk(database: CalibDatabase) -> Iterator[Desk]:
+    """People with roles, and nothing else: no project, no chip."""
+    desk = Desk(database)
+    yield desk
+    desk.close()
+
+
+@pytest.fixture(scope="module")
+def shared_desk(postgres_server: Cluster) -> Iterator[Desk]:
+    """The same as `desk`, for tests that leave nothing behind."""
+    with postgres_server.database() as database:
+        desk = Desk(database)
+        desk.furnish()
+        desk.offer()
+        yield desk
+        desk.close()
+
+
+@pytest.fixture
+def desk(bare_desk: Desk) -> Desk:
+    """A project with its people, a chip, and an executor that has registered."""
+    bare_desk.furnish()
+    bare_desk.offer()
+    return bare_desk

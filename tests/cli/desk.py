@@ -1,0 +1,183 @@
+"""A desk with a terminal: a project, its people, a chip whose jobs are driven by hand, commands typed in."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from typer.testing import CliRunner
+
+from qdash_queue.admin import Admin
+from qdash_queue.cli import app
+from qdash_queue.database import Database
+from qdash_queue.leases import Executor, Lease
+from qdash_queue.models import FlowEntry, Job, PlannedTask, TaskEntry, TaskRecord
+from qdash_queue.queue import Queue
+from qdash_queue.values import Failure, FailureKind, JobState, ParameterModel, TaskStatus, TaskType
+from tests.databases import CalibDatabase, LoginRole
+
+PROJECT = "demo"
+CHIP = "SIM16"
+ROLES = {
+    "admin": "calib_admin",
+    "submitter": "calib_submitter",
+    "operator": "calib_operator",
+    "executor": "calib_executor",
+    "mirror": "calib_mirror",
+}
+QIDS = {"type": "array", "items": {"type": "string", "format": "qid"}, "minItems": 1}
+TASKS = {"type": "array", "items": {"type": "string", "format": "task"}, "minItems": 1}
+PASSED = TaskRecord(
+    status=TaskStatus.COMPLETED,
+    hardware_seconds=1.5,
+    output_parameters={"t1": ParameterModel(value=41.8123, error=0.7312, unit="μs")},
+)
+FAILED = TaskRecord(
+    status=TaskStatus.FAILED,
+    failure_kind=FailureKind.NO_SIGNAL,
+    message="the amplitude is not above the noise",
+    remedy="check the drive frequency",
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left: exit status, standard output, standard error."""
+
+    status: int
+    out: str
+    err: str
+
+    @property
+    def document(self) -> Any:
+        """The one JSON document on standard output."""
+        return json.loads(self.out)
+
+    @property
+    def error(self) -> Any:
+        """The error as JSON, with nothing on standard output."""
+        assert not self.out
+        return json.loads(self.err)["error"]
+
+    @property
+    def sentence(self) -> str:
+        """The refusal: one line on standard error, nothing on standard output, a status that says so."""
+        assert self.status not in (0, 1, 2)
+        assert not self.out
+        assert len(self.err.splitlines()) == 1, self.err
+        assert "Traceback" not in self.err
+        return self.err.strip()
+
+
+def type_in(*words: str, environment: Mapping[str, str] | None = None) -> Outcome:
+    """Run a command in this process; anything but an exit status is a bug."""
+    result = CliRunner().invoke(app, list(words), env=dict(environment or {}))
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return Outcome(result.exit_code, result.stdout, result.stderr)
+
+
+@dataclass
+class Desk:
+    """Everything that a test of a command needs."""
+
+    database: CalibDatabase
+    roles: dict[str, LoginRole] = field(default_factory=dict)
+    _connections: list[Database] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.roles = {name: self.database.login(group) for name, group in ROLES.items()}
+
+    def connect(self, role: str) -> Database:
+        """A connection that is closed with the desk."""
+        database = Database(self.roles[role].url)
+        self._connections.append(database)
+        return database
+
+    def close(self) -> None:
+        """Close what was opened."""
+        for database in self._connections:
+            database.close()
+
+    def run(self, *words: str, role: str = "operator", **settings: str) -> Outcome:
+        """Type a command as one of the people."""
+        environment = {"QDASH_QUEUE_DATABASE_URL": self.roles[role].url}
+        environment |= {f"QDASH_QUEUE_{name.upper()}": value for name, value in settings.items()}
+        return type_in(*words, environment=environment)
+
+    def furnish(self) -> None:
+        """Make the project, its members and the chip."""
+        admin = Admin(self.connect("admin"))
+        admin.add_project(PROJECT)
+        admin.grant_member(PROJECT, self.roles["submitter"].name, "alice", "submitter")
+        admin.grant_member(PROJECT, self.roles["operator"].name, "olga", "operator")
+        admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
+        admin.allow_executor(self.roles["executor"].name, CHIP)
+        self.executor = Executor(self.connect("executor"), CHIP, "fake", "0.0")
+        self.queue = Queue(self.connect("submitter"))
+
+    def offer(self) -> None:
+        """Register an executor with a flow and two tasks."""
+        self.executor.register()
+        flow = FlowEntry(
+            flow="calibrate",
+            parameters_schema={
+                "type": "object",
+                "required": ["qids", "tasks"],
+                "additionalProperties": False,
+                "properties": {"qids": QIDS, "tasks": TASKS},
+            },
+            repeatable=True,
+            timeout_seconds=3600,
+            on_cancellation=["on_flow_cancellation"],
+        )
+        tasks = [
+            TaskEntry(
+                task=name,
+                task_type=TaskType.QUBIT,
+                parameters_schema={"type": "object"},
+                input_parameters=["qubit_frequency"],
+                output_parameters=["t1"],
+            )
+            for name in ("CheckRabi", "CheckT1")
+        ]
+        self.executor.register_catalogue([flow], tasks)
+
+    def submit(self, *qids: str) -> Job:
+        """A waiting job."""
+        return self.queue.submit(PROJECT, CHIP, {"qids": list(qids or ("0", "1")), "tasks": ["CheckT1"]})
+
+    def start(self, job: Job) -> Lease:
+        """Claim a job and plan its tasks."""
+        claimed = self.executor.claim(60.0, job.job_id)
+        assert claimed is not None
+        lease = Lease(self.executor.database, claimed.job_id, claimed.fence)
+        lease.plan_tasks(_planned(job))
+        return lease
+
+    def work(self, lease: Lease, job: Job, record: TaskRecord = PASSED) -> None:
+        """Run the job's tasks; each leaves the record."""
+        for task in _planned(job):
+            lease.record_task(lease.start_task(task), record)
+
+    def end(self, job: Job, state: JobState) -> Job:
+        """Bring a waiting job to an end of its own."""
+        lease = self.start(job)
+        failed = state is JobState.FAILED
+        self.work(lease, job, FAILED if failed else PASSED)
+        if state is JobState.CANCELLED:
+            self.queue.cancel(job.job_id, reason="beam time")
+            lease.heartbeat()
+        lease.conclude(
+            state, Failure(kind=FailureKind.NO_SIGNAL, message="2 of 2 failed") if failed else None
+        )
+        lease.finish()
+        return self.queue.get(job.job_id)
+
+
+def _planned(job: Job) -> list[PlannedTask]:
+    qids = job.parameters["qids"]
+    assert isinstance(qids, list)
+    return [PlannedTask(task="CheckT1", qid=str(qid)) for qid in qids]

@@ -1,0 +1,79 @@
+"""The demo: the whole of it once, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from qdash_queue.cli.demo_story import NotSeenError, Story
+from tests.cli.desk import CHIP, PROJECT, Desk, type_in
+
+INSERT = "INSERT INTO calib.jobs (project_id, chip_id, parameters) VALUES ('{}', '{}', '{}') RETURNING job_id"
+PARAMETERS = '{"qids": ["0"], "tasks": ["CheckT1"]}'
+
+
+@pytest.mark.demo
+@pytest.mark.slow
+def test_the_demo_sees_all_that_it_claims(tmp_path: Path) -> None:
+    output = tmp_path / "figures"
+    done = subprocess.run(
+        [sys.executable, "-m", "qdash_queue.cli", "demo", "--json", "--output", str(output)],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=280,
+    )
+    assert done.returncode == 0, done.stderr[-4000:]
+    summary = json.loads(done.stdout)
+    assert summary["documents"]["execution_history"] == 2
+    assert summary["documents"]["task_result_history"] == 32
+    assert summary["files"][".png"] == len(list(output.rglob("*.png"))) >= 16
+    story = done.stderr
+    assert "INSERT INTO calib.jobs" in story
+    assert "alice=> " in story
+    assert "UPDATE 0" in story
+    assert story.count("ERROR:  CQ") == 3
+    assert "no process is left" in story
+    folder = next(line for line in story.splitlines() if line.startswith("in /"))[3:]
+    assert not Path(folder).exists()
+
+
+def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("chapter 1")
+    outcome = type_in("demo", "--output", str(tmp_path))
+    assert "expected a new or empty folder" in outcome.err.splitlines()[-1]
+    assert outcome.status == 3
+    assert (tmp_path / "thesis.tex").exists()
+
+
+def test_only_a_kept_demo_can_be_stopped(tmp_path: Path) -> None:
+    assert "expected the folder of a kept demo" in type_in("demo", "--stop", str(tmp_path)).sentence
+
+
+def test_the_story_shows_sql_as_a_terminal_does(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
+    story = Story()
+    with story.psql("alice", desk.roles["submitter"].url) as terminal:
+        rows, tag = terminal.run(INSERT.format(PROJECT, CHIP, PARAMETERS))
+        refused = terminal.refused(INSERT.format(PROJECT, "SIM17", PARAMETERS))
+        desk.queue.cancel(1)
+        _, late = terminal.run("UPDATE calib.jobs SET cancel_requested = true WHERE job_id = 1")
+        codes = [notice.code for notice in terminal.notices]
+        with pytest.raises(NotSeenError, match="expected the database to refuse"):
+            terminal.refused("SELECT 1")
+    assert (rows, tag) == ([(1,)], "INSERT 0 1")
+    assert (refused.code, late, codes) == ("CQ001", "UPDATE 0", ["CQ011"])
+    shown = capsys.readouterr().out
+    assert "alice=> INSERT INTO" in shown
+    assert '  ERROR:  CQ001: unknown chip "SIM17": did you mean "SIM16"?' in shown
+    assert "  WARNING:  CQ011: job 1 was not cancelled" in shown
+
+
+def test_what_was_not_seen_ends_the_story() -> None:
+    story = Story()
+    with pytest.raises(NotSeenError, match=r"expected rain within 0 s, it did not come"):
+        story.wait_for(lambda: None, "rain", seconds=0.0)
+    assert story.wait_for(lambda: "rain", "rain") == "rain"

@@ -1,0 +1,271 @@
+"""What the doctor says in each broken situation, and that it says how to mend it."""
+
+from __future__ import annotations
+
+import http.server
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from importlib import metadata
+from typing import Any
+
+import psycopg
+import pytest
+
+from qdash_queue.cli.health import OLD_TRANSACTION_SECONDS
+from qdash_queue.embedded.prefect_server import PrefectServer
+from tests.cli.desk import CHIP, Desk, Outcome, type_in
+from tests.databases import CalibDatabase
+
+CLOSED = "127.0.0.1:1"
+
+
+def diagnosis(outcome: Outcome, about: str) -> dict[str, Any]:
+    """The finding about one thing; a problem has a remedy."""
+    found = [each for each in outcome.document if each["about"] == about]
+    assert len(found) == 1, outcome.out
+    assert found[0]["level"] == "ok" or found[0]["remedy"]
+    return dict(found[0])
+
+
+def problems(outcome: Outcome) -> list[str]:
+    return [each["about"] for each in outcome.document if each["level"] == "problem"]
+
+
+def at(url: str, **settings: str) -> Outcome:
+    environment = {f"QDASH_QUEUE_{name.upper()}": value for name, value in settings.items()}
+    return type_in("doctor", "--json", environment=environment | {"QDASH_QUEUE_DATABASE_URL": url})
+
+
+def test_all_is_well(desk: Desk, prefect_server: PrefectServer, mongo_url: str) -> None:
+    settings = {"prefect_api_url": prefect_server.url, "mongo_url": mongo_url}
+    outcome = desk.run("doctor", **settings)
+    assert outcome.status == 0, outcome.out
+    assert all(line.startswith("ok ") for line in outcome.out.splitlines()), outcome.out
+    told = {each["about"] for each in desk.run("doctor", "--json", **settings).document}
+    assert told == {
+        *("database", "role", "schema", "projects", f"chip {CHIP}", "mirror", "transactions"),
+        *("Prefect", "MongoDB"),
+    }
+
+
+def test_no_database_is_named() -> None:
+    outcome = type_in("doctor")
+    assert outcome.status == 1
+    assert "QDASH_QUEUE_DATABASE_URL" in outcome.out
+    assert "qdash-queue up" in outcome.out
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "remedy"),
+    [
+        ({"host": CLOSED}, "PostgreSQL does not answer", "Start it"),
+        ({"database": "no_such_database"}, "does not exist", "CREATE DATABASE"),
+        ({"user": "no_such_role"}, "PostgreSQL", "role"),
+        ({"word": "mysql"}, "expected a PostgreSQL URL", "Set the variable"),
+    ],
+)
+def test_a_database_that_cannot_be_reached(
+    shared_desk: Desk, change: dict[str, str], said: str, remedy: str
+) -> None:
+    good = psycopg.conninfo.conninfo_to_dict(shared_desk.roles["operator"].url)
+    if "word" in change:
+        url = "mysql://x/y"
+    elif "host" in change:
+        url = f"postgresql://x@{CLOSED}/y"
+    else:
+        name, user = change.get("database", good["dbname"]), change.get("user", good["user"])
+        url = (
+            f"postgresql://{user}:{good.get('password', 'x')}@/{name}?host={good['host']}&port={good['port']}"
+        )
+    outcome = at(url)
+    assert outcome.status == 1
+    found = diagnosis(outcome, "database")
+    assert said in found["words"]
+    assert remedy.lower() in found["remedy"].lower()
+
+
+def test_a_database_without_the_queue(empty_database: CalibDatabase) -> None:
+    outcome = at(empty_database.url)
+    assert outcome.status == 1
+    assert "qdash-queue migrate" in diagnosis(outcome, "schema")["remedy"]
+
+
+def test_a_schema_that_is_behind_or_ahead(desk: Desk) -> None:
+    def replace(version: int) -> None:
+        with desk.database.connect() as connection:
+            connection.execute(
+                "CREATE OR REPLACE FUNCTION calib.schema_version() RETURNS integer LANGUAGE sql IMMUTABLE"
+                f" SET search_path = pg_catalog, pg_temp AS 'SELECT {version}'"
+            )
+
+    replace(0)
+    behind = desk.run("doctor", "--json")
+    assert behind.status == 1
+    assert "qdash-queue migrate" in diagnosis(behind, "schema")["remedy"]
+    replace(999)
+    ahead = desk.run("doctor", "--json")
+    assert ahead.status == 0
+    assert diagnosis(ahead, "schema")["level"] == "note"
+
+
+def test_an_extension_is_missing(desk: Desk) -> None:
+    with desk.database.connect() as connection:
+        connection.execute("DROP EXTENSION pg_trgm CASCADE")
+    outcome = desk.run("doctor", "--json")
+    assert outcome.status == 1
+    assert "CREATE EXTENSION pg_trgm" in diagnosis(outcome, "extensions")["remedy"]
+
+
+def test_a_login_without_a_role(desk: Desk) -> None:
+    stranger = desk.database.login()
+    outcome = at(stranger.url)
+    assert outcome.status == 1
+    assert f"GRANT calib_submitter TO {stranger.name}" in diagnosis(outcome, "role")["remedy"]
+
+
+def test_a_submitter_without_a_project(desk: Desk) -> None:
+    stranger = desk.database.login("calib_submitter")
+    outcome = at(stranger.url)
+    assert problems(outcome) == ["projects"]
+    assert f"members grant PROJECT {stranger.name}" in diagnosis(outcome, "projects")["remedy"]
+
+
+def test_no_project_and_no_chip_yet(bare_desk: Desk) -> None:
+    outcome = bare_desk.run("doctor", "--json", role="admin")
+    assert problems(outcome) == ["projects"]
+    assert "chips add" in diagnosis(outcome, "chips")["remedy"]
+
+
+def test_a_chip_for_which_nobody_registered(bare_desk: Desk) -> None:
+    bare_desk.furnish()
+    outcome = bare_desk.run("doctor", "--json")
+    assert problems(outcome) == [f"chip {CHIP}"]
+    assert f"qdash-executor --chip {CHIP}" in diagnosis(outcome, f"chip {CHIP}")["remedy"]
+
+
+def test_a_chip_without_a_living_executor(desk: Desk) -> None:
+    desk.submit()
+    desk.executor.stopped()
+    found = diagnosis(desk.run("doctor", "--json"), f"chip {CHIP}")
+    assert (found["level"], found["words"]) == ("problem", "no executor is alive; 1 jobs wait")
+
+
+def test_an_executor_that_is_not_ready(desk: Desk) -> None:
+    desk.executor.seen("Prefect does not answer")
+    found = diagnosis(desk.run("doctor", "--json"), f"chip {CHIP}")
+    assert "Prefect does not answer" in found["words"]
+    assert found["level"] == "problem"
+
+
+def test_a_paused_chip_is_worth_a_note(desk: Desk) -> None:
+    desk.run("pause", CHIP, "--reason", "cooldown")
+    outcome = desk.run("doctor", "--json")
+    assert outcome.status == 0
+    assert diagnosis(outcome, f"chip {CHIP}")["words"] == "paused: cooldown"
+
+
+def test_prefect_is_down(shared_desk: Desk) -> None:
+    outcome = shared_desk.run("doctor", "--json", prefect_api_url=f"http://{CLOSED}/api")
+    assert problems(outcome) == ["Prefect"]
+    assert "does not answer" in diagnosis(outcome, "Prefect")["words"]
+
+
+@pytest.mark.parametrize("url", ["localhost:4200/api", "ftp://x/api", "http://[/api"])
+def test_prefects_url_is_no_url(shared_desk: Desk, url: str) -> None:
+    assert problems(shared_desk.run("doctor", "--json", prefect_api_url=url)) == ["Prefect"]
+
+
+def test_something_else_answers_in_prefects_place(shared_desk: Desk) -> None:
+    with other_server() as url:
+        outcome = shared_desk.run("doctor", "--json", prefect_api_url=url)
+    assert "not as Prefect does" in diagnosis(outcome, "Prefect")["words"]
+
+
+def test_servers_that_are_not_named_are_worth_a_note(shared_desk: Desk) -> None:
+    outcome = shared_desk.run("doctor", "--json")
+    assert outcome.status == 0
+    assert diagnosis(outcome, "Prefect")["level"] == "note"
+    assert "can be started" in diagnosis(outcome, "MongoDB")["words"]
+
+
+def test_mongod_is_missing(shared_desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    def nothing(_name: str) -> metadata.Distribution:
+        raise metadata.PackageNotFoundError
+
+    monkeypatch.setattr(metadata, "distribution", nothing)
+    monkeypatch.setenv("PATH", "/nowhere")
+    found = diagnosis(shared_desk.run("doctor", "--json"), "MongoDB")
+    assert "is not installed" in found["words"]
+    assert "QDASH_QUEUE_MONGO_URL" in found["remedy"]
+
+
+def test_mongodb_is_away(shared_desk: Desk) -> None:
+    outcome = shared_desk.run("doctor", "--json", mongo_url=f"mongodb://{CLOSED}")
+    assert problems(outcome) == ["MongoDB"]
+    assert "MongoDB does not answer" in diagnosis(outcome, "MongoDB")["words"]
+
+
+def test_mongodbs_url_is_no_url(shared_desk: Desk) -> None:
+    outcome = shared_desk.run("doctor", "--json", mongo_url="http://x")
+    assert "expected a MongoDB URL" in diagnosis(outcome, "MongoDB")["words"]
+
+
+def test_the_mirror_is_late(desk: Desk) -> None:
+    desk.start(desk.submit())
+    with desk.database.connect() as connection:
+        connection.execute(
+            "UPDATE calib_private.outbox"
+            " SET marked_at = marked_at - interval '1 hour', last_error = 'no project demo'"
+        )
+    outcome = desk.run("doctor", "--json")
+    assert problems(outcome) == ["mirror"]
+    assert "no project demo" in diagnosis(outcome, "mirror")["words"]
+    assert "mirror run" in diagnosis(outcome, "mirror")["remedy"]
+
+
+def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("qdash_queue.cli.health.OLD_TRANSACTION_SECONDS", -60.0)
+    assert OLD_TRANSACTION_SECONDS > 0
+    job = desk.submit()
+    blocked = threading.Thread(target=desk.queue.cancel, args=(job.job_id,))
+    with psycopg.connect(desk.database.url) as holder:
+        pid = holder.info.backend_pid
+        holder.execute("SELECT FROM calib_private.jobs FOR UPDATE")
+        blocked.start()
+        try:
+            found = _blocking_finding(desk, pid)
+        finally:
+            holder.rollback()
+            blocked.join()
+    assert "blocks 1 others" in found["words"]
+    assert f"pg_terminate_backend({pid})" in found["remedy"]
+
+
+def _blocking_finding(desk: Desk, pid: int) -> dict[str, Any]:
+    """The finding about the process, as soon as somebody waits for it."""
+    for _ in range(100):
+        outcome = at(desk.database.url)
+        for each in outcome.document:
+            if (
+                each["about"] == "transactions"
+                and f"process {pid} " in each["words"]
+                and each["level"] == "problem"
+            ):
+                assert outcome.status == 1
+                return dict(each)
+    raise AssertionError(outcome.out)
+
+
+@contextmanager
+def other_server() -> Iterator[str]:
+    """A web server that is not Prefect's."""
+    server = http.server.HTTPServer(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/api"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()

@@ -1,0 +1,195 @@
+"""Commands about jobs: what they print, what they refuse."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from qdash_queue.values import JobState
+from tests.cli.desk import CHIP, PROJECT, Desk, type_in
+
+ASK = ("submit", PROJECT, CHIP, "--qids", "0,1", "--tasks", "CheckRabi,CheckT1")
+
+
+def test_submit_tells_the_number_and_what_it_waits_for(desk: Desk) -> None:
+    outcome = desk.run(*ASK, role="submitter")
+    assert outcome.status == 0
+    assert outcome.out == "job 1 is scheduled, waits: an executor to pick it up\n"
+
+
+def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "parameters.json"
+    file.write_text(json.dumps({"qids": ["3"]}))
+    job = desk.run(
+        *("submit", PROJECT, CHIP, "--parameters", f"@{file}", "--tasks", "CheckRabi", "--tasks", "CheckT1"),
+        *("--flow", "calibrate", "--username", "alice", "--priority", "5", "--timeout-seconds", "60"),
+        *("--max-attempts", "2", "--dedup-key", "night", "--tag", "a", "--tag", "b", "--note", '{"x": 1}'),
+        *("--not-before", "2026-01-01T00:00:00", "--not-after", "2099-01-01", "--json"),
+    ).document
+    assert job["parameters"] == {"qids": ["3"], "tasks": ["CheckRabi", "CheckT1"]}
+    assert (job["username"], job["priority"], job["timeout_seconds"]) == ("alice", 5, 60)
+    assert (job["max_attempts"], job["dedup_key"], job["tags"], job["note"]) == (
+        2,
+        "night",
+        ["a", "b"],
+        {"x": 1},
+    )
+    assert job["not_after"].startswith("209")
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("submit", PROJECT, "SIM17", "--qids", "0"), 'unknown chip "SIM17": did you mean "SIM16"?'),
+        (("submit", "dem", CHIP, "--qids", "0"), "unknown project"),
+        (
+            (*ASK[:3], "--qids", "0", "--tasks", "CheckRaby"),
+            'unknown task "CheckRaby": did you mean "CheckRabi"?',
+        ),
+        ((*ASK[:3], "--qids", "Q00", "--tasks", "CheckT1"), "qids[0]"),
+        ((*ASK[:3], "--qids", "99", "--tasks", "CheckT1"), "99"),
+        ((*ASK[:3], "--parameters", "[]"), "parameters: expected a JSON object, got an array"),
+        ((*ASK[:3], "--parameters", "{"), "parameters: expected a JSON object, got no JSON"),
+        ((*ASK[:3], "--parameters", "@/nowhere"), "expected a readable file, got /nowhere"),
+        ((*ASK, "--note", "1"), "note: expected a JSON object, got a number"),
+        ((*ASK, "--priority", "101"), "priority: expected -100 to 100, got 101"),
+        ((*ASK, "--priority", "high"), "'--priority'"),
+        ((*ASK, "--not-before", "soon"), "'--not-before'"),
+        ((*ASK, "--username", "bob"), 'may submit as "alice" only, not as "bob"'),
+        ((*ASK, "--flow", "calibrat"), 'did you mean "calibrate"?'),
+        ((*ASK, "--colour", "red"), "No such option"),
+        (("submit", PROJECT), "Missing argument"),
+        (("show", "77"), "unknown job 77"),
+        (("show", "one"), "job_id"),
+        (("events", "77"), "unknown job 77"),
+        (("watch", "77"), "unknown job 77"),
+        (("watch",), "Missing argument"),
+        (("cancel", "77"), "unknown job 77"),
+        (("cancel", "1", "--mode", "soon"), "now"),
+        (("requeue", "77"), "unknown job 77"),
+        (("jobs", "--state", "done"), "completed"),
+        (("jobs", "--limit", "0"), "--limit"),
+        (("job",), "No such command"),
+        (("--database-url", "mysql://x/y", "jobs"), "expected a PostgreSQL URL"),
+        (("--database-url", "nonsense", "jobs"), "expected a database URL"),
+        (("--database-url", "postgresql://h:port/x", "jobs"), "database"),
+        (("--database-url", "postgresql://x@127.0.0.1:1/y", "jobs"), "PostgreSQL does not answer"),
+    ],
+)
+def test_bad_words_get_one_sentence(shared_desk: Desk, words: tuple[str, ...], said: str) -> None:
+    assert said in shared_desk.run(*words, role="submitter").sentence
+    error = shared_desk.run(*words, "--json", role="submitter").error
+    assert error["message"]
+    assert error["code"]
+
+
+def test_an_error_as_json_names_code_column_and_hint(shared_desk: Desk) -> None:
+    outcome = shared_desk.run("submit", PROJECT, "SIM17", "--qids", "0", "--json", role="submitter")
+    assert outcome.status == 3
+    assert (outcome.error["code"], outcome.error["column"]) == ("CQ001", "chip_id")
+    assert outcome.error["hint"]
+
+
+def test_without_a_database_the_variable_is_named() -> None:
+    outcome = type_in("jobs")
+    assert outcome.status == 4
+    assert "QDASH_QUEUE_DATABASE_URL" in outcome.sentence
+
+
+def test_a_wrong_setting_is_named(shared_desk: Desk) -> None:
+    assert "QDASH_QUEUE_LEASE_SECONDS" in shared_desk.run("jobs", lease_seconds="soon").sentence
+
+
+def test_the_database_named_on_the_command_line_comes_first(shared_desk: Desk) -> None:
+    url = shared_desk.roles["operator"].url
+    assert type_in("--database-url", url, "jobs", environment={"QDASH_QUEUE_DATABASE_URL": "x"}).status == 0
+
+
+def test_a_role_without_rights_is_told_so(shared_desk: Desk) -> None:
+    stranger = shared_desk.database.login()
+    outcome = type_in("jobs", environment={"QDASH_QUEUE_DATABASE_URL": stranger.url})
+    assert outcome.status == 3
+    assert "permission denied" in outcome.sentence
+
+
+def test_jobs_lists_the_newest_first_and_filters(desk: Desk) -> None:
+    assert desk.run("jobs").out == "no jobs\n"
+    ended = desk.end(desk.submit(), JobState.FAILED)
+    waiting = desk.submit()
+    lines = desk.run("jobs").out.splitlines()
+    assert lines[1].split()[:3] == [str(waiting.job_id), "scheduled", CHIP]
+    assert "no_signal: 2 of 2 failed" in lines[2]
+    only = desk.run("jobs", "--state", "failed", "--chip", CHIP, "--project", PROJECT, "--json").document
+    assert [job["job_id"] for job in only] == [ended.job_id]
+    assert len(desk.run("jobs", "--limit", "1", "--json").document) == 1
+
+
+def test_show_tells_results_with_errors_and_events(desk: Desk) -> None:
+    job = desk.end(desk.submit("0"), JobState.COMPLETED)
+    out = desk.run("show", str(job.job_id)).out
+    assert f"job {job.job_id}: completed" in out
+    assert "t1 = 41.81 ± 0.73 μs" in out
+    assert "task_completed" in out
+    document = desk.run("show", str(job.job_id), "--json").document
+    assert document["job"]["state"] == "completed"
+    assert [run["status"] for run in document["task_runs"]] == ["completed"]
+    assert [attempt["verdict"] for attempt in document["attempts"]] == ["completed"]
+    assert [event["event"] for event in document["events"]][-1] == "completed"
+
+
+def test_show_tells_a_failure_in_words(desk: Desk) -> None:
+    job = desk.end(desk.submit("0"), JobState.FAILED)
+    out = desk.run("show", str(job.job_id)).out
+    assert "no_signal: the amplitude is not above the noise; check the drive frequency" in out
+    assert "no_signal: 2 of 2 failed" in out
+
+
+def test_show_tells_what_a_job_waits_for(desk: Desk) -> None:
+    job = desk.submit()
+    desk.queue.database.close()
+    assert desk.run("pause", CHIP, "--reason", "cooldown").status == 0
+    assert "scheduled, waits: chip paused: cooldown" in desk.run("show", str(job.job_id)).out
+
+
+def test_nobodys_text_is_read_as_markup(desk: Desk) -> None:
+    job = desk.run(*ASK, "--tag", "[red]x[/red]", "--note", '{"a": "[bold]"}', "--json").document
+    out = desk.run("show", str(job["job_id"])).out
+    assert "[red]x[/red]" in out
+    assert "[bold]" in out
+
+
+def test_events_begin_behind_the_number(desk: Desk) -> None:
+    job = desk.end(desk.submit(), JobState.CANCELLED)
+    events = desk.run("events", str(job.job_id), "--json").document
+    assert [events[0]["event"], events[-1]["event"]] == ["submitted", "cancelled"]
+    rest = desk.run("events", str(job.job_id), "--after", str(events[0]["event_id"]), "--json").document
+    assert rest == events[1:]
+    assert "cancel_seen" in desk.run("events", str(job.job_id)).out
+
+
+def test_cancel_ends_a_waiting_job_and_asks_a_running_one(desk: Desk) -> None:
+    waiting, running = desk.submit(), desk.submit()
+    desk.start(running)
+    assert "is cancelled" in desk.run("cancel", str(waiting.job_id), "--reason", "beam time").out
+    asked = desk.run("cancel", str(running.job_id), "--mode", "after_task", "--json").document
+    assert (asked["state"], asked["cancel_mode"]) == ("running", "after_task")
+    assert "cannot be softened" not in desk.run("cancel", str(running.job_id)).out
+    assert "cannot be softened" in desk.run("cancel", str(running.job_id), "--mode", "after_task").sentence
+
+
+def test_cancel_that_comes_too_late_is_refused(desk: Desk) -> None:
+    job = desk.end(desk.submit(), JobState.COMPLETED)
+    outcome = desk.run("cancel", str(job.job_id))
+    assert outcome.status == 3
+    assert f"job {job.job_id} was not cancelled: it had already ended (completed)" in outcome.sentence
+    assert desk.run("cancel", str(job.job_id), "--json").error["code"] == "CQ011"
+
+
+def test_requeue_makes_a_new_job(desk: Desk) -> None:
+    job = desk.end(desk.submit(), JobState.FAILED)
+    assert "job 2 asks again" in desk.run("requeue", str(job.job_id), "--reason", "again").out
+    assert desk.run("show", "2", "--json").document["job"]["note"]["requeue_of"] == job.job_id
+    outcome = desk.run("requeue", "2")
+    assert "only a job that has ended" in outcome.sentence

@@ -1,0 +1,178 @@
+"""The commands that start servers, bring a database to the schema, and run the mirror."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from qdash_queue.values import JobState
+from tests.cli.desk import PROJECT, Desk, type_in
+from tests.databases import CalibDatabase
+
+QDASH_QUEUE = [sys.executable, "-m", "qdash_queue.cli"]
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that the account of an embedded PostgreSQL can reach, and with a short name for its socket."""
+    made = Path(tempfile.mkdtemp(prefix="qdq-"))
+    made.chmod(0o711)
+    yield made
+    shutil.rmtree(made, ignore_errors=True)
+
+
+def read_document(process: subprocess.Popen[str]) -> dict[str, str]:
+    """The JSON document that a process prints before it goes on."""
+    assert process.stdout is not None
+    lines: list[str] = []
+    for line in process.stdout:
+        lines.append(line)
+        if line == "}\n":
+            return dict(json.loads("".join(lines)))
+    raise AssertionError(f"expected a document, got {lines}")
+
+
+def test_up_keeps_its_data_from_one_start_to_the_next(folder: Path) -> None:
+    environment = os.environ | {
+        "QDASH_QUEUE_STATE_PATH": str(folder),
+        # Named servers are used as they are: only PostgreSQL is started here.
+        "QDASH_QUEUE_MONGO_URL": "mongodb://127.0.0.1:1",
+        "QDASH_QUEUE_PREFECT_API_URL": "http://127.0.0.1:1/api",
+    }
+    for start in range(2):
+        with subprocess.Popen(
+            [*QDASH_QUEUE, "up", "--json"], stdout=subprocess.PIPE, text=True, env=environment
+        ) as up:
+            said = read_document(up)
+            assert said["QDASH_QUEUE_MONGO_URL"] == "mongodb://127.0.0.1:1"
+            assert said["revision"] == "0001"
+            assert said["QDASH_QUEUE_DATABASE_URL"] in said["psql"]
+            url = said["QDASH_QUEUE_DATABASE_URL"]
+            outcome = type_in("projects", "--json", environment={"QDASH_QUEUE_DATABASE_URL": url})
+            assert len(outcome.document) == start
+            type_in("projects", "add", PROJECT, environment={"QDASH_QUEUE_DATABASE_URL": url})
+            up.send_signal(signal.SIGINT)
+            assert up.wait(30) == 0
+        with pytest.raises(psycopg.OperationalError):
+            psycopg.connect(url)
+
+
+def test_up_prints_lines_for_a_shell(postgres_server: object, database_url: str) -> None:
+    environment = os.environ | {
+        "QDASH_QUEUE_DATABASE_URL": database_url,
+        "QDASH_QUEUE_MONGO_URL": "mongodb://127.0.0.1:1",
+        "QDASH_QUEUE_PREFECT_API_URL": "http://127.0.0.1:1/api",
+    }
+    with subprocess.Popen([*QDASH_QUEUE, "up"], stdout=subprocess.PIPE, text=True, env=environment) as up:
+        assert up.stdout is not None
+        lines = [next(up.stdout) for _ in range(4)]
+        up.terminate()
+        assert up.wait(30) == 0
+    assert [line.split("=")[0] for line in lines[:3]] == [
+        "export QDASH_QUEUE_DATABASE_URL",
+        "export QDASH_QUEUE_MONGO_URL",
+        "export QDASH_QUEUE_PREFECT_API_URL",
+    ]
+    assert lines[3].startswith("psql ")
+
+
+def test_up_says_in_words_why_it_cannot(folder: Path) -> None:
+    (folder / "servers").write_text("a file in the folder's place")
+    outcome = type_in("up", environment={"QDASH_QUEUE_STATE_PATH": str(folder)})
+    assert outcome.status == 3
+    # The servers start side by side: any of them may be the first to find out.
+    said = outcome.err.splitlines()[-1]
+    assert said.startswith(f"{folder}/servers/")
+    assert said.endswith(": Not a directory")
+
+
+def test_migrate_brings_an_empty_database_to_the_schema(empty_database: CalibDatabase) -> None:
+    environment = {"QDASH_QUEUE_DATABASE_URL": empty_database.url}
+    assert type_in("migrate", environment=environment).out == "the database is at revision 0001\n"
+    again = type_in("migrate", environment=environment)
+    assert again.out == "the database is at revision 0001, as it was\n"
+    assert type_in("migrate", "--json", environment=environment).document == {
+        "before": "0001",
+        "after": "0001",
+    }
+
+
+def test_migrate_is_refused_in_words(shared_desk: Desk, empty_database: CalibDatabase) -> None:
+    nobody = empty_database.login()
+    for url in (
+        nobody.url,
+        shared_desk.roles["submitter"].url,
+        "postgresql://x@127.0.0.1:1/y",
+        "nonsense",
+        "",
+    ):
+        assert type_in("migrate", environment={"QDASH_QUEUE_DATABASE_URL": url}).sentence
+
+
+def test_commands_before_migrate_say_so(empty_database: CalibDatabase) -> None:
+    outcome = type_in("jobs", environment={"QDASH_QUEUE_DATABASE_URL": empty_database.url})
+    assert outcome.status == 4
+    assert "qdash-queue migrate" in outcome.sentence
+
+
+def test_mirror_lag_and_rebuild(desk: Desk, mongo_url: str, mongo_database: str, tmp_path: Path) -> None:
+    settings = {"mongo_url": mongo_url, "mongo_database": mongo_database, "data_path": str(tmp_path)}
+    assert desk.run("mirror", "lag", role="mirror", **settings).out == "QDash shows everything\n"
+    job = desk.end(desk.submit(), JobState.COMPLETED)
+    out = desk.run("mirror", "lag", role="mirror", **settings).out
+    assert f"job {job.job_id}" in out
+    assert "not reached yet" in out
+    lag = desk.run("mirror", "lag", "--json", role="mirror", **settings).document
+    assert lag["mongo_problem"] is None
+    assert [mark["job_id"] for mark in lag["marks"]] == [job.job_id]
+    rebuilt = desk.run("mirror", "rebuild", "--job", str(job.job_id), "--json", role="mirror", **settings)
+    assert rebuilt.status == 1
+    assert "waiting" in rebuilt.document
+    assert "waits: " in desk.run("mirror", "rebuild", role="mirror", **settings).out
+    assert "never started" in desk.run("mirror", "rebuild", "--job", "77", role="mirror", **settings).sentence
+
+
+def test_mirror_commands_say_what_is_missing(desk: Desk) -> None:
+    assert "QDASH_QUEUE_MONGO_URL" in desk.run("mirror", "lag", role="mirror").sentence
+    assert "QDASH_QUEUE_MONGO_URL" in desk.run("mirror", "run", role="mirror").sentence
+    away = desk.run("mirror", "rebuild", role="mirror", mongo_url="mongodb://127.0.0.1:1")
+    assert "MongoDB does not answer" in away.sentence
+
+
+def test_mirror_run_stops_on_sigterm(desk: Desk, mongo_url: str, mongo_database: str, tmp_path: Path) -> None:
+    environment = os.environ | {
+        "QDASH_QUEUE_DATABASE_URL": desk.roles["mirror"].url,
+        "QDASH_QUEUE_MONGO_URL": mongo_url,
+        "QDASH_QUEUE_MONGO_DATABASE": mongo_database,
+        "QDASH_QUEUE_DATA_PATH": str(tmp_path),
+    }
+    desk.end(desk.submit(), JobState.COMPLETED)
+    with subprocess.Popen(
+        [*QDASH_QUEUE, "mirror", "run"], stderr=subprocess.PIPE, text=True, env=environment
+    ) as mirror:
+        deadline = time.monotonic() + 30
+        while not _has_tried(desk) and time.monotonic() < deadline:
+            pass
+        mirror.terminate()
+        _, log = mirror.communicate(timeout=30)
+    assert mirror.returncode == 0, log
+    assert "mirroring to database" in log
+    assert _has_tried(desk)
+
+
+def _has_tried(desk: Desk) -> bool:
+    """Whether a mirror has taken the job's mark: without a project in QDash it waits, with words."""
+    return any(
+        row["last_error"] for row in desk.queue.database.rows("SELECT last_error FROM calib.mirror_lag")
+    )
