@@ -79,7 +79,6 @@ class _Child:
         database = Database(self._setup.database_url)
         with prefect_side.warm_client():
             database.row("SELECT 1 AS warm")
-            self._pipe.send(Ready())
             order = self._receive()
             if order is None:
                 return 0
@@ -87,9 +86,11 @@ class _Child:
             return self._obey(order, database)
 
     def _receive(self) -> Order | None:
+        """The order; ``None`` when the supervisor needs this child no more, or is gone."""
         try:
+            self._pipe.send(Ready())
             order: Order | None = self._pipe.recv()
-        except EOFError:
+        except (EOFError, OSError):
             return None
         return order
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ctypes
 import logging
-import multiprocessing
 import os
 import signal
 import time
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
+from multiprocessing.context import ForkServerContext
 from types import TracebackType
 from typing import Self
 
 from executors.child import child_main
+from executors.forkserver import child_context
 from executors.orders import ChildSetup, Order, Ready, Report
 from executors.orphans import LeaseClock
 from executors.stop import StopFlag
@@ -32,7 +33,7 @@ class ChildError(Exception):
 class Child:
     """One child process, from its fork to its exit code."""
 
-    def __init__(self, context: multiprocessing.context.ForkServerContext, setup: ChildSetup) -> None:
+    def __init__(self, context: ForkServerContext, setup: ChildSetup) -> None:
         self.stop = StopFlag.shared(context)
         self.lease_clock = LeaseClock(context.RawValue(ctypes.c_double, 0.0))
         self.pipe: Connection
@@ -118,8 +119,7 @@ class Nursery:
 
     def __init__(self, setup: ChildSetup) -> None:
         self._setup = setup
-        self._context = multiprocessing.get_context("forkserver")
-        self._context.set_forkserver_preload(["executors.forkserver_preload"])
+        self._context = child_context()
         self._spare: Child | None = None
 
     def __enter__(self) -> Self:

@@ -16,6 +16,7 @@ import typer
 
 from executors.environment import executor_environment
 from executors.flows import FlowError
+from executors.forkserver import start_forkserver
 from executors.session import instruments_folder
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, UnknownNameError
@@ -91,10 +92,13 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
         raise DatabaseAwayError(
             "no Prefect server is named: set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api"
         )
+    executor = _executor(settings, chip, backend)
+    executor.register()  # Whoever is refused is told so before anything heavy is loaded.
+    executor.seen("warming up")
+    start_forkserver()
     from executors.flows import load_flows  # noqa: PLC0415 - loads Prefect, whose settings are made by now
     from executors.supervisor import Supervisor  # noqa: PLC0415
 
-    executor = _executor(settings, chip, backend)
     supervisor = Supervisor(_options(settings, executor), executor, load_flows())
 
     def leave(_signal: int, _frame: FrameType | None) -> None:

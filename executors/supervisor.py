@@ -76,16 +76,14 @@ class Supervisor:
         self._wakeup.set()
 
     def serve(self) -> None:
-        """Register, then run jobs until :meth:`stop`.
+        """Offer the catalogue, then run jobs until :meth:`stop`.
 
         Raises:
-            ExecutorRefusedError: this role may not execute here, or the chip has another kind of backend.
             CatalogueRefusedError: a flow or a task cannot be offered.
             DatabaseAwayError: the database does not answer at the start; later it is waited for.
         """
-        register(self._executor, self._flows)
+        offer(self._executor, self._flows)
         options = self._options
-        self._executor.seen("warming up")
         with ExitStack() as stack:
             # The forkserver first, while this process has one thread.
             nursery = stack.enter_context(Nursery(options.setup))
@@ -178,12 +176,11 @@ class Supervisor:
             logger.warning("the database could not be told that this executor stopped: %s", error)
 
 
-def register(executor: Executor, flows: dict[str, FlowDefinition]) -> None:
-    """Tell the database who serves the chip, and what may be asked for on it.
+def offer(executor: Executor, flows: dict[str, FlowDefinition]) -> None:
+    """Tell the database what may be asked for on the chip.
 
     Raises:
         ExecutorRefusedError: this role may not execute here, or the chip has another kind of backend.
         CatalogueRefusedError: a flow or a task cannot be offered.
     """
-    executor.register()
     executor.register_catalogue(catalogue_flows(flows.values()), catalogue_tasks())

@@ -1,4 +1,4 @@
-"""A chip, its queue and its executors, shared by the tests of one module."""
+"""A chip, its queue and its executors, shared by all tests here: an executor takes seconds to start."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from tests.executors.relay import Relay
 CHIP = "SIM-16"
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def crew(
     postgres_server: Cluster, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Crew]:
-    """Executors for the module's chip; none is started yet."""
+    """Executors for one chip; none is started yet."""
     folder = tmp_path_factory.mktemp("crew")
     with postgres_server.database() as database:
         operator, executor = database.login("calib_operator"), database.login("calib_executor")

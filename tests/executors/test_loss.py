@@ -23,6 +23,7 @@ def mended(crew: Crew) -> Iterator[None]:
 
 def test_cancel_before_the_flow_run_is_made(crew: Crew) -> None:
     crew.need(1)
+    crew.settle()
     with crew.relay.held():
         job_id = crew.submit("sleep", {"seconds": 60})
         crew.logged(job_id, "claimed")
@@ -69,7 +70,8 @@ def test_connections_to_the_database_are_cut(crew: Crew) -> None:
     job_id = crew.submit("sleep", {"seconds": 1.5})
     crew.started(job_id)
     crew.owner.execute(
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name LIKE 'qdash-%'"
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name LIKE 'qdash-%' AND pid <> pg_backend_pid()"
     )
     assert crew.ended(job_id).state is JobState.COMPLETED
     assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
@@ -113,6 +115,7 @@ def test_executor_is_frozen(crew: Crew) -> None:
 @pytest.mark.parametrize("max_attempts", [2, 1])
 def test_executor_is_killed_beside_a_standby(crew: Crew, max_attempts: int) -> None:
     crew.need(2)
+    crew.settle()
     job_id = crew.submit("patient", {"seconds": 3}, max_attempts=max_attempts)
     pid = crew.started(job_id)
     hand = crew.holder(job_id)
@@ -139,11 +142,12 @@ def test_executor_is_told_to_stop(crew: Crew, max_attempts: int) -> None:
     for other in crew.hands[1:]:
         other.signal(signal.SIGTERM)
         assert other.leave() == 0
+    crew.settle()
     job_id = crew.submit("patient", {"seconds": 3}, max_attempts=max_attempts)
     crew.started(job_id)
     hand.signal(signal.SIGTERM)
     assert hand.leave() == 0
-    assert not hand.family()
+    eventually(lambda: not hand.family(), "all processes of the executor to end", 10)
     stop = ["stop_requested", "sigterm", "child_exited", "quiesced"]
     job = crew.queue.get(job_id)
     if max_attempts == 1:

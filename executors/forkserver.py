@@ -1,0 +1,22 @@
+"""The process from which all children of an executor are forked; light, so that it can start first of all."""
+
+from __future__ import annotations
+
+import multiprocessing
+from multiprocessing import forkserver
+from multiprocessing.context import ForkServerContext
+
+_PRELOAD = "executors.forkserver_preload"
+
+
+def child_context() -> ForkServerContext:
+    """What starts children, each born with everything imported."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload([_PRELOAD])
+    return context
+
+
+def start_forkserver() -> None:
+    """Let the forkserver import while this process does; the calling thread must outlive the children."""
+    child_context()
+    forkserver.ensure_running()
