@@ -7,7 +7,7 @@ import threading
 import time
 
 from executors.stop import StopFlag, StopReason
-from qdash_queue.errors import LeaseLostError, QueueError
+from qdash_queue.errors import LeaseLostError
 from qdash_queue.leases import Lease
 from qdash_queue.settings import Settings
 from qdash_queue.values import CancelMode
@@ -55,7 +55,7 @@ class Heartbeat:
                 logger.warning("job %d: %s", self._lease.job_id, error)
                 self._stop.request_now(StopReason.LEASE_LOST)
                 return
-            except QueueError as error:
+            except Exception as error:  # noqa: BLE001 - a thread that dies would lose the lease unsaid
                 logger.warning("the lease of job %d could not be renewed: %s", self._lease.job_id, error)
                 # The instrument is let go while the lease is still ours for certain.
                 if time.monotonic() > self._valid_until - self._interval:

@@ -13,11 +13,12 @@ from pydantic import JsonValue
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.heartbeat import Heartbeat
 from executors.engine.instrument import session_qids
+from executors.engine.persistence import persistently
 from executors.flows import catalogue_flows, catalogue_tasks, load_flows
 from executors.session import JobContext, instruments_folder, new_scratch_folder
 from executors.stop import StopFlag
 from qdash_queue.database import Database
-from qdash_queue.errors import LeaseLostError, QueueError
+from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError
 from qdash_queue.leases import Executor, Lease
 from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.queue import Queue
@@ -90,13 +91,14 @@ class InteractiveJob:
         self._heartbeat.stop()
         ended: JobState | None = None
         try:
-            self.context.lease.conclude(state, failure)
-            ended = self.context.lease.finish()
+            persistently(lambda: self.context.lease.conclude(state, failure))
+            ended = persistently(self.context.lease.finish)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
         finally:
             shutil.rmtree(self.context.scratch, ignore_errors=True)
-            self._executor.stopped()
+            with suppress(DatabaseAwayError):
+                self._executor.stopped()
             self.context.database.close()
         return ended
 
@@ -146,7 +148,7 @@ def _insert_and_claim(
         claimed = executor.claim(settings.lease_seconds, job.job_id)
     finally:
         if claimed is None:
-            with suppress(QueueError):
+            with suppress(QueueError, DatabaseAwayError):
                 queue.cancel(job.job_id, CancelMode.NOW, "the script could not have the chip")
     if claimed is None:
         _require_free(queue.chip(config.chip_id))

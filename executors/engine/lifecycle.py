@@ -141,7 +141,7 @@ class TaskLifecycle:
         try:
             with uninterrupted():
                 self.recorder.cancelled(task_id, measured, words)
-        except QueueError as error:
+        except (QueueError, DatabaseAwayError) as error:
             logger.warning("task run %s could not be marked as cancelled: %s", task_id, error)
 
 

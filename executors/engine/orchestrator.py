@@ -25,7 +25,7 @@ from executors.engine.prefect_task import run_visibly
 from executors.engine.recorder import TaskRecorder
 from executors.session import JobContext, current_job, use_job
 from executors.stop import StopReason
-from qdash_queue.errors import LeaseLostError, QueueError
+from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError
 from qdash_queue.models import PlannedTask
 from qdash_queue.settings import Settings
 from qdash_queue.values import CalibrationError, Failure, FailureKind, JobState, ParameterModel
@@ -288,7 +288,7 @@ class CalibOrchestrator:
             # In a job the executor sees to it; a script has nobody else.
             if session.interactive is not None and state is not JobState.COMPLETED:
                 bring_to_rest(session.context, session.backend)
-        except (CalibrationError, LeaseLostError) as error:
+        except (CalibrationError, QueueError, DatabaseAwayError) as error:
             logger.warning("the instrument could not be brought to rest: %s", error)
         finally:
             session.backend.close()
@@ -298,7 +298,7 @@ class CalibOrchestrator:
         words = "the script ended without complete(), fail() or cancel()"
         try:
             self._end(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="abandoned", message=words))
-        except QueueError as error:
+        except (QueueError, DatabaseAwayError) as error:
             logger.warning("the session could not be ended: %s", error)
 
     def _conclude(
@@ -316,6 +316,10 @@ class CalibOrchestrator:
             return context.lease.conclude(state, failure)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
+            return None
+        except DatabaseAwayError as error:
+            # Raising here would hide why the flow ends; the executor gives the verdict when the body is over.
+            logger.warning("the verdict %s is left to the executor: %s", state.value, error)
             return None
 
     def __enter__(self) -> Self:

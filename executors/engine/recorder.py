@@ -12,6 +12,7 @@ from pydantic import JsonValue
 
 from calibtasks.base import BaseTask
 from executors.engine.measured import Measured
+from executors.engine.persistence import persistently
 from qdash_queue.leases import Lease
 from qdash_queue.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
 from qdash_queue.values import Failure, ParameterModel, RunParameterModel, TaskStatus
@@ -33,17 +34,19 @@ class TaskRecorder:
         """Mark the task as running; its task run's id."""
         planned = PlannedTask(task=task.name, qid=qid, task_type=task.task_type, repetition=repetition)
         settings = _plain(task.run_parameters)
-        return self.lease.start_task(planned, upstream_id=upstream_id, run_parameters=settings)
+        return persistently(
+            lambda: self.lease.start_task(planned, upstream_id=upstream_id, run_parameters=settings)
+        )
 
     def completed(self, task_id: UUID, measured: Measured, outputs: Mapping[str, ParameterModel]) -> None:
         """Record a task that passed, with its outputs as parameters in force."""
-        self.lease.record_task(task_id, self._record(TaskStatus.COMPLETED, measured, outputs))
+        record = self._record(TaskStatus.COMPLETED, measured, outputs)
+        persistently(lambda: self.lease.record_task(task_id, record))
 
     def failed(self, task_id: UUID, measured: Measured, failure: Failure, trace: str) -> None:
         """Record a task that failed: what was measured is kept and changes no parameter."""
         given = measured.result.output_parameters if measured.result is not None else {}
         refused = {name: _speakable(value) for name, value in given.items()}
-        record = self._record(TaskStatus.FAILED, measured, refused)
         update = {
             "message": failure.message,
             "failure_kind": failure.kind,
@@ -51,7 +54,8 @@ class TaskRecorder:
             "remedy": failure.remedy,
             "stack_trace": trace,
         }
-        self.lease.record_task(task_id, record.model_copy(update=update))
+        record = self._record(TaskStatus.FAILED, measured, refused).model_copy(update=update)
+        persistently(lambda: self.lease.record_task(task_id, record))
 
     def cancelled(self, task_id: UUID, measured: Measured, message: str) -> None:
         """Record a task that was stopped before it had a result."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+import time
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -116,11 +117,12 @@ class SlowTask(GoodTask, register=False):
     """Measures for ever, with checkpoints."""
 
     name = "SlowTask"
-    timeout = 30.0
+    timeout = 300.0
 
     def run(self, backend: Any, qid: str) -> RunResult:
         while True:
             checkpoint()
+            time.sleep(0.001)
 
 
 class ImpatientTask(SlowTask, register=False):

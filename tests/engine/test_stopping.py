@@ -1,9 +1,13 @@
 from __future__ import annotations
 
+import os
+import signal
 import threading
 from typing import Any
 
+import psycopg
 import pytest
+from prefect.exceptions import TerminationSignal
 
 from executors.flows.calibrate import calibrate
 from executors.session import JobContext
@@ -12,6 +16,8 @@ from qdash_queue.errors import LeaseLostError
 from qdash_queue.values import CancelMode
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
 from tests.engine.waiting import until
+
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
 
 
 def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:
@@ -102,3 +108,36 @@ def test_after_a_lost_lease_nothing_is_written(lab: Lab) -> None:
         assert orchestrator.complete() is None
     assert lab.queue.get(job.claimed.job_id).state == "failed"
     assert len(lab.queue.task_runs(job.claimed.job_id)) == 1
+
+
+def test_a_signal_without_a_reason_cancels_the_task_and_leaves_the_verdict(lab: Lab) -> None:
+    def terminate() -> None:
+        until(lambda: "running" in lab.statuses(job.claimed.job_id).values())
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    def on_term(_number: int, _frame: object) -> None:
+        raise TerminationSignal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, on_term)
+    try:
+        with lab.job(["SlowTask"], ["0"]) as job:
+            thread = threading.Thread(target=terminate)
+            thread.start()
+            with pytest.raises(TerminationSignal):
+                run_calibrate(job)
+            thread.join()
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    run = lab.task_runs(job.claimed.job_id)["SlowTask", "0", 0]
+    assert (run.status, run.message) == ("cancelled", "stopped by a signal")
+    assert lab.queue.attempts(job.claimed.job_id)[0].verdict is None
+
+
+def test_a_cut_connection_loses_nothing(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        orchestrator = lab.session(["0"])
+        for _ in range(3):
+            with psycopg.connect(lab.admin_url, autocommit=True) as admin:
+                admin.execute(CUT, [lab.role])
+            orchestrator.run_task("GoodTask", "0")
+    assert [run.status for run in lab.queue.task_runs(job.claimed.job_id)] == ["completed"] * 3

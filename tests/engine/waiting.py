@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def until(condition: Callable[[], bool], seconds: float = 90.0) -> None:
     """Poll until ``condition`` holds; AssertionError if it does not within ``seconds``."""
     end = time.monotonic() + seconds
     while not condition():
