@@ -2,9 +2,10 @@
 
 A fit starts from a grid search in which the linear parameters are solved exactly (variable projection), so it
 needs no initial guess, and is refined by Levenberg-Marquardt with an analytic Jacobian, in coordinates scaled
-to the data, so that it does not depend on units. Errors are one standard deviation by the
-heteroscedasticity-consistent estimator HC3 (MacKinnon and White 1985), because shot noise depends on the
-population.
+to the data, so that it does not depend on units. Errors are one standard deviation. Shot noise depends on the
+population, so the points' variances are modelled as a constant and a part that goes as p(1 - p), found from the
+squared residuals; these are corrected for leverage as in HC2 (MacKinnon and White 1985), and the errors widened by
+the variance of Student's distribution, so that (estimate - truth) / error has a width of one with few points too.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from typing import Any, Final, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import leastsq
+from scipy.optimize import leastsq, nnls
 from scipy.stats import f as f_distribution
 
 from qdash_queue.values import CalibrationError, Failure, FailureKind
@@ -26,7 +27,12 @@ Complex = NDArray[np.complex128]
 CHANCE_OF_NOISE: Final = 1e-6
 """A signal is one when noise would look like it less often than this."""
 
+SPARE_POINTS: Final = 5
+"""Points that a fit needs beyond its parameters, for its errors to be known."""
+
 _MAX_EVALUATIONS: Final = 400
+_VARIANCE_ROUNDS: Final = 3
+_VARIANCE_FLOOR: Final = 0.05
 
 
 @dataclass(frozen=True)
@@ -51,12 +57,12 @@ class Fit:
 
     def failure(self, what: str) -> Failure | None:
         """Why the fit cannot be believed; None when it can."""
-        if not self.converged or not np.all(np.isfinite([*self.values.values(), *self.errors.values()])):
-            return _failure(FailureKind.BAD_FIT, "not_converged", f"the fit of {what} did not converge")
         if self.at_bound:
             return _failure(
                 FailureKind.BAD_FIT, "at_bound", f"the fit of {what} ran to a bound: {self.at_bound}"
             )
+        if not self.converged or not np.all(np.isfinite([*self.values.values(), *self.errors.values()])):
+            return _failure(FailureKind.BAD_FIT, "not_converged", f"the fit of {what} did not converge")
         return None
 
 
@@ -79,8 +85,8 @@ def check_data(what: str, x: ArrayLike, y: ArrayLike, *, parameters: int) -> Non
     if xs.ndim != 1 or xs.shape != ys.shape:
         message = f"{what}: expected as many values as points, got shapes {xs.shape} and {ys.shape}"
         raise CalibrationError(_failure(FailureKind.BAD_FIT, "bad_shape", message))
-    if len(xs) <= parameters:
-        message = f"{what}: expected more than {parameters} points to fit, got {len(xs)}"
+    if len(xs) < parameters + SPARE_POINTS:
+        message = f"{what}: expected at least {parameters + SPARE_POINTS} points to fit, got {len(xs)}"
         raise CalibrationError(_failure(FailureKind.BAD_FIT, "too_few_points", message))
     if not (np.all(np.isfinite(xs)) and np.all(np.isfinite(ys))):
         bad = int(np.count_nonzero(~(np.isfinite(xs) & np.isfinite(ys))))
@@ -118,7 +124,7 @@ class Refined:
 def refine(
     model: Callable[[Real], Real], jacobian: Callable[[Real], Real], start: ArrayLike, y: Real
 ) -> Refined:
-    """Levenberg-Marquardt from ``start``, and the HC3 covariance at its end."""
+    """Levenberg-Marquardt from ``start``, and the covariance at its end."""
     with np.errstate(all="ignore"):
         found, _, _, _, status = cast("Any", leastsq)(
             lambda p: model(p) - y,
@@ -139,9 +145,28 @@ def refine(
     except np.linalg.LinAlgError:
         return Refined(found, np.full((size, size), np.nan), residuals, converged=False)
     leverage = np.clip(np.einsum("ni,ij,nj->n", slopes, inverse, slopes), 0.0, 1 - 1e-9)
-    weights = (residuals / (1 - leverage)) ** 2
-    covariance = inverse @ (slopes.T * weights) @ slopes @ inverse
+    variances = _variances(y - residuals, residuals**2 / (1 - leverage))
+    freedom = len(y) - size
+    # Two degrees of freedom went into the variances, and Student's distribution of the rest is wider than Gauss's.
+    widening = freedom / (freedom - 4) if freedom > 4 else np.inf
+    covariance = widening * (inverse @ (slopes.T * variances) @ slopes @ inverse)
     return Refined(found, covariance, residuals, converged=status in (1, 2, 3, 4))
+
+
+def _variances(fitted: Real, squares: Real) -> Real:
+    """Variance of each point: a constant, and a part that is largest half-way between the signal's extremes.
+
+    That is how shot noise goes, ∝ p(1 - p) in the population p; both parts are found from the squared residuals.
+    """
+    low, high = float(np.min(fitted)), float(np.max(fitted))
+    middle = (fitted - low) * (high - fitted) / max(high - low, 1e-300) ** 2
+    parts = np.stack([np.ones_like(fitted), 4 * middle], axis=1)
+    mean = max(float(np.mean(squares)), 1e-300)
+    found = np.full_like(squares, mean)
+    for _ in range(_VARIANCE_ROUNDS):
+        shares, _ = nnls(parts / found[:, None], squares / found)
+        found = np.maximum(parts @ shares, _VARIANCE_FLOOR * mean)
+    return found
 
 
 def goodness(y: Real, residuals: Real) -> float:

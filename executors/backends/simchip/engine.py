@@ -98,6 +98,7 @@ class Engine:
     noise_seed: int = 0
     hardware_seconds: float = 0.0
     _transmons: dict[int, Transmon] = field(default_factory=dict, repr=False)
+    _answers: dict[tuple[int, float], Complex] = field(default_factory=dict, repr=False)
     _noise: dict[int, np.random.Generator] = field(default_factory=dict, repr=False)
 
     def run(self, program: Program) -> dict[str, list[Complex]]:
@@ -121,7 +122,7 @@ class Engine:
         probe = _envelope(line.pulses, capture, step)
         shots, samples = len(levels), len(probe)
         noise = truth.noise / math.sqrt(step)
-        answer = np.array([self._reflection(line, level) for level in range(LEVELS)])
+        answer = self._answer(line)
         lower = answer[np.maximum(levels - 1, 0)]
         fallen = np.minimum(rng.exponential(truth.t1, size=shots) / step, samples).astype(np.int64)
         fallen[levels == 0] = samples
@@ -141,6 +142,13 @@ class Engine:
         early = np.arange(samples)[None, :] < fallen[:, None]
         per_shot = np.where(early, answer[levels][:, None], lower[:, None]) * probe
         return per_shot + _gaussian(rng, (shots, samples), noise)
+
+    def _answer(self, line: ReadLine) -> Complex:
+        """The reflection of each level, shape (3,)."""
+        key = (line.qid, line.frequency_ghz)
+        if key not in self._answers:
+            self._answers[key] = np.array([self._reflection(line, level) for level in range(LEVELS)])
+        return self._answers[key]
 
     def _reflection(self, line: ReadLine, level: int) -> complex:
         truth = self._transmon(line.qid).truth
