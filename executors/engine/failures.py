@@ -9,6 +9,7 @@ from types import TracebackType
 
 from pydantic import ValidationError
 
+from executors.stop import Stopped, StopReason
 from qdash_queue.values import CalibrationError, Failure, FailureKind
 
 STACK_TRACE_LIMIT = 10_000
@@ -29,6 +30,13 @@ _INSTRUMENT_MODULES = (
     "quelware",
     "qxdriver",
 )
+
+
+_KIND_OF_STOP = {
+    StopReason.DEADLINE: FailureKind.TIMEOUT,
+    StopReason.SHUTDOWN: FailureKind.SHUTDOWN,
+    StopReason.LEASE_LOST: FailureKind.LOST,
+}
 
 
 class Phase(StrEnum):
@@ -83,6 +91,9 @@ def failure_of(error: BaseException, task: str, phase: Phase) -> Failure:
     if isinstance(error, CalibrationError):
         return error.failure
     words = _words(error)
+    if isinstance(error, Stopped):
+        kind = _KIND_OF_STOP.get(error.reason, FailureKind.INTERNAL)
+        return Failure(kind=kind, cause="stopped", message=words)
     if isinstance(error, TaskTimeout):
         return Failure(
             kind=FailureKind.TIMEOUT,

@@ -23,7 +23,7 @@ from qdash_queue.leases import Executor, Lease
 from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.queue import Queue
 from qdash_queue.settings import Settings
-from qdash_queue.values import CancelMode, Failure, JobState
+from qdash_queue.values import CancelMode, Failure, FailureKind, JobState
 
 logger = logging.getLogger(__name__)
 
@@ -79,8 +79,10 @@ class InteractiveJob:
             undo.callback(executor.stopped)
             _offer_flow(executor)
             claimed = _insert_and_claim(queue, executor, config, qids, settings)
+            undo.push(lambda _kind, error, _trace: _give_up(database, claimed, error))
+            job = cls(queue, executor, _context(database, claimed, chip, settings), qids, settings)
             undo.pop_all()
-        return cls(queue, executor, _context(database, claimed, chip, settings), qids, settings)
+        return job
 
     def request_cancel(self, reason: str) -> None:
         """Ask for the cancel on the row, as everybody else does."""
@@ -154,6 +156,14 @@ def _insert_and_claim(
         _require_free(queue.chip(config.chip_id))
         raise SessionRefusedError(f"chip {config.chip_id} was taken by another job just now: try again")
     return claimed
+
+
+def _give_up(database: Database, claimed: ClaimedJob, error: BaseException | None) -> None:
+    """End a job that was claimed and cannot be begun, so that nobody has to wait for its lease to run out."""
+    lease = Lease(database, claimed.job_id, claimed.fence)
+    words = f"the session could not be prepared: {error}"
+    lease.conclude(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="session", message=words))
+    lease.finish()
 
 
 def _only_project(database: Database) -> str:

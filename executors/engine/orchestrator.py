@@ -6,7 +6,7 @@ import atexit
 import logging
 import sys
 from collections import Counter
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Self
@@ -25,7 +25,7 @@ from executors.engine.prefect_task import run_visibly
 from executors.engine.recorder import TaskRecorder
 from executors.session import JobContext, current_job, use_job
 from executors.stop import StopReason
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError
+from qdash_queue.errors import AlreadyFinalError, DatabaseAwayError, LeaseLostError, QueueError
 from qdash_queue.models import PlannedTask
 from qdash_queue.settings import Settings
 from qdash_queue.values import CalibrationError, Failure, FailureKind, JobState, ParameterModel
@@ -269,7 +269,9 @@ class CalibOrchestrator:
         """
         session = self._session
         if session is not None and session.interactive is not None:
-            session.interactive.request_cancel(reason)
+            # A job that has ended meanwhile needs no asking; its lease is lost and its state stands.
+            with suppress(AlreadyFinalError):
+                session.interactive.request_cancel(reason)
         return self._end(JobState.CANCELLED, None)
 
     def _end(self, state: JobState, failure: Failure | None) -> JobState | None:

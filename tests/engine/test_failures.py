@@ -12,6 +12,7 @@ from executors.engine.failures import (
     stack_trace,
     storable,
 )
+from executors.stop import Stopped, StopReason
 from qdash_queue.values import CalibrationError, Failure, FailureKind
 
 
@@ -40,6 +41,9 @@ OWN = Failure(kind=FailureKind.NO_SIGNAL, message="flat")
         (module_that_raises("qubex.backendish", ValueError("x")), Phase.RUN, "internal"),
         (module_that_raises("qubex.analysis.fitting", ValueError("x")), Phase.RUN, "internal"),
         (MemoryError(), Phase.POSTPROCESS, "internal"),
+        (Stopped(StopReason.DEADLINE), Phase.RUN, "timeout"),
+        (Stopped(StopReason.SHUTDOWN), Phase.RUN, "shutdown"),
+        (Stopped(StopReason.LEASE_LOST), Phase.RUN, "lost"),
     ],
 )
 def test_every_exception_has_a_kind(error: BaseException, phase: Phase, kind: str) -> None:

@@ -18,7 +18,7 @@ from executors.engine import (
     SessionRefusedError,
     TaskFailedError,
 )
-from executors.stop import Stopped
+from executors.stop import Stopped, StopReason
 from qdash_queue.errors import ExecutorRefusedError, QueueError
 from qdash_queue.models import Job
 from qdash_queue.settings import Settings
@@ -271,6 +271,28 @@ def test_an_instrument_that_cannot_be_connected_fails_the_job(lab: Lab) -> None:
     job = next(job for job in lab.queue.list() if job.chip_id == "SIM4")
     assert (job.state, job.failure_kind) == ("failed", "instrument")
     assert lab.queue.chip("SIM4").running_job_id is None
+
+
+def test_a_session_that_cannot_be_prepared_gives_the_chip_back(lab: Lab) -> None:
+    lab.state_path.parent.mkdir(exist_ok=True)
+    lab.state_path.write_text("a file where the folder should be")
+    with pytest.raises(OSError, match=r"File exists|Not a directory"):
+        script_session(lab).initialize()
+    job = only_job(lab)
+    assert job.state == "failed"
+    assert job.failure_message is not None
+    assert job.failure_message.startswith("the session could not be prepared: ")
+    assert lab.queue.chip(CHIP).running_job_id is None
+
+
+def test_the_time_limit_of_the_job_stops_the_script(lab: Lab) -> None:
+    with script_session(lab) as session:
+        session.run_task("GoodTask", "0")
+        session._open().context.stop.request_now(StopReason.DEADLINE)
+        with pytest.raises(Stopped):
+            session.run_task("GoodTask", "0")
+        session.fail("over time")
+    assert only_job(lab).failure_message == "over time"
 
 
 def test_before_initialize_nothing_runs(lab: Lab) -> None:

@@ -1,24 +1,5 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
+from tests.engine.conftest import lab
 
-import pytest
-
-from calibtasks.base import BaseTask
-from tests.databases import CalibDatabase
-from tests.engine import lab as laboratory
-from tests.engine.lab import Lab
-from tests.engine.tasks import NOTEBOOK_TASKS
-
-
-@pytest.fixture
-def lab(database: CalibDatabase, tmp_path: Path) -> Iterator[Lab]:
-    """A laboratory on a database of this test's own, which also knows the tests' tasks."""
-    for task in NOTEBOOK_TASKS:
-        BaseTask._registry[task.name] = task
-    found = laboratory.build(database, tmp_path / "state")
-    yield found
-    found.close()
-    for task in NOTEBOOK_TASKS:
-        BaseTask.forget(task.name)
+__all__ = ["lab"]
