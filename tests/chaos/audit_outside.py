@@ -1,0 +1,118 @@
+"""Proves that Prefect, the files of evidence and the processes agree with PostgreSQL."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import Counter
+from contextlib import suppress
+from pathlib import Path
+
+import httpx
+import psutil
+
+from tests.chaos.auditor import Connection, Violation
+from tests.chaos.stage import TAG, Slot
+
+# What an attempt's outcome may look like in Prefect.
+STATES = {
+    "completed": {"COMPLETED"},
+    "cancelled": {"CANCELLED"},
+    "failed": {"FAILED", "CRASHED"},
+    "requeued": {"FAILED", "CRASHED"},
+}
+FINAL = {"COMPLETED", "CANCELLED", "FAILED", "CRASHED"}
+_PAGE = 200
+
+
+def audit_prefect(connection: Connection, api_url: str) -> list[Violation]:
+    """Every attempt's flow run is in the state of the attempt, and no flow run is left open."""
+    runs = flow_runs(api_url)
+    found = []
+    attempts = connection.execute(
+        "SELECT job_id, attempt, flow_run_id, outcome FROM calib.attempts WHERE flow_run_id IS NOT NULL"
+    )
+    for job_id, attempt, flow_run_id, outcome in attempts:
+        state = runs.pop(str(flow_run_id), "missing")
+        if state not in STATES.get(str(outcome), set()):
+            words = f"job {job_id} attempt {attempt} is {outcome}, its flow run {flow_run_id} {state}"
+            found.append(Violation("Prefect's runs are in the state of their attempts", words))
+    check = "no flow run is left open"
+    return found + [
+        Violation(check, f"flow run {run} of no known attempt is {state}")
+        for run, state in runs.items()
+        if state not in FINAL
+    ]
+
+
+def flow_runs(api_url: str) -> dict[str, str]:
+    """All of Prefect's flow runs: number to type of state."""
+    runs: dict[str, str] = {}
+    while True:
+        answer = httpx.post(
+            f"{api_url}/flow_runs/filter",
+            json={"limit": _PAGE, "offset": len(runs), "sort": "ID_DESC"},
+            timeout=30,
+        )
+        page = answer.raise_for_status().json()
+        runs |= {run["id"]: str(run["state_type"]) for run in page}
+        if len(page) < _PAGE:
+            return runs
+
+
+def audit_touches(folder: Path) -> list[Violation]:
+    """Nobody touched a chip after a later holder of it had, by the flows' own evidence in its order."""
+    found = []
+    for path in sorted(folder.glob("touches-*.log")):
+        newest, late = 0, Counter[tuple[int, int]]()
+        for line in path.read_text().splitlines():
+            fence = int(line.split()[1])
+            if fence < newest:
+                late[fence, newest] += 1
+            newest = max(newest, fence)
+        found += [
+            Violation(
+                "nobody touches a chip of another",
+                f"{path.stem}: {n} touches under fence {old} after fence {new}",
+            )
+            for (old, new), n in late.items()
+        ]
+    return found
+
+
+def audit_hooks(connection: Connection, folder: Path) -> list[Violation]:
+    """The cancellation hook ran once for each attempt of which the log says so, and never twice."""
+    path = folder / "hooks.log"
+    ran = Counter(path.read_text().split()) if path.exists() else Counter[str]()
+    found = [Violation("the hook runs once", f"flow run {run}: {n} times") for run, n in ran.items() if n > 1]
+    said = connection.execute(
+        "SELECT e.job_id, a.flow_run_id, count(*) FROM calib.job_events e"
+        " JOIN calib.attempts a USING (job_id, attempt) JOIN calib.jobs j USING (job_id)"
+        " WHERE e.event = 'hook_ran' AND NOT e.detail ? 'problem' AND j.flow = 'drill'"
+        " GROUP BY e.job_id, a.flow_run_id"
+    )
+    return found + [
+        Violation("the hook runs once", f"job {job_id}: {n} events, {ran[str(run)]} runs")
+        for job_id, run, n in said
+        if (n, ran[str(run)]) != (1, 1)
+    ]
+
+
+def audit_processes(slots: list[Slot], seconds: float) -> list[Violation]:
+    """Of the starts that are over, no process lives ``seconds`` later."""
+    dead = {start.tag for slot in slots for start in slot.starts if not start.is_alive}
+    deadline = time.monotonic() + seconds
+    while (left := _tagged(dead)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    return [Violation("no process outlives its executor", words) for words in left]
+
+
+def _tagged(tags: set[str]) -> list[str]:
+    found = []
+    for process in psutil.process_iter():
+        # A process may end between two looks at it.
+        with suppress(psutil.Error, OSError):
+            tag = None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(TAG)
+            if tag in tags and process.pid != os.getpid():
+                found.append(f"{process.pid} of {tag}: {' '.join(process.cmdline())[:120]}")
+    return found

@@ -1,0 +1,130 @@
+"""What is done to whom and when: made from a seed alone, so that a run can be repeated."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Self
+
+
+class Kind(StrEnum):
+    """The injuries there are."""
+
+    KILL_EXECUTOR = "SIGKILL of an executor"
+    STOP_EXECUTOR = "SIGSTOP of an executor"
+    KILL_CHILD = "SIGKILL of a job's process"
+    STOP_CHILD = "SIGSTOP of a job's process"
+    STOP_FAMILY = "SIGSTOP of an executor and all its processes"
+    KILL_MIRROR = "SIGKILL of the mirror"
+    STOP_MIRROR = "SIGSTOP of the mirror"
+    CRASH_POSTGRES = "PostgreSQL stopped at once and restarted"
+    CRASH_BACKEND = "SIGKILL of a PostgreSQL backend"
+    CUT_CONNECTIONS = "connections to PostgreSQL cut"
+    KILL_MONGO = "MongoDB killed and restarted"
+    REFUSE_DOCUMENTS = "MongoDB refuses writes"
+    KILL_PREFECT = "Prefect's server killed and restarted"
+    STOP_PREFECT = "SIGSTOP of Prefect's server"
+    REFUSE_FILES = "the disk refuses figures"
+
+    @property
+    def resource(self) -> str:
+        """What it lays hands on; two injuries never work on the same one at a time."""
+        return _TRAITS[self].resource
+
+
+@dataclass(frozen=True)
+class _Trait:
+    resource: str
+    weight: float
+    seconds: tuple[float, float]
+    """Between which bounds it lasts; beyond the lease, for those that stop an executor."""
+
+
+_TRAITS = {
+    Kind.KILL_EXECUTOR: _Trait("chip", 3.0, (0.0, 0.0)),
+    Kind.STOP_EXECUTOR: _Trait("chip", 3.0, (0.3, 8.0)),
+    Kind.KILL_CHILD: _Trait("chip", 4.0, (0.0, 0.0)),
+    Kind.STOP_CHILD: _Trait("chip", 2.0, (0.3, 8.0)),
+    Kind.STOP_FAMILY: _Trait("chip", 2.0, (0.3, 8.0)),
+    Kind.KILL_MIRROR: _Trait("mirror", 2.0, (0.0, 0.0)),
+    Kind.STOP_MIRROR: _Trait("mirror", 1.0, (0.3, 8.0)),
+    Kind.CRASH_POSTGRES: _Trait("postgres", 1.0, (0.5, 3.0)),
+    Kind.CRASH_BACKEND: _Trait("postgres", 1.0, (0.0, 0.0)),
+    Kind.CUT_CONNECTIONS: _Trait("postgres", 3.0, (0.0, 0.0)),
+    Kind.KILL_MONGO: _Trait("mongo", 1.0, (5.0, 10.0)),
+    Kind.REFUSE_DOCUMENTS: _Trait("mongo", 1.0, (1.0, 5.0)),
+    Kind.KILL_PREFECT: _Trait("prefect", 0.7, (0.5, 5.0)),
+    Kind.STOP_PREFECT: _Trait("prefect", 1.0, (0.3, 5.0)),
+    Kind.REFUSE_FILES: _Trait("files", 1.0, (2.0, 6.0)),
+}
+_REST_SECONDS = {"chip": 1.0, "mirror": 2.0, "postgres": 4.0, "mongo": 4.0, "prefect": 12.0, "files": 4.0}
+"""How long a victim is left alone after an injury, lest nothing ever works."""
+
+
+@dataclass(frozen=True)
+class Injury:
+    """One injury: when it begins, whom it meets among the likes of it, how long it lasts (seconds)."""
+
+    at: float
+    kind: Kind
+    victim: int
+    seconds: float
+
+    @property
+    def ends_at(self) -> float:
+        """When it is over."""
+        return self.at + self.seconds
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """All injuries of one run, in order."""
+
+    seed: int
+    seconds: float
+    injuries: tuple[Injury, ...]
+
+    @classmethod
+    def make(cls, seed: int, seconds: float, chips: int, mean_gap: float) -> Self:
+        """Injuries ``mean_gap`` apart on average: first each kind once, in any order, then by weight."""
+        source = random.Random(seed)
+        first = list(Kind)
+        source.shuffle(first)
+        free_at: dict[tuple[str, int], float] = {}
+        injuries: list[Injury] = []
+        now = source.expovariate(1 / mean_gap)
+        while now < seconds:
+            victim = source.randrange(chips)
+            kind = _next_kind(source, first, victim, free_at, now)
+            if kind is not None:
+                low, high = _TRAITS[kind].seconds
+                injury = Injury(round(now, 3), kind, victim, round(source.uniform(low, high), 3))
+                injuries.append(injury)
+                free_at[_place(kind, victim)] = injury.ends_at + _REST_SECONDS[kind.resource]
+            now += source.expovariate(1 / mean_gap)
+        return cls(seed, seconds, tuple(injuries))
+
+
+def _place(kind: Kind, victim: int) -> tuple[str, int]:
+    return kind.resource, victim if kind.resource == "chip" else 0
+
+
+def _next_kind(
+    source: random.Random,
+    first: list[Kind],
+    victim: int,
+    free_at: dict[tuple[str, int], float],
+    now: float,
+) -> Kind | None:
+    def is_free(kind: Kind) -> bool:
+        return free_at.get(_place(kind, victim), 0.0) <= now
+
+    for kind in first:
+        if is_free(kind):
+            first.remove(kind)
+            return kind
+    free = [kind for kind in Kind if is_free(kind)]
+    if not free:
+        return None
+    return source.choices(free, [_TRAITS[kind].weight for kind in free])[0]
