@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from qdash_queue.cli.refusals import EXIT_INTERRUPTED, RefusedError, refusal_of
+from qdash_queue.cli.refusals import EXIT_INTERRUPTED, Refusal, RefusedError, refusal_of
 from qdash_queue.cli.session import Json, Session
 
 
@@ -44,6 +44,8 @@ def demo(
         refusal = refusal_of(error)
         if refusal is None and not isinstance(error, NotSeenError):
             raise
-        typer.echo(f"the demo failed: {refusal.as_words() if refusal else error}", err=True)
+        words = refusal.as_words() if refusal else str(error)
+        failure = Refusal(f"the demo failed: {words}", refusal.code if refusal else "not_seen")
+        typer.echo(failure.as_json() if json else failure.as_words(), err=True)
         raise typer.Exit(1) from error
     session.answer(summary, lambda _views: None)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import time
 from pathlib import Path
 
 from pydantic import JsonValue
@@ -11,12 +12,14 @@ from qdash_queue.cli.demo_acts import ask_too_late, bad_rows, calibrate_by_sql, 
 from qdash_queue.cli.demo_mirror import show_mirror, wait_for_mirror
 from qdash_queue.cli.demo_setting import CHIP, EXECUTOR, MIRROR, OPERATOR, PROJECT, SUBMITTER, set_up
 from qdash_queue.cli.demo_stage import DemoStage, new_stage, stop_kept
-from qdash_queue.cli.demo_story import Story
+from qdash_queue.cli.demo_story import LOOK_EVERY_SECONDS, Story
 from qdash_queue.cli.stage import exports
 from qdash_queue.database import Database
 from qdash_queue.queue import Queue
 
 __all__ = ["play", "stop_kept"]
+
+GONE_WITHIN_SECONDS = 10.0
 
 
 def play(story: Story, output: Path, *, keep: bool) -> dict[str, JsonValue]:
@@ -31,7 +34,7 @@ def play(story: Story, output: Path, *, keep: bool) -> dict[str, JsonValue]:
     with new_stage(output, keep=keep) as stage:
         try:
             summary = _scenes(story, stage)
-        except BaseException:
+        except Exception:
             for line in stage.log_ends():
                 story.say(line)
             raise
@@ -40,8 +43,7 @@ def play(story: Story, output: Path, *, keep: bool) -> dict[str, JsonValue]:
         else:
             story.step("Stop everything")
     if not keep:
-        left = stage.left_over()
-        story.see(not left, f"expected no process left, found {'; '.join(left)}")
+        _see_nobody_left(story, stage)
         story.say("executor, mirror, Prefect, MongoDB and PostgreSQL have ended: no process is left")
     story.say(f"\nThe demo is over; all that it claimed was seen. Wall time: {story.seconds:.1f} s")
     return summary | {"wall_seconds": round(story.seconds, 1)}
@@ -86,6 +88,14 @@ def _start_programs(story: Story, stage: DemoStage) -> None:
     finally:
         database.close()
     story.say(f"the executor is alive; on {CHIP} one may ask for {', '.join(tasks)}")
+
+
+def _see_nobody_left(story: Story, stage: DemoStage) -> None:
+    """A process that was told to end may take a moment to be gone."""
+    deadline = story.seconds + GONE_WITHIN_SECONDS
+    while left := stage.left_over():
+        story.see(story.seconds < deadline, f"expected no process left, found {'; '.join(left)}")
+        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def _tell_how_to_go_on(story: Story, stage: DemoStage) -> None:

@@ -9,7 +9,7 @@ from psycopg.rows import DictRow, dict_row
 
 from qdash_queue.cli.findings import Finding, fine, note, problem
 from qdash_queue.cli.health_servers import mongo_findings, prefect_findings
-from qdash_queue.database import Database, sqlalchemy_url
+from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.migrate import head
 from qdash_queue.settings import Settings
@@ -31,7 +31,6 @@ def examine(settings: Settings) -> list[Finding]:
 
 def _database_findings(url: str) -> Iterator[Finding]:
     try:
-        name = sqlalchemy_url(url).render_as_string(hide_password=True)
         connection = psycopg.connect(
             Database(url, application_name="qdash-queue doctor").conninfo,
             autocommit=True,
@@ -47,9 +46,9 @@ def _database_findings(url: str) -> Iterator[Finding]:
     with connection:
         role = connection.execute("SELECT current_user AS name").fetchone()
         me = str(role["name"]) if role else ""
-        yield fine(
-            "database", f"{name} answers (PostgreSQL {connection.info.server_version // 10000}) to {me}"
-        )
+        info = connection.info
+        where = f"{info.dbname} at {info.host}:{info.port}"
+        yield fine("database", f"{where} answers {me} (PostgreSQL {info.server_version // 10000})")
         yield from _schema_findings(connection, me)
 
 
@@ -190,7 +189,7 @@ def _chip_findings(connection: Connection) -> Iterator[Finding]:
 
 def _chip_finding(chip: DictRow) -> Finding:
     name, about = chip["chip_id"], f"chip {chip['chip_id']}"
-    waiting = f"; {chip['jobs_waiting']} jobs wait" if chip["jobs_waiting"] else ""
+    waiting = f"; jobs waiting: {chip['jobs_waiting']}" if chip["jobs_waiting"] else ""
     if not chip["registered"]:
         return problem(
             about,
@@ -239,7 +238,7 @@ def _transaction_findings(connection: Connection) -> Iterator[Finding]:
         OLD_TRANSACTION_SECONDS,
     )
     for row in rows:
-        blocked = f" and blocks {row['blocked']} others" if row["blocked"] else ""
+        blocked = f"; sessions that it blocks: {row['blocked']}" if row["blocked"] else ""
         words = (
             f"process {row['pid']} of {row['usename']} is {row['state']} for {row['seconds']:.0f} s{blocked}"
         )

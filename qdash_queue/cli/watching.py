@@ -10,6 +10,7 @@ from typing import Protocol
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Column
 
 from qdash_queue.cli.amounts import between, clock
 from qdash_queue.cli.views import make_console, outputs_of
@@ -143,8 +144,13 @@ class Bars:
             BarColumn(bar_width=24),
             TextColumn("{task.fields[state]}", style="bold", markup=False),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[words]}", markup=False),
+            TextColumn(
+                "{task.fields[words]}",
+                markup=False,
+                table_column=Column(ratio=1, no_wrap=True, overflow="ellipsis"),
+            ),
             console=console,
+            expand=True,
             refresh_per_second=8,
         )
 

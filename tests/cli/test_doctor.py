@@ -148,7 +148,7 @@ def test_a_chip_without_a_living_executor(desk: Desk) -> None:
     desk.submit()
     desk.executor.stopped()
     found = diagnosis(desk.run("doctor", "--json"), f"chip {CHIP}")
-    assert (found["level"], found["words"]) == ("problem", "no executor is alive; 1 jobs wait")
+    assert (found["level"], found["words"]) == ("problem", "no executor is alive; jobs waiting: 1")
 
 
 def test_an_executor_that_is_not_ready(desk: Desk) -> None:
@@ -238,7 +238,7 @@ def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest
         finally:
             holder.rollback()
             blocked.join()
-    assert "blocks 1 others" in found["words"]
+    assert "sessions that it blocks: 1" in found["words"]
     assert f"pg_terminate_backend({pid})" in found["remedy"]
 
 
