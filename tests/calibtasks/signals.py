@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
-
 from qubex.pulse import FlatTop
 
 from calibtasks.pulses import HALF_PI_RAMP_NS
@@ -53,7 +52,9 @@ class Bench:
     def truth(self) -> QubitTruth:
         return true_qubit(self.seed, self.chip_id, self.qid)
 
-    def pulse(self, waveform: NDArray[np.complex128], start: float, frequency: float, phase: float = 0.0) -> Pulse:
+    def pulse(
+        self, waveform: NDArray[np.complex128], start: float, frequency: float, phase: float = 0.0
+    ) -> Pulse:
         return Pulse(start, waveform, SAMPLE_NS, frequency, 1.0, phase)
 
     def measure(
@@ -90,11 +91,15 @@ class Bench:
         pulse = self.pulse(wave, 0.0, self.truth.frequency)
         return self.measure(points, lambda wait: ((pulse,), pulse.end_ns + wait), shots)
 
-    def rabi(self, points: NDArray[np.float64], amplitude: float, shots: int = 2048) -> NDArray[np.complex128]:
+    def rabi(
+        self, points: NDArray[np.float64], amplitude: float, shots: int = 2048
+    ) -> NDArray[np.complex128]:
         """A drive of varied length (ns of plateau)."""
 
         def drive(time: float) -> tuple[Sequence[Pulse], float]:
-            pulse = self.pulse(flat_top(amplitude, time + 2 * RABI_RAMP_NS, RABI_RAMP_NS), 0.0, self.truth.frequency)
+            pulse = self.pulse(
+                flat_top(amplitude, time + 2 * RABI_RAMP_NS, RABI_RAMP_NS), 0.0, self.truth.frequency
+            )
             return (pulse,), pulse.end_ns
 
         return self.measure(points, drive, shots)

@@ -68,8 +68,12 @@ class SimulatedRuns:
 
 
 def _hang() -> None:
-    """Never return, and hear no signal that can be blocked: a driver stuck in a C call."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    """Never return, and hear no signal but SIGKILL: a driver stuck in a C call."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # A mask alone is not enough: the signal would go to another of the process's threads.
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {number})
     while True:
         threading.Event().wait()
 

@@ -1,0 +1,65 @@
+"""Sessions on the simulated chip."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.backends.simchip.device import design_parameters
+from qdash_queue.values import ParameterModel
+
+MakeSession = Callable[..., BackendSession]
+
+
+@pytest.fixture
+def new_session(tmp_path: Path) -> MakeSession:
+    """Makes sessions on design values; ``stored`` changes them by qid and name (None takes one away)."""
+    made = 0
+
+    def make(
+        qids: tuple[str, ...] = ("0",),
+        chip_id: str = "SIM16",
+        n_qubits: int = 16,
+        stored: dict[str, dict[str, float | None]] | None = None,
+        **options: Any,
+    ) -> BackendSession:
+        nonlocal made
+        made += 1
+        wanted = {part for qid in qids for part in qid.split("-")}
+        values = {
+            qid: dict(design) for qid, design in design_parameters(chip_id, n_qubits).items() if qid in wanted
+        }
+        for qid, changes in (stored or {}).items():
+            for name, value in changes.items():
+                unit = "ns" if name.endswith("length") else "GHz" if name.endswith("frequency") else ""
+                if value is None:
+                    values[qid].pop(name)
+                else:
+                    values[qid][name] = ParameterModel(value=value, unit=unit)
+        scratch = tmp_path / f"scratch{made}"
+        options = {"seed": 7, **options}
+        return BackendSession(chip_id, "square-lattice", n_qubits, qids, values, scratch, **options)
+
+    return make
+
+
+@pytest.fixture
+def connected(new_session: MakeSession) -> Iterator[Callable[..., BaseBackend]]:
+    """Makes connected simulated backends, one at a time, and closes the last one."""
+    opened: list[BaseBackend] = []
+
+    def connect(*arguments: Any, **options: Any) -> BaseBackend:
+        for backend in opened:
+            backend.close()
+        backend = make_backend("fake", new_session(*arguments, **options))
+        opened.append(backend)
+        backend.connect()
+        return backend
+
+    yield connect
+    for backend in opened:
+        backend.close()

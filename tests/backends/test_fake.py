@@ -1,0 +1,410 @@
+"""The tasks through a real qubex Experiment on the simulated chip."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from calibtasks.active_protocols import active_tasks
+from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.check_rabi import CheckRabi
+from calibtasks.check_ramsey import CheckRamsey
+from calibtasks.check_t1 import CheckT1
+from calibtasks.create_hpi_pulse import CreateHPIPulse
+from calibtasks.dataset import Dataset
+from executors.backends.base import BackendSession, BaseBackend, Faults, make_backend
+from executors.backends.simchip.device import QubitTruth, design_parameters, true_qubit
+from qdash_queue.values import CalibrationError, Failure, FailureKind
+
+Connect = Callable[..., BaseBackend]
+MakeSession = Callable[..., BackendSession]
+
+SEED = 7
+CALIBRATED: dict[str, float | None] = {"hpi_amplitude": 0.03128, "hpi_length": 32.0}
+"""Half-π pulse of qubit 0 of SIM16 with seed 7."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    task: BaseTask
+    run: RunResult
+    result: PostProcessResult
+
+
+def measure(backend: BaseBackend, task: BaseTask, qid: str = "0") -> Measured:
+    task.call_preprocess(backend, qid)
+    run = task.call_run(backend, qid)
+    return Measured(task, run, task.call_postprocess(None, "20261123-q001", run, qid))
+
+
+def refusal(measured: Measured) -> Failure | None:
+    """The task's own failure, or that of its declared R² and ranges."""
+    result = measured.result
+    if result.failure is not None:
+        return result.failure
+    assert result.r2 is not None
+    if result.r2 <= measured.task.r2_threshold:
+        return Failure(kind=FailureKind.BAD_FIT, cause="low_r2", message="")
+    for name, value in result.output_parameters.items():
+        declared = measured.task.output_parameters[name]
+        assert isinstance(declared, OutputParameter)
+        if declared.believable is not None and float(value.value or 0) not in declared.believable:
+            return Failure(kind=FailureKind.OUT_OF_RANGE, cause=name, message="")
+    return None
+
+
+# ------------------------------------------------------------------ the whole chip
+
+
+@pytest.fixture(scope="module")
+def whole_chip(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[tuple[str, str], Measured]]:
+    """All tasks on all qubits of SIM16, in order, from its design values."""
+    design = design_parameters("SIM16", 16)
+    scratch = tmp_path_factory.mktemp("whole")
+    session = BackendSession("SIM16", "square-lattice", 16, tuple(design), design, scratch, SEED)
+    found = {}
+    with make_backend("fake", session) as backend:
+        for qid in session.qids:
+            for name, task in active_tasks().items():
+                found[qid, name] = measured = measure(backend, task(), qid)
+                backend.update_note(qid, measured.result.output_parameters)
+    yield found
+
+
+def truths() -> dict[str, QubitTruth]:
+    return {str(qid): true_qubit(SEED, "SIM16", qid) for qid in range(16)}
+
+
+def test_every_task_passes_on_every_qubit_from_its_design_values(
+    whole_chip: dict[tuple[str, str], Measured],
+) -> None:
+    refused = {key: refusal(found) for key, found in whole_chip.items()}
+    assert len(refused) == 64
+    assert {key: why for key, why in refused.items() if why is not None} == {}
+
+
+@pytest.mark.parametrize(
+    ("task", "name", "true"),
+    [
+        ("CheckT1", "t1", lambda truth: truth.t1 * 1e-3),
+        ("CheckRamsey", "t2_star", lambda truth: truth.t2 * 1e-3),
+        ("CheckRamsey", "qubit_frequency", lambda truth: truth.frequency),
+    ],
+)
+def test_values_are_the_truth_within_their_errors(
+    whole_chip: dict[tuple[str, str], Measured],
+    task: str,
+    name: str,
+    true: Callable[[QubitTruth], float],
+) -> None:
+    outputs = {qid: whole_chip[qid, task].result.output_parameters[name] for qid in truths()}
+    pulls = [
+        (float(outputs[qid].value or 0) - true(truth)) / outputs[qid].error for qid, truth in truths().items()
+    ]
+    assert max(map(abs, pulls)) < 4, np.round(pulls, 1)
+    assert float(np.mean(np.square(pulls))) < 2.2, np.round(pulls, 1)
+
+
+def test_drive_strength_and_half_pi_amplitude_are_the_truths(
+    whole_chip: dict[tuple[str, str], Measured],
+) -> None:
+    for qid, truth in truths().items():
+        rabi = whole_chip[qid, "CheckRabi"].result.output_parameters["maximum_rabi_frequency"]
+        assert rabi.value == pytest.approx(truth.drive * 1e3, rel=5e-3)
+        half_pi = whole_chip[qid, "CreateHPIPulse"].result.output_parameters["hpi_amplitude"]
+        # A quarter turn: 32 ns less one ramp of 12 ns at full height.
+        assert half_pi.value == pytest.approx(0.25 / 20.0 / truth.drive, rel=1e-2)
+
+
+def test_qubexs_own_numbers_stand_beside_ours(whole_chip: dict[tuple[str, str], Measured]) -> None:
+    for task, ours, theirs, scale in (
+        ("CheckRabi", "rabi_frequency", "rabi_frequency", 1e3),
+        ("CreateHPIPulse", "hpi_amplitude", "hpi_amplitude", 1.0),
+        ("CheckT1", "t1", "t1", 1e-3),
+        ("CheckRamsey", "ramsey_frequency", "ramsey_frequency", 1e3),
+    ):
+        found = whole_chip["0", task]
+        value = found.result.output_parameters[ours].value
+        assert found.run.library_values[theirs] * scale == pytest.approx(value, rel=0.05)
+
+
+def test_stored_raw_data_gives_the_same_result_again(whole_chip: dict[tuple[str, str], Measured]) -> None:
+    for found in (whole_chip["5", name] for name in active_tasks()):
+        stored = RunResult(Dataset.from_raw(found.run.data.to_raw()))
+        again = type(found.task).from_record(found.task.input_parameters, found.task.run_parameters)
+        result = again.call_postprocess(None, "", stored, "5")
+        assert result.output_parameters == found.result.output_parameters
+        assert result.figures == found.result.figures
+
+
+def test_figures_are_readable_and_hold_no_strange_numbers(
+    whole_chip: dict[tuple[str, str], Measured],
+) -> None:
+    units = ("(ns)", "(μs)", "(a.u.)", "(GHz)", "(MHz)")
+    for (qid, name), found in whole_chip.items():
+        assert found.result.figures, name
+        assert len({figure.name for figure in found.result.figures}) == len(found.result.figures)
+        first = json.loads(found.result.figures[0].plotly)["layout"]["title"]["text"]
+        assert "±" in first
+        for figure in found.result.figures:
+            assert "NaN" not in figure.plotly
+            assert "bdata" not in figure.plotly
+            assert len(figure.plotly) < 100_000
+            drawn = json.loads(figure.plotly)
+            assert f"qubit {qid}" in drawn["layout"]["title"]["text"]
+            assert drawn["layout"]["xaxis"]["title"]["text"].endswith(units)
+            assert drawn["layout"]["yaxis"]["title"]["text"].endswith(units)
+            assert {trace["mode"] for trace in drawn["data"]} == {"markers", "lines"}
+
+
+# ------------------------------------------------------------------ refused
+
+
+@pytest.mark.parametrize("detuning", [-0.3, -0.1, -0.05, -0.02, -0.005, 0.005, 0.01, 0.03, 0.05, 0.12, 0.5])
+def test_a_wrong_drive_frequency_is_refused(connected: Connect, detuning: float) -> None:
+    frequency = true_qubit(SEED, "SIM16", 0).frequency + detuning
+    backend = connected(stored={"0": {"qubit_frequency": frequency}})
+    found = measure(backend, CheckRabi())
+    failure = refusal(found)
+    assert failure is not None
+    assert failure.kind in (FailureKind.NO_SIGNAL, FailureKind.OUT_OF_RANGE)
+    if abs(detuning) <= 0.03:
+        assert failure.cause == "off_resonance"
+        told = found.result.quality_metrics["detuning_mhz"]
+        assert told == pytest.approx(detuning * 1e3, abs=3)
+    assert found.result.figures
+
+
+def test_other_tasks_refuse_a_wrong_drive_frequency(connected: Connect) -> None:
+    frequency = true_qubit(SEED, "SIM16", 0).frequency
+    backend = connected(stored={"0": {"qubit_frequency": frequency + 0.1, **CALIBRATED}})
+    for task in (CreateHPIPulse(), CheckT1(), CheckRamsey()):
+        failure = refusal(measure(backend, task))
+        assert failure is not None, task.name
+        assert failure.kind is FailureKind.NO_SIGNAL, task.name
+
+
+def test_a_half_pi_pulse_off_resonance_does_not_bring_the_qubit_back(connected: Connect) -> None:
+    frequency = true_qubit(SEED, "SIM16", 0).frequency
+    for detuning in (-0.006, 0.004, 0.01):
+        backend = connected(stored={"0": {"qubit_frequency": frequency + detuning}})
+        failure = refusal(measure(backend, CreateHPIPulse()))
+        assert failure is not None
+        assert failure.kind is FailureKind.BAD_FIT
+
+
+@pytest.mark.parametrize("detuning", [-0.02, 0.003, 0.011])
+def test_ramsey_finds_a_frequency_that_is_far_off(connected: Connect, detuning: float) -> None:
+    frequency = true_qubit(SEED, "SIM16", 0).frequency
+    backend = connected(stored={"0": {"qubit_frequency": frequency + detuning, **CALIBRATED}})
+    found = measure(backend, CheckRamsey())
+    assert refusal(found) is None
+    output = found.result.output_parameters["qubit_frequency"]
+    assert abs(float(output.value or 0) - frequency) < 5 * output.error
+
+
+def test_no_readout_is_no_signal(connected: Connect) -> None:
+    resonator = true_qubit(SEED, "SIM16", 0).resonator
+    backend = connected(stored={"0": {"readout_frequency": resonator - 0.3}})
+    failure = refusal(measure(backend, CheckRabi()))
+    assert failure is not None
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["qubit_frequency", "control_amplitude", "readout_frequency", "readout_amplitude", "readout_length"],
+)
+def test_a_missing_input_is_named_and_never_guessed(connected: Connect, name: str) -> None:
+    backend = connected(("0", "1"), stored={"0": {name: None}})
+    with pytest.raises(CalibrationError, match=f"qubit 0 of SIM16 has no {name}") as refused:
+        CheckRabi().call_preprocess(backend, "0")
+    assert refused.value.failure.kind is FailureKind.MISSING_INPUT
+    assert CheckRabi().call_preprocess(backend, "1").input_parameters[name].value is not None
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_an_input_that_is_no_number_is_a_missing_input(new_session: MakeSession, value: float) -> None:
+    backend = make_backend("fake", new_session(stored={"0": {"control_amplitude": value}}))
+    with pytest.raises(CalibrationError, match="expected a finite control_amplitude"):
+        backend.parameter("0", "control_amplitude")
+
+
+# ------------------------------------------------------------------ determinism and time
+
+
+def test_the_same_session_gives_the_same_data_and_another_noise_does_not(connected: Connect) -> None:
+    def data(*qids: str, **options: int) -> np.ndarray:
+        return measure(connected(qids, **options), CheckRabi()).run.data.values("iq")
+
+    alone = data("0")
+    assert np.array_equal(alone, data("0"))
+    assert np.array_equal(alone, data("0", "5", "15"))
+    assert not np.array_equal(alone, data("0", noise_seed=1))
+    other = data("0", seed=8)
+    assert float(np.max(np.abs(other - alone))) > 0.05
+
+
+def test_hardware_time_is_counted_apart_from_wall_time(connected: Connect) -> None:
+    backend = connected()
+    begin = time.monotonic()
+    measure(backend, CheckRabi({"shots": 1000}))
+    points = 1 + 51 + 26 / 2
+    assert backend.hardware_seconds == pytest.approx(points * 1000 * 153_600e-9, rel=0.01)
+    assert time.monotonic() - begin < backend.hardware_seconds
+
+
+def test_another_chip_of_another_size_can_follow_in_the_same_process(connected: Connect) -> None:
+    assert refusal(measure(connected(("0",)), CheckRabi())) is None
+    backend = connected(("37",), "SIM64", 64)
+    assert backend.label("37") == "Q37"
+    assert refusal(measure(backend, CheckRabi(), "37")) is None
+
+
+def test_a_second_experiment_in_the_process_is_refused(connected: Connect, new_session: MakeSession) -> None:
+    connected()
+    with pytest.raises(CalibrationError, match="this process already holds the instrument of SIM16"):
+        make_backend("fake", new_session(chip_id="SIM64", n_qubits=64)).connect()
+
+
+def test_everything_is_written_into_the_scratch_folder(
+    connected: Connect, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere = tmp_path / "cwd"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    backend = connected()
+    measure(backend, CheckRabi())
+    assert list(elsewhere.iterdir()) == []
+    assert (backend.session.scratch / "qubex" / "calib_note.json").exists()
+
+
+def test_accepted_values_reach_qubexs_own_note(connected: Connect) -> None:
+    backend = connected()
+    found = measure(backend, CheckRabi())
+    backend.update_note("0", found.result.output_parameters)
+    rabi = backend.get_instance().calib_note.get_rabi_param("Q00")
+    assert rabi["frequency"] == pytest.approx(found.run.library_values["rabi_frequency"], rel=1e-3)
+    assert rabi["amplitude"] == pytest.approx(found.run.library_values["rabi_amplitude"], rel=1e-2)
+    normalised = backend.get_instance().rabi_params["Q00"].normalize(found.run.data.values("iq"))
+    assert float(np.max(normalised)) == pytest.approx(1.0, abs=0.1)
+    assert float(np.min(normalised)) == pytest.approx(-1.0, abs=0.1)
+    assert backend.parameter("0", "control_amplitude") == found.result.output_parameters["control_amplitude"]
+
+
+# ------------------------------------------------------------------ busy, faults, stop
+
+
+def test_checkpoint_is_called_before_each_execution(connected: Connect) -> None:
+    calls = 0
+
+    def checkpoint() -> None:
+        nonlocal calls
+        calls += 1
+        if calls == 10:
+            raise KeyboardInterrupt
+
+    backend = connected(checkpoint=checkpoint)
+    with pytest.raises(KeyboardInterrupt):
+        measure(backend, CheckRabi())
+    assert calls == 10
+    assert backend.hardware_seconds == pytest.approx(9 * 2048 * 153_600e-9)
+
+
+def test_an_instrument_error_leaves_it_busy_until_it_is_quiesced(connected: Connect, tmp_path: Path) -> None:
+    backend = connected(instrument_dir=tmp_path / "i", faults=Faults(error_at_execution=5))
+    for cause in ("simulated_fault", "instrument_busy"):
+        with pytest.raises(CalibrationError) as failed:
+            measure(backend, CheckRabi())
+        assert (failed.value.failure.kind, failed.value.failure.cause) == (FailureKind.INSTRUMENT, cause)
+    backend.quiesce()
+    assert refusal(measure(backend, CheckRabi())) is None
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from calibtasks.check_rabi import CheckRabi
+from executors.backends.base import BackendSession, Faults, make_backend
+from executors.backends.simchip.device import design_parameters
+session = BackendSession("SIM16", "square-lattice", 16, ("0",), design_parameters("SIM16", 16),
+                         Path(sys.argv[1]) / "scratch", 7, instrument_dir=Path(sys.argv[1]) / "instruments",
+                         faults=Faults(hang_at_execution=3))
+backend = make_backend("fake", session)
+backend.connect()
+task = CheckRabi()
+task.call_preprocess(backend, "0")
+task.call_run(backend, "0")
+"""
+
+
+def stuck_for_a_while(state: Path) -> bool:
+    """Whether one execution has held the instrument for half a second."""
+    try:
+        return time.time() - state.stat().st_mtime > 0.5
+    except FileNotFoundError:
+        return False
+
+
+def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
+    connected: Connect, new_session: MakeSession, tmp_path: Path
+) -> None:
+    state = tmp_path / "instruments" / "SIM16.busy.json"
+    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[2])
+    try:
+        deadline = time.monotonic() + 60
+        while not stuck_for_a_while(state):
+            assert time.monotonic() < deadline
+            assert child.poll() is None
+        os.kill(child.pid, signal.SIGTERM)
+        with pytest.raises(subprocess.TimeoutExpired):
+            child.wait(1)
+    finally:
+        child.kill()
+        child.wait(10)
+    assert state.exists()
+    backend = connected(instrument_dir=tmp_path / "instruments")
+    with pytest.raises(CalibrationError, match="simulated instrument of SIM16 is busy"):
+        measure(backend, CheckRabi())
+    backend.close()
+    make_backend("fake", new_session((), instrument_dir=tmp_path / "instruments")).quiesce()
+    assert not state.exists()
+    assert refusal(measure(connected(instrument_dir=tmp_path / "instruments"), CheckRabi())) is None
+
+
+def test_a_quiesce_can_fail(new_session: MakeSession) -> None:
+    backend = make_backend("fake", new_session(faults=Faults(error_at_quiesce=True)))
+    with pytest.raises(CalibrationError, match="does not answer"):
+        backend.quiesce()
+
+
+def test_faults_can_be_switched_on_from_outside(connected: Connect, tmp_path: Path) -> None:
+    (tmp_path / "SIM16.faults.json").write_text('{"wall_seconds_per_run": 0.01, "error_at_execution": 20}')
+    backend = connected(instrument_dir=tmp_path)
+    begin = time.monotonic()
+    with pytest.raises(CalibrationError, match="reported an error in execution 20"):
+        measure(backend, CheckRabi())
+    assert time.monotonic() - begin > 0.19
+
+
+def test_use_before_connect_and_bad_topology_are_told(new_session: MakeSession) -> None:
+    backend = make_backend("fake", new_session())
+    with pytest.raises(CalibrationError, match="not connected"):
+        backend.get_instance()
+    backend.close()
+    session = new_session()
+    odd = BackendSession("ODD", "line", 5, ("0",), session.parameters, session.scratch, 1)
+    with pytest.raises(CalibrationError, match="cannot simulate ODD"):
+        make_backend("fake", odd).connect()
+    with pytest.raises(CalibrationError, match='unknown backend "real"'):
+        make_backend("real", session)
