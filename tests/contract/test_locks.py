@@ -1,0 +1,386 @@
+"""What one session leaves open never stops another one's running job; and what happens when two meet."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import psycopg
+import pytest
+
+from qdash_queue.errors import DuplicateJobError
+from qdash_queue.leases import Lease
+from qdash_queue.models import ClaimedJob, PlannedTask, TaskRecord
+from qdash_queue.values import JobState, ParameterModel, TaskStatus
+from tests.contract.lab import PROJECT, Connection, Lab, insert
+
+VALUE = ParameterModel(parameter_name="rabi_frequency", value=12.5, error=0.1, unit="MHz")
+RECORD = TaskRecord(status=TaskStatus.COMPLETED, output_parameters={"rabi_frequency": VALUE})
+
+
+@pytest.fixture(scope="module", autouse=True)
+def impatient(lab: Lab) -> None:
+    """The executors' login gives up on any lock it has to wait for: a wait is a failure."""
+    lab.owner.execute(f"ALTER ROLE {lab.machine.name} SET lock_timeout = '300ms'".encode())
+
+
+@contextmanager
+def open_transaction(session: Connection) -> Iterator[Connection]:
+    """What is done in it stays uncommitted while the block runs."""
+    yield session
+    session.rollback()
+
+
+def full_life(lab: Lab, claimed: ClaimedJob, state: JobState = JobState.COMPLETED) -> None:
+    """All that an executor writes from the claim to the end."""
+    lease = lab.lease(claimed)
+    lease.heartbeat()
+    lease.plan_tasks([PlannedTask(task="CheckRabi", qid="0"), PlannedTask(task="CheckT1", qid="0")])
+    lease.record_task(lease.start_task(PlannedTask(task="CheckRabi", qid="0")), RECORD)
+    lease.log_event("flow_started")
+    lease.heartbeat()
+    lease.conclude(state)
+    assert lease.finish() == state
+
+
+def _cancel(job_id: int) -> tuple[str, tuple[int]]:
+    return "UPDATE calib.jobs SET cancel_requested = true WHERE job_id = %s", (job_id,)
+
+
+def test_an_uncommitted_cancel_does_not_block_the_job(lab: Lab) -> None:
+    claimed, _ = lab.running(lab.chip())
+    with open_transaction(lab.session(lab.olga)) as client:
+        assert client.execute(*_cancel(claimed.job_id)).rowcount == 1
+        full_life(lab, claimed)
+    assert lab.job(claimed.job_id)["cancel_requested"] is False
+
+
+def test_an_uncommitted_cancel_does_not_block_prefects(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    with open_transaction(lab.session(lab.olga)) as client:
+        client.execute(*_cancel(claimed.job_id))
+        lease.cancel_from_prefect("cancelled in Prefect")
+        assert lease.heartbeat() is not None
+        assert lease.conclude(JobState.CANCELLED) == JobState.CANCELLED
+        assert lease.finish() == JobState.CANCELLED
+
+
+def test_an_uncommitted_escalation_does_not_block_the_job(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    lab.ana.database.execute(
+        "UPDATE calib.jobs SET cancel_requested = true, cancel_mode = 'after_task' WHERE job_id = :job_id",
+        job_id=claimed.job_id,
+    )
+    with open_transaction(lab.session(lab.olga)) as client:
+        client.execute("UPDATE calib.jobs SET cancel_mode = 'now' WHERE job_id = %s", (claimed.job_id,))
+        seen = lease.heartbeat()
+        assert seen is not None
+        assert seen.cancel_mode == "after_task"
+        full_life(lab, claimed, JobState.CANCELLED)
+
+
+@pytest.mark.parametrize(
+    "change",
+    ["cancel_requested = true", "priority = 50"],
+)
+def test_an_uncommitted_change_of_a_waiting_job_is_passed_by(lab: Lab, change: str) -> None:
+    chip_id = lab.chip()
+    held, free = lab.submit(chip_id), lab.submit(chip_id)
+    executor = lab.ready(chip_id)
+    with open_transaction(lab.session(lab.olga)) as client:
+        client.execute(f"UPDATE calib.jobs SET {change} WHERE job_id = %s".encode(), (held,))
+        claimed = executor.claim()
+        assert claimed is not None
+        assert claimed.job_id == free
+        full_life(lab, claimed)
+        assert executor.claim() is None
+        executor.sweep()
+    claimed = executor.claim()
+    assert claimed is not None
+    assert claimed.job_id == held
+
+
+@pytest.mark.parametrize("strength", ["UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"])
+def test_rows_of_the_view_cannot_be_locked(lab: Lab, strength: str) -> None:
+    claimed, _ = lab.running(lab.chip())
+    with open_transaction(lab.session(lab.olga)) as client, pytest.raises(psycopg.errors.FeatureNotSupported):
+        client.execute(
+            f"SELECT * FROM calib.jobs WHERE job_id = %s FOR {strength}".encode(), (claimed.job_id,)
+        )
+    full_life(lab, claimed)
+
+
+def test_an_uncommitted_insert_does_not_block_the_chip(lab: Lab) -> None:
+    chip_id = lab.chip()
+    first = lab.submit(chip_id)
+    with open_transaction(lab.session(lab.ana)) as client:
+        insert(client, project_id=PROJECT, chip_id=chip_id, flow="repeat", dedup_key="nightly")
+        claimed = lab.ready(chip_id).claim()
+        assert claimed is not None
+        assert claimed.job_id == first
+        lab.olga.queue.pause_chip(chip_id, "beam time")
+        lab.olga.queue.resume_chip(chip_id)
+        full_life(lab, claimed)
+
+
+def test_a_dedup_key_waits_for_the_transaction_that_holds_it(lab: Lab) -> None:
+    chip_id = lab.chip()
+    holder = lab.session(lab.ana)
+    held = insert(holder, project_id=PROJECT, chip_id=chip_id, flow="repeat", dedup_key="nightly")
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(lab.submit, chip_id, lab.ben, flow="repeat", parameters={}, dedup_key="nightly")
+        _wait_until_blocked(lab, lab.ben.name)
+        holder.commit()
+        with pytest.raises(DuplicateJobError, match=f"taken by job {held['job_id']}, which has not ended"):
+            again.result(timeout=10)
+
+
+def test_a_dedup_key_is_free_when_its_holder_gives_up(lab: Lab) -> None:
+    chip_id = lab.chip()
+    holder = lab.session(lab.ana)
+    insert(holder, project_id=PROJECT, chip_id=chip_id, flow="repeat", dedup_key="weekly")
+    with ThreadPoolExecutor(1) as pool:
+        again = pool.submit(lab.submit, chip_id, lab.ben, flow="repeat", parameters={}, dedup_key="weekly")
+        _wait_until_blocked(lab, lab.ben.name)
+        holder.rollback()
+        assert lab.job(again.result(timeout=10))["state"] == "scheduled"
+
+
+# ------------------------------------------------------------------ meeting a claim
+
+
+def _wait_until_blocked(lab: Lab, role: str) -> None:
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        waiting = lab.value(
+            "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'", role
+        )
+        if waiting:
+            return
+        time.sleep(0.01)
+    raise AssertionError(f"{role} was expected to wait for a lock")
+
+
+def _in_thread(target: Callable[[], Any]) -> Future[Any]:
+    future: Future[Any] = Future()
+
+    def run() -> None:
+        try:
+            future.set_result(target())
+        except BaseException as error:
+            future.set_exception(error)
+
+    threading.Thread(target=run, daemon=True).start()
+    return future
+
+
+def _claim_uncommitted(lab: Lab, chip_id: str) -> tuple[Connection, ClaimedJob]:
+    lab.ready(chip_id)
+    session = lab.session(lab.machine)
+    row = session.execute("SELECT * FROM calib.claim(%s, %s)", (chip_id, f"{chip_id}/one")).fetchone()
+    assert row is not None
+    return session, ClaimedJob.model_validate(row)
+
+
+def test_a_cancel_that_waited_for_the_claim_leaves_no_lock_on_the_running_job(lab: Lab) -> None:
+    chip_id = lab.chip()
+    job_id = lab.submit(chip_id)
+    executor, claimed = _claim_uncommitted(lab, chip_id)
+    client = lab.session(lab.olga)
+    asked = _in_thread(lambda: client.execute(*_cancel(job_id)).rowcount)
+    _wait_until_blocked(lab, lab.olga.name)
+    executor.commit()
+    assert asked.result(timeout=10) == 1
+    # The client's transaction is still open.
+    full_life(lab, claimed)
+    client.commit()
+    job = lab.job(job_id)
+    assert (job["state"], job["cancel_requested"], job["cancel_seen_at"]) == ("completed", True, None)
+
+
+def test_a_cancel_that_waited_for_a_failed_claim_ends_the_job(lab: Lab) -> None:
+    chip_id = lab.chip()
+    job_id = lab.submit(chip_id)
+    executor, _ = _claim_uncommitted(lab, chip_id)
+    client = lab.session(lab.olga, autocommit=True)
+    asked = _in_thread(lambda: client.execute(*_cancel(job_id)).rowcount)
+    _wait_until_blocked(lab, lab.olga.name)
+    executor.rollback()
+    assert asked.result(timeout=10) == 1
+    assert lab.job(job_id)["state"] == "cancelled"
+
+
+def test_a_change_of_priority_that_waited_for_the_claim_is_refused_and_holds_nothing(lab: Lab) -> None:
+    chip_id = lab.chip()
+    job_id = lab.submit(chip_id)
+    executor, claimed = _claim_uncommitted(lab, chip_id)
+    client = lab.session(lab.olga)
+    asked = _in_thread(
+        lambda: client.execute("UPDATE calib.jobs SET priority = 5 WHERE job_id = %s", (job_id,)).rowcount
+    )
+    _wait_until_blocked(lab, lab.olga.name)
+    executor.commit()
+    with pytest.raises(psycopg.Error, match="does not wait any more"):
+        asked.result(timeout=10)
+    full_life(lab, claimed)
+
+
+def test_a_cancel_that_crosses_a_requeue_is_not_forgotten(lab: Lab) -> None:
+    chip_id = lab.chip()
+    claimed, lease = lab.running(chip_id, flow="repeat", parameters={}, max_attempts=3)
+    client = lab.session(lab.olga)
+    client.execute(*_cancel(claimed.job_id))
+    assert lease.give_back("executor stopped") == JobState.SCHEDULED
+    client.commit()
+    lab.olga.queue.pause_chip(chip_id, "beam time")
+    assert (claimed.job_id, "cancelled") in [(j.job_id, j.outcome) for j in lab.ready(chip_id).sweep()]
+    assert lab.job(claimed.job_id)["state"] == "cancelled"
+
+
+def test_a_cancel_that_crosses_a_requeue_is_seen_by_the_next_claim(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip(), flow="repeat", parameters={}, max_attempts=3)
+    client = lab.session(lab.olga)
+    client.execute(*_cancel(claimed.job_id))
+    lease.give_back("executor stopped")
+    client.commit()
+    assert lab.ready(claimed.chip_id).claim() is None
+    assert lab.job(claimed.job_id)["state"] == "cancelled"
+
+
+# ------------------------------------------------------------------ meeting a finish
+
+
+def test_a_cancel_that_waited_behind_nothing_meets_the_finish(lab: Lab) -> None:
+    """Asked and uncommitted while the job completes: it was asked, never seen, and the job stays completed."""
+    claimed, lease = lab.running(lab.chip())
+    client = lab.session(lab.olga)
+    client.execute(*_cancel(claimed.job_id))
+    lease.conclude(JobState.COMPLETED)
+    assert lease.finish() == JobState.COMPLETED
+    client.commit()
+    job = lab.job(claimed.job_id)
+    assert (job["state"], job["cancel_requested"], job["cancel_seen_at"]) == ("completed", True, None)
+
+
+def test_cancels_and_finishes_in_a_race_end_each_job_once(lab: Lab) -> None:
+    chip_id = lab.chip()
+    executor = lab.ready(chip_id)
+    outcomes = set()
+    client = lab.session(lab.olga, autocommit=True)
+    for _ in range(30):
+        job_id = lab.submit(chip_id)
+        claimed = executor.claim()
+        assert claimed is not None
+        lease = lab.lease(claimed)
+        asked = _in_thread(lambda job_id=job_id: client.execute(*_cancel(job_id)).rowcount)
+        seen = lease.heartbeat()
+        standing = lease.conclude(JobState.CANCELLED if seen else JobState.COMPLETED)
+        assert lease.finish() == standing
+        count = asked.result(timeout=10)
+        job = lab.job(job_id)
+        outcomes.add((job["state"], count))
+        assert lab.events(job_id).count(job["state"]) == 1
+        assert (job["state"] == "cancelled") == (job["cancel_seen_at"] is not None)
+        assert job["cancel_requested"] == (count == 1)
+    assert outcomes <= {("completed", 0), ("completed", 1), ("cancelled", 1)}
+
+
+# ------------------------------------------------------------------ operators' open transactions
+
+
+def _idle_timeout(session: Connection) -> str:
+    row = session.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert row is not None
+    return str(row["idle_in_transaction_session_timeout"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT calib.set_parameter('{chip}', '0', 'rabi_frequency', 1, 0, 'MHz', 'by hand')",
+        "SELECT calib.import_parameters('{chip}', '{{\"0\": {{\"rabi_frequency\": 1}}}}', 'design')",
+        "SELECT calib.pause_chip('{chip}', 'beam time')",
+        "SELECT calib.resume_chip('{chip}')",
+    ],
+)
+def test_an_edit_left_open_is_ended_by_the_server(lab: Lab, statement: str) -> None:
+    session = lab.session(lab.olga)
+    session.execute(statement.format(chip=lab.chip()).encode())
+    assert _idle_timeout(session) == "10s"
+    session.rollback()
+    assert _idle_timeout(session) == "0"
+
+
+def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    task_run_id = lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
+    operator = lab.session(lab.olga)
+    operator.execute(
+        "SELECT calib.set_parameter(%s, '0', 'rabi_frequency', 1, 0, 'MHz', 'by hand')", (claimed.chip_id,)
+    )
+    operator.execute("SET LOCAL idle_in_transaction_session_timeout = '300ms'")
+    recorder = lab.session(lab.machine, autocommit=True)
+    recorder.execute("SET lock_timeout = '10s'")
+    recorder.execute(
+        "SELECT calib.record_task(%s, %s, %s, 'completed', %s)",
+        (claimed.job_id, claimed.fence, task_run_id, RECORD.model_dump_json(include={"output_parameters"})),
+    )
+    values = lab.rows(
+        "SELECT value, source FROM calib.parameter_history WHERE chip_id = %s ORDER BY valid_from",
+        claimed.chip_id,
+    )
+    assert values == [{"value": 12.5, "source": "task"}]
+
+
+def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
+    chip_id = lab.chip()
+    first, second = lab.session(lab.olga), lab.session(lab.olga, autocommit=True)
+    edit = "SELECT calib.set_parameter(%s, '0', 't1', %s, 0, 'us', 'by hand')"
+    for begin in (1.0, 3.0):  # once without a value in force, once with one
+        first.execute(edit, (chip_id, begin))
+        waiting = _in_thread(lambda begin=begin: second.execute(edit, (chip_id, begin + 1)))
+        _wait_until_blocked(lab, lab.olga.name)
+        first.commit()
+        waiting.result(timeout=10)
+    history = lab.rows(
+        "SELECT value, valid_from, valid_to FROM calib.parameter_history WHERE chip_id = %s ORDER BY valid_from",
+        chip_id,
+    )
+    assert [row["value"] for row in history] == [1, 2, 3, 4]
+    assert [row["valid_to"] for row in history[:-1]] == [row["valid_from"] for row in history[1:]]
+    assert history[-1]["valid_to"] is None
+
+
+def test_a_paused_heartbeat_is_not_needed_to_sweep_another_chip(lab: Lab) -> None:
+    """A lease locked by a verb of its holder is passed by, not waited for."""
+    claimed, _ = lab.running(lab.chip())
+    holder = lab.session(lab.machine)
+    holder.execute("SELECT calib.log_event(%s, %s, 'sigterm')", (claimed.job_id, claimed.fence))
+    assert lab.ready(lab.chip()).sweep() == []
+    holder.rollback()
+
+
+def test_marks_of_all_jobs_left_open_do_not_block_a_running_one(lab: Lab) -> None:
+    claimed, _ = lab.running(lab.chip())
+    with open_transaction(lab.session(lab.person("root"))) as admin:
+        admin.execute("SELECT calib.mark_all()")
+        assert _idle_timeout(admin) == "10s"
+        full_life(lab, claimed)
+
+
+def test_the_lease_is_not_needed_for_asking(lab: Lab) -> None:
+    """The other way round: an executor's open transaction never makes a client wait."""
+    claimed, _ = lab.running(lab.chip())
+    holder = lab.session(lab.machine)
+    holder.execute("SELECT * FROM calib.heartbeat(%s, %s)", (claimed.job_id, claimed.fence))
+    client = lab.session(lab.olga, autocommit=True)
+    client.execute("SET lock_timeout = '300ms'")
+    assert client.execute(*_cancel(claimed.job_id)).rowcount == 1
+    insert(client, project_id=PROJECT, chip_id=claimed.chip_id, flow="repeat")
+    holder.commit()
+    lease = Lease(lab.machine.database, claimed.job_id, claimed.fence)
+    assert lease.heartbeat() is not None
