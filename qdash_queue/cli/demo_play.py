@@ -83,7 +83,7 @@ def _start_programs(story: Story, stage: DemoStage) -> None:
         " AND EXISTS (SELECT FROM calib.tasks t WHERE t.chip_id = e.chip_id)"
     )
     try:
-        stage.wait_for("executor", lambda: bool(database.rows(ready, chip_id=CHIP)), seconds=120)
+        stage.wait_for("executor", lambda: bool(database.rows(ready, chip_id=CHIP)), seconds=300)
         tasks = [task.task for task in Queue(database).tasks(CHIP)]
     finally:
         database.close()

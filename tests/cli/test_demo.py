@@ -18,6 +18,7 @@ PARAMETERS = '{"qids": ["0"], "tasks": ["CheckT1"]}'
 
 @pytest.mark.demo
 @pytest.mark.slow
+@pytest.mark.timeout(600)
 def test_the_demo_sees_all_that_it_claims(tmp_path: Path) -> None:
     output = tmp_path / "figures"
     done = subprocess.run(
@@ -25,7 +26,7 @@ def test_the_demo_sees_all_that_it_claims(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=280,
+        timeout=580,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     summary = json.loads(done.stdout)
