@@ -3,9 +3,10 @@
 A fit starts from a grid search in which the linear parameters are solved exactly (variable projection), so it
 needs no initial guess, and is refined by Levenberg-Marquardt with an analytic Jacobian, in coordinates scaled
 to the data, so that it does not depend on units. Errors are one standard deviation. Shot noise depends on the
-population, so the points' variances are modelled as a constant and a part that goes as p(1 - p), found from the
-squared residuals; these are corrected for leverage as in HC2 (MacKinnon and White 1985), and the errors widened by
-the variance of Student's distribution, so that (estimate - truth) / error has a width of one with few points too.
+population, so the points' variances are modelled as a constant and a part that goes as p(1 - p), found from
+the squared residuals. These are corrected for leverage as in HC2 (MacKinnon and White 1985), and the errors
+widened by the variance of Student's distribution, so that (estimate - truth) / error has a width of one with
+few points too.
 """
 
 from __future__ import annotations
@@ -147,7 +148,7 @@ def refine(
     leverage = np.clip(np.einsum("ni,ij,nj->n", slopes, inverse, slopes), 0.0, 1 - 1e-9)
     variances = _variances(y - residuals, residuals**2 / (1 - leverage))
     freedom = len(y) - size
-    # Two degrees of freedom went into the variances, and Student's distribution of the rest is wider than Gauss's.
+    # Two degrees of freedom went into the variances; Student's distribution of the rest is wider than Gauss's.
     widening = freedom / (freedom - 4) if freedom > 4 else np.inf
     covariance = widening * (inverse @ (slopes.T * variances) @ slopes @ inverse)
     return Refined(found, covariance, residuals, converged=status in (1, 2, 3, 4))
@@ -156,7 +157,7 @@ def refine(
 def _variances(fitted: Real, squares: Real) -> Real:
     """Variance of each point: a constant, and a part that is largest half-way between the signal's extremes.
 
-    That is how shot noise goes, ∝ p(1 - p) in the population p; both parts are found from the squared residuals.
+    That is how shot noise goes, ∝ p(1 - p) in the population p; both are found from the squared residuals.
     """
     low, high = float(np.min(fitted)), float(np.max(fitted))
     middle = (fitted - low) * (high - fitted) / max(high - low, 1e-300) ** 2

@@ -1,4 +1,4 @@
-"""IQ data of a simulated qubit whose truth is known, straight from the engine: what a fit must be right about."""
+"""IQ data of a simulated qubit whose truth is known, straight from the engine."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ class Bench:
     def measure(
         self, points: NDArray[np.float64], drive: Callable[[float], tuple[Sequence[Pulse], float]], shots: int
     ) -> NDArray[np.complex128]:
-        """Averaged IQ after the pulses that ``drive`` gives for each point, captured at the time that it gives."""
+        """Averaged IQ after the pulses that ``drive`` gives for each point, captured when it says."""
         probe = np.full(round(DESIGN_READOUT_NS / CAPTURE_NS), DESIGN_READOUT_AMPLITUDE, dtype=np.complex128)
         answers = []
         for point in points:

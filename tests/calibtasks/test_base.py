@@ -59,13 +59,13 @@ def define_short() -> type[BaseTask]:
     class MyNewTask(BaseTask):
         name = "MyNewTask"
 
-        def preprocess(self, backend):  # type: ignore[no-untyped-def, override]
+        def preprocess(self, backend):  # noqa: ANN001, ANN202
             pass
 
-        def run(self, backend):  # type: ignore[no-untyped-def, override]
+        def run(self, backend):  # noqa: ANN001, ANN202
             pass
 
-        def postprocess(self, backend, result):  # type: ignore[no-untyped-def, override]
+        def postprocess(self, backend, result):  # noqa: ANN001, ANN202
             pass
 
     return MyNewTask
@@ -80,11 +80,15 @@ def define_full() -> type[BaseTask]:
         }
         output_parameters: Mapping[str, ParameterModel] = {"gain": OutputParameter(unit="GHz")}
 
-        def run(self, backend: Any, qid: str) -> RunResult:
+        def run(self, backend: Any, qid: str) -> RunResult:  # noqa: ARG002
             return RunResult(Dataset([MeasuredArray("t", np.asarray(self.setting("times")), "ns")]))
 
         def postprocess(
-            self, backend: Any, execution_id: str, run_result: RunResult, qid: str
+            self,
+            backend: Any,  # noqa: ARG002
+            execution_id: str,  # noqa: ARG002
+            run_result: RunResult,
+            qid: str,  # noqa: ARG002
         ) -> PostProcessResult:
             total = float(run_result.data.values("t").sum()) * self.input("qubit_frequency")
             return PostProcessResult({"gain": self.output("gain", total, 0.5)}, [go.Figure()])  # type: ignore[list-item]
@@ -144,7 +148,7 @@ def test_missing_and_wrongly_measured_inputs_are_refused() -> None:
 
 def test_a_name_can_be_taken_once_only() -> None:
     define_short()
-    with pytest.raises(TypeError, match="'MyNewTask' is already defined by .*give .* another name"):
+    with pytest.raises(TypeError, match=r"'MyNewTask' is already defined by .*give .* another name"):
         define_short()
 
 

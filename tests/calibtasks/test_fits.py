@@ -1,4 +1,4 @@
-"""Fits against the hidden truth: unbiased, with honest errors, whatever the units, and never fooled by bad data."""
+"""Fits against the hidden truth: unbiased, honest about their errors, in any unit, not fooled by bad data."""
 
 from __future__ import annotations
 
