@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
+from collections.abc import Collection
 from contextlib import suppress
 from pathlib import Path
 
@@ -25,9 +26,12 @@ FINAL = {"COMPLETED", "CANCELLED", "FAILED", "CRASHED"}
 _PAGE = 200
 
 
-def audit_prefect(connection: Connection, api_url: str) -> list[Violation]:
-    """Every attempt's flow run is in the state of the attempt, and no flow run is left open."""
-    runs = flow_runs(api_url)
+def audit_prefect(connection: Connection, api_url: str, tags: Collection[str] = ()) -> list[Violation]:
+    """Every attempt's flow run is in the state of the attempt, and no flow run is left open.
+
+    Looks at flow runs with all these tags only.
+    """
+    runs = flow_runs(api_url, tags)
     found = []
     attempts = connection.execute(
         "SELECT job_id, attempt, flow_run_id, outcome FROM calib.attempts WHERE flow_run_id IS NOT NULL"
@@ -45,13 +49,18 @@ def audit_prefect(connection: Connection, api_url: str) -> list[Violation]:
     ]
 
 
-def flow_runs(api_url: str) -> dict[str, str]:
-    """All of Prefect's flow runs: number to type of state."""
+def flow_runs(api_url: str, tags: Collection[str]) -> dict[str, str]:
+    """Prefect's flow runs with these tags: number to type of state."""
     runs: dict[str, str] = {}
     while True:
         answer = httpx.post(
             f"{api_url}/flow_runs/filter",
-            json={"limit": _PAGE, "offset": len(runs), "sort": "ID_DESC"},
+            json={
+                "limit": _PAGE,
+                "offset": len(runs),
+                "sort": "ID_DESC",
+                "flow_runs": {"tags": {"all_": list(tags)}} if tags else {},
+            },
             timeout=30,
         )
         page = answer.raise_for_status().json()

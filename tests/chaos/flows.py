@@ -98,7 +98,7 @@ def drill(
         _measure(job, chip_id, seconds)
         if number == min(1, tasks - 1):
             _misbehave(Manner(manner), seconds)
-        _patiently(partial(job.lease.record_task, task_run_id, _record(job, number)))
+        _patiently(partial(job.lease.record_task, task_run_id, drill_record(job.claimed.fence, number)))
 
 
 def _measure(job: JobContext, chip_id: str, seconds: float) -> None:
@@ -136,8 +136,8 @@ def _misbehave(manner: Manner, seconds: float) -> None:
             return
 
 
-def _record(job: JobContext, number: int) -> TaskRecord:
-    fence = job.claimed.fence
+def drill_record(fence: int, number: int) -> TaskRecord:
+    """What a drill's task leaves behind; all of it tells the fence."""
     points = struct.pack("<8d", *range(number, number + 8))
     figure = {"data": [{"type": "scatter", "y": [fence, number]}], "layout": {"title": {"text": f"{number}"}}}
     return TaskRecord(

@@ -43,7 +43,6 @@ QUBITS = 16
 LEASE_SECONDS = 5.0
 EXIT_AWAY = 4
 _LOOK_SECONDS = 0.2
-_YOUTH_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
@@ -72,11 +71,10 @@ class Start:
     tag: str
     log: Path
     is_injured: bool = False
-    begun: float = field(default_factory=time.monotonic)
 
     @property
-    def is_young(self) -> bool:
-        return time.monotonic() - self.begun < _YOUTH_SECONDS
+    def has_spoken(self) -> bool:
+        return self.log.stat().st_size > 0
 
     @property
     def is_alive(self) -> bool:
@@ -156,7 +154,7 @@ class Steward:
         for slot in self.slots:
             if slot.present.is_alive:
                 # One that has not come up yet ends by the signal itself.
-                slot.present.is_injured = slot.present.is_injured or slot.present.is_young
+                slot.present.is_injured = slot.present.is_injured or not slot.present.has_spoken
                 slot.present.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + seconds
         stubborn = []

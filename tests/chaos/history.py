@@ -1,0 +1,157 @@
+"""A short history that holds every kind of end, played by the real verbs without any process."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import httpx
+
+from qdash_queue.admin import Admin
+from qdash_queue.database import Database
+from qdash_queue.leases import Executor, Lease
+from qdash_queue.models import Job, JsonObject, PlannedTask
+from qdash_queue.queue import Queue
+from qdash_queue.values import Failure, FailureKind, JobState
+from tests.chaos.flows import DRILL, drill_record
+from tests.chaos.stage import PROJECT, TOPOLOGY, USER
+
+CHIP = "SIM-0"
+LOST = Failure(kind=FailureKind.NO_SIGNAL, message="nothing but noise")
+
+MakeFlowRun = Callable[[JobState], uuid.UUID]
+
+
+@dataclass
+class History:
+    """A chip with two executors, and the deeds of its jobs."""
+
+    database: Database
+    make_flow_run: MakeFlowRun
+    executors: list[Executor] = field(init=False)
+    queue: Queue = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.queue = Queue(self.database)
+        self.executors = [Executor(self.database, CHIP, "fake", "0") for _ in range(2)]
+
+    def furnish(self) -> None:
+        """Make project and chip."""
+        admin = Admin(self.database)
+        admin.add_project(PROJECT)
+        admin.grant_member(PROJECT, "calib_operator", USER, "operator")
+        admin.add_chip(CHIP, "fake", TOPOLOGY)
+        admin.allow_executor("calib_executor", CHIP)
+
+    def arrive(self) -> None:
+        """Let both executors register."""
+        for executor in self.executors:
+            executor.register()
+            executor.register_catalogue([DRILL.entry()], [])
+
+    def submit(self, tasks: int = 2, manner: str = "well", max_attempts: int = 1) -> Job:
+        parameters: JsonObject = {"tasks": tasks, "seconds": 0.0, "manner": manner, "qid": "0"}
+        note = {"ticket": uuid.uuid4().hex}
+        return self.queue.submit(
+            PROJECT, CHIP, parameters, flow="drill", max_attempts=max_attempts, note=note
+        )
+
+    def start(self, job: Job, by: int = 0, ends: JobState = JobState.COMPLETED) -> Lease:
+        """Claim; ``ends`` is the state in which Prefect is left."""
+        claimed = self.executors[by].claim(60.0, job.job_id)
+        assert claimed is not None
+        lease = Lease(self.database, claimed.job_id, claimed.fence)
+        lease.set_flow_run(self.make_flow_run(ends))
+        return lease
+
+    def measure(self, lease: Lease, number: int) -> None:
+        """Record one task run, with the fence of the lease as evidence."""
+        task = PlannedTask(task=f"Drill{number}", qid="0")
+        lease.record_task(lease.start_task(task), drill_record(lease.fence, number))
+
+    def lose(self) -> None:
+        """Let the present lease run out, and sweep."""
+        self.database.execute(
+            "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
+        )
+        assert len(self.executors[1].sweep()) == 1
+
+    def end(self, lease: Lease, state: JobState, failure: Failure | None = None) -> JobState:
+        lease.conclude(state, failure)
+        return lease.finish()
+
+    def settle(self) -> None:
+        """Note that Prefect was told of everything."""
+        for run in self.executors[0].unsynced_flow_runs():
+            self.executors[0].flow_run_synced(run.job_id, run.attempt)
+
+    def play(self) -> None:
+        """One job of each kind."""
+        self.arrive()
+        self._completed()
+        self._cancelled_while_running()
+        self._lost_and_repeated()
+        self.queue.cancel(self.submit().job_id)
+        self.end(self.start(self.submit(), ends=JobState.FAILED), JobState.FAILED, LOST)
+        self._poisoned()
+        self.settle()
+
+    def _completed(self) -> None:
+        lease = self.start(self.submit())
+        for number in range(2):
+            self.measure(lease, number)
+        self.end(lease, JobState.COMPLETED)
+
+    def _cancelled_while_running(self) -> None:
+        self.end(self.cancel_seen(ends=JobState.CANCELLED), JobState.CANCELLED)
+
+    def cancel_seen(self, ends: JobState) -> Lease:
+        """A running job whose cancel was seen by its executor."""
+        job = self.submit()
+        lease = self.start(job, ends=ends)
+        self.measure(lease, 0)
+        self.queue.cancel(job.job_id)
+        assert lease.heartbeat(60.0) is not None
+        return lease
+
+    def _lost_and_repeated(self) -> None:
+        job = self.submit(max_attempts=2)
+        self.measure(self.start(job, ends=JobState.FAILED), 0)
+        self.lose()
+        lease = self.start(job, by=1)
+        for number in range(2):
+            self.measure(lease, number)
+        self.end(lease, JobState.COMPLETED)
+
+    def _poisoned(self) -> None:
+        job = self.submit(manner="poison", max_attempts=2)
+        for by in range(2):
+            self.start(job, by=by, ends=JobState.FAILED)
+            self.lose()
+
+
+class FlowRuns:
+    """Flow runs made in Prefect as they shall be found, under a tag of their own."""
+
+    def __init__(self, api_url: str) -> None:
+        self.tag = f"history-{uuid.uuid4().hex}"
+        self._client = httpx.Client(base_url=api_url, timeout=20)
+        answer = self._client.post("/flows/", json={"name": self.tag})
+        self._flow_id = answer.raise_for_status().json()["id"]
+
+    def make(self, state: JobState) -> uuid.UUID:
+        """One flow run in this state."""
+        run = {"flow_id": self._flow_id, "tags": [self.tag], "state": {"type": "PENDING", "name": "Pending"}}
+        made = self._client.post("/flow_runs/", json=run).raise_for_status().json()
+        flow_run_id = uuid.UUID(made["id"])
+        self.force(flow_run_id, state.value.upper())
+        return flow_run_id
+
+    def force(self, flow_run_id: uuid.UUID, state_type: str) -> None:
+        """Bring a flow run into a state."""
+        state = {"state": {"type": state_type, "name": state_type.title()}, "force": True}
+        self._client.post(f"/flow_runs/{flow_run_id}/set_state", json=state).raise_for_status()
+
+    def close(self) -> None:
+        self._client.close()

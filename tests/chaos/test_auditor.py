@@ -1,0 +1,334 @@
+"""The auditor finds nothing in a clean history, and every planted violation in a spoilt one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+import psycopg
+import pytest
+
+from qdash_queue.database import Database
+from qdash_queue.embedded.prefect_server import PrefectServer
+from qdash_queue.errors import LeaseLostError
+from qdash_queue.mirror import Mirror
+from qdash_queue.mirror.connection import connect_mongo, open_qdash
+from qdash_queue.mirror.layout import Layout
+from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
+from qdash_queue.values import JobState
+from tests.chaos.audit_mirror import audit_mirror
+from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_touches
+from tests.chaos.auditor import Connection, audit, audit_clients
+from tests.chaos.history import CHIP, LOST, FlowRuns, History
+from tests.chaos.stage import PROJECT, QUBITS, TOPOLOGY, USER
+from tests.databases import CalibDatabase, Cluster
+
+
+@dataclass
+class Copy:
+    """A copy of the clean history, to be spoilt."""
+
+    history: History
+    connection: Connection
+
+    def found(self) -> set[str]:
+        """The names of the checks that found something; Prefect and the mirror are taken to be up to date."""
+        self.history.settle()
+        self.connection.execute("DELETE FROM calib_private.outbox")
+        return {violation.check for violation in audit(self.connection)}
+
+    def change(self, function: str, before: str, after: str) -> None:
+        """Replace a piece of a function of the database."""
+        row = self.connection.execute(
+            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = %s::regproc", (function,)
+        ).fetchone()
+        assert row is not None
+        text = str(row[0])
+        assert before in text
+        self.connection.execute(text.replace(before, after).encode())
+
+
+@pytest.fixture(scope="module")
+def flow_runs(prefect_server: PrefectServer) -> Iterator[FlowRuns]:
+    runs = FlowRuns(prefect_server.url)
+    yield runs
+    runs.close()
+
+
+@pytest.fixture(scope="module")
+def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDatabase]:
+    """A database with the clean history and nobody connected, to be copied."""
+    with postgres_server.database() as database:
+        owner = Database(database.url)
+        history = History(owner, flow_runs.make)
+        history.furnish()
+        history.play()
+        owner.execute("SELECT calib.store_png(figure_id, '\\x89504e47') FROM calib.figures")
+        owner.execute("DELETE FROM calib_private.outbox")  # What is mirrored here is rebuilt.
+        owner.close()
+        yield database
+
+
+@contextmanager
+def copied(cluster: Cluster, clean: CalibDatabase, flow_runs: FlowRuns) -> Iterator[Copy]:
+    with (
+        cluster.database(template=clean.name) as database,
+        psycopg.connect(database.url, autocommit=True) as connection,
+    ):
+        owner = Database(database.url)
+        history = History(owner, flow_runs.make)
+        history.arrive()
+        yield Copy(history, connection)
+        owner.close()
+
+
+@pytest.fixture
+def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns) -> Iterator[Copy]:
+    with copied(postgres_server, clean, flow_runs) as made:
+        yield made
+
+
+@dataclass
+class Mirrored:
+    """The clean history as QDash shows it, to be spoilt."""
+
+    connection: Connection
+    qdash: QDashDatabase
+    data_path: Path
+
+    def found(self) -> set[str]:
+        """What the auditor says."""
+        return {str(violation) for violation in audit_mirror(self.connection, self.qdash, self.data_path)}
+
+
+@pytest.fixture
+def mirrored(copy: Copy, mongo_url: str, mongo_database: str, tmp_path: Path) -> Iterator[Mirrored]:
+    mongo = connect_mongo(mongo_url)
+    qdash = open_qdash(mongo, mongo_database)
+    setup = QDashSetup(qdash)
+    setup.make_indexes()
+    setup.make_project(PROJECT, USER)
+    qids = [str(number) for number in range(QUBITS)]
+    plan = ChipPlan(chip_id=CHIP, topology_id=TOPOLOGY, qids=qids, edges=[])
+    setup.make_chip(PROJECT, USER, plan)
+    data_path = tmp_path / "calib_data"
+    layout = Layout(base=data_path, base_in_qdash=PurePosixPath("/app/calib_data"))
+    with Mirror(Database(str(copy.history.database.conninfo)), mongo, mongo_database, layout) as mirror:
+        mirror.rebuild()
+        yield Mirrored(copy.connection, qdash, data_path)
+
+
+# ---------------------------------------------------------------------- clean
+
+
+def test_a_clean_history_has_no_violations(
+    copy: Copy, mirrored: Mirrored, flow_runs: FlowRuns, prefect_server: PrefectServer
+) -> None:
+    assert copy.found() == set()
+    assert mirrored.found() == set()
+    states = copy.connection.execute(
+        "SELECT state, count(*) FROM calib.jobs GROUP BY 1 ORDER BY 1"
+    ).fetchall()
+    assert states == [("cancelled", 2), ("completed", 2), ("failed", 2)]
+    assert audit_prefect(copy.connection, prefect_server.url, [flow_runs.tag]) == []
+
+
+# ---------------------------------------------------------------------- planted in PostgreSQL
+
+
+def _write_under_a_lost_lease(copy: Copy) -> None:
+    history = copy.history
+    job = history.submit(max_attempts=2)
+    stale = history.start(job, ends=JobState.FAILED)
+    history.lose()
+    lease = history.start(job, by=1)
+    history.measure(lease, 0)
+    history.measure(stale, 1)
+    history.end(lease, JobState.COMPLETED)
+
+
+def test_a_fence_that_holds_refuses_the_stale_result(copy: Copy) -> None:
+    with pytest.raises(LeaseLostError):
+        _write_under_a_lost_lease(copy)
+
+
+def test_fence_switched_off(copy: Copy) -> None:
+    copy.change("calib_private.hold_lease", "AND l.fence = p_fence", "")
+    _write_under_a_lost_lease(copy)
+    assert copy.found() >= {"no result from a stale fence", "no parameter from a stale fence"}
+
+
+def test_two_jobs_on_one_chip(copy: Copy) -> None:
+    history, connection = copy.history, copy.connection
+    connection.execute("DROP INDEX calib_private.jobs_one_running_per_chip")
+    first = history.start(history.submit(tasks=1))
+    keep = "SELECT job_id, executor_id, expires_at, fence FROM calib_private.leases"
+    held = connection.execute(keep).fetchone()
+    assert held is not None
+    connection.execute("UPDATE calib_private.leases SET job_id = NULL, executor_id = NULL, expires_at = NULL")
+    second = history.start(history.submit(tasks=1), by=1)
+    history.measure(second, 0)
+    history.end(second, JobState.COMPLETED)
+    connection.execute(
+        "UPDATE calib_private.leases SET (job_id, executor_id, expires_at, fence) = ROW (%s, %s, %s, %s)",
+        held,
+    )
+    history.measure(first, 0)
+    history.end(first, JobState.COMPLETED)
+    assert copy.found() == {"one job on a chip at a time", "the event log holds the chip once"}
+
+
+def test_fence_given_twice(copy: Copy) -> None:
+    copy.connection.execute("UPDATE calib_private.attempts SET fence = 1 WHERE fence = 2")
+    assert "fences only grow" in copy.found()
+
+
+def test_ended_twice(copy: Copy) -> None:
+    copy.connection.execute(
+        "INSERT INTO calib_private.job_events (job_id, actor, event, old_state, new_state, attempt)"
+        " SELECT job_id, actor, event, old_state, new_state, attempt FROM calib_private.job_events"
+        " WHERE event = 'completed' ORDER BY event_id LIMIT 1"
+    )
+    assert copy.found() >= {"one end for each job", "nothing after the end", "the event log tells the state"}
+
+
+def test_cancel_recorded_as_failed(copy: Copy) -> None:
+    copy.change("calib.conclude", "v_state := 'cancelled'; END IF", "v_state := v_state; END IF")
+    lease = copy.history.cancel_seen(ends=JobState.FAILED)
+    assert copy.history.end(lease, JobState.FAILED, LOST) is JobState.FAILED
+    assert copy.found() == {"a seen cancel wins"}
+
+
+def test_cancel_recorded_as_lost(copy: Copy) -> None:
+    copy.change("calib_private.end_by_policy", "THEN 'cancelled'", "THEN 'failed'")
+    job = copy.history.submit()
+    copy.history.start(job, ends=JobState.FAILED)
+    copy.history.queue.cancel(job.job_id)
+    copy.connection.execute(
+        "UPDATE calib_private.cancel_requests SET requested_at = requested_at - interval '1 min'"
+    )
+    copy.history.lose()
+    assert copy.found() == {"no cancel recorded as a loss"}
+
+
+def test_result_lost(copy: Copy) -> None:
+    copy.connection.execute("DELETE FROM calib_private.parameter_versions WHERE task_run_id IS NOT NULL")
+    copy.connection.execute("DELETE FROM calib_private.task_runs WHERE task = 'Drill1'")
+    assert copy.found() == {"no result lost", "completed jobs did all they were asked", "results are whole"}
+
+
+def test_job_lost(copy: Copy) -> None:
+    rows = copy.connection.execute("SELECT note ->> 'ticket', job_id FROM calib.jobs").fetchall()
+    accepted = {str(ticket): int(str(job_id)) for ticket, job_id in rows}
+    assert audit_clients(copy.connection, accepted, []) == []
+    assert len(audit_clients(copy.connection, accepted | {"another": 99}, [])) == 1
+
+
+def test_state_changed_beside_the_log(copy: Copy) -> None:
+    copy.connection.execute("ALTER TABLE calib_private.jobs DISABLE TRIGGER ALL")
+    copy.connection.execute("UPDATE calib_private.jobs SET state = 'cancelled' WHERE job_id = 1")
+    assert copy.found() == {"the event log tells the state", "nobody is cancelled unasked"}
+
+
+def test_lost_before_its_attempts_are_over(copy: Copy) -> None:
+    copy.change(
+        "calib_private.end_by_policy", "THEN 'scheduled' ELSE 'failed'", "THEN 'failed' ELSE 'failed'"
+    )
+    copy.history.start(copy.history.submit(max_attempts=2), ends=JobState.FAILED)
+    copy.history.lose()
+    assert copy.found() == {"the lost have had their attempts"}
+
+
+def test_left_running(copy: Copy) -> None:
+    copy.history.end(copy.history.start(copy.history.submit(tasks=1)), JobState.COMPLETED)
+    copy.history.start(copy.history.submit())
+    found = {violation.check for violation in audit(copy.connection)}
+    assert found >= {"every job ended", "every chip is free", "the outbox is empty", "Prefect was told"}
+
+
+# ---------------------------------------------------------------------- planted in MongoDB and files
+
+
+def test_doubled_document(mirrored: Mirrored) -> None:
+    for collection in ("execution_history", "task_result_history"):
+        mirrored.qdash[collection].drop_indexes()
+        document = mirrored.qdash[collection].find_one()
+        assert document is not None
+        del document["_id"]
+        mirrored.qdash[collection].insert_one(document)
+    found = mirrored.found()
+    assert any(words.startswith("executions equal jobs") and "2 times" in words for words in found)
+    assert any(words.startswith("task results equal task runs") and "2 times" in words for words in found)
+
+
+def test_missing_and_foreign_documents(mirrored: Mirrored) -> None:
+    mirrored.qdash["execution_history"].delete_one({})
+    mirrored.qdash["task_result_history"].update_one(
+        {}, {"$set": {"task_id": "00000000-0000-0000-0000-000000000000"}}
+    )
+    found = mirrored.found()
+    assert any("no execution" in words for words in found)
+    assert any("is of no task run" in words for words in found)
+    assert any("missing" in words for words in found)
+
+
+def test_stale_document(mirrored: Mirrored) -> None:
+    mirrored.qdash["execution_history"].update_one({"status": "completed"}, {"$set": {"status": "running"}})
+    assert any("'running'" in words for words in mirrored.found())
+
+
+def test_stale_parameter(mirrored: Mirrored) -> None:
+    mirrored.qdash["qubit"].update_one({"qid": "0"}, {"$set": {"data.drill_0.value": 0.5}})
+    assert any(words.startswith("QDash's parameters are those in force") for words in mirrored.found())
+
+
+@pytest.mark.parametrize("suffix", [".png", ".json", ".csv"])
+def test_missing_file(mirrored: Mirrored, suffix: str) -> None:
+    next(path for path in mirrored.data_path.rglob(f"*{suffix}")).unlink()
+    assert any(f"{suffix} is missing" in words for words in mirrored.found())
+
+
+def test_spoilt_and_foreign_files(mirrored: Mirrored) -> None:
+    picture = next(iter(mirrored.data_path.rglob("*.png")))
+    picture.write_bytes(picture.read_bytes()[:-1])
+    (mirrored.data_path / "stray.part").touch()
+    mirrored.qdash["fs.files"].delete_one({})
+    found = mirrored.found()
+    assert any("has another content" in words for words in found)
+    assert any("stray.part belongs to no task result" in words for words in found)
+    assert any("is not in GridFS exactly once" in words for words in found)
+
+
+# ---------------------------------------------------------------------- planted elsewhere
+
+
+def test_flow_run_in_another_state(copy: Copy, flow_runs: FlowRuns, prefect_server: PrefectServer) -> None:
+    history = copy.history
+    lease = history.start(history.submit(tasks=1), ends=JobState.RUNNING)
+    history.measure(lease, 0)
+    history.end(lease, JobState.COMPLETED)
+    abandoned = flow_runs.make(JobState.RUNNING)
+    found = audit_prefect(copy.connection, prefect_server.url, [flow_runs.tag])
+    flow_runs.force(abandoned, "CRASHED")
+    assert {violation.check for violation in found} == {
+        "Prefect's runs are in the state of their attempts",
+        "no flow run is left open",
+    }
+
+
+def test_touch_after_another(tmp_path: Path) -> None:
+    path = tmp_path / "touches-SIM-0.log"
+    path.write_text("1.0 1 7\n2.0 2 8\n")
+    assert audit_touches(tmp_path) == []
+    path.write_text("1.0 1 7\n2.0 2 8\n2.1 1 7\n")
+    assert len(audit_touches(tmp_path)) == 1
+
+
+def test_hook_run_twice(copy: Copy, tmp_path: Path) -> None:
+    (tmp_path / "hooks.log").write_text("a\nb\na\n")
+    assert [violation.words for violation in audit_hooks(copy.connection, tmp_path)] == [
+        "flow run a: 2 times"
+    ]
