@@ -148,7 +148,7 @@ def refine(
     leverage = np.clip(np.einsum("ni,ij,nj->n", slopes, inverse, slopes), 0.0, 1 - 1e-9)
     variances = _variances(y - residuals, residuals**2 / (1 - leverage))
     freedom = len(y) - size
-    # Two degrees of freedom went into the variances; Student's distribution of the rest is wider than Gauss's.
+    # Two degrees of freedom went into the variances; Student's distribution of the rest is wide.
     widening = freedom / (freedom - 4) if freedom > 4 else np.inf
     covariance = widening * (inverse @ (slopes.T * variances) @ slopes @ inverse)
     return Refined(found, covariance, residuals, converged=status in (1, 2, 3, 4))
