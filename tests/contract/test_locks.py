@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -166,15 +165,9 @@ def _wait_until_blocked(lab: Lab, role: str) -> None:
 
 
 def _in_thread(target: Callable[[], Any]) -> Future[Any]:
-    future: Future[Any] = Future()
-
-    def run() -> None:
-        try:
-            future.set_result(target())
-        except BaseException as error:
-            future.set_exception(error)
-
-    threading.Thread(target=run, daemon=True).start()
+    pool = ThreadPoolExecutor(1)
+    future = pool.submit(target)
+    pool.shutdown(wait=False)
     return future
 
 
@@ -255,7 +248,7 @@ def test_a_cancel_that_crosses_a_requeue_is_seen_by_the_next_claim(lab: Lab) -> 
 
 
 def test_a_cancel_that_waited_behind_nothing_meets_the_finish(lab: Lab) -> None:
-    """Asked and uncommitted while the job completes: it was asked, never seen, and the job stays completed."""
+    """Asked and uncommitted while the job completes: never seen, and the job stays completed."""
     claimed, lease = lab.running(lab.chip())
     client = lab.session(lab.olga)
     client.execute(*_cancel(claimed.job_id))
@@ -347,7 +340,8 @@ def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
         first.commit()
         waiting.result(timeout=10)
     history = lab.rows(
-        "SELECT value, valid_from, valid_to FROM calib.parameter_history WHERE chip_id = %s ORDER BY valid_from",
+        "SELECT value, valid_from, valid_to FROM calib.parameter_history WHERE chip_id = %s"
+        " ORDER BY valid_from",
         chip_id,
     )
     assert [row["value"] for row in history] == [1, 2, 3, 4]
