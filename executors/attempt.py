@@ -32,6 +32,7 @@ from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order
 from executors.prefect_link import FlowRunRequest, PrefectAwayError, PrefectLink
 from executors.session import new_scratch_folder
 from executors.stop import StopReason
+from executors.stragglers import Origin
 from executors.wakeup import Wakeup
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
@@ -179,15 +180,16 @@ class Attempt:
                 unknown_flow_failure(self._claimed.flow, self._bench.flows), "unknown flow"
             )
             return None
+        origin = Origin(self._claimed.job_id, self._claimed.attempt, self._bench.executor.executor_id)
         request = FlowRunRequest(
             name=f"{self._claimed.execution_id} job {self._claimed.job_id}.{self._claimed.attempt}",
             tags=(
                 f"chip:{self._claimed.chip_id}",
-                f"job:{self._claimed.job_id}",
-                f"attempt:{self._claimed.attempt}",
+                *origin.tags,
             ),
             parameters=flow_arguments(self._claimed),
-            idempotency_key=f"{self._claimed.execution_id}/{self._claimed.job_id}.{self._claimed.attempt}",
+            # Not the execution id: a server may outlive the database, or serve two queues.
+            idempotency_key=" ".join(origin.tags),
         )
         while True:
             self._look_around()
@@ -199,8 +201,8 @@ class Attempt:
                 logger.warning("job %s waits for Prefect: %s", self._claimed.job_id, error)
                 self._sleep(_PREFECT_RETRY_SECONDS)
                 continue
-            self._persist(partial(self._lease.set_flow_run, flow_run.id))
             self._bench.link.watch(flow_run.id)
+            self._persist(partial(self._lease.set_flow_run, flow_run.id))
             return flow_run
 
     # ------------------------------------------------------------------ the child

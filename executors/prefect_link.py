@@ -20,7 +20,13 @@ from uuid import UUID
 import httpx
 from prefect import Flow
 from prefect.client.orchestration import PrefectClient, get_client
-from prefect.client.schemas.objects import FlowRun
+from prefect.client.schemas.filters import (
+    FlowRunFilter,
+    FlowRunFilterState,
+    FlowRunFilterStateType,
+    FlowRunFilterTags,
+)
+from prefect.client.schemas.objects import TERMINAL_STATES, FlowRun
 from prefect.client.schemas.objects import State as PrefectState
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter
@@ -36,6 +42,7 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _POLL_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
+_OPEN_RUNS = 100
 _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
 
 
@@ -141,6 +148,14 @@ class PrefectLink:
         """
         self._call(self._make_equal(flow_run_id, state, message), timeout)
 
+    def open_flow_runs(self, timeout: float = 5.0) -> list[FlowRun]:
+        """Flow runs of the chip that have not ended, at most a hundred.
+
+        Raises:
+            PrefectAwayError: the server did not answer in time.
+        """
+        return self._call(self._open_flow_runs(), timeout)
+
     # ------------------------------------------------------------------ on the thread
 
     def _serve(self) -> None:
@@ -237,6 +252,16 @@ class PrefectLink:
             return
         client = await self._open_client()
         await client.set_flow_run_state(flow_run_id, _prefect_state(state, message), force=True)
+
+    async def _open_flow_runs(self) -> list[FlowRun]:
+        client = await self._open_client()
+        return await client.read_flow_runs(
+            flow_run_filter=FlowRunFilter(
+                tags=FlowRunFilterTags(all_=[f"chip:{self._chip_id}"]),
+                state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(TERMINAL_STATES))),
+            ),
+            limit=_OPEN_RUNS,
+        )
 
     def _note_cancelled(self, flow_run_id: UUID) -> None:
         if flow_run_id == self._watched:

@@ -18,6 +18,7 @@ from executors.keeper import LeaseTimes
 from executors.ladder import Graces
 from executors.orders import ChildSetup
 from executors.prefect_link import PrefectAwayError, PrefectLink
+from executors.stragglers import close_stragglers
 from executors.wakeup import Listener, Wakeup
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.leases import Executor
@@ -26,6 +27,7 @@ from qdash_queue.values import JobState
 logger = logging.getLogger(__name__)
 
 _HOUSEKEEPING_SECONDS = 5.0
+_STRAGGLERS_SECONDS = 15.0
 _AWAY_SECONDS = 1.0
 _WARM_LOOK_SECONDS = 0.5
 
@@ -69,6 +71,7 @@ class Supervisor:
         self._stopping = threading.Event()
         self._condition = ""
         self._housekeeping_at = 0.0
+        self._stragglers_at = 0.0
 
     def stop(self) -> None:
         """Leave as soon as the running job is stopped and given back; may be called by a signal handler."""
@@ -112,9 +115,12 @@ class Supervisor:
 
     def _step(self, bench: Bench) -> None:
         try:
-            if self._take_one(bench):
+            took_one = self._take_one(bench)
+            # Between the jobs of a long queue too, or an executor without a companion would never do it.
+            if not took_one or time.monotonic() >= self._housekeeping_at:
+                self._keep_house(bench)
+            if took_one:
                 return
-            self._keep_house(bench)
         except DatabaseAwayError as error:
             self._note("the database is away", f"{error}")
             self._sleep(_AWAY_SECONDS)
@@ -150,6 +156,9 @@ class Supervisor:
 
     def _reconcile(self, bench: Bench) -> None:
         try:
+            if time.monotonic() >= self._stragglers_at:
+                self._stragglers_at = time.monotonic() + _STRAGGLERS_SECONDS
+                close_stragglers(bench.link, self._executor.database)
             for run in self._executor.unsynced_flow_runs():
                 state = JobState.SCHEDULED if run.outcome == "requeued" else JobState(run.outcome)
                 bench.link.make_equal(run.flow_run_id, state, run.failure_message or "")

@@ -1,0 +1,78 @@
+"""Flow runs that Prefect still shows as open although their attempts are over.
+
+A flow run is made in Prefect before its number is on the row. Whoever dies in between, or gives up because
+Prefect answered too late, leaves a run that no row knows; its tags tell which attempt it was made for.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import Self
+from uuid import UUID
+
+from prefect.client.schemas.objects import FlowRun
+
+from executors.prefect_link import PrefectLink
+from qdash_queue.database import Database
+from qdash_queue.values import JobState
+
+logger = logging.getLogger(__name__)
+
+# The executor's id is unlike any other's, of this queue or of another one that shares the server.
+_ATTEMPT_IS_OVER = """
+SELECT outcome, coalesce(failure_message, '') AS message FROM calib.attempts
+ WHERE job_id = :job_id AND attempt = :attempt AND executor_id = :executor_id AND ended_at IS NOT NULL"""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """The attempt for which a flow run was made."""
+
+    job_id: int
+    attempt: int
+    executor_id: str
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """How it is written on the flow run."""
+        return (f"job:{self.job_id}", f"attempt:{self.attempt}", f"executor:{self.executor_id}")
+
+    @classmethod
+    def of(cls, flow_run: FlowRun) -> Self | None:
+        """What the tags say; ``None`` if they are not ours."""
+        found = dict(tag.split(":", 1) for tag in flow_run.tags if ":" in tag)
+        try:
+            return cls(int(found["job"]), int(found["attempt"]), found["executor"])
+        except (KeyError, ValueError):
+            return None
+
+
+def close_stragglers(link: PrefectLink, database: Database) -> list[UUID]:
+    """Bring every open flow run of the chip whose attempt is over into the state of the attempt.
+
+    Returns:
+        The flow runs that were closed.
+
+    Raises:
+        PrefectAwayError: Prefect's server did not answer in time.
+        DatabaseAwayError: PostgreSQL does not answer.
+    """
+    closed = []
+    for flow_run in link.open_flow_runs():
+        origin = Origin.of(flow_run)
+        if origin is None:
+            continue
+        over = database.row(
+            _ATTEMPT_IS_OVER,
+            job_id=origin.job_id,
+            attempt=origin.attempt,
+            executor_id=origin.executor_id,
+        )
+        if over is None:
+            continue
+        state = JobState.SCHEDULED if over["outcome"] == "requeued" else JobState(over["outcome"])
+        link.make_equal(flow_run.id, state, over["message"])
+        logger.warning("flow run %s of job %s was left open: closed", flow_run.id, origin.job_id)
+        closed.append(flow_run.id)
+    return closed
