@@ -7,7 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
@@ -210,6 +210,7 @@ class Attempt:
     def _run_flow(self, flow_run: FlowRun) -> None:
         """Run the flow in a child; again while Prefect, not the job, is the reason that it did not start."""
         for _ in range(_START_TRIES):
+            self._look_at_prefect()
             self._look_around()
             if self._stop is not None:
                 return
@@ -228,6 +229,12 @@ class Attempt:
             if self._is_settled():
                 return
             self._wait_for_prefect()
+
+    def _look_at_prefect(self) -> None:
+        # Prefect starts a run that is Cancelled already, and forgets the cancel; no event will tell us now.
+        if not self._bench.link.is_following:
+            with suppress(PrefectAwayError):
+                self._bench.link.look()
 
     def _is_settled(self) -> bool:
         """Whether the child's end is the job's, and not Prefect's failure to start the flow."""

@@ -132,6 +132,11 @@ class PrefectLink:
         """Whether the watched flow run was cancelled in Prefect."""
         return self._cancelled.is_set()
 
+    @property
+    def is_following(self) -> bool:
+        """Whether cancels are pushed to us; if not, they are noticed within two seconds."""
+        return self._connected.is_set()
+
     def look(self, timeout: float = 2.0) -> None:
         """Ask at once whether the watched flow run was cancelled.
 

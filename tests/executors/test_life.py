@@ -139,7 +139,8 @@ def test_cancel_takes_grandchildren_along(crew: Crew, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
     job_id = crew.submit("family", {"seconds": 600, "pid_file": str(pid_file)})
     crew.started(job_id)
-    pid = int(eventually(lambda: pid_file.exists() and pid_file.read_text(), "the grandchild"))
+    eventually(lambda: pid_file.exists() and pid_file.read_text() != "", "the grandchild")
+    pid = int(pid_file.read_text())
     crew.queue.cancel(job_id, CancelMode.NOW)
     assert crew.ended(job_id).state is JobState.CANCELLED
     assert not is_alive(pid)

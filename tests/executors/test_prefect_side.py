@@ -1,0 +1,166 @@
+"""Prefect's behaviour that the executor leans on, and every name that Prefect does not promise to keep."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import Any
+
+import pytest
+from prefect import Flow, flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Cancelled, Cancelling, Pending
+
+from executors import prefect_side
+from executors.prefect_side import FlowBody, flush, run_cancellation_hooks, run_guarded, warm_client
+from qdash_queue.embedded.prefect_server import PrefectServer
+
+HOOKS_SWITCH = "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"
+
+
+@pytest.fixture
+def prefect(prefect_server: PrefectServer, monkeypatch: pytest.MonkeyPatch) -> Iterator[SyncPrefectClient]:
+    monkeypatch.setenv(HOOKS_SWITCH, "false")
+    with temporary_settings({PREFECT_API_URL: prefect_server.url}), get_client(sync_client=True) as client:
+        yield client
+
+
+def make_run(client: SyncPrefectClient, body: Flow[..., Any], parameters: dict[str, Any]) -> FlowRun:
+    """A flow run that belongs to a deployment, as the executor makes them."""
+    deployment = client.create_deployment(
+        client.create_flow(body), name="SIM", enforce_parameter_schema=False
+    )
+    return client.create_flow_run_from_deployment(deployment, parameters=parameters, state=Pending())
+
+
+def as_it_is(body: FlowBody) -> FlowBody:
+    def same(*arguments: Any, **named: Any) -> Any:
+        return body(*arguments, **named)
+
+    return same
+
+
+def state_of(client: SyncPrefectClient, flow_run: FlowRun) -> str:
+    state = client.read_flow_run(flow_run.id).state
+    assert state is not None
+    return state.name or ""
+
+
+def test_runs_in_this_thread_with_the_parameters_given(prefect: SyncPrefectClient) -> None:
+    seen: list[int] = []
+
+    @flow
+    def adds(number: int) -> None:
+        seen.append(number)
+
+    flow_run = make_run(prefect, adds, {"number": 1, "project_id": "for Prefect only"})
+    with warm_client():
+        run_guarded(adds, flow_run, {"number": 2}, as_it_is)
+    assert seen == [2]
+    assert state_of(prefect, flow_run) == "Completed"
+    assert prefect.read_flow_run(flow_run.id).deployment_id is not None, "Prefect's UI offers Cancel"
+
+
+def test_without_heartbeat_a_flow_takes_no_extra_second(prefect: SyncPrefectClient) -> None:
+    @flow
+    def empty() -> None:
+        return
+
+    flow_run = make_run(prefect, empty, {})
+    with warm_client():
+        times = []
+        for _ in range(3):
+            flow_run = make_run(prefect, empty, {})
+            begun = time.perf_counter()
+            run_guarded(empty, flow_run, {}, as_it_is)
+            times.append(time.perf_counter() - begun)
+    assert min(times) < 0.9, times
+
+
+@pytest.mark.parametrize(
+    ("state", "name"),
+    [
+        (prefect_side.cancelled_state("on request"), "Cancelled"),
+        (prefect_side.timed_out_state("too long"), "TimedOut"),
+    ],
+)
+def test_a_returned_state_is_the_final_one_despite_sigterm(
+    prefect: SyncPrefectClient, state: Any, name: str
+) -> None:
+    @flow
+    def interrupted() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(30)  # the flow's work, which the signal ends
+
+    def guard(body: FlowBody) -> Callable[..., Any]:
+        def guarded() -> Any:
+            try:
+                return body()
+            except prefect_side.INTERRUPTIONS:
+                return state
+
+        return guarded
+
+    flow_run = make_run(prefect, interrupted, {})
+    with warm_client(), suppress(Exception):  # Prefect raises a state that is returned.
+        run_guarded(interrupted, flow_run, {}, guard)
+    assert state_of(prefect, flow_run) == name
+
+
+def test_invalid_parameters_never_reach_the_body(prefect: SyncPrefectClient) -> None:
+    @flow
+    def counts(number: int) -> None:
+        raise AssertionError("the body was reached")
+
+    for given in ({"number": "many"}, {}, {"number": 1, "other": 2}):
+        flow_run = make_run(prefect, counts, {})
+        with warm_client(), pytest.raises(prefect_side.INVALID_PARAMETERS):
+            run_guarded(counts, flow_run, given, as_it_is)
+
+
+@pytest.mark.parametrize(("state", "starts_all_the_same"), [(Cancelling(), False), (Cancelled(), True)])
+def test_a_run_that_was_cancelled_before_its_start(
+    prefect: SyncPrefectClient, state: Any, starts_all_the_same: bool
+) -> None:
+    """Prefect starts a run that is Cancelled already: the executor has to see it by itself."""
+    started: list[bool] = []
+
+    @flow
+    def starts() -> None:
+        started.append(True)
+
+    flow_run = make_run(prefect, starts, {})
+    prefect.set_flow_run_state(flow_run.id, state)
+    with warm_client(), suppress(Exception, *prefect_side.REFUSALS):
+        run_guarded(starts, flow_run, {}, as_it_is)
+    assert bool(started) is starts_all_the_same
+
+
+def test_hooks_run_by_hand_and_only_so(prefect: SyncPrefectClient) -> None:
+    ran: list[str] = []
+
+    def hook(flow: Flow[..., Any], flow_run: FlowRun, state: Any) -> None:
+        ran.append(state.name)
+
+    @flow(on_cancellation=[hook])
+    def cancelled() -> Any:
+        return prefect_side.cancelled_state("on request")
+
+    flow_run = make_run(prefect, cancelled, {})
+    with warm_client(), suppress(Exception):
+        run_guarded(cancelled, flow_run, {}, as_it_is)
+    assert state_of(prefect, flow_run) == "Cancelled"
+    assert ran == []
+    run_cancellation_hooks(cancelled, flow_run)
+    assert ran == ["Cancelling"]
+
+
+def test_the_flush_is_bounded(prefect: SyncPrefectClient) -> None:
+    begun = time.perf_counter()
+    flush(1.5)
+    assert time.perf_counter() - begun < 3
