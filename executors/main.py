@@ -130,7 +130,14 @@ def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Exe
         )
         raise UnknownNameError(f'unknown chip "{chip}": expected one of {known or "(no chip yet)"}')
     kind = backend.value if backend is not None else str(row["backend"])
-    return Executor(database, chip, kind, metadata.version("qdash-queue"))
+    return Executor(database, chip, kind, _version())
+
+
+def _version() -> str:
+    try:
+        return metadata.version("qdash-queue")
+    except metadata.PackageNotFoundError:
+        return "not installed"
 
 
 def _options(settings: Settings, executor: Executor) -> SupervisorOptions:

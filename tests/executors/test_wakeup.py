@@ -1,0 +1,52 @@
+"""What wakes a sleeping supervisor."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from multiprocessing.connection import wait
+
+import pytest
+
+from executors.wakeup import Listener, Wakeup
+from qdash_queue.database import Database
+
+CHANNEL = "calib_SIM-16"
+
+
+@pytest.fixture
+def wakeup() -> Iterator[Wakeup]:
+    made = Wakeup()
+    yield made
+    made.close()
+
+
+def is_set(wakeup: Wakeup, seconds: float = 0.0) -> bool:
+    return bool(wait([wakeup.fileno()], timeout=seconds))
+
+
+def test_many_calls_wake_once_and_never_block(wakeup: Wakeup) -> None:
+    assert not is_set(wakeup)
+    for _ in range(100_000):
+        wakeup.set()
+    assert is_set(wakeup)
+    wakeup.clear()
+    assert not is_set(wakeup)
+    wakeup.clear()
+
+
+def test_a_notification_wakes_and_so_does_a_reconnect(wakeup: Wakeup, database_url: str) -> None:
+    database = Database(database_url, application_name="test")
+    with Listener(database, CHANNEL, wakeup):
+        assert is_set(wakeup, 10), "it wakes when it begins to listen: it cannot know what it missed"
+        wakeup.clear()
+        database.execute("SELECT pg_notify(:channel, 'job')", channel=CHANNEL)
+        assert is_set(wakeup, 10)
+        wakeup.clear()
+        database.execute("SELECT pg_notify(:channel, 'job')", channel=CHANNEL.lower())
+        assert not is_set(wakeup, 0.3), "the chip's name is not folded to lower case"
+        database.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
+        )
+        assert is_set(wakeup, 10)
+    database.close()
