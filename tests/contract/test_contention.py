@@ -1,0 +1,160 @@
+"""Many clients at once: a chip runs one job at a time, and every job is claimed exactly once."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from qdash_queue.values import JobState
+from tests.contract.lab import PROJECT, Lab, insert
+
+CHIPS = 20
+JOBS_PER_CHIP = 8
+CLIENTS = 40
+
+CLAIM = "SELECT job_id, fence FROM calib.claim(%s, %s)"
+
+
+class Chips:
+    """Who is on which chip right now, as the clients themselves see it."""
+
+    def __init__(self, chip_ids: list[str]) -> None:
+        self.busy = {chip_id: threading.Lock() for chip_id in chip_ids}
+        self.claimed: list[int] = []
+        self.double: list[int] = []
+
+    def work(self, lab: Lab, number: int, chip_ids: list[str]) -> None:
+        """Claims and finishes on all chips in an order of its own until nothing waits."""
+        chance = random.Random(number)
+        with psycopg.connect(lab.machine.url, autocommit=True) as session:
+            idle = 0
+            while idle < len(chip_ids):
+                chip_id = chance.choice(chip_ids)
+                row = session.execute(CLAIM, (chip_id, f"{chip_id}/{number}")).fetchone()
+                if row is None:
+                    idle += 1
+                    continue
+                idle = 0
+                job_id, fence = int(row[0]), int(row[1])
+                alone = self.busy[chip_id].acquire(blocking=False)
+                (self.claimed if alone else self.double).append(job_id)
+                session.execute("SELECT calib.conclude(%s, %s, 'completed')", (job_id, fence))
+                if alone:
+                    self.busy[chip_id].release()
+                session.execute("SELECT calib.finish(%s, %s)", (job_id, fence))
+
+
+def test_every_job_is_claimed_once_and_no_chip_twice_at_a_time(own_lab: Lab) -> None:
+    chip_ids = [own_lab.chip() for _ in range(CHIPS)]
+    session = own_lab.session(own_lab.ana)
+    with session.cursor().copy("COPY calib.jobs (project_id, chip_id, flow, parameters) FROM STDIN") as copy:
+        for chip_id, _ in itertools.product(chip_ids, range(JOBS_PER_CHIP)):
+            copy.write_row((PROJECT, chip_id, "repeat", "{}"))
+    session.commit()
+    for chip_id, number in itertools.product(chip_ids, range(CLIENTS)):
+        own_lab.owner.execute(
+            "INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, started_at,"
+            " last_seen_at) VALUES (%s, %s, %s, 'here', 1, '1', now(), now())",
+            (f"{chip_id}/{number}", chip_id, own_lab.machine.name),
+        )
+    chips = Chips(chip_ids)
+    with ThreadPoolExecutor(CLIENTS) as pool:
+        for done in [pool.submit(chips.work, own_lab, number, chip_ids) for number in range(CLIENTS)]:
+            done.result(timeout=120)
+    assert chips.double == []
+    assert sorted(chips.claimed) == sorted(
+        row["job_id"] for row in own_lab.rows("SELECT job_id FROM calib_private.jobs")
+    )
+    states = own_lab.rows("SELECT state, count(*) FROM calib.jobs GROUP BY state")
+    assert states == [{"state": "completed", "count": CHIPS * JOBS_PER_CHIP}]
+    overlaps = own_lab.rows(
+        "SELECT a.job_id, b.job_id AS other FROM calib_private.attempts a JOIN calib_private.jobs i USING (job_id),"
+        " calib_private.attempts b JOIN calib_private.jobs k USING (job_id)"
+        " WHERE i.chip_id = k.chip_id AND a.job_id < b.job_id"
+        "   AND tstzrange(a.started_at, a.ended_at) && tstzrange(b.started_at, b.ended_at)"
+    )
+    assert overlaps == []
+    days = own_lab.rows(
+        "SELECT count(DISTINCT execution_id) AS ids, count(DISTINCT left(execution_id, 8)) AS days,"
+        " (SELECT sum(last_n) FROM calib_private.execution_counters) AS counted FROM calib.jobs"
+    )
+    assert (days[0]["ids"], days[0]["counted"]) == (CHIPS * JOBS_PER_CHIP, CHIPS * JOBS_PER_CHIP)
+
+
+def test_the_index_alone_refuses_a_second_running_job(lab: Lab) -> None:
+    claimed, _ = lab.running(lab.chip())
+    other = lab.submit(claimed.chip_id)
+    lab.owner.execute("SET session_replication_role = replica")
+    try:
+        with pytest.raises(psycopg.errors.UniqueViolation, match="jobs_one_running_per_chip"):
+            lab.owner.execute(
+                "UPDATE calib_private.jobs SET state = 'running', fence = 99, started_at = now() WHERE job_id = %s",
+                (other,),
+            )
+    finally:
+        lab.owner.execute("SET session_replication_role = origin")
+
+
+def test_a_crowd_submitting_one_dedup_key_makes_one_job(lab: Lab) -> None:
+    chip_id = lab.chip()
+    assert lab.ana
+
+    def submit(_: int) -> str | None:
+        with lab.session(lab.ana, autocommit=True) as session:
+            try:
+                insert(session, project_id=PROJECT, chip_id=chip_id, flow="repeat", dedup_key="one")
+            except psycopg.Error as error:
+                return error.sqlstate
+            return "stored"
+
+    with ThreadPoolExecutor(10) as pool:
+        answers = list(pool.map(submit, range(10)))
+    assert sorted(answers, key=str) == ["CQ004"] * 9 + ["stored"]
+
+
+def test_claims_and_sweeps_of_many_executors_do_not_deadlock(lab: Lab) -> None:
+    """Short leases that run out under way, cancels of waiting jobs, all at once."""
+    chip_ids = [lab.chip() for _ in range(3)]
+    jobs = [
+        lab.submit(chip_id, flow="repeat", parameters={}, max_attempts=10)
+        for chip_id, _ in itertools.product(chip_ids, range(10))
+    ]
+    for chip_id, name in itertools.product(chip_ids, "abcdef"):
+        lab.ready(chip_id, name)
+    assert lab.olga
+    refusals = {"CQ020"}
+
+    def execute(name: str) -> None:
+        chance = random.Random(name)
+        with lab.session(lab.machine, autocommit=True) as session:
+            for _ in range(60):
+                chip_id = chance.choice(chip_ids)
+                row = session.execute(
+                    "SELECT job_id, fence FROM calib.claim(%s, %s, 0.1)", (chip_id, f"{chip_id}/{name}")
+                ).fetchone()
+                session.execute("SELECT calib.sweep()")
+                if row is not None and chance.random() < 0.7:
+                    key = (row["job_id"], row["fence"])
+                    try:
+                        session.execute("SELECT calib.heartbeat(%s, %s, 0.1)", key)
+                        session.execute("SELECT calib.conclude(%s, %s, 'failed', 'bad_fit', '')", key)
+                        session.execute("SELECT calib.finish(%s, %s)", key)
+                    except psycopg.Error as error:
+                        assert error.sqlstate in refusals, error
+
+    def cancel() -> None:
+        with lab.session(lab.olga, autocommit=True) as session:
+            for job_id in random.Random(1).sample(jobs, 15):
+                session.execute("UPDATE calib.jobs SET cancel_requested = true WHERE job_id = %s", (job_id,))
+
+    with ThreadPoolExecutor(7) as pool:
+        for done in [*(pool.submit(execute, name) for name in "abcdef"), pool.submit(cancel)]:
+            done.result(timeout=60)
+    running = lab.rows("SELECT job_id FROM calib.jobs WHERE state = %s", JobState.RUNNING.value)
+    leased = lab.rows("SELECT job_id FROM calib_private.leases WHERE job_id IS NOT NULL")
+    assert sorted(row["job_id"] for row in running) == sorted(row["job_id"] for row in leased)

@@ -1,0 +1,138 @@
+"""What the hot statements cost, at no and at 100,000 finished jobs: index, buffers, no write when idle."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qdash_queue import migrate
+from tests.contract.lab import Lab, Row
+
+MOST_BUFFERS = 6
+FINISHED = 100_000
+
+HISTORY = """
+INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before, timeout_seconds,
+    max_attempts, repeatable, tags, note, state, attempt, fence, execution_id, executor_id, submitted_by, submitted_at,
+    started_at, finished_at)
+SELECT 'demo', 'ana', %(chip_id)s, 'repeat', '{}', n %% 5, now(), 60, 1, true, '{}', '{}', 'completed', 1, n,
+       '20200101-q' || n, 'x', 'ana', now(), now(), now() FROM generate_series(1, %(count)s) n
+"""
+
+
+def statements() -> dict[str, str]:
+    """The statements between `NAME:begin` and `NAME:end` in the SQL files, with numbered parameters."""
+    text = "".join(file.read_text() for file in sorted((migrate.script_location() / "sql" / "0001").glob("*.sql")))
+    found = dict(re.findall(r"-- ([\w-]+):begin\n(.*?)-- [\w-]+:end", text, flags=re.DOTALL))
+    return {
+        name: re.sub(r"^\s*PERFORM", "SELECT", body)
+        .replace("INTO v_job_id", "")
+        .replace("p_chip_id", "$1")
+        .replace("v_now", "$2")
+        .strip()
+        .rstrip(";")
+        for name, body in found.items()
+    }
+
+
+@pytest.fixture(scope="module", params=[0, FINISHED], ids=["empty", "100k-finished"])
+def busy_chip(lab: Lab, request: pytest.FixtureRequest) -> Iterator[str]:
+    """A chip with that many finished jobs."""
+    chip_id = lab.chip()
+    if request.param:
+        lab.owner.execute("SET session_replication_role = replica")
+        lab.owner.execute(HISTORY, {"chip_id": chip_id, "count": request.param})
+        lab.owner.execute("SET session_replication_role = origin")
+        lab.owner.execute("VACUUM ANALYZE calib_private.jobs")
+    yield chip_id
+    empty(lab, chip_id)
+
+
+def empty(lab: Lab, chip_id: str) -> None:
+    """End all that waits."""
+    lab.owner.execute(
+        "UPDATE calib.jobs SET cancel_requested = true WHERE chip_id = %s AND state = 'scheduled'", (chip_id,)
+    )
+
+
+def explained(lab: Lab, statement: str, chip_id: str) -> Row:
+    """The plan of a statement as PL/pgSQL runs it: prepared, with a generic plan."""
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) EXECUTE hot ('{chip_id}', clock_timestamp())".encode()
+    with lab.session(autocommit=True) as session:
+        session.prepare_threshold = None
+        session.execute("SET plan_cache_mode = force_generic_plan")
+        session.execute(f"PREPARE hot (text, timestamptz) AS {statement}".encode())
+        session.execute(explain)  # reads the catalogue and cold pages
+        row = session.execute(explain).fetchone()
+    assert row is not None
+    plan = row["QUERY PLAN"][0]["Plan"]
+    assert isinstance(plan, dict)
+    return plan
+
+
+def nodes(plan: Row) -> Iterator[Row]:
+    yield plan
+    for child in plan.get("Plans", []):
+        yield from nodes(child)
+
+
+@pytest.mark.parametrize("name", ["due-job", "idle-poll"])
+@pytest.mark.parametrize("waiting", [0, 50])
+def test_looking_for_work_reads_six_buffers_at_most(lab: Lab, busy_chip: str, name: str, waiting: int) -> None:
+    for _ in range(waiting):
+        lab.submit(busy_chip, flow="repeat", parameters={})
+    plan = explained(lab, statements()[name], busy_chip)
+    scans = [node for node in nodes(plan) if "Scan" in node["Node Type"]]
+    assert [node.get("Index Name") for node in scans] == ["jobs_waiting"]
+    assert not any("Sort" in node["Node Type"] for node in nodes(plan))
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= MOST_BUFFERS
+
+
+def test_an_idle_claim_writes_nothing(lab: Lab, busy_chip: str) -> None:
+    empty(lab, busy_chip)
+    executor = lab.ready(busy_chip)
+    assert_writes_nothing(lab, "SELECT * FROM calib.claim(%s, %s)", busy_chip, executor.executor_id)
+    assert_writes_nothing(lab, "SELECT * FROM calib.sweep()")
+
+
+def assert_writes_nothing(lab: Lab, statement: str, *parameters: object) -> None:
+    """The statement gives no row and its transaction gets no number."""
+    session = lab.session(lab.machine)
+    with session:
+        assert session.execute(statement.encode(), parameters or None).fetchall() == []
+        row = session.execute("SELECT pg_current_xact_id_if_assigned() AS number").fetchone()
+        assert row == {"number": None}
+
+
+def test_a_paused_chip_writes_nothing(lab: Lab) -> None:
+    chip_id = lab.chip()
+    lab.submit(chip_id)
+    lab.olga.queue.pause_chip(chip_id, "beam time")
+    executor = lab.ready(chip_id)
+    assert_writes_nothing(lab, "SELECT * FROM calib.claim(%s, %s)", chip_id, executor.executor_id)
+
+
+def test_standing_by_behind_a_running_job_writes_nothing(lab: Lab) -> None:
+    claimed, _ = lab.running(lab.chip())
+    lab.submit(claimed.chip_id)
+    other = lab.ready(claimed.chip_id, "two")
+    assert_writes_nothing(lab, "SELECT * FROM calib.claim(%s, %s)", claimed.chip_id, other.executor_id)
+
+
+def test_a_job_by_its_number_is_found_by_the_key(lab: Lab, busy_chip: str) -> None:
+    job_id = lab.submit(busy_chip, flow="repeat", parameters={})
+    found = lab.value(f"EXPLAIN (FORMAT JSON) SELECT * FROM calib.jobs WHERE job_id = {job_id}")
+    scans = [node["Node Type"] for node in nodes(found[0]["Plan"]) if node.get("Relation Name") == "jobs"]
+    assert scans
+    assert "Seq Scan" not in scans
+
+
+def test_why_a_job_waits_is_only_computed_when_asked(lab: Lab) -> None:
+    """A list of states must not count the jobs ahead of each one."""
+    plain = lab.rows("EXPLAIN (VERBOSE) SELECT job_id, state FROM calib.jobs")
+    asked = lab.rows("EXPLAIN (VERBOSE) SELECT job_id, waiting_for FROM calib.jobs")
+    assert "waiting_for(" not in str(plain)
+    assert "waiting_for(" in str(asked)
