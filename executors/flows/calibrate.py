@@ -14,7 +14,7 @@ from qdash_queue.values import CalibrationError
 
 
 @flow(name="calibrate", on_cancellation=[on_flow_cancellation])
-def calibrate(  # noqa: PLR0917 - Prefect binds them by name
+def calibrate(
     username: str,
     chip_id: str,
     project_id: str,
