@@ -4,29 +4,24 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import signal
-import subprocess
-import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from calibtasks.active_protocols import active_tasks
-from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import RunResult
 from calibtasks.check_rabi import CheckRabi
 from calibtasks.check_ramsey import CheckRamsey
 from calibtasks.check_t1 import CheckT1
 from calibtasks.create_hpi_pulse import CreateHPIPulse
 from calibtasks.dataset import Dataset
-from executors.backends.base import BackendSession, BaseBackend, Faults, make_backend
+from executors.backends.base import BackendSession, BaseBackend, make_backend
 from executors.backends.simchip.device import QubitTruth, design_parameters, true_qubit
-from qdash_queue.values import CalibrationError, Failure, FailureKind
+from qdash_queue.values import CalibrationError, FailureKind
+from tests.backends.measuring import Measured, measure, refusal
 
 Connect = Callable[..., BaseBackend]
 MakeSession = Callable[..., BackendSession]
@@ -34,35 +29,6 @@ MakeSession = Callable[..., BackendSession]
 SEED = 7
 CALIBRATED: dict[str, float | None] = {"hpi_amplitude": 0.03128, "hpi_length": 32.0}
 """Half-π pulse of qubit 0 of SIM16 with seed 7."""
-
-
-@dataclass(frozen=True)
-class Measured:
-    task: BaseTask
-    run: RunResult
-    result: PostProcessResult
-
-
-def measure(backend: BaseBackend, task: BaseTask, qid: str = "0") -> Measured:
-    task.call_preprocess(backend, qid)
-    run = task.call_run(backend, qid)
-    return Measured(task, run, task.call_postprocess(None, "20261123-q001", run, qid))
-
-
-def refusal(measured: Measured) -> Failure | None:
-    """The task's own failure, or that of its declared R² and ranges."""
-    result = measured.result
-    if result.failure is not None:
-        return result.failure
-    assert result.r2 is not None
-    if result.r2 <= measured.task.r2_threshold:
-        return Failure(kind=FailureKind.BAD_FIT, cause="low_r2", message="")
-    for name, value in result.output_parameters.items():
-        declared = measured.task.output_parameters[name]
-        assert isinstance(declared, OutputParameter)
-        if declared.believable is not None and float(value.value or 0) not in declared.believable:
-            return Failure(kind=FailureKind.OUT_OF_RANGE, cause=name, message="")
-    return None
 
 
 # ------------------------------------------------------------------ the whole chip
@@ -301,112 +267,3 @@ def test_accepted_values_reach_qubexs_own_note(connected: Connect) -> None:
     assert float(np.max(normalised)) == pytest.approx(1.0, abs=0.1)
     assert float(np.min(normalised)) == pytest.approx(-1.0, abs=0.1)
     assert backend.parameter("0", "control_amplitude") == found.result.output_parameters["control_amplitude"]
-
-
-# ------------------------------------------------------------------ busy, faults, stop
-
-
-def test_checkpoint_is_called_before_each_execution(connected: Connect) -> None:
-    calls = 0
-
-    def checkpoint() -> None:
-        nonlocal calls
-        calls += 1
-        if calls == 10:
-            raise KeyboardInterrupt
-
-    backend = connected(checkpoint=checkpoint)
-    with pytest.raises(KeyboardInterrupt):
-        measure(backend, CheckRabi())
-    assert calls == 10
-    assert backend.hardware_seconds == pytest.approx(9 * 2048 * 153_600e-9)
-
-
-def test_an_instrument_error_leaves_it_busy_until_it_is_quiesced(connected: Connect, tmp_path: Path) -> None:
-    backend = connected(instrument_dir=tmp_path / "i", faults=Faults(error_at_execution=5))
-    for cause in ("simulated_fault", "instrument_busy"):
-        with pytest.raises(CalibrationError) as failed:
-            measure(backend, CheckRabi())
-        assert (failed.value.failure.kind, failed.value.failure.cause) == (FailureKind.INSTRUMENT, cause)
-    backend.quiesce()
-    assert refusal(measure(backend, CheckRabi())) is None
-
-
-CHILD = """
-import sys
-from pathlib import Path
-from calibtasks.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, Faults, make_backend
-from executors.backends.simchip.device import design_parameters
-session = BackendSession("SIM16", "square-lattice", 16, ("0",), design_parameters("SIM16", 16),
-                         Path(sys.argv[1]) / "scratch", 7, instrument_dir=Path(sys.argv[1]) / "instruments",
-                         faults=Faults(hang_at_execution=3))
-backend = make_backend("fake", session)
-backend.connect()
-task = CheckRabi()
-task.call_preprocess(backend, "0")
-task.call_run(backend, "0")
-"""
-
-
-def stuck_for_a_while(state: Path) -> bool:
-    """Whether one execution has held the instrument for half a second."""
-    try:
-        return time.time() - state.stat().st_mtime > 0.5
-    except FileNotFoundError:
-        return False
-
-
-def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
-    connected: Connect, new_session: MakeSession, tmp_path: Path
-) -> None:
-    state = tmp_path / "instruments" / "SIM16.busy.json"
-    child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[2])
-    try:
-        deadline = time.monotonic() + 200
-        while not stuck_for_a_while(state):
-            assert time.monotonic() < deadline
-            with suppress(subprocess.TimeoutExpired):
-                pytest.fail(f"the child ended with {child.wait(0.1)}")
-        os.kill(child.pid, signal.SIGTERM)
-        with pytest.raises(subprocess.TimeoutExpired):
-            child.wait(1)
-    finally:
-        child.kill()
-        child.wait(10)
-    assert state.exists()
-    backend = connected(instrument_dir=tmp_path / "instruments")
-    with pytest.raises(CalibrationError, match="simulated instrument of SIM16 is busy"):
-        measure(backend, CheckRabi())
-    backend.close()
-    make_backend("fake", new_session((), instrument_dir=tmp_path / "instruments")).quiesce()
-    assert not state.exists()
-    assert refusal(measure(connected(instrument_dir=tmp_path / "instruments"), CheckRabi())) is None
-
-
-def test_a_quiesce_can_fail(new_session: MakeSession) -> None:
-    backend = make_backend("fake", new_session(faults=Faults(error_at_quiesce=True)))
-    with pytest.raises(CalibrationError, match="does not answer"):
-        backend.quiesce()
-
-
-def test_faults_can_be_switched_on_from_outside(connected: Connect, tmp_path: Path) -> None:
-    (tmp_path / "SIM16.faults.json").write_text('{"wall_seconds_per_run": 0.01, "error_at_execution": 20}')
-    backend = connected(instrument_dir=tmp_path)
-    begin = time.monotonic()
-    with pytest.raises(CalibrationError, match="reported an error in execution 20"):
-        measure(backend, CheckRabi())
-    assert time.monotonic() - begin > 0.19
-
-
-def test_use_before_connect_and_bad_topology_are_told(new_session: MakeSession) -> None:
-    backend = make_backend("fake", new_session())
-    with pytest.raises(CalibrationError, match="not connected"):
-        backend.get_instance()
-    backend.close()
-    session = new_session()
-    odd = BackendSession("ODD", "line", 5, ("0",), session.parameters, session.scratch, 1)
-    with pytest.raises(CalibrationError, match="cannot simulate ODD"):
-        make_backend("fake", odd).connect()
-    with pytest.raises(CalibrationError, match='unknown backend "real"'):
-        make_backend("real", session)
