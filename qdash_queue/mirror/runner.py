@@ -61,7 +61,7 @@ class Pace(BaseModel):
     sweep_seconds: float = 5.0
     preparation_seconds: float = 60.0
     """How often MongoDB's indexes are looked after."""
-    hold_seconds: float = 120.0
+    hold_seconds: float = 30.0
     """How long a mark is hidden from other mirrors while it is worked on."""
     figures_per_round: int = 32
     rendering_seconds_per_round: float = 5.0

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import psutil
 import psycopg
@@ -21,6 +22,8 @@ from tests.chaos.schedule import Injury, Kind, Schedule
 from tests.chaos.servers import kill, program_of
 from tests.chaos.stage import Slot, Stage, Start
 
+T = TypeVar("T")
+_PATIENCE_SECONDS = 3.0
 # Writes of every kind fail as on a full disk; reads go on.
 _OUT_OF_DISK = {
     "configureFailPoint": "failCommand",
@@ -101,7 +104,7 @@ class Surgeon:
         chip_id = self.stage.size.chip_ids[injury.victim]
         starts = [slot.present for slot in self.executors if slot.name.startswith(f"{chip_id}-")]
         living = [start for start in starts if start.is_alive]
-        holder = self._holder(chip_id)
+        holder = self._in_time(lambda: self._holder(chip_id)) or ""
         working = [start for start in living if f":{start.process.pid}:" in holder]
         others = [start for start in living if start not in working]
         if working and int(injury.at * 1000) % 5:
@@ -115,17 +118,27 @@ class Surgeon:
 
     def _child(self, injury: Injury) -> psutil.Process | None:
         """The process of the chip's running job."""
-        row = self._ask(
-            "SELECT e.detail->>'pid' FROM calib.job_events e JOIN calib.jobs j USING (job_id, attempt)"
-            " WHERE j.chip_id = %s AND j.state = 'running' AND e.event = 'flow_started'"
-            " ORDER BY event_id DESC",
-            self.stage.size.chip_ids[injury.victim],
-        )
+        row = self._in_time(lambda: self._flow_started(injury))
         if row is None:
             return None
         with suppress(psutil.NoSuchProcess):
             return psutil.Process(int(str(row[0])))
         return None
+
+    def _flow_started(self, injury: Injury) -> TupleRow | None:
+        return self._ask(
+            "SELECT e.detail->>'pid' FROM calib.job_events e JOIN calib.jobs j USING (job_id, attempt)"
+            " WHERE j.chip_id = %s AND j.state = 'running' AND e.event = 'flow_started'"
+            " ORDER BY event_id DESC",
+            self.stage.size.chip_ids[injury.victim],
+        )
+
+    def _in_time(self, ask: Callable[[], T | None]) -> T | None:
+        """The first answer that is one; an idle chip is waited for a little."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while not (answer := ask()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        return answer
 
     def _kill_executor(self, injury: Injury) -> object:
         start = self._executor(injury)

@@ -31,6 +31,7 @@ _MANNERS = {
     Manner.POISON: 1,
 }
 _REAL_SHARE = 0.06
+_RUNNING_SHARE = 0.8
 _AWAY_SECONDS = 0.3
 
 
@@ -123,8 +124,9 @@ class Load:
     def _cancel_one(self, connection: Connection, source: random.Random) -> None:
         self._stop.wait(source.uniform(1.0, 5.0))
         rows = connection.execute(
-            "SELECT job_id, flow_run_id FROM calib.jobs WHERE state IN ('scheduled', 'running')"
-            " AND NOT cancel_requested ORDER BY job_id"
+            "SELECT job_id, flow_run_id FROM calib.jobs WHERE state = %s AND NOT cancel_requested"
+            " ORDER BY job_id",
+            ("running" if source.random() < _RUNNING_SHARE else "scheduled",),
         ).fetchall()
         if not rows:
             return
