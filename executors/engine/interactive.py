@@ -14,7 +14,6 @@ from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.heartbeat import Heartbeat
 from executors.engine.instrument import session_qids
 from executors.engine.persistence import persistently
-from executors.flows import catalogue_flows, catalogue_tasks, load_flows
 from executors.session import JobContext, instruments_folder, new_scratch_folder
 from executors.stop import StopFlag
 from qdash_queue.database import Database
@@ -59,7 +58,7 @@ class InteractiveJob:
         Raises:
             SessionRefusedError: no database is named, or the chip is busy or paused.
             ConfigError: the configuration does not fit the chip or the role.
-            QueueError: the database refuses, in words.
+            QueueError: the database refuses, in words; also when no executor has registered for the chip yet.
         """
         settings = settings or Settings()
         if not settings.database_url:
@@ -77,7 +76,6 @@ class InteractiveJob:
             executor = Executor(database, chip.chip_id, chip.backend, _version())
             executor.register()
             undo.callback(executor.stopped)
-            _offer_flow(executor)
             claimed = _insert_and_claim(queue, executor, config, qids, settings)
             undo.push(lambda _kind, error, _trace: _give_up(database, claimed, error))
             job = cls(queue, executor, _context(database, claimed, chip, settings), qids, settings)
@@ -120,17 +118,6 @@ def _require_free(chip: Chip) -> None:
         raise SessionRefusedError(
             f"chip {chip.chip_id} is busy with job {chip.running_job_id}: wait until it ends, or submit a job"
         )
-
-
-def _offer_flow(executor: Executor) -> None:
-    """Make the flow known on a chip that no executor has registered for yet."""
-    offered = executor.database.rows(
-        "SELECT flow FROM calib.flows WHERE chip_id = :chip_id AND flow = :flow",
-        chip_id=executor.chip_id,
-        flow=FLOW,
-    )
-    if not offered:
-        executor.register_catalogue(catalogue_flows(load_flows().values()), catalogue_tasks())
 
 
 def _insert_and_claim(

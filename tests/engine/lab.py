@@ -61,11 +61,12 @@ class Lab:
         admin.allow_executor(self.role, chip_id)
         admin.database.close()
 
-    def offer(self) -> None:
+    def offer(self, chip_id: str = CHIP) -> None:
         """Register an executor with the flows, the active tasks and the tests' own."""
-        self.executor.register()
+        executor = self.executor if chip_id == CHIP else Executor(self.database, chip_id, "fake", "test")
+        executor.register()
         own = [task_entry(task) for task in NOTEBOOK_TASKS]
-        self.executor.register_catalogue(catalogue_flows(load_flows().values()), catalogue_tasks() + own)
+        executor.register_catalogue(catalogue_flows(load_flows().values()), catalogue_tasks() + own)
 
     def claim(self, tasks: list[str], qids: list[str], **parameters: Any) -> JobContext:
         """Insert and claim a job of flow ``calibrate``."""

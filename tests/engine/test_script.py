@@ -50,6 +50,13 @@ orchestrator.complete()
 """
 
 
+@pytest.fixture(autouse=True)
+def _registered(lab: Lab) -> None:
+    """An executor has registered for the chip once, and has left."""
+    lab.offer()
+    lab.executor.stopped()
+
+
 # A session outside a flow needs no Prefect, and does not wait for its import.
 AND_LOOK = """
 import sys
@@ -90,13 +97,11 @@ def only_job(lab: Lab) -> Job:
 
 def expect_everything_given_back(lab: Lab) -> None:
     assert lab.queue.chip(CHIP).running_job_id is None
-    alive = {row.executor_id for row in lab.queue.executors() if row.alive}
-    assert alive <= {lab.executor.executor_id}
+    assert [row for row in lab.queue.executors() if row.alive] == []
     assert list((lab.state_path / "jobs").glob("*")) == []
 
 
 def test_the_quickstart_as_it_is_written(lab: Lab, tmp_path: Path) -> None:
-    lab.offer()
     done = run_script(lab, QUICKSTART + AND_LOOK, tmp_path)
     assert done.returncode == 0, done.stderr
     job = only_job(lab)
@@ -246,6 +251,13 @@ def test_a_wrong_configuration_takes_nothing(
     assert [row for row in lab.queue.executors() if row.alive] == []
 
 
+def test_a_chip_that_no_executor_knows_is_refused_in_words(lab: Lab) -> None:
+    lab.add_chip("SIM4", "square-lattice-mux-4")
+    with pytest.raises(QueueError, match="no executor has registered for SIM4: start one"):
+        script_session(lab, chip_id="SIM4").initialize()
+    assert lab.queue.list() == []
+
+
 def test_muxes_name_their_qubits(lab: Lab) -> None:
     with script_session(lab, qids=["0"], muxes=[1]) as session:
         assert session.qids == ("0", "4", "5", "6", "7")
@@ -264,6 +276,7 @@ def test_a_qubit_outside_the_session_is_refused(lab: Lab) -> None:
 
 def test_an_instrument_that_cannot_be_connected_fails_the_job(lab: Lab) -> None:
     lab.add_chip("SIM4", "square-lattice-mux-4")
+    lab.offer("SIM4")
     second = script_session(lab, chip_id="SIM4")
     # One process can hold one Experiment only: a second chip in the same script is told so.
     with script_session(lab), pytest.raises(CalibrationError, match="already holds the instrument"):
