@@ -154,17 +154,27 @@ def translated(error: psycopg.Error) -> Exception:
         return NotPermittedError(
             message, hint="Your database role lacks this right; ask an administrator for a calib_* role."
         )
-    if isinstance(error, (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName)):
+    missing = (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.UndefinedFunction,
+        psycopg.errors.InvalidSchemaName,
+    )
+    if isinstance(error, missing):
         return SchemaMissingError(f"{message}: run qdash-queue migrate against this database")
     if isinstance(error, (psycopg.errors.DataError, psycopg.errors.StatementTooComplex)):
         return BadValueError(message)
-    if isinstance(error, psycopg.errors.AdminShutdown) or is_connection_loss(error):
+    if is_connection_loss(error):
         return DatabaseAwayError(f"PostgreSQL does not answer: {message}")
     return error
 
 
+# Shutdowns and the end of a session; the rest of class 57, such as a statement that ran out of time, leaves it alive.
+_SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03")
+
+
 def is_connection_loss(error: psycopg.Error) -> bool:
     """Whether the connection is gone, as opposed to a statement that failed on a living one."""
-    return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError)) and (
-        error.sqlstate is None or error.sqlstate[:2] in ("08", "57")
-    )
+    code = error.sqlstate
+    if code is None:
+        return isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+    return code.startswith("08") or code in _SESSION_ENDED

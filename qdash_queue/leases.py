@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from qdash_queue.database import Database
+from qdash_queue.errors import BadValueError
 from qdash_queue.models import (
     CancelRequest,
     ClaimedJob,
@@ -220,7 +221,7 @@ class Lease:
             **self._key,
             task_run_id=task_run_id,
             status=record.status.value,
-            result=json.dumps(result, allow_nan=False),
+            result=_json(result),
             figures=json.dumps([figure.model_dump() for figure in record.figures]),
             raw_meta=json.dumps([raw.model_dump(exclude={"data"}) for raw in record.raw_data]),
             raw_data=[raw.data for raw in record.raw_data],
@@ -255,6 +256,11 @@ class Lease:
 
 
 def _dumped(models: Mapping[str, ParameterModel] | Mapping[str, RunParameterModel]) -> str:
-    return json.dumps(
-        {name: model.model_dump(mode="json") for name, model in models.items()}, allow_nan=False
-    )
+    return _json({name: model.model_dump(mode="json") for name, model in models.items()})
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise BadValueError("expected finite numbers, got NaN or an infinity") from error

@@ -9,6 +9,7 @@ from datetime import datetime
 from pydantic import JsonValue
 
 from qdash_queue.database import Database
+from qdash_queue.errors import BadValueError
 from qdash_queue.models import Parameter
 
 ParameterValues = Mapping[str, Mapping[str, JsonValue]]
@@ -73,11 +74,18 @@ class Parameters:
         """Put many values in force, all or none; returns how many.
 
         ``values`` is ``{qid: {name: {"value": ..., "unit": ..., "error": ...}}}``.
+
+        Raises:
+            BadValueError: a value or error is not finite, or the reason is missing.
         """
+        try:
+            document = json.dumps(values, allow_nan=False)
+        except ValueError as error:
+            raise BadValueError("values: expected finite numbers, got NaN or an infinity") from error
         rows = self.database.rows_once(
             "SELECT calib.import_parameters(:chip_id, CAST(:values AS jsonb), :reason) AS count",
             chip_id=self.chip_id,
-            values=json.dumps(values),
+            values=document,
             reason=reason,
         )
         return int(rows[0]["count"])
