@@ -25,7 +25,9 @@ SELECT 'demo', 'ana', %(chip_id)s, 'repeat', '{}', n %% 5, now(), 60, 1, true, '
 
 def statements() -> dict[str, str]:
     """The statements between `NAME:begin` and `NAME:end` in the SQL files, with numbered parameters."""
-    text = "".join(file.read_text() for file in sorted((migrate.script_location() / "sql" / "0001").glob("*.sql")))
+    text = "".join(
+        file.read_text() for file in sorted((migrate.script_location() / "sql" / "0001").glob("*.sql"))
+    )
     found = dict(re.findall(r"-- ([\w-]+):begin\n(.*?)-- [\w-]+:end", text, flags=re.DOTALL))
     return {
         name: re.sub(r"^\s*PERFORM", "SELECT", body)
@@ -81,7 +83,9 @@ def nodes(plan: Row) -> Iterator[Row]:
 
 @pytest.mark.parametrize("name", ["due-job", "idle-poll"])
 @pytest.mark.parametrize("waiting", [0, 50])
-def test_looking_for_work_reads_six_buffers_at_most(lab: Lab, busy_chip: str, name: str, waiting: int) -> None:
+def test_looking_for_work_reads_six_buffers_at_most(
+    lab: Lab, busy_chip: str, name: str, waiting: int
+) -> None:
     for _ in range(waiting):
         lab.submit(busy_chip, flow="repeat", parameters={})
     plan = explained(lab, statements()[name], busy_chip)

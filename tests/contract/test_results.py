@@ -1,0 +1,321 @@
+"""What an executor may record, once, under its fence, up to the limits."""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable
+
+import psycopg
+import pytest
+
+from qdash_queue.errors import (
+    BadValueError,
+    IllegalTransitionError,
+    LeaseLostError,
+    TooLargeError,
+    UnknownNameError,
+)
+from qdash_queue.leases import Lease
+from qdash_queue.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.values import Failure, FailureKind, JobState, ParameterModel, TaskStatus
+from tests.contract.lab import Lab
+
+RABI = PlannedTask(task="CheckRabi", qid="0")
+MIB = 1024 * 1024
+FIGURE = FigureRecord(name="rabi", plotly='{"data": [], "layout": {}}')
+RAW = RawDataRecord(name="iq", dtype="complex128", shape=(2,), unit="a.u.", data=b"\0\1" * 16)
+RECORD = TaskRecord(
+    status=TaskStatus.COMPLETED,
+    output_parameters={"rabi_frequency": ParameterModel(value=12.5, unit="MHz")},
+    figures=[FIGURE],
+    raw_data=[RAW],
+    hardware_seconds=0.5,
+    quality_metrics={"r2": 0.99},
+)
+
+
+def test_a_task_is_recorded_as_a_whole(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    lease.record_task(lease.start_task(RABI), RECORD)
+    queue = lab.ana.queue
+    [run] = queue.task_runs(claimed.job_id)
+    assert (run.status, run.hardware_seconds, run.quality_metrics) == ("completed", 0.5, {"r2": 0.99})
+    [figure] = queue.figures(claimed.job_id)
+    assert (figure.name, figure.plotly, figure.png) == ("rabi", {"data": [], "layout": {}}, None)
+    [raw] = queue.raw_data(claimed.job_id)
+    assert (raw.dtype, raw.shape, raw.data) == ("complex128", [2], RAW.data)
+    assert lab.value("SELECT count(*) FROM calib_private.outbox WHERE job_id = %s", claimed.job_id) == 1
+
+
+def test_recording_again_after_a_lost_answer_changes_nothing(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    run = lease.start_task(RABI)
+    assert lease.start_task(RABI) == run
+    for _ in range(3):
+        lease.record_task(run, RECORD)
+    assert lab.events(claimed.job_id) == ["submitted", "claimed", "task_completed"]
+    assert len(lab.ana.queue.figures(claimed.job_id)) == 1
+    assert lab.value("SELECT count(*) FROM calib.parameter_history WHERE job_id = %s", claimed.job_id) == 1
+    with pytest.raises(
+        IllegalTransitionError, match=r'task CheckRabi on qid "0" has already ended \(completed\)'
+    ):
+        lease.record_task(run, TaskRecord(status=TaskStatus.FAILED, failure_kind=FailureKind.BAD_FIT))
+    with pytest.raises(IllegalTransitionError):
+        lease.start_task(RABI)
+
+
+def test_other_verbs_may_be_said_twice_too(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    flow_run_id = uuid.uuid4()
+    for _ in range(2):
+        lease.set_flow_run(flow_run_id)
+        lease.plan_tasks([RABI])
+        assert lease.conclude(JobState.COMPLETED) == JobState.COMPLETED
+    assert (
+        lease.conclude(JobState.FAILED, Failure(kind=FailureKind.TIMEOUT, message="late"))
+        == JobState.COMPLETED
+    )
+    for _ in range(2):
+        assert lease.finish() == JobState.COMPLETED
+    assert lab.events(claimed.job_id) == [
+        "submitted",
+        "claimed",
+        "flow_run_created",
+        "concluded",
+        "completed",
+    ]
+
+
+def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: Lab) -> None:
+    claimed, lease = timed.running(timed.chip())
+    executor = timed.ready(claimed.chip_id)
+    timed.advance(20)
+    again = executor.claim(30.0)
+    assert again is not None
+    assert (again.job_id, again.fence) == (claimed.job_id, claimed.fence)
+    left = timed.value(
+        "SELECT extract(epoch FROM expires_at - calib_private.now()) FROM calib_private.leases WHERE chip_id = %s",
+        claimed.chip_id,
+    )
+    assert left == 30
+    assert executor.claim(job_id=claimed.job_id) is not None
+    assert executor.claim(job_id=claimed.job_id + 1000) is None
+    lease.start_task(RABI)
+    assert executor.claim() is None
+
+
+@pytest.mark.parametrize(
+    "verb",
+    [
+        lambda lease, run: lease.heartbeat(),
+        lambda lease, run: lease.cancel_from_prefect("x"),
+        lambda lease, run: lease.set_flow_run(uuid.uuid4()),
+        lambda lease, run: lease.log_event("sigterm"),
+        lambda lease, run: lease.quiesced(),
+        lambda lease, run: lease.quiesce_failed("x"),
+        lambda lease, run: lease.plan_tasks([RABI]),
+        lambda lease, run: lease.start_task(PlannedTask(task="CheckT1", qid="0")),
+        lambda lease, run: lease.record_task(run, RECORD),
+        lambda lease, run: lease.conclude(JobState.COMPLETED),
+        lambda lease, run: lease.finish(),
+        lambda lease, run: lease.give_back("x"),
+    ],
+)
+def test_a_stale_fence_is_refused_and_leaves_no_trace(
+    timed: Lab, verb: Callable[[Lease, uuid.UUID], object]
+) -> None:
+    chip_id = timed.chip()
+    claimed, stale = timed.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
+    run = stale.start_task(RABI)
+    timed.advance(31)
+    other = timed.ready(chip_id, "two")
+    other.sweep()
+    for _ in range(2):  # while the job waits, and while another attempt runs
+        before = _traces(timed, claimed.job_id)
+        with pytest.raises(
+            LeaseLostError, match=f"the lease on job {claimed.job_id} \\(fence {claimed.fence}\\) is lost"
+        ):
+            verb(stale, run)
+        assert _traces(timed, claimed.job_id) == before
+        other.claim()
+
+
+def _traces(lab: Lab, job_id: int) -> object:
+    tables = ("job_events", "task_runs", "attempts", "outbox", "cancel_requests")
+    counts = [
+        lab.value(f"SELECT count(*) FROM calib_private.{table} WHERE job_id = {job_id}") for table in tables
+    ]
+    return (
+        counts,
+        lab.job(job_id),
+        lab.rows("SELECT * FROM calib_private.leases"),
+        lab.rows("SELECT * FROM calib.chips"),
+    )
+
+
+def test_figures_up_to_sixteen_mebibytes(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    run = lease.start_task(RABI)
+    over = FigureRecord(name="big", plotly='"' + "x" * (16 * MIB - 1) + '"')
+    with pytest.raises(
+        TooLargeError, match=r'figure "big": expected at most 16 MiB of Plotly JSON, got 16777217 bytes'
+    ):
+        lease.record_task(run, RECORD.model_copy(update={"figures": [over]}))
+    assert lab.ana.queue.task_runs(claimed.job_id)[0].status == "running"
+    full = FigureRecord(name="full", plotly='"' + "x" * (16 * MIB - 2) + '"')
+    lease.record_task(run, RECORD.model_copy(update={"figures": [full]}))
+
+
+def test_raw_data_up_to_sixty_four_mebibytes(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    run = lease.start_task(RABI)
+    over = RAW.model_copy(update={"data": bytes(64 * MIB + 1)})
+    with pytest.raises(
+        TooLargeError, match=r'raw data "iq": expected at most 64 MiB, got 67108865 bytes'
+    ) as refused:
+        lease.record_task(run, RECORD.model_copy(update={"raw_data": [RAW, over]}))
+    assert refused.value.column == "raw_data"
+    assert lab.ana.queue.raw_data(claimed.job_id) == []
+    assert lab.value("SELECT count(*) FROM calib.parameter_history WHERE job_id = %s", claimed.job_id) == 0
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "words"),
+    [
+        ("failed", None, "got nothing with failed"),
+        ("completed", "lost", 'got "lost" with completed'),
+        ("failed", "bad_luck", 'got "bad_luck" with failed'),
+        ("running", None, 'status: expected completed, failed, cancelled or skipped, got "running"'),
+        (None, None, "status: expected completed, failed, cancelled or skipped, got nothing"),
+    ],
+)
+def test_a_verdict_that_makes_no_sense_is_refused(
+    lab: Lab, status: str | None, kind: str | None, words: str
+) -> None:
+    claimed, lease = lab.running(lab.chip())
+    run = lease.start_task(RABI)
+    with pytest.raises(BadValueError, match=words):
+        lab.machine.database.execute(
+            "SELECT calib.record_task(:job_id, :fence, :run, :status, jsonb_build_object('failure_kind', CAST(:kind AS text)))",
+            job_id=claimed.job_id,
+            fence=claimed.fence,
+            run=run,
+            status=status,
+            kind=kind,
+        )
+
+
+@pytest.mark.parametrize(
+    ("state", "kind", "words"),
+    [
+        ("failed", None, "failure_kind: expected with state failed, and only with it"),
+        ("completed", "lost", "failure_kind: expected with state failed, and only with it"),
+        ("failed", "bad_luck", 'failure_kind: expected one of the closed list .* got "bad_luck"'),
+        ("running", None, 'state: expected completed, failed or cancelled, got "running"'),
+    ],
+)
+def test_a_verdict_of_a_job_that_makes_no_sense_is_refused(
+    lab: Lab, state: str, kind: str | None, words: str
+) -> None:
+    claimed, lease = lab.running(lab.chip())
+    with pytest.raises(BadValueError, match=words):
+        lab.machine.database.execute(
+            "SELECT calib.conclude(:job_id, :fence, :state, :kind, 'x')",
+            job_id=claimed.job_id,
+            fence=claimed.fence,
+            state=state,
+            kind=kind,
+        )
+    with pytest.raises(IllegalTransitionError, match="has no verdict yet: conclude it first"):
+        lease.finish()
+    with pytest.raises(IllegalTransitionError, match="cannot end cancelled: nobody asked to cancel it"):
+        lease.conclude(JobState.CANCELLED)
+
+
+def test_a_task_of_another_job_or_attempt_is_unknown(lab: Lab) -> None:
+    _, one = lab.running(lab.chip())
+    _, two = lab.running(lab.chip())
+    run = one.start_task(RABI)
+    with pytest.raises(UnknownNameError, match=f"unknown task run {run}"):
+        two.record_task(run, RECORD)
+
+
+def test_results_are_unique(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    lease.start_task(RABI)
+    with pytest.raises(psycopg.errors.UniqueViolation):
+        lab.owner.execute(
+            "INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, task_type, ordinal)"
+            " VALUES (%s, 1, 'CheckRabi', '0', 'qubit', 9)",
+            (claimed.job_id,),
+        )
+
+
+def test_an_executor_writes_only_its_own_events(lab: Lab) -> None:
+    _, lease = lab.running(lab.chip())
+    for event in ("completed", "cancel_requested", "quiesced", "hello"):
+        with pytest.raises(BadValueError, match=f'an executor may not write "{event}" itself'):
+            lease.log_event(event)
+
+
+def test_an_instrument_that_does_not_rest_pauses_its_chip(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    lease.quiesce_failed("no answer")
+    chip = lab.ana.queue.chip(claimed.chip_id)
+    assert (chip.paused, chip.pause_reason, chip.paused_by) == (
+        True,
+        "instrument not at rest: no answer",
+        lab.machine.name,
+    )
+    lease.conclude(JobState.COMPLETED)
+    lease.finish()
+    waiting = lab.submit(claimed.chip_id)
+    executor = lab.ready(claimed.chip_id)
+    assert executor.claim() is None
+    assert lab.job(waiting)["waiting_for"] == "chip paused: instrument not at rest: no answer"
+    lab.olga.queue.resume_chip(claimed.chip_id)
+    again = executor.claim()
+    assert again is not None
+    assert again.dirty
+
+
+def test_plans_are_counted_and_kept_in_order(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    lease.plan_tasks([RABI, PlannedTask(task="CheckT1", qid="0")])
+    lease.plan_tasks([PlannedTask(task="CheckRabi", qid="1"), PlannedTask(task="CheckT1", qid="1")])
+    lease.start_task(PlannedTask(task="CreateHPIPulse", qid="0"))
+    runs = lab.ana.queue.task_runs(claimed.job_id)
+    assert [(run.task, run.qid) for run in runs] == [
+        ("CheckRabi", "0"),
+        ("CheckT1", "0"),
+        ("CheckRabi", "1"),
+        ("CheckT1", "1"),
+        ("CreateHPIPulse", "0"),
+    ]
+    assert len({run.ordinal for run in runs}) == 5
+    assert lab.job(claimed.job_id)["tasks_total"] == 5
+
+
+def test_waiting_for(timed: Lab) -> None:
+    chip_id = timed.chip()
+
+    def why(job_id: int) -> object:
+        return timed.job(job_id)["waiting_for"]
+
+    first = timed.submit(chip_id)
+    assert why(first) == "no executor is alive"
+    executor = timed.ready(chip_id)
+    assert why(first) == "an executor to pick it up"
+    second = timed.submit(chip_id)
+    assert why(second) == "jobs ahead: 1"
+    executor.claim()
+    assert why(first) is None
+    assert why(second) == f"job {first} to end"
+    third = timed.submit(chip_id, priority=-1)
+    assert why(third) == f"job {first} to end; jobs ahead: 1"
+    later = timed.submit(chip_id, not_before=timed.now().replace(year=2030))
+    assert str(why(later)).startswith("not before 2030-")
+    executor.seen("Prefect does not answer")
+    assert why(second) == "Prefect does not answer"
+    timed.advance(60)
+    assert why(second) == "no executor is alive"

@@ -1,0 +1,213 @@
+"""The validator of flows' parameters: each keyword, kept and broken; what it cannot check is refused by name."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from qdash_queue.errors import CatalogueRefusedError
+from qdash_queue.models import FlowEntry, TaskEntry
+from qdash_queue.values import TaskType
+from tests.contract.lab import Lab
+
+LIST = {
+    "$defs": {
+        "L": {"type": "object", "properties": {"next": {"$ref": "#/$defs/L"}}, "additionalProperties": False}
+    },
+    "$ref": "#/$defs/L",
+}
+
+# schema, a value that fits, one that does not, what is said about it
+KEYWORDS: list[tuple[dict[str, Any], Any, Any, str]] = [
+    ({"type": "null"}, None, 0, "expected null, got number 0"),
+    ({"type": "boolean"}, False, 0, "expected boolean, got number 0"),
+    ({"type": "integer"}, 3.0, 3.5, "expected integer, got number 3.5"),
+    ({"type": "integer"}, 3, "3", 'expected integer, got string "3"'),
+    ({"type": "number"}, -1.5, True, "expected number, got boolean true"),
+    ({"type": "string"}, "", None, "expected string, got null"),
+    ({"type": "array"}, [], {}, "expected array, got object {}"),
+    ({"type": "object"}, {}, [], "expected object, got array []"),
+    ({"type": ["string", "null"]}, None, 1, "expected string or null, got number 1"),
+    ({"enum": ["a", 1, None]}, None, "b", 'expected one of "a", 1, null, got "b"'),
+    ({"enum": [{"a": 1}]}, {"a": 1}, {}, 'expected one of {"a": 1}, got {}'),
+    ({"const": 5}, 5.0, 6, "expected 5, got 6"),
+    ({"minimum": 1}, 1, 0.999, "expected at least 1, got 0.999"),
+    ({"maximum": 1}, 1, 1.001, "expected at most 1, got 1.001"),
+    ({"exclusiveMinimum": 1}, 1.1, 1, "expected more than 1, got 1"),
+    ({"exclusiveMaximum": 1}, 0.9, 1, "expected less than 1, got 1"),
+    ({"minLength": 2}, "ab", "a", 'expected at least 2 characters, got "a"'),
+    ({"maxLength": 2}, "☃☃", "abc", 'expected at most 2 characters, got "abc"'),
+    ({"pattern": "^[a-z]+$"}, "abc", "ABC", 'expected a text like ^[a-z]+$, got "ABC"'),
+    ({"minItems": 1}, [0], [], "expected at least 1 items, got 0"),
+    ({"maxItems": 1}, [0], [0, 1], "expected at most 1 items, got 2"),
+    ({"uniqueItems": True}, [1, "1"], [1, 1.0], "expected every item once, got a repeated one"),
+    ({"items": {"type": "integer"}}, [1, 2], [1, "x"], 'parameters[1]: expected integer, got string "x"'),
+    ({"required": ["a"]}, {"a": 1}, {"b": 1}, '"a" is missing: expected "a"'),
+    ({"properties": {"a": {"type": "integer"}}}, {"a": 1, "b": 2}, {"a": "x"}, "parameters.a: expected integer"),
+    ({"properties": {"a": {}}, "additionalProperties": False}, {"a": 1}, {"b": 1}, 'unknown parameter "b"'),
+    ({"additionalProperties": {"type": "integer"}}, {"x": 1}, {"x": "y"}, "parameters.x: expected integer"),
+    ({"anyOf": [{"type": "integer"}, {"type": "null"}]}, None, "x", "expected integer, got string"),
+    ({"anyOf": [{"type": "integer"}, {"type": "null"}], "minimum": 5}, None, 4, "expected at least 5, got 4"),
+    ({"$defs": {"A": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/A"}}}, {"a": 1}, {"a": "x"}, "parameters.a: expected integer"),
+    ({"$defs": {"A": {"type": "integer"}}, "$ref": "#/$defs/A", "maximum": 2}, 2, 3, "expected at most 2, got 3"),
+    (LIST, {"next": {"next": {}}}, {"next": {"last": 1}}, 'parameters.next: unknown parameter "last"'),
+    ({"format": "qid"}, "1", "2", 'has no qubit "2": expected "0" to "1"'),
+    ({"format": "qid"}, "0", "01", '"01" is not a qubit id'),
+    ({"format": "coupling"}, "0-1", "1-0", 'has no coupling "1-0"'),
+    ({"format": "task"}, "CheckT1", "CheckT3", 'unknown task "CheckT3": did you mean "CheckT1"?'),
+    ({"format": "run_parameters"}, {"CheckT1": {"shots": 1}}, {"CheckT1": {"shots": "x"}}, "CheckT1.shots: expected integer"),
+    ({"format": "run_parameters"}, {}, [], "expected object, got array"),
+    ({"properties": {"a": True, "b": False}}, {"a": 1}, {"b": 1}, "parameters.b: nothing is expected here"),
+    ({"title": "T", "description": "D", "default": 1, "examples": [1]}, "anything", None, ""),
+]  # fmt: skip
+
+
+def complaint(lab: Lab, chip_id: str, value: object, schema: dict[str, Any]) -> str | None:
+    rows = lab.rows(
+        "SELECT (calib_private.check_value(%s, s, s, 'parameters', %s)).message FROM (SELECT %s::jsonb AS s) AS given",
+        json.dumps(value),
+        chip_id,
+        json.dumps(schema),
+    )
+    message = rows[0]["message"]
+    assert message is None or isinstance(message, str)
+    return message
+
+
+@pytest.fixture(scope="module")
+def chip_id(lab: Lab) -> str:
+    return lab.chip()
+
+
+@pytest.mark.parametrize(
+    ("schema", "good", "bad", "words"), KEYWORDS, ids=[json.dumps(k[0])[:40] for k in KEYWORDS]
+)
+def test_keyword(
+    lab: Lab, chip_id: str, schema: dict[str, Any], good: object, bad: object, words: str
+) -> None:
+    assert lab.value("SELECT calib_private.unsupported_keyword(%s)", json.dumps(schema)) is None
+    assert complaint(lab, chip_id, good, schema) is None
+    if words:
+        said = complaint(lab, chip_id, bad, schema)
+        assert said is not None
+        assert words in said
+        assert said.startswith("parameters")
+
+
+UNSUPPORTED: list[tuple[object, str]] = [
+    ({"oneOf": []}, "/oneOf"),
+    ({"allOf": []}, "/allOf"),
+    ({"not": {}}, "/not"),
+    ({"if": {}}, "/if"),
+    ({"patternProperties": {}}, "/patternProperties"),
+    ({"properties": {"a": {"multipleOf": 2}}}, "/properties/a/multipleOf"),
+    ({"items": {"contains": {}}}, "/items/contains"),
+    ({"anyOf": [{"prefixItems": []}]}, "/anyOf/prefixItems"),
+    ({"$defs": {"A": {"propertyNames": {}}}}, "/$defs/A/propertyNames"),
+    ({"additionalProperties": {"dependentRequired": {}}}, "/additionalProperties/dependentRequired"),
+    ({"format": "uuid"}, '/format ("uuid")'),
+    ({"pattern": "("}, "/pattern (not a regular expression"),
+    ({"pattern": "(?<name>a)"}, "/pattern (not a regular expression"),
+    ({"$ref": "https://example.org"}, "/$ref (only local"),
+    ({"$ref": "#/$defs/A"}, "/$ref to #/$defs/A, which is not there"),
+    ({"$defs": {"A": {"$ref": "#/$defs/A"}}}, "/$defs/A/$ref to #/$defs/A, which leads back to itself"),
+    (
+        {"$defs": {"A": {"anyOf": [{"type": "null"}, {"$ref": "#/$defs/B"}]}, "B": {"$ref": "#/$defs/A"}}},
+        "which leads back to itself",
+    ),
+    ({"type": "strng"}, '/type ("strng")'),
+    ({"required": "a"}, "/required (not an array)"),
+    ({"required": [1]}, "/required (not an array of texts)"),
+    ({"minimum": "1"}, "/minimum (not a number)"),
+    ({"minItems": -1}, "/minItems (not a count)"),
+    ({"maxLength": 1.5}, "/maxLength (not a count)"),
+    ({"uniqueItems": 1}, "/uniqueItems (neither true nor false)"),
+    ({"properties": []}, "/properties (not an object)"),
+    ({"properties": {"a": 5}}, "/properties/a: number where a schema object is expected"),
+    ({"anyOf": {}}, "/anyOf (not an array)"),
+    ({"enum": 1}, "/enum (not an array)"),
+    (True, "boolean where a schema object is expected"),
+    (None, "nothing where a schema object is expected"),
+]
+
+
+@pytest.mark.parametrize(("schema", "words"), UNSUPPORTED, ids=[json.dumps(u[0])[:50] for u in UNSUPPORTED])
+def test_a_schema_that_cannot_be_checked_is_refused_by_name(
+    lab: Lab, chip_id: str, schema: object, words: str
+) -> None:
+    entry = {
+        "flow": "odd",
+        "repeatable": False,
+        "timeout_seconds": 5,
+        "on_cancellation": ["on_flow_cancellation"],
+    }
+    flows = json.dumps([entry | ({"schema": schema} if schema is not None else {})])
+    before = lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id)
+    with pytest.raises(CatalogueRefusedError) as refused:
+        lab.machine.database.execute(
+            "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
+            chip_id=chip_id,
+            flows=flows,
+        )
+    assert str(refused.value).startswith('flow "odd": its schema uses ')
+    assert words in str(refused.value)
+    assert lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id) == before
+
+
+def _flow(**given: object) -> FlowEntry:
+    entry = {
+        "flow": "odd",
+        "schema": {},
+        "repeatable": False,
+        "timeout_seconds": 5,
+        "on_cancellation": ["on_flow_cancellation"],
+    }
+    return FlowEntry.model_validate(entry | given)
+
+
+@pytest.mark.parametrize(
+    ("flow", "words"),
+    [
+        (_flow(on_cancellation=[]), 'flow "odd" does not register on_flow_cancellation'),
+        (_flow(on_cancellation=["another"]), 'flow "odd" does not register on_flow_cancellation'),
+        (_flow(flow="Odd Flow"), 'flow name: expected lower-case letters, digits and _, got "Odd Flow"'),
+        (_flow(timeout_seconds=0), "is malformed"),
+    ],
+)
+def test_a_flow_that_cannot_be_run_is_refused(lab: Lab, chip_id: str, flow: FlowEntry, words: str) -> None:
+    with pytest.raises(CatalogueRefusedError, match=words):
+        lab.executor(chip_id).register_catalogue([flow], [])
+
+
+def test_a_task_that_cannot_be_checked_is_refused(lab: Lab, chip_id: str) -> None:
+    task = TaskEntry(
+        task="CheckX",
+        task_type=TaskType.QUBIT,
+        schema={"oneOf": []},
+        input_parameters=[],
+        output_parameters=[],
+    )
+    with pytest.raises(CatalogueRefusedError, match='task "CheckX": its schema uses /oneOf'):
+        lab.executor(chip_id).register_catalogue([_flow()], [task])
+
+
+@pytest.mark.parametrize(
+    "flows",
+    ["{}", "[1]", '["x"]', '[{"flow": "odd", "on_cancellation": ["on_flow_cancellation"], "schema": {}}]'],
+)
+def test_a_malformed_catalogue_is_refused_in_words(lab: Lab, chip_id: str, flows: str) -> None:
+    with pytest.raises(CatalogueRefusedError):
+        lab.machine.database.execute(
+            "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
+            chip_id=chip_id,
+            flows=flows,
+        )
+
+
+def test_what_is_registered_no_more_is_gone(lab: Lab) -> None:
+    chip_id = lab.chip()
+    lab.executor(chip_id).register_catalogue([_flow(flow="only")], [])
+    assert lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s", chip_id) == [{"flow": "only"}]
+    assert lab.rows("SELECT task FROM calib.tasks WHERE chip_id = %s", chip_id) == []
