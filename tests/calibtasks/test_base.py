@@ -59,13 +59,13 @@ def define_short() -> type[BaseTask]:
     class MyNewTask(BaseTask):
         name = "MyNewTask"
 
-        def preprocess(self, backend):  # noqa: ANN001, ANN202
+        def preprocess(self, backend):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202
             pass
 
-        def run(self, backend):  # noqa: ANN001, ANN202
+        def run(self, backend):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202
             pass
 
-        def postprocess(self, backend, result):  # noqa: ANN001, ANN202
+        def postprocess(self, backend, result):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202
             pass
 
     return MyNewTask
@@ -91,7 +91,7 @@ def define_full() -> type[BaseTask]:
             qid: str,  # noqa: ARG002
         ) -> PostProcessResult:
             total = float(run_result.data.values("t").sum()) * self.input("qubit_frequency")
-            return PostProcessResult({"gain": self.output("gain", total, 0.5)}, [go.Figure()])  # type: ignore[list-item]
+            return PostProcessResult({"gain": self.output("gain", total, 0.5)}, [go.Figure()])
 
     return Gain
 

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -19,7 +20,7 @@ from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures import Figure
 from calibtasks.run_parameters import RunParameter
 from executors.stop import checkpoint, current_stop_flag
-from qdash_queue.values import FiniteRange, ParameterModel
+from qdash_queue.values import FiniteRange, ParameterModel, RunParameterModel
 
 
 class GoodTask(BaseTask, register=False):
@@ -27,12 +28,12 @@ class GoodTask(BaseTask, register=False):
 
     name = "GoodTask"
     fits = True
-    input_parameters: ClassVar = {"qubit_frequency": ParameterModel(unit="GHz")}
-    run_parameters: ClassVar = {
+    input_parameters: Mapping[str, ParameterModel] = {"qubit_frequency": ParameterModel(unit="GHz")}
+    run_parameters: Mapping[str, RunParameterModel] = {
         "slope": RunParameter(value_type="float", value=2.0, limits=FiniteRange(low=-1e6, high=1e6)),
         "points": RunParameter(value_type="int", value=5),
     }
-    output_parameters: ClassVar = {
+    output_parameters: Mapping[str, ParameterModel] = {
         "t1": OutputParameter(unit="μs", believable=FiniteRange(low=0.0, high=100.0)),
     }
 
@@ -110,7 +111,7 @@ class NeedyTask(GoodTask, register=False):
     """Needs a value that nobody has stored."""
 
     name = "NeedyTask"
-    input_parameters: ClassVar = {"pi_amplitude": ParameterModel(unit="a.u.")}
+    input_parameters: Mapping[str, ParameterModel] = {"pi_amplitude": ParameterModel(unit="a.u.")}
 
 
 class SlowTask(GoodTask, register=False):
@@ -162,7 +163,7 @@ class ShortFormTask(BaseTask, register=False):
     """Written as the quickstart shows, with the short signatures."""
 
     name = "ShortFormTask"
-    output_parameters: ClassVar = {"t2_echo": OutputParameter(unit="μs")}
+    output_parameters: Mapping[str, ParameterModel] = {"t2_echo": OutputParameter(unit="μs")}
 
     def preprocess(self, backend):  # type: ignore[no-untyped-def, override]
         pass

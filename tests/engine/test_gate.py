@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ class Fitting(BaseTask, register=False):
     name = "Fitting"
     fits = True
     r2_threshold = 0.7
-    output_parameters: ClassVar[dict[str, ParameterModel]] = {
+    output_parameters: Mapping[str, ParameterModel] = {
         "t1": OutputParameter(unit="μs", believable=FiniteRange(low=0.1, high=5000.0)),
         "average_gate_fidelity": OutputParameter(unit="a.u."),
         "hpi_length": OutputParameter(unit="ns", exact=True),

@@ -72,7 +72,7 @@ def test_the_guides_flow_fails_with_the_tasks_kind(lab: Lab) -> None:
 def test_a_fault_of_the_program_is_internal(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]) as job:
         with pytest.raises(TypeError):
-            my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=[None])
+            my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=[None])  # type: ignore[list-item]
         job.lease.finish()
     assert lab.queue.get(job.claimed.job_id).failure_kind == "internal"
 
