@@ -50,7 +50,7 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=5,
-            # A connection that was cut while it lay in the pool must not cost a verb that may not be repeated.
+            # A connection that was cut while it lay idle must not cost a verb that may not be repeated.
             pool_pre_ping=True,
             isolation_level="AUTOCOMMIT",
             connect_args={"application_name": application_name, "connect_timeout": 5},

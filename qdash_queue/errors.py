@@ -168,7 +168,7 @@ def translated(error: psycopg.Error) -> Exception:
     return error
 
 
-# Shutdowns and the end of a session; the rest of class 57, such as a statement that ran out of time, leaves it alive.
+# Ends of a session; the rest of class 57, such as a statement that ran out of time, leaves it alive.
 _SESSION_ENDED = ("57P01", "57P02", "57P03", "57P04", "57P05", "25P03")
 
 
