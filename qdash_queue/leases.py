@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from qdash_queue.database import Database
+from qdash_queue.database import ByteArrays, Database
 from qdash_queue.errors import BadValueError
 from qdash_queue.models import (
     CancelRequest,
@@ -224,7 +224,7 @@ class Lease:
             result=_json(result),
             figures=json.dumps([figure.model_dump() for figure in record.figures]),
             raw_meta=json.dumps([raw.model_dump(exclude={"data"}) for raw in record.raw_data]),
-            raw_data=[raw.data for raw in record.raw_data],
+            raw_data=ByteArrays(raw.data for raw in record.raw_data),
         )
 
     def conclude(self, state: JobState, failure: Failure | None = None) -> JobState:
