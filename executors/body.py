@@ -10,6 +10,7 @@ from typing import Any
 
 from executors import prefect_side
 from executors.endings import deadline_failure, flow_failure
+from executors.engine.persistence import persistently
 from executors.orders import BodyEnded, BodyStarted, Report
 from executors.prefect_side import FlowBody
 from executors.session import JobContext
@@ -38,8 +39,8 @@ class BodyGuard:
         """The body to run instead of ``body``."""
 
         def guarded(*arguments: Any, **named: Any) -> Any:
-            self._start()
             try:
+                self._start()
                 self._context.stop.raise_if_requested()
                 result = body(*arguments, **named)
             except BaseException as error:
@@ -54,7 +55,8 @@ class BodyGuard:
     def _start(self) -> None:
         self.started = True
         self._tell(BodyStarted())
-        self._context.lease.log_event("flow_started", {"pid": os.getpid()})
+        # The connection of a warm child may have died while it waited, and no restart may fail a job.
+        persistently(lambda: self._context.lease.log_event("flow_started", {"pid": os.getpid()}))
 
     def _end_well(self, result: Any) -> Any:
         _refuse_late_signals()

@@ -5,9 +5,7 @@ The forkserver must stay single-threaded; it is the parent of all children and d
 
 import signal
 
-import executors.child
 import executors.orphans
-from executors.flows import load_flows
 
 _GRACE_SECONDS = 5
 
@@ -18,7 +16,15 @@ def _let_children_end(_signal: int, _frame: object) -> None:
     signal.alarm(_GRACE_SECONDS)
 
 
+def _load() -> None:
+    # Imported here, because that takes seconds in which the supervisor may die already.
+    from executors.child import preload  # noqa: PLC0415
+    from executors.flows import load_flows  # noqa: PLC0415
+
+    preload()
+    load_flows()
+
+
 signal.signal(signal.SIGUSR1, _let_children_end)
 executors.orphans.die_with_parent(signal.SIGUSR1)
-executors.child.preload()
-load_flows()
+_load()

@@ -53,6 +53,7 @@ class Surgeon:
     deaths: list[Death] = field(default_factory=list)
     troubles: list[str] = field(default_factory=list)
     diary: list[str] = field(default_factory=list)
+    _busy: dict[tuple[str, int], threading.Lock] = field(default_factory=dict)
     _threads: list[threading.Thread] = field(default_factory=list)
 
     def operate(self) -> None:
@@ -68,11 +69,17 @@ class Surgeon:
             thread.join(120)
 
     def _hurt(self, injury: Injury, begun: float) -> None:
+        busy = self._busy.setdefault(injury.place, threading.Lock())
+        if not busy.acquire(blocking=False):
+            self.missed[injury.kind] += 1  # On a slow machine the victim has not recovered yet.
+            return
         try:
             met = self._deed(injury.kind)(injury)
         except Exception as error:  # noqa: BLE001 - the run goes on; the report tells
             self.troubles.append(f"{injury}: {type(error).__name__}: {error}")
             return
+        finally:
+            busy.release()
         self.diary.append(
             f"{time.monotonic() - begun:7.2f} {injury.kind} {injury.victim} {injury.seconds} {met}"
         )

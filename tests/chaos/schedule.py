@@ -72,6 +72,11 @@ class Injury:
     seconds: float
 
     @property
+    def place(self) -> tuple[str, int]:
+        """Where it takes place; no two are at one place at a time."""
+        return _place(self.kind, self.victim)
+
+    @property
     def ends_at(self) -> float:
         """When it is over."""
         return self.at + self.seconds
@@ -101,7 +106,7 @@ class Schedule:
                 low, high = _TRAITS[kind].seconds
                 injury = Injury(round(now, 3), kind, victim, round(source.uniform(low, high), 3))
                 injuries.append(injury)
-                free_at[_place(kind, victim)] = injury.ends_at + _REST_SECONDS[kind.resource]
+                free_at[injury.place] = injury.ends_at + _REST_SECONDS[kind.resource]
             now += source.expovariate(1 / mean_gap)
         return cls(seed, seconds, tuple(injuries))
 

@@ -22,9 +22,8 @@ def test_a_schedule_is_made_from_its_seed_alone() -> None:
 def test_one_victim_meets_one_injury_at_a_time() -> None:
     busy_until: dict[tuple[str, int], float] = {}
     for injury in Schedule.make(3, 600.0, 3, 0.5).injuries:
-        place = (injury.kind.resource, injury.victim if injury.kind.resource == "chip" else 0)
-        assert injury.at >= busy_until.get(place, 0.0)
-        busy_until[place] = injury.ends_at
+        assert injury.at >= busy_until.get(injury.place, 0.0)
+        busy_until[injury.place] = injury.ends_at
 
 
 @pytest.mark.slow
