@@ -82,6 +82,7 @@ class PrefectLink:
         self._watched: UUID | None = None
         self._cancelled = threading.Event()
         self._connected = threading.Event()
+        self._in_doubt = threading.Event()
 
     def __enter__(self) -> Self:
         self._thread.start()
@@ -100,7 +101,7 @@ class PrefectLink:
 
     def healthy(self, timeout: float = 2.0) -> bool:
         """Whether Prefect answers now."""
-        if self._connected.is_set():
+        if self._connected.is_set() and not self._in_doubt.is_set():
             return True
         try:
             self._call(self._hello(), timeout)
@@ -177,11 +178,13 @@ class PrefectLink:
     def _call(self, coroutine: Coroutine[Any, Any, _T], timeout: float) -> _T:
         future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout), self._loop)
         try:
-            return future.result(timeout + 1.0)
+            answer = future.result(timeout + 1.0)
         except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError) as error:
-            self._connected.clear()
+            self._in_doubt.set()
             asyncio.run_coroutine_threadsafe(self._drop_client(), self._loop)
             raise PrefectAwayError(f"Prefect did not answer: {error!r}") from error
+        self._in_doubt.clear()
+        return answer
 
     async def _open_client(self) -> PrefectClient:
         if self._client is None:

@@ -163,7 +163,7 @@ def test_cancel_through_prefect(crew: Crew) -> None:
 
 
 def test_deadline(crew: Crew) -> None:
-    job_id = crew.submit("sleep", {"seconds": 60}, timeout_seconds=1)
+    job_id = crew.submit("sleep", {"seconds": 60}, timeout_seconds=4)
     job = crew.ended(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.TIMEOUT)
     stop = ["stop_requested", "sigterm", "concluded", "child_exited", "quiesced", "failed"]
@@ -174,7 +174,7 @@ def test_deadline(crew: Crew) -> None:
 
 
 def test_deadline_of_a_flow_that_ignores_sigterm(crew: Crew) -> None:
-    job_id = crew.submit("deaf", {"seconds": 60}, timeout_seconds=1)
+    job_id = crew.submit("deaf", {"seconds": 60}, timeout_seconds=4)
     job = crew.ended(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.TIMEOUT)
     stop = ["stop_requested", "sigterm", "sigkill", "child_exited", "concluded", "quiesced", "failed"]
