@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
+from pydantic import JsonValue
 
 from qdash_queue.admin import Admin
 from qdash_queue.database import Database
@@ -26,11 +27,11 @@ Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
 PROJECT = "demo"
-PARAMETERS = {"qids": ["0"], "tasks": ["CheckRabi"]}
+PARAMETERS: dict[str, JsonValue] = {"qids": ["0"], "tasks": ["CheckRabi"]}
 
 CALIBRATE = FlowEntry(
     flow="calibrate",
-    schema={
+    parameters_schema={
         "type": "object",
         "required": ["qids", "tasks"],
         "additionalProperties": False,
@@ -53,14 +54,14 @@ CALIBRATE = FlowEntry(
 # Takes anything and may be tried again.
 REPEAT = FlowEntry(
     flow="repeat",
-    schema={"type": "object"},
+    parameters_schema={"type": "object"},
     repeatable=True,
     timeout_seconds=600,
     on_cancellation=["on_flow_cancellation"],
 )
 INTERACTIVE = FlowEntry(
     flow="interactive",
-    schema={"type": "object"},
+    parameters_schema={"type": "object"},
     repeatable=False,
     timeout_seconds=3600,
     on_cancellation=["on_flow_cancellation"],
@@ -69,7 +70,7 @@ TASKS = [
     TaskEntry(
         task=name,
         task_type=TaskType.QUBIT,
-        schema={"type": "object", "properties": {"shots": {"type": "integer", "minimum": 1}}},
+        parameters_schema={"type": "object", "properties": {"shots": {"type": "integer", "minimum": 1}}},
         input_parameters=["qubit_frequency"],
         output_parameters=["rabi_frequency"],
     )
@@ -245,5 +246,16 @@ def insert(session: Connection, **columns: object) -> Row:
     return row
 
 
-def states(rows: Sequence[Row]) -> list[str]:
-    return [row["state"] for row in rows]
+DENIED = "42501"
+
+
+def outcome(session: Connection, statement: str) -> str:
+    """`done`, or the SQLSTATE; rolled back in any case."""
+    try:
+        session.execute(statement.encode())
+    except psycopg.Error as error:
+        return error.sqlstate or "lost"
+    else:
+        return "done"
+    finally:
+        session.rollback()

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -48,6 +49,10 @@ def full_life(lab: Lab, claimed: ClaimedJob, state: JobState = JobState.COMPLETE
 
 def _cancel(job_id: int) -> tuple[str, tuple[int]]:
     return "UPDATE calib.jobs SET cancel_requested = true WHERE job_id = %s", (job_id,)
+
+
+def _ask_cancel(client: Connection, job_id: int) -> int:
+    return client.execute(*_cancel(job_id)).rowcount
 
 
 def test_an_uncommitted_cancel_does_not_block_the_job(lab: Lab) -> None:
@@ -184,7 +189,7 @@ def test_a_cancel_that_waited_for_the_claim_leaves_no_lock_on_the_running_job(la
     job_id = lab.submit(chip_id)
     executor, claimed = _claim_uncommitted(lab, chip_id)
     client = lab.session(lab.olga)
-    asked = _in_thread(lambda: client.execute(*_cancel(job_id)).rowcount)
+    asked = _in_thread(partial(_ask_cancel, client, job_id))
     _wait_until_blocked(lab, lab.olga.name)
     executor.commit()
     assert asked.result(timeout=10) == 1
@@ -200,7 +205,7 @@ def test_a_cancel_that_waited_for_a_failed_claim_ends_the_job(lab: Lab) -> None:
     job_id = lab.submit(chip_id)
     executor, _ = _claim_uncommitted(lab, chip_id)
     client = lab.session(lab.olga, autocommit=True)
-    asked = _in_thread(lambda: client.execute(*_cancel(job_id)).rowcount)
+    asked = _in_thread(partial(_ask_cancel, client, job_id))
     _wait_until_blocked(lab, lab.olga.name)
     executor.rollback()
     assert asked.result(timeout=10) == 1
@@ -269,7 +274,7 @@ def test_cancels_and_finishes_in_a_race_end_each_job_once(lab: Lab) -> None:
         claimed = executor.claim()
         assert claimed is not None
         lease = lab.lease(claimed)
-        asked = _in_thread(lambda job_id=job_id: client.execute(*_cancel(job_id)).rowcount)
+        asked = _in_thread(partial(_ask_cancel, client, job_id))
         seen = lease.heartbeat()
         standing = lease.conclude(JobState.CANCELLED if seen else JobState.COMPLETED)
         assert lease.finish() == standing
@@ -335,7 +340,7 @@ def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
     edit = "SELECT calib.set_parameter(%s, '0', 't1', %s, 0, 'us', 'by hand')"
     for begin in (1.0, 3.0):  # once without a value in force, once with one
         first.execute(edit, (chip_id, begin))
-        waiting = _in_thread(lambda begin=begin: second.execute(edit, (chip_id, begin + 1)))
+        waiting = _in_thread(partial(second.execute, edit, (chip_id, begin + 1)))
         _wait_until_blocked(lab, lab.olga.name)
         first.commit()
         waiting.result(timeout=10)

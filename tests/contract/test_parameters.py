@@ -108,7 +108,7 @@ def test_no_way_in_for_nan_and_infinity(lab: Lab, value: float) -> None:
         parameters.set("0", NAME, 1.0, error=value, unit="MHz", reason="x")
     with pytest.raises(BadValueError, match="values: expected finite numbers"):
         parameters.import_values({"0": {NAME: {"value": value}}}, "x")
-    with pytest.raises(psycopg.errors.CheckViolation, match="value_finite|error_finite"):
+    with pytest.raises(psycopg.errors.CheckViolation, match="value_finite"):
         _direct(lab, claimed.chip_id, value=value)
     assert in_force(lab, claimed.chip_id) == {}
 
@@ -124,8 +124,10 @@ def _direct(
     reason: str = "by the owner",
 ) -> None:
     lab.owner.execute(
-        "INSERT INTO calib_private.parameter_versions (chip_id, qid, name, value, value_type, error, unit, valid,"
-        " source, task_run_id, actor, reason) VALUES (%s, '0', %s, %s, 'float', 0, 'MHz', %s, %s, %s, 'owner', %s)",
+        "INSERT INTO calib_private.parameter_versions (chip_id, qid, name, value, value_type,"
+        " error, unit, valid,"
+        " source, task_run_id, actor, reason) VALUES (%s, '0', %s, %s, 'float', 0, 'MHz', %s, %s,"
+        " %s, 'owner', %s)",
         (chip_id, NAME, value, valid, source, task_run_id, reason),
     )
 

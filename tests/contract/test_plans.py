@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
@@ -15,9 +14,9 @@ MOST_BUFFERS = 6
 FINISHED = 100_000
 
 HISTORY = """
-INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before, timeout_seconds,
-    max_attempts, repeatable, tags, note, state, attempt, fence, execution_id, executor_id, submitted_by, submitted_at,
-    started_at, finished_at)
+INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
+    timeout_seconds, max_attempts, repeatable, tags, note, state, attempt, fence, execution_id, executor_id,
+    submitted_by, submitted_at, started_at, finished_at)
 SELECT 'demo', 'ana', %(chip_id)s, 'repeat', '{}', n %% 5, now(), 60, 1, true, '{}', '{}', 'completed', 1, n,
        '20200101-q' || n, 'x', 'ana', now(), now(), now() FROM generate_series(1, %(count)s) n
 """

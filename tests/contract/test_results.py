@@ -94,7 +94,8 @@ def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: L
     assert again is not None
     assert (again.job_id, again.fence) == (claimed.job_id, claimed.fence)
     left = timed.value(
-        "SELECT extract(epoch FROM expires_at - calib_private.now()) FROM calib_private.leases WHERE chip_id = %s",
+        "SELECT extract(epoch FROM expires_at - calib_private.now()) FROM calib_private.leases"
+        " WHERE chip_id = %s",
         claimed.chip_id,
     )
     assert left == 30
@@ -107,18 +108,18 @@ def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: L
 @pytest.mark.parametrize(
     "verb",
     [
-        lambda lease, run: lease.heartbeat(),
-        lambda lease, run: lease.cancel_from_prefect("x"),
-        lambda lease, run: lease.set_flow_run(uuid.uuid4()),
-        lambda lease, run: lease.log_event("sigterm"),
-        lambda lease, run: lease.quiesced(),
-        lambda lease, run: lease.quiesce_failed("x"),
-        lambda lease, run: lease.plan_tasks([RABI]),
-        lambda lease, run: lease.start_task(PlannedTask(task="CheckT1", qid="0")),
+        lambda lease, _: lease.heartbeat(),
+        lambda lease, _: lease.cancel_from_prefect("x"),
+        lambda lease, _: lease.set_flow_run(uuid.uuid4()),
+        lambda lease, _: lease.log_event("sigterm"),
+        lambda lease, _: lease.quiesced(),
+        lambda lease, _: lease.quiesce_failed("x"),
+        lambda lease, _: lease.plan_tasks([RABI]),
+        lambda lease, _: lease.start_task(PlannedTask(task="CheckT1", qid="0")),
         lambda lease, run: lease.record_task(run, RECORD),
-        lambda lease, run: lease.conclude(JobState.COMPLETED),
-        lambda lease, run: lease.finish(),
-        lambda lease, run: lease.give_back("x"),
+        lambda lease, _: lease.conclude(JobState.COMPLETED),
+        lambda lease, _: lease.finish(),
+        lambda lease, _: lease.give_back("x"),
     ],
 )
 def test_a_stale_fence_is_refused_and_leaves_no_trace(
@@ -196,7 +197,8 @@ def test_a_verdict_that_makes_no_sense_is_refused(
     run = lease.start_task(RABI)
     with pytest.raises(BadValueError, match=words):
         lab.machine.database.execute(
-            "SELECT calib.record_task(:job_id, :fence, :run, :status, jsonb_build_object('failure_kind', CAST(:kind AS text)))",
+            "SELECT calib.record_task(:job_id, :fence, :run, :status,"
+            " jsonb_build_object('failure_kind', CAST(:kind AS text)))",
             job_id=claimed.job_id,
             fence=claimed.fence,
             run=run,

@@ -1,5 +1,6 @@
-"""The validator of flows' parameters: each keyword, kept and broken; what it cannot check is refused by name."""
+"""The validator of flows' parameters: each keyword, kept and broken; what it cannot check."""
 
+# ruff: noqa: E501  (one keyword, one line)
 from __future__ import annotations
 
 import json
@@ -185,7 +186,7 @@ def test_a_task_that_cannot_be_checked_is_refused(lab: Lab, chip_id: str) -> Non
     task = TaskEntry(
         task="CheckX",
         task_type=TaskType.QUBIT,
-        schema={"oneOf": []},
+        parameters_schema={"oneOf": []},
         input_parameters=[],
         output_parameters=[],
     )

@@ -1,0 +1,135 @@
+"""Connections that are cut, servers that are gone, schemas that are missing: survived, or told by name."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from qdash_queue.database import Database
+from qdash_queue.embedded.postgres import PostgresServer
+from qdash_queue.embedded.process import Durability
+from qdash_queue.errors import DatabaseAwayError, NotPermittedError, SchemaMissingError
+from qdash_queue.models import PlannedTask
+from qdash_queue.queue import Queue
+from qdash_queue.values import CancelMode, JobState
+from tests.contract.lab import PARAMETERS, PROJECT, Lab, Person
+from tests.databases import CalibDatabase
+
+
+def cut(lab: Lab, person: Person) -> int:
+    """End all sessions of a person, as a restart of the server or a firewall would; how many there were."""
+    ended = lab.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", person.name)
+    deadline = time.monotonic() + 10
+    while lab.value("SELECT count(*) FROM pg_stat_activity WHERE usename = %s", person.name):
+        assert time.monotonic() < deadline
+    return len(ended)
+
+
+def test_every_client_verb_survives_a_cut_connection(lab: Lab) -> None:
+    chip_id = lab.chip()
+    queue = lab.olga.queue
+    queue.chips()
+    assert cut(lab, lab.olga) >= 1
+    # The insert may not run twice, so it must not meet the dead connection at all.
+    job = queue.submit(PROJECT, chip_id, PARAMETERS)
+    cut(lab, lab.olga)
+    assert queue.get(job.job_id) == job
+    cut(lab, lab.olga)
+    assert queue.pause_chip(chip_id, "beam time").paused
+    cut(lab, lab.olga)
+    assert queue.cancel(job.job_id, CancelMode.NOW).state is JobState.CANCELLED
+    cut(lab, lab.olga)
+    assert queue.requeue(job.job_id).state is JobState.SCHEDULED
+    stored = lab.value("SELECT count(*) FROM calib.jobs WHERE chip_id = %s", chip_id)
+    assert stored == 2
+
+
+def test_every_executor_verb_survives_a_cut_connection(lab: Lab) -> None:
+    chip_id = lab.chip()
+    lab.submit(chip_id)
+    executor = lab.ready(chip_id)
+    assert cut(lab, lab.machine) >= 1
+    claimed = executor.claim()
+    assert claimed is not None
+    lease = lab.lease(claimed)
+    cut(lab, lab.machine)
+    lease.heartbeat()
+    cut(lab, lab.machine)
+    lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
+    cut(lab, lab.machine)
+    lease.log_event("flow_started")
+    cut(lab, lab.machine)
+    assert lease.conclude(JobState.COMPLETED) == JobState.COMPLETED
+    cut(lab, lab.machine)
+    assert lease.finish() == JobState.COMPLETED
+
+
+def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(lab: Lab) -> None:
+    """The first try dies in the middle of its statement, the second one answers."""
+    lab.owner.execute(
+        "CREATE TABLE calib.told (n int); GRANT SELECT, INSERT ON calib.told TO calib_submitter;"
+        "CREATE SEQUENCE calib.tries; GRANT USAGE ON SEQUENCE calib.tries TO calib_submitter;"
+    )
+    suicide = (
+        "SELECT nextval('calib.tries') AS try, CASE WHEN currval('calib.tries') = 1"
+        " THEN pg_terminate_backend(pg_backend_pid()) END"
+    )
+    try:
+        assert lab.ana.database.rows(suicide)[0]["try"] == 2
+        lab.owner.execute("ALTER SEQUENCE calib.tries RESTART")
+        with pytest.raises(DatabaseAwayError, match="PostgreSQL does not answer"):
+            lab.ana.database.rows_once(suicide)
+    finally:
+        lab.owner.execute("DROP TABLE calib.told; DROP SEQUENCE calib.tries")
+
+
+def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> None:
+    database = Database(lab.ana.url)
+    lab.owner.execute(f"ALTER ROLE {lab.ana.name} SET statement_timeout = '50ms'".encode())
+    try:
+        with pytest.raises(psycopg.errors.QueryCanceled):
+            database.rows("SELECT pg_sleep(5)")
+    finally:
+        lab.owner.execute(f"ALTER ROLE {lab.ana.name} RESET statement_timeout".encode())
+        database.close()
+
+
+def test_a_server_that_is_gone_is_told_and_found_again(tmp_path_factory: pytest.TempPathFactory) -> None:
+    home = Path(f"/tmp/qdq-{tmp_path_factory.getbasetemp().name}-away")
+    server = PostgresServer(home, durability=Durability.FAST)
+    with server:
+        database = Database(server.url)
+        assert database.value("SELECT 1 AS one") == 1
+    with pytest.raises(DatabaseAwayError, match="PostgreSQL does not answer"):
+        database.rows("SELECT 1")
+    with pytest.raises(DatabaseAwayError):
+        Queue(database).submit("demo", "CHIP1", {})
+    with pytest.raises(DatabaseAwayError), database.raw_connection():
+        pass
+    with server:
+        assert database.value("SELECT 1 AS one") == 1
+        database.close()
+
+
+def test_a_database_without_the_queue_is_told(empty_database: CalibDatabase) -> None:
+    database = Database(empty_database.url)
+    with pytest.raises(SchemaMissingError, match="run qdash-queue migrate against this database"):
+        Queue(database).chips()
+    with pytest.raises(SchemaMissingError):
+        Queue(database).pause_chip("CHIP1", "x")
+    database.close()
+
+
+def test_a_login_without_roles_is_told(lab: Lab) -> None:
+    with pytest.raises(NotPermittedError, match="permission denied for schema calib") as refused:
+        lab.person("nobody").queue.chips()
+    assert "ask an administrator" in refused.value.hint
+
+
+@pytest.mark.parametrize("url", ["", "mysql://x/y", "postgresql://postgres@127.0.0.1:1/x", "nonsense"])
+def test_a_wrong_url_is_told(url: str) -> None:
+    with pytest.raises(DatabaseAwayError):
+        Database(url).rows("SELECT 1")
