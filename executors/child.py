@@ -19,13 +19,14 @@ from executors import prefect_side
 from executors.backends.base import BackendSession, make_backend
 from executors.body import BodyGuard
 from executors.endings import unknown_flow_failure
+from executors.engine.persistence import persistently
 from executors.flows import FlowDefinition, load_flows
 from executors.orders import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
 from executors.orphans import LeaseClock, die_with_parent, guard_against_loss, lead_own_group
 from executors.session import JobContext, use_job
 from executors.stop import StopFlag
 from qdash_queue.database import Database
-from qdash_queue.errors import UnknownNameError
+from qdash_queue.errors import DatabaseAwayError, UnknownNameError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
 from qdash_queue.values import CalibrationError, Failure, FailureKind
@@ -78,7 +79,7 @@ class _Child:
     def live(self) -> int:
         database = Database(self._setup.database_url)
         with prefect_side.warm_client():
-            database.row("SELECT 1 AS warm")
+            _warm(database)
             order = self._receive()
             if order is None:
                 return 0
@@ -150,9 +151,12 @@ class _Child:
         prefect_side.run_cancellation_hooks(definition.flow, order.flow_run)
 
     def _quiesce(self, context: JobContext) -> None:
-        chip = context.database.row(
-            "SELECT topology, n_qubits FROM calib.chips WHERE chip_id = :chip_id",
-            chip_id=context.claimed.chip_id,
+        # An instrument is not to blame for a database that restarts: that must not pause the chip.
+        chip = persistently(
+            lambda: context.database.row(
+                "SELECT topology, n_qubits FROM calib.chips WHERE chip_id = :chip_id",
+                chip_id=context.claimed.chip_id,
+            )
         )
         if chip is None:
             raise UnknownNameError(f'unknown chip "{context.claimed.chip_id}"')
@@ -177,6 +181,14 @@ class _Child:
             return 1
         self._pipe.send(DutyDone(""))
         return 0
+
+
+def _warm(database: Database) -> None:
+    """Open a connection before the job arrives; the first statement opens one otherwise."""
+    try:
+        database.row("SELECT 1 AS warm")
+    except DatabaseAwayError as error:
+        logger.warning("the database does not answer while warming up: %s", error)
 
 
 def flow_arguments(claimed: ClaimedJob) -> dict[str, Any]:

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 from multiprocessing import forkserver
 from multiprocessing.context import ForkServerContext
 
 _PRELOAD = "executors.forkserver_preload"
+PARENT = "QDASH_QUEUE_FORKSERVER_PARENT"
+"""Tells the forkserver whose it is, should its parent die before it can ask for a signal at that death."""
 
 
 def child_context() -> ForkServerContext:
     """What starts children, each born with everything imported."""
+    os.environ[PARENT] = str(os.getpid())
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload([_PRELOAD])
     return context

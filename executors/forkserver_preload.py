@@ -3,8 +3,10 @@
 The forkserver must stay single-threaded; it is the parent of all children and dies with the supervisor.
 """
 
+import os
 import signal
 
+import executors.forkserver
 import executors.orphans
 
 _GRACE_SECONDS = 5
@@ -27,4 +29,6 @@ def _load() -> None:
 
 signal.signal(signal.SIGUSR1, _let_children_end)
 executors.orphans.die_with_parent(signal.SIGUSR1)
+if os.environ.get(executors.forkserver.PARENT) != str(os.getppid()):
+    os._exit(0)  # The supervisor has died already, too early for a signal.
 _load()

@@ -140,3 +140,7 @@ SELECT format('%s waits for the mirror after %s tries: %s', coalesce('job ' || o
 -- check: Prefect was told
 SELECT format('job %s attempt %s: Prefect was not told %s', a.job_id, a.attempt, a.outcome) FROM calib.attempts a
  WHERE a.flow_run_id IS NOT NULL AND NOT a.prefect_synced;
+
+-- check: no job fails because a server was away
+SELECT format('job %s: %s', j.job_id, j.failure_message) FROM calib.jobs j WHERE j.state = 'failed' AND j.failure_kind NOT IN ('lost', 'shutdown')
+   AND j.failure_message ~ 'exit code 0|DatabaseAway|PostgreSQL|Prefect|could not be started';

@@ -18,7 +18,7 @@ from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from qdash_queue.values import JobState
+from qdash_queue.values import Failure, FailureKind, JobState
 from tests.chaos.audit_mirror import audit_mirror
 from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_touches
 from tests.chaos.auditor import Connection, audit, audit_clients
@@ -240,6 +240,13 @@ def test_lost_before_its_attempts_are_over(copy: Copy) -> None:
     copy.history.start(copy.history.submit(max_attempts=2), ends=JobState.FAILED)
     copy.history.lose()
     assert copy.found() == {"the lost have had their attempts"}
+
+
+def test_failed_because_a_server_was_away(copy: Copy) -> None:
+    away = Failure(kind=FailureKind.INTERNAL, message="the flow raised DatabaseAwayError: no answer")
+    lease = copy.history.start(copy.history.submit(), ends=JobState.FAILED)
+    copy.history.end(lease, JobState.FAILED, away)
+    assert copy.found() == {"no job fails because a server was away"}
 
 
 def test_left_running(copy: Copy) -> None:

@@ -122,7 +122,7 @@ class Crew:
         """So many living executors, started where there are fewer, all of them ready."""
         self.hands = [hand for hand in self.hands if hand.process.poll() is None]
         while len(self.hands) < count:
-            self.hands.append(self._start())
+            self.hands.append(self.start())
         eventually(self._all_are_ready, "executors to be ready", 90)
         return self.hands[:count]
 
@@ -131,7 +131,8 @@ class Crew:
             assert hand.process.poll() is None, hand.log.read_text()
         return self._ready() >= {hand.pid for hand in self.hands}
 
-    def _start(self) -> Hand:
+    def start(self) -> Hand:
+        """One more executor, which nobody waits for."""
         tag = uuid.uuid4().hex
         log = self.folder / f"{tag}.log"
         with log.open("wb") as file:

@@ -126,6 +126,14 @@ def test_executor_is_frozen(crew: Crew) -> None:
     assert job.failure_kind in (FailureKind.LOST, FailureKind.INTERNAL)
 
 
+def test_executor_is_killed_while_it_comes_up(crew: Crew) -> None:
+    hand = crew.start()
+    eventually(lambda: len(hand.family()) > 1, "the forkserver")
+    hand.signal(signal.SIGKILL)
+    hand.leave()
+    eventually(lambda: not hand.family(), "the forkserver to end", 15)
+
+
 @pytest.mark.parametrize("max_attempts", [2, 1])
 def test_executor_is_killed_beside_a_standby(crew: Crew, max_attempts: int) -> None:
     crew.need(2)
