@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
+import httpx
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import SyncClientContext
@@ -26,10 +27,17 @@ from prefect.exceptions import (
 )
 from prefect.flow_engine import run_flow
 from prefect.logging.handlers import APILogWorker
-from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+from prefect.settings import (
+    PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_CLIENT_MAX_RETRIES,
+    PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
+    temporary_settings,
+)
 from prefect.states import Cancelled, Cancelling, Failed
 
 logger = logging.getLogger(__name__)
+
+_WARM_UP_SECONDS = 2.0
 
 FlowBody = Callable[..., Any]
 """A flow's function: whatever it takes, whatever it returns."""
@@ -55,10 +63,20 @@ def warm_client() -> Iterator[None]:
     with ExitStack() as stack:
         stack.enter_context(temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
         try:
-            stack.enter_context(SyncClientContext.get_or_create()).client.hello()
+            _open_client(stack)
         except Exception as error:  # noqa: BLE001 - whatever it is, the flow run will meet it again
             logger.debug("Prefect is not reachable while warming up: %r", error)
         yield
+
+
+def _open_client(stack: ExitStack) -> None:
+    # A minute's patience with a server that hangs would hold up what a child has to do without Prefect.
+    patience = PREFECT_API_REQUEST_TIMEOUT.value()
+    hasty = {PREFECT_API_REQUEST_TIMEOUT: _WARM_UP_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
+    with temporary_settings(updates=hasty):
+        # Asks the server for its version, which opens the connection.
+        client = stack.enter_context(SyncClientContext.get_or_create()).client
+    client._client.timeout = httpx.Timeout(patience)  # noqa: SLF001 - of this very client, from now on
 
 
 def run_guarded(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -158,6 +159,14 @@ def test_hooks_run_by_hand_and_only_so(prefect: SyncPrefectClient) -> None:
     assert ran == []
     run_cancellation_hooks(cancelled, flow_run)
     assert ran == ["Cancelling"]
+
+
+def test_warming_up_does_not_wait_for_a_server_that_hangs() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, never answers
+        url = f"http://127.0.0.1:{deaf.getsockname()[1]}/api"
+        begun = time.perf_counter()
+        with temporary_settings({PREFECT_API_URL: url}), warm_client():
+            assert time.perf_counter() - begun < 5
 
 
 def test_the_flush_is_bounded(prefect: SyncPrefectClient) -> None:
