@@ -33,10 +33,12 @@ class FileTree:
         temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             _write_flushed(temporary, content)
-            temporary.replace(path)
+            _take_name(temporary, path, content)
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+        for leftover in path.parent.glob(f".{path.name}.*.part"):
+            leftover.unlink(missing_ok=True)  # Of a mirror that was killed.
         _flush_folder(path.parent)
         return True
 
@@ -52,6 +54,15 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except FileNotFoundError:
         return False
+
+
+def _take_name(temporary: Path, path: Path, content: bytes) -> None:
+    try:
+        temporary.replace(path)
+    except FileNotFoundError:
+        # Another mirror has written the same just now, and took this one for a leftover.
+        if not _holds(path, content):
+            raise
 
 
 def _write_flushed(path: Path, content: bytes) -> None:

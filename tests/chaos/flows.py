@@ -44,6 +44,8 @@ from qdash_queue.values import (
 T = TypeVar("T")
 WITNESS = "QDASH_CHAOS_WITNESS"
 """Folder of the evidence."""
+POISONED = "poisoned.log"
+"""In it: the executors that a drill has killed."""
 FENCE_STEP = 1000
 """A parameter's value is the fence, and a thousandth for each task."""
 _PATIENCE_SECONDS = 12.0
@@ -130,6 +132,7 @@ def _misbehave(manner: Manner, seconds: float) -> None:
             # The forkserver's parent is the executor.
             executor = psutil.Process(os.getppid()).parent()
             assert executor is not None
+            _witness(POISONED, f"{executor.pid}\n")
             executor.kill()
             time.sleep(60)
         case Manner.WELL | Manner.DEAF:

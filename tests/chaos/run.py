@@ -183,7 +183,7 @@ def _audit(stage: Stage, steward: Steward, ledger: Ledger, surgeon: Surgeon, rep
     found += (Violation("who is told to leave leaves", name) for name in steward.stop_all(30))
     # One that was told to leave while it came up leaves once its imports are done.
     found += audit_processes(steward.slots, seconds=30.0)
-    found += (Violation("nobody falls over by himself", words) for words in steward.fallen())
+    found += (Violation("nobody falls over by himself", words) for words in steward.fallen(stage.poisoned()))
 
 
 def _count(connection: Connection, deaths: list[Death], report: Report) -> None:

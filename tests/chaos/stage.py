@@ -29,7 +29,7 @@ from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from qdash_queue.parameters import Parameters
-from tests.chaos.flows import WITNESS
+from tests.chaos.flows import POISONED, WITNESS
 from tests.chaos.servers import KeptMongo, KeptPrefect
 from tests.databases import CalibDatabase
 
@@ -165,13 +165,17 @@ class Steward:
                 stubborn.append(slot.name)
         return stubborn
 
-    def fallen(self) -> list[str]:
-        """Starts that ended though nobody hurt them, except those that found a server away at their start."""
+    def fallen(self, poisoned: set[int]) -> list[str]:
+        """Starts that ended though nobody hurt them, except those that found a server away at their start.
+
+        ``poisoned`` are processes that were killed by their own jobs.
+        """
         return [
             f"{start.tag} ended with status {start.process.returncode}: {_last_line(start.log)}"
             for slot in self.slots
             for start in slot.starts
-            if start.process.returncode not in (None, 0, EXIT_AWAY) and not start.is_injured
+            if start.process.returncode not in (None, 0, EXIT_AWAY)
+            and not (start.is_injured or start.process.pid in poisoned)
         ]
 
     def _watch(self) -> None:
@@ -210,6 +214,11 @@ class Stage:
     def witness(self) -> Path:
         """The flows' evidence."""
         return self.folder / "witness"
+
+    def poisoned(self) -> set[int]:
+        """Executors that were killed by their own jobs."""
+        path = self.witness / POISONED
+        return {int(line) for line in path.read_text().split()} if path.exists() else set()
 
     def executor_slots(self) -> list[Slot]:
         """Two executors for each chip."""

@@ -30,6 +30,20 @@ def test_writes_once_and_leaves_nothing_else(layout: Layout) -> None:
     assert [path.name for path in written.parent.iterdir()] == [written.name]
 
 
+def test_removes_what_a_killed_mirror_left(layout: Layout) -> None:
+    tree = FileTree(layout)
+    tree.write(NAME, b"one")
+    written = layout.on_disk(NAME)
+    leftover, of_another = (
+        written.with_name(f".{name}.77.part") for name in (written.name, "CheckT1_1_0.png")
+    )
+    leftover.write_bytes(b"tw")
+    of_another.write_bytes(b"on")
+    tree.write(NAME, b"two")
+    assert not leftover.exists()
+    assert of_another.exists()
+
+
 def test_everybody_may_read(layout: Layout) -> None:
     FileTree(layout).write(NAME, b"one")
     path = layout.on_disk(NAME)
