@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -97,9 +99,16 @@ def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> Non
         database.close()
 
 
-def test_a_server_that_is_gone_is_told_and_found_again(tmp_path_factory: pytest.TempPathFactory) -> None:
-    home = Path(f"/tmp/qdq-{tmp_path_factory.getbasetemp().name}-away")
-    server = PostgresServer(home, durability=Durability.FAST)
+@pytest.fixture
+def reachable_folder() -> Iterator[Path]:
+    """A folder that the server's own account may pass through to, unlike pytest's."""
+    with tempfile.TemporaryDirectory(prefix="qdq-away-") as folder:
+        Path(folder).chmod(0o755)
+        yield Path(folder)
+
+
+def test_a_server_that_is_gone_is_told_and_found_again(reachable_folder: Path) -> None:
+    server = PostgresServer(reachable_folder / "server", durability=Durability.FAST)
     with server:
         database = Database(server.url)
         assert database.value("SELECT 1 AS one") == 1
