@@ -31,7 +31,6 @@ EXIT_REFUSED = 3
 EXIT_AWAY = 4
 """A server that is needed does not answer or is not named."""
 
-_DEPLOYMENT_SWITCH = "QDASH_QUEUE_PREFECT_DEPLOYMENT"
 _MARGIN_SECONDS = 10.0
 
 app = typer.Typer(
@@ -110,15 +109,13 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
 
 
 def _prepare_process(settings: Settings) -> None:
-    logging.basicConfig(level=_log_level(), format="%(asctime)s %(levelname)s %(message)s")
+    logging.basicConfig(level=_log_level(settings), format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ.update(executor_environment(settings.prefect_api_url))
 
 
-def _log_level() -> int:
-    return logging.getLevelNamesMapping().get(
-        os.environ.get("QDASH_QUEUE_LOG_LEVEL", "INFO").upper(), logging.INFO
-    )
+def _log_level(settings: Settings) -> int:
+    return logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
 
 
 def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Executor:
@@ -152,7 +149,7 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
             backend_kind=executor.backend,
             instrument_dir=instruments_folder(settings.state_path),
             seed=settings.sim_seed,
-            log_level=_log_level(),
+            log_level=_log_level(settings),
         ),
         times=LeaseTimes(
             lease=settings.lease_seconds,
@@ -162,7 +159,7 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
         ),
         graces=Graces(term=settings.term_grace_seconds),
         idle_poll=(settings.poll_seconds, 5 * settings.poll_seconds),
-        with_deployment=os.environ.get(_DEPLOYMENT_SWITCH, "1") != "0",
+        with_deployment=settings.prefect_deployment,
         state_path=settings.state_path,
     )
 
