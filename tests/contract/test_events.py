@@ -220,6 +220,15 @@ def test_expiry(timed: Lab) -> None:
     assert (job["cancel_reason"], job["execution_id"]) == ("expired", None)
 
 
+def test_a_session_that_dies_before_its_claim_leaves_nothing_waiting(timed: Lab) -> None:
+    chip_id = timed.chip()
+    executor = timed.ready(chip_id)
+    job_id = timed.submit(chip_id, flow="interactive")
+    timed.advance(61)
+    assert [job.job_id for job in executor.sweep() if job.chip_id == chip_id] == [job_id]
+    assert timed.job(job_id)["state"] == "cancelled"
+
+
 def test_lost_without_another_attempt(timed: Lab) -> None:
     claimed, lease = timed.running(timed.chip())
     lease.start_task(PlannedTask(task="CheckRabi", qid="0"))

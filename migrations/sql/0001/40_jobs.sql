@@ -243,6 +243,8 @@ BEGIN
   p_new.submitted_by := calib_private.actor();
   p_new.submitted_at := calib_private.now();
   p_new.not_before := coalesce(p_new.not_before, p_new.submitted_at);
+  -- A session that dies before it claims its job must not leave it waiting for ever.
+  IF p_new.flow = 'interactive' THEN p_new.not_after := coalesce(p_new.not_after, p_new.not_before + interval '1 minute'); END IF;
   p_new.timeout_seconds := coalesce(p_new.timeout_seconds, v_flow.timeout_seconds);
   p_new.max_attempts := coalesce(p_new.max_attempts, 1);
   p_new.tags := coalesce(p_new.tags, '{}');
