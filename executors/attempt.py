@@ -22,6 +22,7 @@ from executors.endings import (
     deadline_failure,
     death_failure,
     exit_words,
+    not_at_rest_failure,
     not_started_failure,
     unknown_flow_failure,
 )
@@ -102,7 +103,7 @@ class Attempt:
 
     def _live(self) -> None:
         if self._claimed.dirty and not self._bring_to_rest():
-            self._release(None, self._give_back("the instrument could not be brought to rest before the job"))
+            self._release(None, self._put_off())
             return
         flow_run = self._make_flow_run()
         if flow_run is not None:
@@ -360,6 +361,14 @@ class Attempt:
                     self._doze([child.sentinel, child.pipe], until - time.monotonic())
         except (ChildError, OSError) as error:
             return str(error)
+
+    def _put_off(self) -> JobState:
+        """The instrument is not at rest: another attempt waits for it, or the job fails by its name."""
+        failure = not_at_rest_failure()
+        if self._claimed.repeatable and self._claimed.attempt < self._claimed.max_attempts:
+            return self._give_back(failure.message)
+        self._persist(lambda: self._lease.conclude(JobState.FAILED, failure))
+        return self._persist(self._lease.finish)
 
     def _give_back(self, reason: str) -> JobState:
         return self._persist(lambda: self._lease.give_back(reason))

@@ -20,6 +20,16 @@ def deadline_failure(timeout_seconds: float) -> Failure:
     )
 
 
+def not_at_rest_failure() -> Failure:
+    """The failure of a job whose instrument could not be quiesced before it began."""
+    return Failure(
+        kind=FailureKind.INSTRUMENT,
+        cause="not_at_rest",
+        message="the instrument could not be brought to rest before the job",
+        remedy="mend the instrument, resume the chip, ask again",
+    )
+
+
 def flow_failure(error: BaseException) -> Failure:
     """The failure that an exception of a flow's body stands for."""
     if isinstance(error, CalibrationError):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from executors.session import instruments_folder
-from qdash_queue.values import CancelMode, JobState
+from qdash_queue.values import CancelMode, FailureKind, JobState
 from tests.executors.crew import Crew, eventually
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
@@ -95,3 +95,14 @@ def test_a_job_goes_back_when_the_instrument_is_not_at_rest_before_it(
     deaf_instrument.unlink()
     crew.queue.resume_chip(crew.chip_id)
     assert crew.ended(job_id).state is JobState.COMPLETED
+
+
+def test_a_job_of_one_attempt_fails_when_the_instrument_is_not_at_rest_before_it(
+    crew: Crew,
+    deaf_instrument: Path,
+) -> None:
+    crew.owner.execute("UPDATE calib_private.leases SET dirty = true")
+    job_id = crew.submit("patient", {"seconds": 0})
+    job = crew.ended(job_id)
+    assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.INSTRUMENT)
+    assert crew.events(job_id) == ["submitted", "claimed", "quiesce_failed", "concluded", "failed"]
