@@ -177,12 +177,12 @@ def measure_cancels(crew: Crew, count: int, moments: random.Random) -> Cancels:
     for number in range(count):
         aim = AIMS[number % len(AIMS)]
         job_id = crew.submit("calibrate", CALIBRATION)
-        if aim.phase == "end":  # Around it: what comes after the verdict is too late.
+        if aim.phase == "end":  # Just before it: what comes after the verdict is too late.
             wait_for(crew, job_id, aim, TASKS - 1)
-            time.sleep(moments.uniform(0.5, 1.1) * life / (TASKS + 1))
+            time.sleep(moments.uniform(0.2, 0.8) * life / (TASKS + 1))
         else:
             wait_for(crew, job_id, aim, moments.randint(1, TASKS - 1))
-            time.sleep(moments.uniform(0.0, aim.spread or life))
+            time.sleep(moments.uniform(0.0, aim.spread or 0.7 * life))
         try:
             crew.queue.cancel(job_id, CancelMode.NOW, "benchmark")
         except AlreadyFinalError:
