@@ -1,7 +1,8 @@
 """The process that renders figures; started by :mod:`qdash_queue.mirror.figures`, never imported.
 
 Reads one JSON object a line (``figure``, ``width``, ``height``, ``scale``), answers one a line: ``png`` in
-base64, or ``error``. Ends when its input ends, and takes kaleido's browser with it.
+base64, or ``error``. Ends when its input ends or its parent (the argument) dies, even while kaleido hangs,
+and takes kaleido's browser with it.
 """
 
 from __future__ import annotations
@@ -9,7 +10,11 @@ from __future__ import annotations
 import base64
 import importlib.util
 import json
+import os
+import signal
 import sys
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -41,12 +46,22 @@ def answer(scope: Any, line: str) -> dict[str, str]:
     return {"png": base64.b64encode(png).decode("ascii")}
 
 
+def end_with(parent: int) -> None:
+    """Kill this process and its group, kaleido among it, once ``parent`` is dead."""
+    while os.getppid() == parent:
+        time.sleep(0.5)
+    os.killpg(0, signal.SIGKILL)
+
+
 def main() -> None:
     """Answer until the input ends."""
+    threading.Thread(target=end_with, args=(int(sys.argv[1]),), daemon=True).start()
     scope = make_scope()
     for line in sys.stdin:
         sys.stdout.write(json.dumps(answer(scope, line)) + "\n")
         sys.stdout.flush()
+    # Not by leaving: that waits for a kaleido that may hang.
+    os.killpg(0, signal.SIGKILL)
 
 
 if __name__ == "__main__":

@@ -129,7 +129,7 @@ class FigureRenderer:
             self.close()
             # -P: the worker's folder holds modules named like libraries (gridfs).
             self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_WORKER)],
+                [sys.executable, "-P", str(_WORKER), str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.DEVNULL,

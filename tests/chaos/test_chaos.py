@@ -26,7 +26,7 @@ def test_one_victim_meets_one_injury_at_a_time() -> None:
         busy_until[injury.place] = injury.ends_at
 
 
-@pytest.mark.slow
+@pytest.mark.chaos
 @pytest.mark.timeout(900)
 def test_nothing_is_lost_or_doubled(capsys: pytest.CaptureFixture[str]) -> None:
     with capsys.disabled():

@@ -106,3 +106,6 @@ def test_a_job_of_one_attempt_fails_when_the_instrument_is_not_at_rest_before_it
     job = crew.ended(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.INSTRUMENT)
     assert crew.events(job_id) == ["submitted", "claimed", "quiesce_failed", "concluded", "failed"]
+    deaf_instrument.unlink()
+    crew.queue.resume_chip(crew.chip_id)
+    assert crew.ended(crew.submit("patient", {"seconds": 0})).state is JobState.COMPLETED

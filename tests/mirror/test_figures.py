@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import time
 
 import psutil
@@ -96,3 +98,24 @@ def test_worker_ends_when_its_mirror_is_killed() -> None:
     _, alive = psutil.wait_procs(family, timeout=10)
     renderer.close()
     assert alive == []
+
+
+def test_the_renderer_ends_with_its_mirror_even_while_kaleido_hangs() -> None:
+    script = (
+        "import sys, time\n"
+        "from qdash_queue.mirror.figures import FigureRenderer\n"
+        "renderer = FigureRenderer()\n"
+        'renderer.render(\'{"data": [], "layout": {}}\')\n'
+        "print('rendered', flush=True)\n"
+        "time.sleep(600)\n"
+    )
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as mirror:
+        assert mirror.stdout is not None
+        assert mirror.stdout.readline() == b"rendered\n"
+        family = psutil.Process(mirror.pid).children(recursive=True)
+        assert len(family) >= 2
+        for process in family[1:]:
+            process.suspend()
+        mirror.kill()
+    gone, alive = psutil.wait_procs(family, timeout=10)
+    assert not alive, gone
