@@ -21,6 +21,7 @@ JOBS_PER_CHIP = 8
 CLIENTS = 40
 
 CLAIM = "SELECT job_id, fence FROM calib.claim(%s, %s)"
+ANY_WAITS = "SELECT EXISTS (SELECT FROM calib.jobs WHERE state = 'scheduled')"
 
 
 class Chips:
@@ -32,17 +33,14 @@ class Chips:
         self.double: list[int] = []
 
     def work(self, lab: Lab, number: int, chip_ids: list[str]) -> None:
-        """Claims and finishes on all chips in an order of its own until nothing waits."""
+        """Claims and finishes on all chips in an order of its own until no job waits anywhere."""
         chance = random.Random(number)
         with psycopg.connect(lab.machine.url, autocommit=True) as session:
-            idle = 0
-            while idle < len(chip_ids):
+            while session.execute(ANY_WAITS).fetchone() == (True,):
                 chip_id = chance.choice(chip_ids)
                 row = session.execute(CLAIM, (chip_id, f"{chip_id}/{number}")).fetchone()
                 if row is None:
-                    idle += 1
                     continue
-                idle = 0
                 job_id, fence = int(row[0]), int(row[1])
                 alone = self.busy[chip_id].acquire(blocking=False)
                 (self.claimed if alone else self.double).append(job_id)
