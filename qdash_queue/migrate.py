@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -131,6 +132,27 @@ def run_sql_folder(connection: sa.Connection, folder: Path) -> None:
         raise MigrationError(f"expected SQL files in {folder}, found none")
     for file in files:
         run_sql_file(connection, file)
+
+
+def restore_functions(connection: sa.Connection, folder: Path, files: Mapping[str, str]) -> None:
+    """Define functions again as an earlier revision's SQL files define them.
+
+    Args:
+        connection: in whose transaction it is done.
+        folder: the earlier revision's SQL files.
+        files: a function's name with its schema, and the file that defines it, once.
+
+    Raises:
+        MigrationError: a file does not define the function exactly once.
+    """
+    for name, file in files.items():
+        text = (folder / file).read_text(encoding="utf-8")
+        found = re.findall(
+            rf"^CREATE (FUNCTION {re.escape(name)}\(.*?\$\$;)$", text, re.DOTALL | re.MULTILINE
+        )
+        if len(found) != 1:
+            raise MigrationError(f"expected one definition of {name} in {file}, found {len(found)}")
+        connection.exec_driver_sql(f"CREATE OR REPLACE {found[0]}".replace("%", "%%"))
 
 
 def _located(error: psycopg.Error, file: Path, text: str) -> str:

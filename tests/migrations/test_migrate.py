@@ -47,6 +47,16 @@ def test_up_down_and_up_again(empty_database: CalibDatabase) -> None:
     assert _schema(url) == first
 
 
+def test_each_revision_goes_down_to_the_one_before(empty_database: CalibDatabase) -> None:
+    url = empty_database.url
+    migrate.upgrade(url, "0001")
+    before = _schema(url)
+    migrate.upgrade(url, "0002")
+    assert _schema(url) != before
+    migrate.downgrade(url, "0001")
+    assert _schema(url) == before
+
+
 def test_up_twice_does_nothing(database: CalibDatabase) -> None:
     before = _schema(database.url)
     assert migrate.upgrade(database.url) == migrate.head()

@@ -1,0 +1,1 @@
+-- Removes what this revision added; what it replaced is put back from the files of 0001.
