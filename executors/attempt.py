@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import logging
 import shutil
-import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from functools import partial
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
@@ -16,8 +14,9 @@ from typing import TypeVar
 
 from prefect.client.schemas.objects import FlowRun
 
+from executors.bench import Bench
 from executors.child import flow_arguments
-from executors.children import Child, ChildError, Nursery
+from executors.children import Child, ChildError
 from executors.endings import (
     deadline_failure,
     death_failure,
@@ -26,18 +25,15 @@ from executors.endings import (
     not_started_failure,
     unknown_flow_failure,
 )
-from executors.flows import FlowDefinition
-from executors.keeper import LeaseKeeper, LeaseTimes
-from executors.ladder import Graces, Ladder, StopRequest
+from executors.keeper import LeaseKeeper
+from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
-from executors.prefect_link import FlowRunRequest, PrefectAwayError, PrefectLink
+from executors.prefect_link import FlowRunRequest, PrefectAwayError
 from executors.session import new_scratch_folder
 from executors.stop import StopReason
 from executors.stragglers import Origin
-from executors.wakeup import Wakeup
-from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
-from qdash_queue.leases import Executor, Lease
+from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
 from qdash_queue.values import CancelMode, Failure, JobState
 
@@ -48,23 +44,6 @@ _LOOK_SECONDS = 0.25
 _PREFECT_RETRY_SECONDS = 1.0
 _HARD_MARGIN_SECONDS = 120.0
 _START_TRIES = 3
-
-
-@dataclass(frozen=True)
-class Bench:
-    """What every attempt of one executor works with."""
-
-    database: Database
-    executor: Executor
-    link: PrefectLink
-    nursery: Nursery
-    wakeup: Wakeup
-    flows: dict[str, FlowDefinition]
-    times: LeaseTimes
-    graces: Graces
-    duty_seconds: float
-    state_path: Path
-    stopping: threading.Event
 
 
 class Attempt:

@@ -67,8 +67,7 @@ class PrefectLink:
         chip_id: names the deployments to which flow runs are linked.
         wakeup: set when the watched flow run was found cancelled.
         with_deployment: link each flow run to a deployment without a work pool. Prefect's UI offers Cancel
-        only
-            for runs that have one; no runner can take them.
+            only for runs that have one; no runner can take them.
     """
 
     def __init__(self, chip_id: str, wakeup: Wakeup, *, with_deployment: bool = True) -> None:

@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from executors.attempt import Attempt, Bench
+from executors.attempt import Attempt
+from executors.bench import Bench
 from executors.children import Nursery
 from executors.flows import FlowDefinition, catalogue_flows, catalogue_tasks
 from executors.keeper import LeaseTimes
