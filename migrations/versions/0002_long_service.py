@@ -17,6 +17,7 @@ SQL = Path(__file__).parents[1] / "sql"
 # Replaced here, so put back as they were by a downgrade: name, and the file of 0001 that defines it.
 REPLACED = {
     "calib.schema_version": "75_views.sql",
+    "calib_private.guard_origin": "70_parameters.sql",
 }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from datetime import datetime
+from datetime import datetime, timedelta
 
 _SMALLEST_PLAIN = 1e-4
 _LARGEST_PLAIN = 1e7
@@ -50,3 +50,15 @@ def between(start: datetime | None, end: datetime | None) -> str:
         return "-"
     seconds = (end - start).total_seconds()
     return f"{seconds:.2f} s" if seconds < 60 else f"{seconds // 60:.0f} min {seconds % 60:.0f} s"
+
+
+def age(kept: timedelta | None) -> str:
+    """How long something is kept, as ``retention set`` takes it.
+
+    >>> age(timedelta(days=90))
+    '90d'
+    """
+    if kept is None:
+        return "forever"
+    hours = kept / timedelta(hours=1)
+    return f"{hours / 24:g}d" if hours % 24 == 0 else f"{hours:g}h"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
+import re
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,6 +47,24 @@ def file_text(file: Path, name: str) -> str:
 def zoned(at: datetime | None) -> datetime | None:
     """A time without a zone is the caller's local one."""
     return at.astimezone() if at is not None and at.tzinfo is None else at
+
+
+def kept_for(text: str, name: str) -> timedelta | None:
+    """An age such as ``90d`` or ``12h``; None for ``forever``.
+
+    Raises:
+        RefusedError: it is neither.
+    """
+    if text == "forever":
+        return None
+    found = re.fullmatch(r"([1-9]\d{0,6})([hd])", text)
+    if found is None:
+        raise RefusedError(
+            f'{name}: expected a number of days or hours such as 90d or 12h, or forever, got "{text}"',
+            column=name,
+        )
+    count = int(found[1])
+    return timedelta(days=count) if found[2] == "d" else timedelta(hours=count)
 
 
 def _kind(value: object) -> str:

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qdash_queue.cli import chips, doctor, jobs, mirror, parameters, people, servers
+from qdash_queue.cli import chips, doctor, jobs, mirror, parameters, people, retention, servers
 from qdash_queue.cli.demo import demo
 from qdash_queue.cli.refusals import SpeakingGroup
 from qdash_queue.cli.session import Session
@@ -61,3 +61,4 @@ app.add_typer(people.projects, name="projects")
 app.add_typer(people.members, name="members")
 app.add_typer(parameters.parameters, name="parameters")
 app.add_typer(mirror.mirror, name="mirror")
+app.add_typer(retention.retention, name="retention")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from qdash_queue.database import Database
     from qdash_queue.parameters import Parameters
     from qdash_queue.queue import Queue
+    from qdash_queue.retention import Retention
     from qdash_queue.settings import Settings
 
 Json = Annotated[bool, typer.Option("--json", help="Answer with one JSON document on standard output.")]
@@ -73,6 +74,13 @@ class Session:
         from qdash_queue.admin import Admin  # noqa: PLC0415 - slow to load
 
         return Admin(self.database)
+
+    @cached_property
+    def retention(self) -> Retention:
+        """The verbs of retention."""
+        from qdash_queue.retention import Retention  # noqa: PLC0415 - slow to load
+
+        return Retention(self.database)
 
     @cached_property
     def views(self) -> Views:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.contract.keeper import Keeper
 from tests.contract.lab import Lab, open_lab
 from tests.databases import CalibDatabase, Cluster
 
@@ -37,3 +38,9 @@ def own_timed(own_lab: Lab) -> Lab:
     """A lab of one test's own whose clock stands."""
     own_lab.stop_clock()
     return own_lab
+
+
+@pytest.fixture
+def keeper(own_timed: Lab) -> Keeper:
+    """A lab of one test's own for growing old in."""
+    return Keeper(own_timed)

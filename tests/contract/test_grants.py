@@ -22,7 +22,7 @@ GROUPS = {
 VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
     *("attempts", "job_events", "task_runs", "figures", "raw_data", "settings", "mirror_lag"),
-    *("parameters", "parameter_history"),
+    *("parameters", "parameter_history", "retention"),
 }
 # Which groups each function is granted to.
 FUNCTIONS = {
@@ -67,6 +67,8 @@ FUNCTIONS = {
     "set_chip": {"admin"},
     "allow_executor": {"admin"},
     "set_time_zone": {"admin"},
+    "set_retention": {"admin"},
+    "prune": {"mirror", "admin"},
 }
 CHANGEABLE = {"cancel_requested", "cancel_mode", "cancel_reason", "priority"}
 # Weak locks that whoever reads or inserts takes anyway; the strong ones would stop the queue.

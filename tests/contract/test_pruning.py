@@ -1,0 +1,228 @@
+"""Pruning goes in small batches, beside everybody else, and costs little where there is nothing to do."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qdash_queue.models import PlannedTask
+from qdash_queue.retention import Pruned
+from qdash_queue.values import JobState
+from tests.contract.keeper import KEPT, PARTS, RECORD, Keeper
+from tests.contract.lab import Connection, Row
+
+# ------------------------------------------------------------------ batches
+
+
+def test_batches_are_bounded(keeper: Keeper) -> None:
+    chip_id = keeper.lab.chip()
+    for _ in range(5):
+        keeper.measured(chip_id)
+    keeper.mirror()
+    keeper.keep(figures=KEPT, raw_data=2 * KEPT, jobs=3 * KEPT)
+    keeper.wait(2 * KEPT)
+    # Two task runs with two figures each in every job; those of one run go together.
+    assert [keeper.retention.prune(4).figures for _ in range(4)] == [4, 4, 4, 4]
+    assert keeper.retention.run() == Pruned(figures=4)
+    keeper.wait(timedelta(seconds=1))
+    assert [keeper.retention.prune(4).raw_data for _ in range(4)] == [4, 4, 2, 0]
+    keeper.wait(KEPT)
+    assert [keeper.retention.prune(2).jobs for _ in range(4)] == [2, 2, 1, 0]
+
+
+# ------------------------------------------------------------------ beside others
+
+
+@pytest.fixture
+def pruning(keeper: Keeper) -> Iterator[Keeper]:
+    """A lab in which an uncommitted prune has removed a job and parts of another."""
+    old, half = keeper.measured(keeper.lab.chip()), keeper.measured(keeper.lab.chip())
+    keeper.mirror()
+    keeper.keep(jobs=KEPT, events=KEPT / 2, figures=KEPT / 2, raw_data=KEPT / 2)
+    keeper.lab.owner.execute(
+        "UPDATE calib_private.jobs SET finished_at = finished_at - %s WHERE job_id = %s", (KEPT, old)
+    )
+    keeper.wait(KEPT * 0.6)
+    session = keeper.lab.session(keeper.lab.person("root"))
+    row = session.execute("SELECT * FROM calib.prune()").fetchone()
+    assert row is not None
+    assert (row["jobs"], row["figures"], row["raw_data"], row["executors"]) == (1, 4, 2, 0)
+    assert row["events"] > 5
+    yield keeper
+    session.rollback()
+    assert keeper.parts(half)["figures"] == 4
+
+
+def _impatient(session: Connection) -> Connection:
+    session.execute("SET lock_timeout = '300ms'")
+    return session
+
+
+def test_an_uncommitted_prune_stops_no_verb(pruning: Keeper) -> None:
+    lab, chip_id = pruning.lab, pruning.lab.chip()
+    lab.owner.execute(f"ALTER ROLE {lab.machine.name} SET lock_timeout = '300ms'".encode())
+    lab.owner.execute(f"ALTER ROLE {lab.ana.name} SET lock_timeout = '300ms'".encode())
+    lab.machine.database.close()
+    lab.ana.database.close()
+    waiting = lab.submit(chip_id)
+    lab.ana.queue.cancel(waiting)
+    claimed, lease = lab.running(chip_id)
+    lease.heartbeat()
+    lease.record_task(lease.start_task(PlannedTask(task="CheckRabi", qid="0")), RECORD)
+    lease.conclude(JobState.COMPLETED)
+    assert lease.finish() == JobState.COMPLETED
+    assert lab.ready(chip_id).claim() is None
+    assert lab.ready(chip_id).sweep() == []
+    assert len(lab.ana.queue.list()) == 4
+    lab.ana.queue.requeue(claimed.job_id)
+
+
+def test_a_prune_passes_by_what_another_session_holds(keeper: Keeper) -> None:
+    chip_id = keeper.lab.chip()
+    held, free = keeper.measured(chip_id), keeper.measured(chip_id)
+    keeper.mirror()
+    keeper.keep(jobs=KEPT)
+    keeper.wait(2 * KEPT)
+    mirror = keeper.lab.session(keeper.lab.person("root"))
+    mirror.execute("SELECT calib.mark(%s)", (held,))
+    session = _impatient(keeper.lab.session(keeper.lab.person("root"), autocommit=True))
+    row = session.execute("SELECT * FROM calib.prune()").fetchone()
+    assert row is not None
+    assert row["jobs"] == 1
+    mirror.commit()
+    assert not keeper.retention.run()
+    assert (keeper.parts(held)["jobs"], keeper.parts(free)["jobs"]) == (1, 0)
+
+
+def test_two_pruners_share_the_work(keeper: Keeper) -> None:
+    chip_id = keeper.lab.chip()
+    for _ in range(4):
+        keeper.measured(chip_id)
+    keeper.mirror()
+    keeper.keep(jobs=KEPT)
+    keeper.wait(2 * KEPT)
+    first = keeper.lab.session(keeper.lab.person("root"))
+    second = _impatient(keeper.lab.session(keeper.lab.person("root")))
+    for session in (first, second):
+        row = session.execute("SELECT * FROM calib.prune(2)").fetchone()
+        assert row is not None
+        assert row["jobs"] == 2
+    first.commit()
+    second.commit()
+    assert keeper.lab.value("SELECT count(*) FROM calib.jobs") == 0
+
+
+def test_a_prune_left_open_is_ended_by_the_server(keeper: Keeper) -> None:
+    session = keeper.lab.session(keeper.lab.person("root"))
+    session.execute("SELECT calib.prune()")
+    row: Row | None = session.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert row is not None
+    assert row["idle_in_transaction_session_timeout"] == "10s"
+
+
+# ------------------------------------------------------------------ whatever the ages and hindrances
+
+HOURS = st.integers(1, 9)
+JOBS = st.lists(st.tuples(HOURS, st.sampled_from(["", "", "", "mark", "figure", "prefect"])), max_size=8)
+POLICY = st.fixed_dictionaries({part: st.none() | HOURS for part in PARTS})
+HINDRANCES = {
+    "mark": "SELECT calib.mark(%s)",
+    "figure": "UPDATE calib_private.figures SET png = NULL WHERE task_run_id IN"
+    " (SELECT task_run_id FROM calib_private.task_runs WHERE job_id = %s)",
+    "prefect": "UPDATE calib_private.attempts SET prefect_synced = false WHERE job_id = %s",
+}
+TABLES = {"jobs": "jobs", "job_events": "events", "figures": "figures", "raw_data": "raw_data"}
+
+
+@given(jobs=JOBS, policy=POLICY, limit=st.integers(1, 3))
+@settings(
+    max_examples=60,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+def test_exactly_what_is_old_and_settled_goes(
+    keeper: Keeper, jobs: list[tuple[int, str]], policy: dict[str, int | None], limit: int
+) -> None:
+    lab = keeper.lab
+    lab.owner.execute("DELETE FROM calib_private.jobs")
+    chip_id = lab.chip()
+    job_ids = keeper.grown(chip_id, [timedelta(hours=age) for age, _ in jobs])
+    for job_id, (_, hindrance) in zip(job_ids, jobs, strict=True):
+        if hindrance:
+            lab.owner.execute(HINDRANCES[hindrance].encode(), (job_id,))
+    keeper.keep(**{part: None if hours is None else timedelta(hours=hours) for part, hours in policy.items()})
+    for _ in range(4 * len(jobs) + 1):
+        batch = keeper.retention.prune(limit)
+        assert max(batch.jobs, batch.events / 2, batch.figures, batch.raw_data) <= limit
+    assert not batch
+
+    def stays(age: int, hindrance: str, part: str) -> bool:
+        kept = [hours for name in ("jobs", part) if (hours := policy[name]) is not None]
+        return bool(hindrance) or all(age <= hours for hours in kept)
+
+    for view, part in TABLES.items():
+        found = {row["job_id"] for row in lab.rows(f"SELECT job_id FROM calib.{view}")}
+        expected = {
+            job_id
+            for job_id, (age, hindrance) in zip(job_ids, jobs, strict=True)
+            if stays(age, hindrance, part)
+        }
+        assert found == expected, view
+
+
+# ------------------------------------------------------------------ what it costs
+
+GROWING = [
+    *("jobs", "attempts", "job_events", "task_runs", "figures", "raw_data"),
+    *("cancel_requests", "executors"),
+]
+IDLE_BUFFERS = 100
+BUFFERS_PER_JOB = 100
+
+
+def _cost(keeper: Keeper, limit: int) -> tuple[int, dict[str, int]]:
+    """How many buffers a prune touches, and where it reads a whole table."""
+    scans = (
+        "SELECT relname, seq_scan FROM pg_stat_xact_all_tables WHERE schemaname = 'calib_private'"
+        " AND relname = ANY (%s)"
+    )
+    for _ in range(6):  # reads the catalogue, and makes the plans that are kept from then on
+        keeper.lab.rows("SELECT calib.prune(1)")
+    with keeper.lab.owner.transaction():
+        before = {row["relname"]: row["seq_scan"] for row in keeper.lab.rows(scans, GROWING)}
+        explain = "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT * FROM calib.prune(%s)"
+        plan = keeper.lab.value(explain, limit)[0]["Plan"]
+        after = {row["relname"]: row["seq_scan"] for row in keeper.lab.rows(scans, GROWING)}
+    read = {name: count - before.get(name, 0) for name, count in after.items()}
+    return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"], read
+
+
+@pytest.fixture(params=["without-statistics", "analyzed"])
+def grown(keeper: Keeper, request: pytest.FixtureRequest) -> Keeper:
+    """5,000 finished jobs, one an hour."""
+    keeper.grown(keeper.lab.chip(), [timedelta(hours=n) for n in range(1, 5001)])
+    if request.param == "analyzed":
+        keeper.lab.owner.execute("VACUUM ANALYZE")
+    return keeper
+
+
+def test_looking_for_nothing_reads_little(grown: Keeper) -> None:
+    grown.keep(**dict.fromkeys(PARTS, timedelta(hours=5000)))
+    buffers, scans = _cost(grown, 200)
+    assert buffers <= IDLE_BUFFERS
+    assert not any(scans.values()), scans
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_a_batch_reads_no_table_as_a_whole(grown: Keeper, part: str) -> None:
+    grown.keep(**{part: timedelta(hours=2500)})
+    buffers, scans = _cost(grown, 20)
+    assert buffers <= 20 * BUFFERS_PER_JOB
+    assert not any(scans.values()), scans
+    grown.retention.prune(10_000)
+    assert grown.lab.value("SELECT count(*) FROM calib.jobs") == (2500 if part == "jobs" else 5000)
