@@ -11,6 +11,8 @@ from qdash_queue import migrate
 from tests.contract.lab import Lab, Row
 
 MOST_BUFFERS = 6
+# Fifty rows, with what the waiting ones wait for; the whole table has 3,000 pages.
+MOST_LISTING_BUFFERS = 400
 FINISHED = 100_000
 
 HISTORY = """
@@ -131,6 +133,17 @@ def test_a_job_by_its_number_is_found_by_the_key(lab: Lab, busy_chip: str) -> No
     scans = [node["Node Type"] for node in nodes(found[0]["Plan"]) if node.get("Relation Name") == "jobs"]
     assert scans
     assert "Seq Scan" not in scans
+
+
+@pytest.mark.parametrize(
+    "where", ["", "chip_id = 'NONE'", "project_id = 'demo'", "state = 'completed'", "state = 'failed'"]
+)
+def test_the_newest_jobs_are_found_from_the_end_of_an_index(lab: Lab, busy_chip: str, where: str) -> None:
+    statement = f"SELECT * FROM calib.jobs {where and 'WHERE ' + where} ORDER BY job_id DESC LIMIT 50"
+    explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
+    lab.value(explain)
+    plan = lab.value(explain)[0]["Plan"]
+    assert plan["Shared Hit Blocks"] + plan["Shared Read Blocks"] <= MOST_LISTING_BUFFERS
 
 
 def test_why_a_job_waits_is_only_computed_when_asked(lab: Lab) -> None:
