@@ -94,13 +94,20 @@ class Queue:
         limit: int = 50,
     ) -> Sequence[Job]:
         """The newest jobs first."""
-        statement = sa.select(sa.text("*")).select_from(jobs).order_by(jobs.c.job_id.desc()).limit(limit)
+        newest = sa.select(jobs.c.job_id).order_by(jobs.c.job_id.desc()).limit(limit)
         if state is not None:
-            statement = statement.where(jobs.c.state == state.value)
+            newest = newest.where(jobs.c.state == state.value)
         if chip_id is not None:
-            statement = statement.where(jobs.c.chip_id == chip_id)
+            newest = newest.where(jobs.c.chip_id == chip_id)
         if project_id is not None:
-            statement = statement.where(jobs.c.project_id == project_id)
+            newest = newest.where(jobs.c.project_id == project_id)
+        # The numbers first: an index alone has them, in this order, and the whole rows are then but a few.
+        statement = (
+            sa.select(sa.text("*"))
+            .select_from(jobs)
+            .where(jobs.c.job_id == sa.any_(sa.func.array(newest.scalar_subquery())))
+            .order_by(jobs.c.job_id.desc())
+        )
         with self.database.connection() as connection:
             return [Job.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
 
