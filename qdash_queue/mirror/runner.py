@@ -42,6 +42,7 @@ from qdash_queue.mirror.reports import MirrorLag, RoundReport
 from qdash_queue.mirror.rows import Mark
 from qdash_queue.mirror.source import Source
 from qdash_queue.mirror.writer import Guard, Writer
+from qdash_queue.retention import Retention
 from qdash_queue.settings import Settings
 
 _log = logging.getLogger(__name__)
@@ -58,6 +59,8 @@ class Pace(BaseModel):
 
     idle_seconds: float = 0.5
     away_seconds: float = 2.0
+    prune_seconds: float = 60.0
+    """How often an idle mirror looks for what is older than the policy keeps."""
     sweep_seconds: float = 5.0
     preparation_seconds: float = 60.0
     """How often MongoDB's indexes are looked after."""
@@ -96,6 +99,7 @@ class Mirror:
         self._pace = pace or Pace()
         self._renderer = FigureRenderer() if renderer is None else renderer
         self._renderer_is_lent = renderer is not None
+        self._retention = Retention(database)
         self._source = Source(database)
         self._gridfs = GridFSFiles(self._qdash)
         self._rendering = FigureRendering(self._source, self._renderer)
@@ -107,6 +111,7 @@ class Mirror:
             layout,
         )
         self._stop = threading.Event()
+        self._next_prune = 0.0
         self._next_sweep = 0.0
         self._next_preparation = 0.0
         self._trouble = ""
@@ -205,12 +210,13 @@ class Mirror:
             rendered = self._render_some()
             self._prepare_mongo_now_and_then()
             report = self._mirror_marks() + RoundReport(figures=rendered)
+            is_busy = report.worked or self._prune_if_due()
         except (DatabaseAwayError, MongoAwayError) as error:
             self._tell_trouble(str(error))
             self._next_preparation = 0.0
             return self._pace.away_seconds
         self._tell_trouble("")
-        return 0.0 if report.worked else self._pace.idle_seconds
+        return 0.0 if is_busy else self._pace.idle_seconds
 
     def _tell_trouble(self, words: str) -> None:
         """Log the beginning and the end of an outage, not every second of it."""
@@ -227,6 +233,15 @@ class Mirror:
         if ended := self._source.sweep():
             _log.info("swept %s job(s)", ended)
         self._next_sweep = time.monotonic() + self._pace.sweep_seconds
+
+    def _prune_if_due(self) -> bool:
+        """Prune a batch by the policy; False where there is nothing, or not yet time to look again."""
+        if time.monotonic() < self._next_prune:
+            return False
+        pruned = self._retention.prune()
+        if not pruned:
+            self._next_prune = time.monotonic() + self._pace.prune_seconds
+        return bool(pruned)
 
     def _render_some(self) -> int:
         return self._rendering.render_waiting(
