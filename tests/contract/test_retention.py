@@ -159,6 +159,27 @@ def test_the_origin_survives_a_revision_taken_back_and_put_on_again(keeper: Keep
     )
 
 
+def test_what_was_there_before_this_revision_grows_old_too(keeper: Keeper) -> None:
+    lab = keeper.lab
+    keeper.measured(lab.chip())
+    keeper.mirror()
+    history = "SELECT * FROM calib.parameter_history ORDER BY qid"
+    before = lab.rows(history)
+    assert all(row["job_id"] and row["execution_id"] for row in before)
+    migrate.downgrade(lab.calib.url, "0001")
+    assert lab.rows(history) == before
+    assert lab.value(
+        "SELECT convalidated FROM pg_constraint WHERE conname = 'parameter_versions_task_run_id_fkey'"
+    )
+    migrate.upgrade(lab.calib.url)
+    assert lab.rows(history) == before
+    keeper.keep(figures=KEPT, raw_data=KEPT)
+    keeper.wait(KEPT)
+    assert not keeper.retention.run()
+    keeper.wait(timedelta(seconds=1))
+    assert keeper.retention.run() == Pruned(figures=4, raw_data=2)
+
+
 # ------------------------------------------------------------------ what somebody waits for
 
 
