@@ -15,7 +15,7 @@ from executors.engine.measured import Measured, without_files
 from executors.engine.recorder import TaskRecorder, stamped
 from executors.stop import StopFlag, Stopped, StopReason, checkpoint, task_border
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError, TooLargeError
-from qdash_queue.values import Failure, FailureKind, ParameterModel, TaskType
+from qdash_queue.values import CalibrationError, Failure, FailureKind, ParameterModel, TaskType
 
 logger = logging.getLogger(__name__)
 
@@ -66,6 +66,8 @@ class TaskLifecycle:
                 raise Stopped(self.stop.reason) from error
             failure = failure_of(error, task.name, measured.phase)
             self._record_failure(task_id, measured, failure, stack_trace(error))
+            if measured.phase is Phase.RUN:
+                self._rest()
             raise TaskFailedError(task.name, qid, failure, str(task_id)) from error
         except BaseException:
             self._record_stop(task_id, measured)
@@ -131,6 +133,16 @@ class TaskLifecycle:
             except TooLargeError as error:
                 logger.warning("figures and raw data of task run %s are not kept: %s", task_id, error)
                 self.recorder.failed(task_id, without_files(measured), failure, f"{trace}\n{error}")
+
+    def _rest(self) -> None:
+        """Make the instrument idle after a measurement that broke off, so that other qubits can go on.
+
+        A failure here is only said: such a job cannot end well, and whoever ends it judges the instrument.
+        """
+        try:
+            self.backend.quiesce()
+        except CalibrationError as error:
+            logger.warning("the instrument could not be brought to rest between two tasks: %s", error)
 
     def _record_stop(self, task_id: UUID, measured: Measured) -> None:
         """Mark the running task as cancelled, if the job is still ours; no error holds up a stop."""

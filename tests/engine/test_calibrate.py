@@ -8,7 +8,7 @@ import pytest
 from executors.flows import ROW_PARAMETERS, FlowDefinition, FlowError, load_flows
 from executors.flows.calibrate import CALIBRATE, calibrate
 from executors.flows.interactive import INTERACTIVE
-from executors.session import JobContext
+from executors.session import JobContext, instruments_folder
 from qdash_queue.errors import BadParametersError, UnknownNameError
 from qdash_queue.values import CalibrationError
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
@@ -48,6 +48,30 @@ def test_a_qubits_failure_ends_its_own_list_only(lab: Lab) -> None:
         value = lab.value(qid, "t1")
         assert value is not None
         assert value.value == 3.0
+
+
+def test_an_instruments_error_on_one_qubit_leaves_the_others_an_idle_instrument(lab: Lab) -> None:
+    folder = instruments_folder(lab.state_path)
+    folder.mkdir(parents=True)
+    (folder / f"{CHIP}.faults.json").write_text('{"error_at_execution": 5}')
+    with lab.job(["CheckRabi"], ["4", "5"]) as job:
+        with pytest.raises(CalibrationError, match="1 of 2 tasks failed"):
+            run(job)
+        job.lease.finish()
+    assert lab.statuses(job.claimed.job_id) == {("CheckRabi", "4"): "failed", ("CheckRabi", "5"): "completed"}
+    assert lab.queue.get(job.claimed.job_id).failure_kind == "instrument"
+
+
+def test_an_instrument_that_stays_busy_fails_every_qubit_by_its_name(lab: Lab) -> None:
+    folder = instruments_folder(lab.state_path)
+    folder.mkdir(parents=True)
+    (folder / f"{CHIP}.faults.json").write_text('{"error_at_execution": 5, "error_at_quiesce": true}')
+    with lab.job(["CheckRabi"], ["4", "5"]) as job:
+        with pytest.raises(CalibrationError, match="2 of 2 tasks failed"):
+            run(job)
+        job.lease.finish()
+    causes = [run.cause for run in lab.queue.task_runs(job.claimed.job_id)]
+    assert causes == ["simulated_fault", "instrument_busy"]
 
 
 def test_all_is_planned_before_the_first_task(lab: Lab) -> None:
