@@ -16,17 +16,16 @@ from multiprocessing.connection import Connection
 from typing import Any, NoReturn
 
 from executors import prefect_side
-from executors.backends.base import BackendSession, make_backend
 from executors.body import BodyGuard
 from executors.endings import unknown_flow_failure
-from executors.engine.persistence import persistently
+from executors.engine.instrument import quiesce
 from executors.flows import FlowDefinition, load_flows
 from executors.orders import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
 from executors.orphans import LeaseClock, die_with_parent, guard_against_loss, lead_own_group
 from executors.session import JobContext, use_job
 from executors.stop import StopFlag
 from qdash_queue.database import Database
-from qdash_queue.errors import DatabaseAwayError, UnknownNameError
+from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
 from qdash_queue.values import CalibrationError, Failure, FailureKind
@@ -108,7 +107,7 @@ class _Child:
                 case RunHooks():
                     return self._do(lambda: self._run_hooks(order))
                 case Quiesce():
-                    return self._do(lambda: self._quiesce(context))
+                    return self._do(lambda: quiesce(context))
 
     def _context(self, order: Order, database: Database) -> JobContext:
         return JobContext(
@@ -149,28 +148,6 @@ class _Child:
     def _run_hooks(self, order: RunHooks) -> None:
         definition = self._definition(order.claimed)
         prefect_side.run_cancellation_hooks(definition.flow, order.flow_run)
-
-    def _quiesce(self, context: JobContext) -> None:
-        # An instrument is not to blame for a database that restarts: that must not pause the chip.
-        chip = persistently(
-            lambda: context.database.row(
-                "SELECT topology, n_qubits FROM calib.chips WHERE chip_id = :chip_id",
-                chip_id=context.claimed.chip_id,
-            )
-        )
-        if chip is None:
-            raise UnknownNameError(f'unknown chip "{context.claimed.chip_id}"')
-        session = BackendSession(
-            chip_id=context.claimed.chip_id,
-            topology=chip["topology"],
-            n_qubits=chip["n_qubits"],
-            qids=(),
-            parameters={},
-            scratch=context.scratch,
-            seed=context.seed,
-            instrument_dir=context.instrument_dir,
-        )
-        make_backend(context.backend_kind, session).quiesce()
 
     def _do(self, duty: Callable[[], None]) -> int:
         try:

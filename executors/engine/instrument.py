@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from executors.backends.base import BackendSession, BaseBackend, make_backend
 from executors.engine.config import CalibConfig, ConfigError
+from executors.engine.persistence import persistently
 from executors.session import JobContext
 from executors.stop import checkpoint
 from qdash_queue.database import Database
@@ -62,6 +63,18 @@ def bring_to_rest(context: JobContext, backend: BaseBackend) -> None:
         context.lease.quiesce_failed(str(error))
         raise
     context.lease.quiesced()
+
+
+def quiesce(context: JobContext) -> None:
+    """Make the chip's instrument idle from a process that has not used it; the caller notes how it went.
+
+    Raises:
+        CalibrationError: it stays busy or does not answer.
+        DatabaseAwayError: the chip could not be looked up.
+    """
+    # An instrument is not to blame for a database that restarts: that must not pause the chip.
+    session = persistently(lambda: backend_session(context, ()))
+    make_backend(context.backend_kind, session).quiesce()
 
 
 def rest_before_use(context: JobContext) -> None:

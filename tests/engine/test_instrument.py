@@ -1,0 +1,29 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from executors.engine.instrument import quiesce
+from executors.session import instruments_folder
+from qdash_queue.values import CalibrationError
+from tests.engine.lab import CHIP, Lab
+
+
+def test_a_fresh_process_quiesces_an_instrument_that_was_left_busy(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        busy = instruments_folder(lab.state_path) / f"{CHIP}.busy.json"
+        busy.parent.mkdir(parents=True)
+        busy.write_text("{}")
+        quiesce(job)
+        assert not busy.exists()
+
+
+def test_real_instruments_are_quiesced_by_the_configuration_that_the_settings_name(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("QDASH_QUEUE_QUBEX_CONFIG_PATH", str(tmp_path))
+    expected = f"expected qubex's configuration of {CHIP} in {tmp_path}"
+    with lab.job(["GoodTask"], ["0"]) as job, pytest.raises(CalibrationError, match=expected):
+        quiesce(replace(job, backend_kind="qubex"))
