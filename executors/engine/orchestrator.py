@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import logging
+import math
 import sys
 from collections import Counter
 from contextlib import AbstractContextManager, nullcontext, suppress
@@ -211,7 +212,12 @@ class CalibOrchestrator:
         """Let the rest of this session work with ``value``; nobody else sees it, and it is stored nowhere.
 
         Without ``unit`` the unit of the present value is kept.
+
+        Raises:
+            ValueError: ``value`` is not a finite number.
         """
+        if not math.isfinite(value):
+            raise ValueError(f"{name} of qubit {qid}: expected a finite number, got {value}")
         backend = self._open().backend
         present = dict(backend.parameters(qid)).get(name)
         kept = unit or ("" if present is None else present.unit)

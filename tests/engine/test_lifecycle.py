@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import numpy as np
 import pytest
@@ -147,6 +148,9 @@ def test_outputs_are_the_inputs_of_what_follows(lab: Lab) -> None:
         assert orchestrator.get_parameter("0", "t1").value == 2.0
         orchestrator.set_parameter("0", "t1", 5.0)
         assert orchestrator.get_parameter("0", "t1").unit == "μs"
+        with pytest.raises(ValueError, match="t1 of qubit 0: expected a finite number, got nan"):
+            orchestrator.set_parameter("0", "t1", math.nan)
+        assert orchestrator.get_parameter("0", "t1").value == 5.0
     stored = lab.value("0", "t1")
     assert stored is not None
     assert stored.value == 2.0
