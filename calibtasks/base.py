@@ -12,7 +12,7 @@ A task author writes one class::
 
 Being defined registers the class. The engine calls ``call_preprocess``, ``call_run`` and
 ``call_postprocess``, which also accept the short forms ``preprocess(backend)``, ``run(backend)`` and
-``postprocess(backend, result)``.
+``postprocess(backend, result)``; there the qubit is ``self.qid``.
 """
 
 from __future__ import annotations
@@ -135,6 +135,7 @@ class BaseTask(ABC):
         timeout: seconds after which it is given up.
         fits: whether it fits, so that an R² is required.
         r2_threshold: an R² must be above this.
+        qid: the qubit or coupling of the present run.
     """
 
     name: ClassVar[str] = ""
@@ -146,6 +147,7 @@ class BaseTask(ABC):
     timeout: ClassVar[float] = 3600.0
     fits: ClassVar[bool] = False
     r2_threshold: ClassVar[float] = DEFAULT_R2_THRESHOLD
+    qid: str = ""
 
     _registry: ClassVar[dict[str, type[BaseTask]]] = {}
 
@@ -155,6 +157,8 @@ class BaseTask(ABC):
             return
         cls.name = cls.__dict__.get("name") or cls.__name__
         cls.task_type = TaskType(cls.task_type)
+        if not cls.timeout > 0:
+            raise TypeError(f"{cls.__qualname__}.timeout: expected seconds above 0, got {cls.timeout}")
         _check_signatures(cls)
         other = BaseTask._registry.get(cls.name)
         if other is not None:
@@ -244,6 +248,7 @@ class BaseTask(ABC):
 
     def call_preprocess(self, backend: Backend, qid: str) -> PreProcessResult:
         """``preprocess`` in either form; a form that returns nothing is completed from the declarations."""
+        self.qid = qid
         result = _call(self.preprocess, (backend, qid), short=1)
         if isinstance(result, PreProcessResult):
             return result
@@ -251,6 +256,7 @@ class BaseTask(ABC):
 
     def call_run(self, backend: Backend, qid: str) -> RunResult:
         """``run`` in either form; a mapping of arrays is taken as a dataset without units."""
+        self.qid = qid
         result = _call(self.run, (backend, qid), short=1)
         if isinstance(result, RunResult):
             return result
@@ -266,6 +272,7 @@ class BaseTask(ABC):
         self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
     ) -> PostProcessResult:
         """``postprocess`` in either form; one that returns nothing concluded nothing."""
+        self.qid = qid
         arguments = (backend, execution_id, run_result, qid)
         if _count(self.postprocess) == 2:
             arguments = (backend, run_result)  # type: ignore[assignment]

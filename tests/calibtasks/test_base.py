@@ -105,6 +105,31 @@ def test_short_form_runs_through_the_engines_calls() -> None:
     assert task.call_postprocess(None, "20261123-q001", result, "0") == PostProcessResult()
 
 
+def test_the_short_form_knows_its_qubit() -> None:
+    class Asking(BaseTask):
+        def preprocess(self, backend):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202
+            self.input_parameters = {"t1": backend.parameter(self.qid, "t1")}
+
+        def run(self, backend):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202, ARG002
+            return {"measured": [int(self.qid)]}
+
+        def postprocess(self, backend, result):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202, ARG002
+            return PostProcessResult(quality_metrics={"qid": float(self.qid)})
+
+    task = Asking()
+    prepared = task.call_preprocess(Bench(t1=ParameterModel(value=3.0, unit="μs")), "5")
+    assert prepared.input_parameters["t1"].value == 3.0
+    result = task.call_run(Bench(), "6")
+    assert result.data.values("measured").tolist() == [6]
+    assert task.call_postprocess(None, "x", result, "7").quality_metrics == {"qid": 7.0}
+
+
+@pytest.mark.parametrize("seconds", [0, -1.0, math.nan])
+def test_a_time_limit_that_would_limit_nothing_is_refused(seconds: float) -> None:
+    with pytest.raises(TypeError, match=r"Hasty.timeout: expected seconds above 0"):
+        type("Hasty", (define_full(),), {"timeout": seconds})
+
+
 def test_name_and_type_may_be_left_out() -> None:
     cls = define_full()
     assert (cls.name, cls.task_type) == ("Gain", "qubit")
