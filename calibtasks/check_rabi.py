@@ -61,7 +61,8 @@ class _Analysis:
         """Drive frequency minus the qubit's, and its error, in MHz.
 
         A drive off by Δ turns the qubit with f² = Ω² + Δ². A second drive, off by δ more, has f'² = Ω² + (Δ +
-        δ)², so Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known.
+        δ)², so Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known. It refers to the
+        driven qubit, whose frequency the third level raises by Ω² / 2|α|: a quarter of a MHz at 12.5 MHz.
         """
         side, rabi = self.side_fit.values["frequency"] * 1e3, self.fit.values["frequency"] * 1e3
         errors = math.hypot(
@@ -209,7 +210,7 @@ class CheckRabi(BaseTask):
             },
             figures=_figures(found, qid),
             r2=fit.r2,
-            failure=_failure(found),
+            failure=_failure(found, int(self.setting("shots"))),
             quality_metrics={
                 "r2": fit.r2,
                 "iq_noise": projection.noise,
@@ -219,20 +220,31 @@ class CheckRabi(BaseTask):
         )
 
 
-def _failure(found: _Analysis) -> Failure | None:
+def _failure(found: _Analysis, shots: int) -> Failure | None:
     if not is_signal(found.fit.r2, found.time.size, 5):
         return no_signal("Rabi oscillation")
-    failure = found.fit.failure("Rabi oscillation")
-    if failure is not None:
-        return failure
+    fitted = np.asarray(found.fit.curve(found.time).real)
+    failure = found.fit.failure("Rabi oscillation") or found.projection.misfit(
+        "Rabi oscillation", fitted, shots
+    )
+    return failure or _off_resonance(found)
+
+
+def _off_resonance(found: _Analysis) -> Failure | None:
     remedy = "measure the qubit's frequency, or set qubit_frequency"
     if not is_signal(found.side_fit.r2, found.side_time.size, 5) or found.side_fit.failure("") is not None:
         words = f"no Rabi oscillation is seen {found.side_detuning:g} MHz higher: the drive is off resonance"
         return Failure(kind=FailureKind.OUT_OF_RANGE, cause="off_resonance", message=words, remedy=remedy)
     detuning, error = found.detuning()
-    if abs(detuning) > RESONANT_DETUNING * found.fit.values["frequency"] * 1e3 + 3 * error:
+    allowed = RESONANT_DETUNING * found.fit.values["frequency"] * 1e3
+    if not abs(detuning) <= allowed + 3 * error:
         words = f"the drive is off resonance by {value_and_error(detuning, error, 'MHz')}"
         return Failure(kind=FailureKind.OUT_OF_RANGE, cause="off_resonance", message=words, remedy=remedy)
+    if not 3 * error <= allowed:
+        words = f"the drive's detuning of {value_and_error(detuning, error, 'MHz')} is not known well enough"
+        return Failure(
+            kind=FailureKind.BAD_FIT, cause="detuning_not_resolved", message=words, remedy="use more shots"
+        )
     return None
 
 
@@ -245,18 +257,22 @@ def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
     frequency, frequency_error = fit.values["frequency"] * 1e3, fit.errors["frequency"] * 1e3
     slope, relative = frequency / drive, frequency_error / frequency
     control = NOMINAL_RABI_MHZ / slope
-    mean_error = noise / math.sqrt(points)
+    mean_error, angle_error = noise / math.sqrt(points), noise / float(np.linalg.norm(projection.signal))
     return {
         "rabi_amplitude": (amplitude, fit.errors["amplitude"]),
         "rabi_frequency": (frequency, frequency_error),
         "rabi_phase": (fit.values["phase"], fit.errors["phase"]),
-        "rabi_offset": (centre.imag + fit.values["offset"], fit.errors["offset"]),
+        # The line turns about its middle, so an error of its angle moves the foot of the perpendicular too.
+        "rabi_offset": (
+            centre.imag + fit.values["offset"],
+            math.hypot(fit.errors["offset"], centre.real * angle_error),
+        ),
         "rabi_angle": (
             math.degrees(math.remainder(angle, 2 * math.pi)),
-            math.degrees(mean_error * math.sqrt(2) / amplitude),
+            math.degrees(angle_error),
         ),
         "rabi_noise": (noise, noise / math.sqrt(2 * points)),
-        "rabi_distance": (centre.real, mean_error),
+        "rabi_distance": (centre.real, math.hypot(mean_error, centre.imag * angle_error)),
         "rabi_reference_phase": (float(np.angle(found.reference)), noise / abs(found.reference)),
         "control_amplitude": (control, control * relative),
         "maximum_rabi_frequency": (slope, slope * relative),

@@ -24,21 +24,19 @@ from calibtasks.figures import (
     value_and_error,
 )
 from calibtasks.fits import fit_ramsey
-from calibtasks.iq import project
-from calibtasks.least_squares import Fit, is_signal, no_signal
+from calibtasks.iq import Projection, project
+from calibtasks.least_squares import Fit, is_signal, no_signal, unresolved_decay
 from calibtasks.library import library_ramsey
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
+from qdash_queue.values import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 IN_PHASE_ROTATION: Final = math.pi
 QUADRATURE_ROTATION: Final = -math.pi / 2
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
 GUARD_POINTS: Final = (0.13, 0.29, 0.53, 0.79)
 """Extra waiting times, in steps of the sweep, at which no two frequencies below fifty foldings agree."""
-RESOLVED_DECAY: Final = 0.5
-"""Largest relative error of a decay that counts as seen."""
 
 
 class CheckRamsey(BaseTask):
@@ -137,7 +135,7 @@ class CheckRamsey(BaseTask):
             },
             figures=_figures(qid, time, in_phase, quadrature, fit, drive),
             r2=fit.r2,
-            failure=_failure(fit, 2 * time.size),
+            failure=_failure(fit, time, projection, int(self.setting("shots"))),
             quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
         )
 
@@ -149,18 +147,16 @@ def _with_guards(time: Real) -> Real:
     return np.concatenate([time, time[0] + (time[1] - time[0]) * np.asarray(GUARD_POINTS)])
 
 
-def _failure(fit: Fit, points: int) -> Failure | None:
-    if not is_signal(fit.r2, points, 6):
+def _failure(fit: Fit, time: Real, projection: Projection, shots: int) -> Failure | None:
+    if not is_signal(fit.r2, 2 * time.size, 6):
         return no_signal("Ramsey fringe")
-    failure = fit.failure("Ramsey fringe")
-    if failure is None and fit.errors["rate"] > RESOLVED_DECAY * fit.values["rate"]:
-        return Failure(
-            kind=FailureKind.BAD_FIT,
-            cause="decay_not_resolved",
-            message="the decay of the Ramsey fringe is too slow to be seen within the sweep",
-            remedy="use a longer time_range",
-        )
-    return failure
+    rate, error = fit.values["rate"], fit.errors["rate"]
+    curve = np.asarray(fit.curve(time), dtype=np.complex128)
+    return (
+        fit.failure("Ramsey fringe")
+        or unresolved_decay("the Ramsey fringe", rate, error)
+        or projection.misfit("Ramsey fringe", np.concatenate([curve.real, curve.imag]), shots)
+    )
 
 
 def _figures(qid: str, time: Real, in_phase: Real, quadrature: Real, fit: Fit, drive: float) -> list[Figure]:

@@ -12,13 +12,13 @@ from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResul
 from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures import Axis, Figure, Series, fit_figure, spaced, value_and_error
 from calibtasks.fits import fit_decay
-from calibtasks.iq import project
-from calibtasks.least_squares import is_signal, no_signal
+from calibtasks.iq import Projection, project
+from calibtasks.least_squares import Fit, Real, is_signal, no_signal, unresolved_decay
 from calibtasks.library import library_t1
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import FiniteRange, ParameterModel, RunParameterModel, TaskType
+from qdash_queue.values import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 
 class CheckT1(BaseTask):
@@ -81,9 +81,6 @@ class CheckT1(BaseTask):
         time = run_result.data.values("time") * 1e-3
         projection = project("T1 decay", run_result.data.values("iq"))
         fit = fit_decay("T1 decay", time, projection.signal)
-        failure = fit.failure("T1 decay")
-        if not is_signal(fit.r2, time.size, 3):
-            failure = no_signal("T1 decay")
         words = value_and_error(fit.values["tau"], fit.errors["tau"], "μs")
         line = spaced(float(time[time > 0].min()), float(time.max()), "log")
         figure = fit_figure(
@@ -97,6 +94,16 @@ class CheckT1(BaseTask):
             output_parameters={"t1": self.output("t1", fit.values["tau"], fit.errors["tau"])},
             figures=[Figure.of("t1", figure)],
             r2=fit.r2,
-            failure=failure,
+            failure=_failure(fit, time, projection, int(self.setting("shots"))),
             quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
         )
+
+
+def _failure(fit: Fit, time: Real, projection: Projection, shots: int) -> Failure | None:
+    if not is_signal(fit.r2, time.size, 3):
+        return no_signal("T1 decay")
+    return (
+        fit.failure("T1 decay")
+        or unresolved_decay("the excited state", fit.values["tau"], fit.errors["tau"])
+        or projection.misfit("T1 decay", np.asarray(fit.curve(time).real), shots)
+    )

@@ -19,7 +19,15 @@ from calibtasks.library import library_half_pi
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
 from calibtasks.pulses import HALF_PI_RAMP_NS, half_pi_area, half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
+from qdash_queue.values import (
+    CalibrationError,
+    Failure,
+    FailureKind,
+    FiniteRange,
+    ParameterModel,
+    RunParameterModel,
+    TaskType,
+)
 
 POINTS: Final = 20
 REPETITIONS: Final = 4
@@ -74,6 +82,8 @@ class CreateHPIPulse(BaseTask):
         length = float(self.setting("hpi_duration"))
         rabi_ghz = NOMINAL_RABI_MHZ * 1e-3
         expected = self.input("control_amplitude") * (0.25 / half_pi_area(length)) / rabi_ghz
+        if not expected <= 1:
+            raise CalibrationError(_too_strong(length, expected))
         amplitude = np.linspace(0.5 * expected, min(1.5 * expected, 1.0), POINTS)
 
         def sequence(height: float) -> list[Any]:
@@ -101,6 +111,8 @@ class CreateHPIPulse(BaseTask):
         projection = project("pulse amplitude", run_result.data.values("iq"), reference)
         fit = fit_pulse_amplitude("pulse amplitude", amplitude, projection.signal, turns=1)
         missed = _missed_return(fit, float(projection.apply(reference)))
+        fitted = np.asarray(fit.curve(amplitude).real)
+        misfit = projection.misfit("pulse amplitude", fitted, int(self.setting("shots")))
         value, error = fit.values["full_turn"], fit.errors["full_turn"]
         line = spaced(float(amplitude.min()), float(amplitude.max()), "linear")
         figure = fit_figure(
@@ -117,7 +129,7 @@ class CreateHPIPulse(BaseTask):
             },
             figures=[Figure.of("hpi_amplitude", figure)],
             r2=fit.r2,
-            failure=_failure(fit, amplitude.size, missed),
+            failure=_failure(fit, amplitude.size, missed) or misfit,
             quality_metrics={
                 "r2": fit.r2,
                 "iq_noise": projection.noise,
@@ -125,6 +137,15 @@ class CreateHPIPulse(BaseTask):
                 "missed_return": missed,
             },
         )
+
+
+def _too_strong(length: float, amplitude: float) -> Failure:
+    return Failure(
+        kind=FailureKind.OUT_OF_RANGE,
+        cause="full_scale",
+        message=f"a half-π pulse of {length:g} ns needs an amplitude of {amplitude:.3g}, above full scale",
+        remedy="use a longer hpi_duration, or look at control_amplitude",
+    )
 
 
 def _missed_return(fit: Fit, reference: float) -> float:
@@ -137,7 +158,7 @@ def _failure(fit: Fit, points: int, missed: float) -> Failure | None:
     if not is_signal(fit.r2, points, 4):
         return no_signal("pulse amplitude")
     failure = fit.failure("pulse amplitude")
-    if failure is None and abs(missed) > RETURN_TOLERANCE:
+    if failure is None and not abs(missed) <= RETURN_TOLERANCE:
         return Failure(
             kind=FailureKind.BAD_FIT,
             cause="no_return",

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibtasks.least_squares import Complex, Fit, Real, check_data, goodness, refine, search, spread
+from calibtasks.least_squares import Complex, Fit, Real, check_data, goodness, refine, search
 
 _TWO_PI: Final = 2 * np.pi
 _OVERSAMPLING: Final = 4
@@ -45,26 +45,32 @@ def fit_decay(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
     fit = refine(model, jacobian, [start[0], np.log(grid[best]), start[1]], v)
     amplitude, log_tau, offset = fit.parameters
     tau = float(np.exp(log_tau))
-    errors = spread(fit.covariance, [scale, tau * span, scale])
     bound = "" if shortest < tau < longest else f"a decay time of {tau * span:.3g} is outside the sweep"
 
     def curve(at: Real) -> Real:
         return np.asarray(mean + scale * (amplitude * np.exp(-at / (tau * span)) + offset))
 
-    return Fit(
-        values={"amplitude": amplitude * scale, "tau": tau * span, "offset": mean + offset * scale},
-        errors=dict(zip(("amplitude", "tau", "offset"), map(float, errors), strict=True)),
-        r2=goodness(v, fit.residuals),
-        converged=fit.converged,
-        at_bound=bound,
-        curve=curve,
-    )
+    values = {"amplitude": amplitude * scale, "tau": tau * span, "offset": mean + offset * scale}
+    return fit.described(values, [scale, tau * span, scale], goodness(v, fit.residuals), bound, curve)
 
 
 def _frequency_grid(u: Real) -> Real:
     """Frequencies that points ``u`` (spanning 1) can tell apart, from a third of a period to Nyquist's."""
     nyquist = 0.5 / float(np.min(np.diff(np.sort(u))))
     return np.arange(0.35, nyquist, 1 / _OVERSAMPLING)
+
+
+def _cosine_start(u: Real, v: Real) -> tuple[list[float], float, float]:
+    """Parameters to start from, and the lowest and highest frequency that the points can tell."""
+    frequencies, rates = _frequency_grid(u), np.array([0.0, 0.7, 2.0, 6.0])
+    waves = np.exp(1j * _TWO_PI * frequencies[:, None] * u)
+    damped = (np.exp(-rates[:, None] * u)[:, None, :] * waves).reshape(-1, len(u))
+    best, (cosine, sine, offset) = search(
+        np.stack([damped.real, damped.imag, np.ones(damped.shape)], axis=2), v
+    )
+    rate, frequency = rates[best // len(frequencies)], frequencies[best % len(frequencies)]
+    start = [np.hypot(cosine, sine), frequency, np.arctan2(-sine, cosine), offset, rate]
+    return list(map(float, start)), frequencies[0] / 1.5, frequencies[-1] + 1 / _OVERSAMPLING
 
 
 def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
@@ -79,12 +85,7 @@ def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
     t, y = np.asarray(time, dtype=np.float64), np.asarray(signal, dtype=np.float64)
     span, scale, mean = float(np.ptp(t)), float(np.std(y)), float(np.mean(y))
     u, v = t / span, (y - mean) / scale
-    frequencies = _frequency_grid(u)
-    rates = np.array([0.0, 0.7, 2.0, 6.0])
-    waves = np.exp(1j * _TWO_PI * frequencies[:, None] * u)
-    damped = (np.exp(-rates[:, None] * u)[:, None, :] * waves).reshape(-1, len(u))
-    best, start = search(np.stack([damped.real, damped.imag, np.ones(damped.shape)], axis=2), v)
-    first_rate, first_frequency = rates[best // len(frequencies)], frequencies[best % len(frequencies)]
+    start, lowest, highest = _cosine_start(u, v)
 
     def model(p: Real) -> Real:
         return np.asarray(p[0] * np.exp(-p[4] * u) * np.cos(_TWO_PI * p[1] * u + p[2]) + p[3])
@@ -96,15 +97,13 @@ def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
             [cosine, -p[0] * sine * _TWO_PI * u, -p[0] * sine, np.ones_like(u), -p[0] * cosine * u], axis=1
         )
 
-    first_phase = np.arctan2(-start[1], start[0])
-    first = [np.hypot(start[0], start[1]), first_frequency, first_phase, start[2], first_rate]
-    fit = refine(model, jacobian, first, v)
+    fit = refine(model, jacobian, start, v)
     amplitude, frequency, phase, offset, rate = map(float, fit.parameters)
     if amplitude < 0:
         amplitude, phase = -amplitude, phase + np.pi
     phase = float(np.angle(np.exp(1j * phase)))
     bound = ""
-    if not frequencies[0] / 1.5 < frequency < frequencies[-1] + 1 / _OVERSAMPLING:
+    if not lowest < frequency < highest:
         bound = f"a frequency of {frequency / span:.3g} is outside what the sweep can tell"
     elif rate < -1:
         bound = "the oscillation grows"
@@ -113,17 +112,15 @@ def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
         wave = amplitude * np.exp(-rate * at / span) * np.cos(_TWO_PI * frequency * at / span + phase)
         return np.asarray(mean + scale * (wave + offset))
 
-    names = ("amplitude", "frequency", "phase", "offset", "rate")
+    values = {
+        "amplitude": amplitude * scale,
+        "frequency": frequency / span,
+        "phase": phase,
+        "offset": mean + offset * scale,
+        "rate": rate / span,
+    }
     scales = [scale, 1 / span, 1.0, scale, 1 / span]
-    values = [amplitude * scale, frequency / span, phase, mean + offset * scale, rate / span]
-    return Fit(
-        values=dict(zip(names, values, strict=True)),
-        errors=dict(zip(names, map(float, spread(fit.covariance, scales)), strict=True)),
-        r2=goodness(v, fit.residuals),
-        converged=fit.converged,
-        at_bound=bound,
-        curve=curve,
-    )
+    return fit.described(values, scales, goodness(v, fit.residuals), bound, curve)
 
 
 def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, turns: int) -> Fit:
@@ -165,17 +162,13 @@ def fit_pulse_amplitude(what: str, amplitude: ArrayLike, signal: ArrayLike, *, t
         wave = contrast * np.cos(_TWO_PI * turns * stretch * (at / (unit * full_turn) - 1))
         return np.asarray(mean + scale * (wave + offset))
 
-    names = ("contrast", "full_turn", "stretch", "offset")
-    values = [contrast * scale, full_turn * unit, stretch, mean + offset * scale]
-    errors = spread(fit.covariance, [scale, unit, 1.0, scale])
-    return Fit(
-        values=dict(zip(names, values, strict=True)),
-        errors=dict(zip(names, map(float, errors), strict=True)),
-        r2=goodness(v, fit.residuals),
-        converged=fit.converged,
-        at_bound=bound,
-        curve=curve,
-    )
+    values = {
+        "contrast": contrast * scale,
+        "full_turn": full_turn * unit,
+        "stretch": stretch,
+        "offset": mean + offset * scale,
+    }
+    return fit.described(values, [scale, unit, 1.0, scale], goodness(v, fit.residuals), bound, curve)
 
 
 def _helix_overlaps(u: Real, w: Complex, frequencies: Real, rates: Real) -> tuple[Complex, Complex, Real]:
@@ -234,10 +227,9 @@ def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: Arra
 
     def jacobian(p: Real) -> Real:
         unit = np.exp(-p[3] * u + 1j * (_TWO_PI * p[1] * u + p[2]))
-        ones, zeros = np.ones_like(u), np.zeros_like(u)
-        columns = [unit, 2j * np.pi * u * p[0] * unit, 1j * p[0] * unit, -u * p[0] * unit, ones, 1j * ones]
-        stacked = [np.concatenate([np.real(c) + zeros, np.imag(c) + zeros]) for c in columns]
-        return np.stack(stacked, axis=1)
+        wave, one = p[0] * unit, np.ones_like(unit)
+        columns = np.stack([unit, 2j * np.pi * u * wave, 1j * wave, -u * wave, one, 1j * one], axis=1)
+        return np.concatenate([columns.real, columns.imag])
 
     fit = refine(model, jacobian, start, v)
     amplitude, frequency, phase, rate, offset_i, offset_q = map(float, fit.parameters)
@@ -255,14 +247,13 @@ def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: Arra
         wave = np.exp(-rate * at / span + 1j * (_TWO_PI * frequency * at / span + phase))
         return np.asarray(offset + scale * amplitude * wave)
 
-    names = ("amplitude", "frequency", "phase", "rate", "offset_i", "offset_q")
-    values = [amplitude * scale, frequency / span, phase, rate / span, offset.real, offset.imag]
-    errors = spread(fit.covariance, [scale, 1 / span, 1.0, 1 / span, scale, scale])
-    return Fit(
-        values=dict(zip(names, values, strict=True)),
-        errors=dict(zip(names, map(float, errors), strict=True)),
-        r2=1 - float(fit.residuals @ fit.residuals) / float(np.sum(np.abs(w) ** 2)),
-        converged=fit.converged,
-        at_bound=bound,
-        curve=curve,
-    )
+    values = {
+        "amplitude": amplitude * scale,
+        "frequency": frequency / span,
+        "phase": phase,
+        "rate": rate / span,
+        "offset_i": offset.real,
+        "offset_q": offset.imag,
+    }
+    scales = [scale, 1 / span, 1.0, 1 / span, scale, scale]
+    return fit.described(values, scales, goodness(v, fit.residuals), bound, curve)

@@ -1,13 +1,21 @@
-"""IQ data: the one axis in the plane along which they vary."""
+"""IQ data: the one axis in the plane along which they vary, and how far they stray from a fitted curve."""
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from calibtasks.least_squares import Real, check_data
+from qdash_queue.values import Failure, FailureKind
+
+STRAY_NOISES: Final = 3.0
+"""How many times their noise the points may stray from a curve that describes them."""
+STRAY_SWINGS: Final = 0.05
+"""How much of the signal's swing they may stray by in any case: no model is exact."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +39,23 @@ class Projection:
         points = np.asarray(iq, dtype=np.complex128)
         return np.asarray(((points - self.centre) * np.exp(-1j * self.angle)).real, dtype=np.float64)
 
+    def misfit(self, what: str, curve: Real, shots: int) -> Failure | None:
+        """The failure of a fit that does not describe the data, which stray far from ``curve``.
+
+        A good R² alone does not say it: a jump or a drift makes a fine decay. Points of ``shots`` shots each
+        scatter by the noise across the axis, and by at most half the swing over the root of the shots.
+        """
+        swing, stray = float(np.ptp(self.signal)), float(np.std(self.signal - curve))
+        noise = math.hypot(self.noise, 0.5 * swing / math.sqrt(shots))
+        if stray <= max(STRAY_NOISES * noise, STRAY_SWINGS * swing):
+            return None
+        return Failure(
+            kind=FailureKind.BAD_FIT,
+            cause="misfit",
+            message=f"the fit of {what} misses the points by {stray / noise:.0f} times their noise",
+            remedy="look at the figure: did something change during the sweep?",
+        )
+
 
 def project(what: str, iq: ArrayLike, reference: complex | None = None) -> Projection:
     """Project IQ points (1-D complex, any unit) on their principal axis.
@@ -48,4 +73,6 @@ def project(what: str, iq: ArrayLike, reference: complex | None = None) -> Proje
         angle += np.pi
     angle = float(np.angle(np.exp(1j * angle)))
     rotated = offsets * np.exp(-1j * angle)
-    return Projection(rotated.real, float(np.std(rotated.imag)), angle, centre)
+    # Centre and angle were chosen to make it small: two degrees of freedom.
+    noise = float(np.sqrt(np.sum(rotated.imag**2) / (points.size - 2)))
+    return Projection(rotated.real, noise, angle, centre)

@@ -24,12 +24,16 @@ from qdash_queue.values import CalibrationError, Failure, FailureKind
 
 Real = NDArray[np.float64]
 Complex = NDArray[np.complex128]
+Curve = Callable[[Real], Real | Complex]
 
 CHANCE_OF_NOISE: Final = 1e-6
 """A signal is one when noise would look like it less often than this."""
 
 SPARE_POINTS: Final = 5
 """Points that a fit needs beyond its parameters, for its errors to be known."""
+
+RESOLVED_DECAY: Final = 0.5
+"""Largest relative error of a decay time that counts as seen."""
 
 _MAX_EVALUATIONS: Final = 400
 _VARIANCE_ROUNDS: Final = 3
@@ -54,7 +58,7 @@ class Fit:
     r2: float
     converged: bool
     at_bound: str
-    curve: Callable[[Real], NDArray[np.float64] | Complex] = field(repr=False, compare=False)
+    curve: Curve = field(repr=False, compare=False)
 
     def failure(self, what: str) -> Failure | None:
         """Why the fit cannot be believed; None when it can."""
@@ -74,6 +78,16 @@ def _failure(kind: FailureKind, cause: str, message: str) -> Failure:
 def no_signal(what: str) -> Failure:
     """The failure of data in which nothing but noise is seen."""
     return _failure(FailureKind.NO_SIGNAL, "flat", f"{what} shows no signal above its noise")
+
+
+def unresolved_decay(what: str, value: float, error: float) -> Failure | None:
+    """The failure of a decay whose time (or rate) the data hardly tells; None when it does."""
+    if error <= RESOLVED_DECAY * value:
+        return None
+    failure = _failure(
+        FailureKind.BAD_FIT, "decay_not_resolved", f"the decay of {what} is not resolved by the sweep"
+    )
+    return failure.model_copy(update={"remedy": "choose a time_range that ends well after the decay"})
 
 
 def check_data(what: str, x: ArrayLike, y: ArrayLike, *, parameters: int) -> None:
@@ -120,6 +134,15 @@ class Refined:
     covariance: Real
     residuals: Real
     converged: bool
+
+    def described(
+        self, values: Mapping[str, float], scales: ArrayLike, r2: float, at_bound: str, curve: Curve
+    ) -> Fit:
+        """The fit in the data's units: ``values`` in the parameters' order, ``scales`` of their errors."""
+        with np.errstate(invalid="ignore"):
+            errors = np.sqrt(np.diag(self.covariance)) * np.asarray(scales, dtype=np.float64)
+        named = dict(zip(values, map(float, errors), strict=True))
+        return Fit(values, named, r2, self.converged, at_bound, curve)
 
 
 def refine(
@@ -182,9 +205,3 @@ def is_signal(r2: float, points: int, parameters: int) -> bool:
     explained, rest = parameters - 1, points - parameters
     ratio = (r2 / explained) / max((1 - r2) / rest, 1e-300)
     return bool(f_distribution.sf(ratio, explained, rest) < CHANCE_OF_NOISE)
-
-
-def spread(covariance: Real, scales: ArrayLike) -> Real:
-    """Standard deviations in the data's units."""
-    with np.errstate(invalid="ignore"):
-        return np.sqrt(np.diag(covariance)) * np.asarray(scales, dtype=np.float64)

@@ -181,6 +181,17 @@ def test_ramsey_finds_a_frequency_that_is_far_off(connected: Connect, detuning: 
     assert abs(float(output.value or 0) - frequency) < 5 * output.error
 
 
+def test_a_pulse_above_full_scale_is_not_played(connected: Connect) -> None:
+    backend = connected(stored={"0": {"control_amplitude": 2.4}})
+    with pytest.raises(CalibrationError, match=r"needs an amplitude of .*, above full scale") as refused:
+        measure(backend, CreateHPIPulse())
+    assert (refused.value.failure.kind, refused.value.failure.cause) == (
+        FailureKind.OUT_OF_RANGE,
+        "full_scale",
+    )
+    assert backend.hardware_seconds == 0
+
+
 def test_no_readout_is_no_signal(connected: Connect) -> None:
     resonator = true_qubit(SEED, "SIM16", 0).resonator
     backend = connected(stored={"0": {"readout_frequency": resonator - 0.3}})

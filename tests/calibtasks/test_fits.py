@@ -171,7 +171,7 @@ def test_projection_does_not_depend_on_phase_gain_or_place_in_the_plane(angle: f
     turned = 1e-4 * np.exp(1j * angle) * (iq + 3 - 2j)
     found = project("w", turned, reference=complex(turned[int(np.argmax(signal))]))
     assert found.signal == pytest.approx(1e-4 * (signal - signal.mean()), abs=1e-7)
-    assert found.noise == pytest.approx(1e-4 * float(np.std(iq.imag)), rel=0.02)
+    assert found.noise == pytest.approx(1e-4 * float(np.std(iq.imag, ddof=2)), rel=0.02)
 
 
 # ------------------------------------------------------------------ bad data

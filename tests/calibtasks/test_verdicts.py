@@ -1,0 +1,132 @@
+"""The tasks' own verdicts and errors on data made by formula: what is not known is not accepted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from calibtasks.base import BaseTask, PostProcessResult, RunResult
+from calibtasks.check_rabi import CheckRabi
+from calibtasks.check_t1 import CheckT1
+from calibtasks.create_hpi_pulse import CreateHPIPulse
+from calibtasks.dataset import Dataset
+from qdash_queue.values import FailureKind, ParameterModel
+
+Complex = NDArray[np.complex128]
+
+RABI_NS = np.arange(0.0, 401.0, 8.0) + 20
+SIDE_NS = RABI_NS[:26]
+T1_NS = np.logspace(2, 5.699, 51)
+AXIS = np.exp(0.6j)
+
+
+def noise(rng: np.random.Generator, size: int, sigma: float) -> Complex:
+    return np.asarray(sigma * (rng.normal(size=size) + 1j * rng.normal(size=size)))
+
+
+def conclude(
+    task: type[BaseTask], inputs: Mapping[str, float], data: Dataset, **settings: float
+) -> PostProcessResult:
+    stored = {name: ParameterModel(value=value) for name, value in inputs.items()}
+    return task.from_record(stored, settings).call_postprocess(None, "x", RunResult(data), "0")
+
+
+def rabi(
+    rng: np.random.Generator, *, distance: float = 0.4, sigma: float = 0.005, side_ghz: float = 0.005
+) -> PostProcessResult:
+    """A resonant drive of 12.5 MHz; the oscillation of amplitude 0.2 is ``distance`` from the origin."""
+
+    def iq(time: NDArray[np.float64], frequency: float, spread: float) -> Complex:
+        wave = 0.2 * np.cos(2 * np.pi * frequency * time)
+        return np.asarray((distance + 1j * (wave + 0.1)) * AXIS + noise(rng, time.size, spread))
+
+    data = Dataset.of(
+        time=RABI_NS,
+        iq=iq(RABI_NS, 0.0125, sigma),
+        reference_iq=iq(np.zeros(1), 0.0, sigma),
+        side_time=SIDE_NS,
+        side_iq=iq(SIDE_NS, math.hypot(0.0125, side_ghz), 1.4 * sigma),
+    )
+    return conclude(CheckRabi, {"control_amplitude": 0.03}, data, side_detuning=side_ghz)
+
+
+def test_every_value_of_a_rabi_oscillation_far_from_the_origin_has_an_honest_error() -> None:
+    rng = np.random.default_rng(4)
+    results = [rabi(rng, distance=4.0) for _ in range(100)]
+    assert all(result.failure is None for result in results)
+    for name, true in (
+        ("rabi_frequency", 12.5),
+        ("rabi_amplitude", 0.2),
+        ("rabi_offset", 0.1),
+        ("rabi_distance", 4.0),
+        ("rabi_angle", math.degrees(0.6)),
+    ):
+        found = [result.output_parameters[name] for result in results]
+        pulls = np.array([(float(item.value or 0) - true) / item.error for item in found])
+        assert abs(float(pulls.mean())) < 0.3, name
+        assert 0.8 < float(pulls.std(ddof=1)) < 1.2, name
+
+
+def test_a_detuning_that_is_not_known_is_not_taken_for_none() -> None:
+    rng = np.random.default_rng(1)
+    # So near to the first sweep that noise hides the difference.
+    failures = [rabi(rng, sigma=0.02, side_ghz=0.001).failure for _ in range(10)]
+    assert {failure.cause if failure is not None else None for failure in failures} == {
+        "detuning_not_resolved"
+    }
+
+
+def test_a_decay_that_the_sweep_hardly_shows_has_no_time() -> None:
+    rng = np.random.default_rng(2)
+    for _ in range(10):
+        iq = 0.3 + 0.2 * np.exp(-T1_NS / 2.5e6) + noise(rng, T1_NS.size, 0.004)
+        result = conclude(CheckT1, {}, Dataset.of(time=T1_NS, iq=iq))
+        assert result.r2 is not None
+        assert result.r2 > CheckT1.r2_threshold
+        assert result.failure is not None
+        assert (result.failure.kind, result.failure.cause) in (
+            (FailureKind.BAD_FIT, "decay_not_resolved"),
+            (FailureKind.BAD_FIT, "at_bound"),
+        )
+
+
+POINT = np.arange(51)
+GARBAGE = {
+    "a jump": np.where(POINT < 25, 1.0, 0.0),
+    "a drift": 1 - POINT / 50,
+    "a wave": np.sin(2 * np.pi * POINT / 50),
+    "an intruder": np.exp(-T1_NS / 40e3) + np.where((POINT > 20) & (POINT < 30), 0.5, 0.0),
+}
+
+
+@pytest.mark.parametrize("signal", GARBAGE.values(), ids=GARBAGE.keys())
+def test_what_is_no_decay_gives_no_t1_however_good_its_r2(signal: NDArray[np.float64]) -> None:
+    rng = np.random.default_rng(5)
+    iq = 0.2 * AXIS * signal + noise(rng, signal.size, 0.004)
+    result = conclude(CheckT1, {}, Dataset.of(time=T1_NS, iq=iq))
+    assert result.r2 is not None
+    assert result.r2 > CheckT1.r2_threshold
+    assert result.failure is not None
+    assert (result.failure.kind, result.failure.cause) == (FailureKind.BAD_FIT, "misfit")
+
+
+def test_a_decay_in_its_own_shot_noise_is_described() -> None:
+    rng = np.random.default_rng(6)
+    for shots in (100, 1024, 100_000):
+        shot = rng.binomial(shots, np.exp(-T1_NS / 40e3)) / shots
+        iq = 0.2 * AXIS * shot + noise(rng, T1_NS.size, 0.004 * math.sqrt(1024 / shots))
+        assert conclude(CheckT1, {}, Dataset.of(time=T1_NS, iq=iq), shots=shots).failure is None, shots
+
+
+def test_a_half_pi_pulse_without_a_reference_is_refused() -> None:
+    rng = np.random.default_rng(3)
+    amplitude = np.linspace(0.5, 1.5, 20) * 0.03
+    iq = 0.2 * np.cos(2 * np.pi * amplitude / 0.03) + noise(rng, 20, 0.002)
+    for reference, cause in ((0.2, None), (math.nan, "no_return")):
+        data = Dataset.of(amplitude=amplitude, iq=iq, reference_iq=[complex(reference)])
+        failure = conclude(CreateHPIPulse, {}, data).failure
+        assert (failure.cause if failure else None) == cause
