@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from datetime import timedelta
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -114,6 +115,14 @@ def test_two_pruners_share_the_work(keeper: Keeper) -> None:
     first.commit()
     second.commit()
     assert keeper.lab.value("SELECT count(*) FROM calib.jobs") == 0
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+def test_a_prune_from_an_old_snapshot_is_refused(keeper: Keeper, level: str) -> None:
+    session = keeper.lab.session(keeper.lab.person("root"))
+    session.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+    with pytest.raises(psycopg.Error, match=f"expected a transaction of read committed, got {level.lower()}"):
+        session.execute("SELECT calib.prune()")
 
 
 def test_a_prune_left_open_is_ended_by_the_server(keeper: Keeper) -> None:

@@ -192,6 +192,10 @@ DECLARE
 BEGIN
   IF p_max IS NULL OR p_max NOT BETWEEN 1 AND 10000 THEN
     PERFORM calib_private.refuse('CQ007', 'max', format('max: expected 1 to 10000, got %s', coalesce(p_max::text, 'nothing')));
+  ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
+    -- From an old snapshot it would not see that a job was marked for the mirror since.
+    PERFORM calib_private.refuse('CQ010', 'transaction_isolation', format('prune: expected a transaction of read committed, got %s',
+      current_setting('transaction_isolation')), 'Call it outside of a transaction.');
   END IF;
   PERFORM calib_private.bound_transaction();
   SELECT * INTO v_kept FROM calib_private.retention;
