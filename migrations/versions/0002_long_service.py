@@ -18,6 +18,7 @@ SQL = Path(__file__).parents[1] / "sql"
 REPLACED = {
     "calib.schema_version": "75_views.sql",
     "calib_private.guard_origin": "70_parameters.sql",
+    "calib_private.request_cancel": "40_jobs.sql",
 }
 
 

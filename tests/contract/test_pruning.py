@@ -82,6 +82,17 @@ def test_an_uncommitted_prune_stops_no_verb(pruning: Keeper) -> None:
     lab.ana.queue.requeue(claimed.job_id)
 
 
+def test_a_bulk_cancel_goes_past_a_job_that_is_being_pruned(pruning: Keeper) -> None:
+    lab = pruning.lab
+    chip_id = lab.rows("SELECT chip_id FROM calib.jobs ORDER BY job_id")[0]["chip_id"]
+    waiting = lab.submit(chip_id)
+    client = _impatient(lab.session(lab.olga, autocommit=True))
+    # The old job and the waiting one; the old one is there until the prune commits.
+    asked = client.execute("UPDATE calib.jobs SET cancel_requested = true WHERE chip_id = %s", (chip_id,))
+    assert asked.rowcount == 1
+    assert lab.job(waiting)["state"] == "cancelled"
+
+
 def test_a_prune_passes_by_what_another_session_holds(keeper: Keeper) -> None:
     chip_id = keeper.lab.chip()
     held, free = keeper.measured(chip_id), keeper.measured(chip_id)

@@ -208,6 +208,38 @@ BEGIN
   RETURN NEXT;
 END $$;
 
+-- False: too late, nothing was changed. The caller has checked the right to do it.
+CREATE OR REPLACE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS boolean LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job calib_private.jobs; v_verdict text;
+BEGIN
+  LOOP
+    SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+    EXIT WHEN v_job.state <> 'scheduled';
+    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN true; END IF;
+  END LOOP;
+  v_verdict := calib_private.verdict(p_job_id);
+  IF v_job.state = 'running' AND v_verdict IS NULL THEN
+    PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
+    PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);
+    RETURN true;
+  END IF;
+  -- A job that is being pruned at this moment keeps no event, and must not undo a bulk cancel.
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id FOR KEY SHARE SKIP LOCKED;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_too_late', jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  END IF;
+  IF v_job.finished_at IS NULL THEN
+    RAISE WARNING 'job % was not cancelled: it is just ending (%)', p_job_id, v_verdict USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+    RETURN false;
+  END IF;
+  RAISE WARNING 'job % was not cancelled: it had already ended (%) at %', p_job_id, v_job.state,
+    to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+    USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+  RETURN false;
+END $$;
+
 -- ---------------------------------------------------------------------------------------------------- vacuum
 
 -- The default waits until a fifth of a table is dead: at ten million rows for weeks of work, and then works for an hour.
