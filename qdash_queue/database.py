@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import select
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -11,10 +13,13 @@ import sqlalchemy as sa
 from psycopg.types.array import ListBinaryDumper
 from pydantic import BaseModel
 from sqlalchemy.engine import Connection, RowMapping
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from qdash_queue.errors import DatabaseAwayError, is_connection_loss, translated
 
 Model = TypeVar("Model", bound=BaseModel)
+
+LONG_REST_SECONDS = 1.0
 
 
 def sqlalchemy_url(url: str) -> sa.URL:
@@ -55,12 +60,12 @@ class Database:
             self.url,
             pool_size=pool_size,
             max_overflow=5,
-            # A connection that was cut while it lay idle must not cost a verb that may not be repeated.
-            pool_pre_ping=True,
             isolation_level="AUTOCOMMIT",
             connect_args={"application_name": application_name, "connect_timeout": 5},
         )
         sa.event.listen(self._engine, "connect", _send_byte_arrays_in_binary)
+        sa.event.listen(self._engine, "checkin", _note_rest)
+        sa.event.listen(self._engine, "checkout", _refuse_cut_connection)
 
     def rows(self, statement: str, /, **parameters: Any) -> Sequence[RowMapping]:
         """All rows of one statement; it is repeated once when the connection was cut.
@@ -133,6 +138,33 @@ class Database:
     def close(self) -> None:
         """Close all connections; the next statement opens new ones."""
         self._engine.dispose()
+
+
+def _note_rest(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["resting_since"] = time.monotonic()
+
+
+def _refuse_cut_connection(
+    connection: psycopg.Connection[tuple[Any, ...]], record: ConnectionPoolEntry, _proxy: object
+) -> None:
+    """Let the pool replace a connection that was cut while it lay idle.
+
+    It must not cost a verb that may not be repeated. The end of a connection makes its socket readable, which
+    costs nothing to see; only after a longer rest, in which a firewall may have dropped it in silence, does
+    the server have to answer a question of its own.
+    """
+    rested = time.monotonic() - record.info.get("resting_since", time.monotonic())
+    try:
+        if rested > LONG_REST_SECONDS or _has_something_to_say(connection):
+            connection.execute("SELECT 1")
+    except psycopg.Error as error:
+        raise sa.exc.DisconnectionError from error
+
+
+def _has_something_to_say(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+    poll = select.poll()
+    poll.register(connection.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
 
 
 def _send_byte_arrays_in_binary(connection: psycopg.Connection[tuple[Any, ...]], _record: object) -> None:

@@ -1,0 +1,330 @@
+"""The queue beside procrastinate and pgqueuer: rates, pick-up, empty looks, contention, idle cost.
+
+    python -m benchmarks.peers [--jobs 1000] [--seconds 5] [--rounds 5]
+
+One embedded PostgreSQL that flushes each commit to disk; each queue has a database of its own; the rounds are
+interleaved, so that what else the machine does falls on all alike: trust the ratios. Every figure is a median
+with the lowest and the highest round. Each measurement ends after `--seconds` at the latest. No Prefect: the
+queue alone is compared, through the verbs of `benchmarks.contenders`. Ours commits three times for a job taken
+and ended (claim, conclude, finish: a verdict outlives whoever gave it), the peers twice.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import itertools
+import multiprocessing
+import random
+import time
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager
+from multiprocessing.connection import Connection
+
+import psycopg
+from psycopg import sql
+
+from benchmarks.conditions import Deadline, Spread, print_conditions
+from benchmarks.contenders import (
+    CONTENDERS,
+    Contender,
+    Ours,
+    OursPython,
+    Pgqueuer,
+    Procrastinate,
+    Session,
+    SqlSession,
+    chip_name,
+)
+from qdash_queue.embedded.postgres import PostgresServer
+
+CHIPS = [chip_name(number) for number in range(100)]
+CROWD_CHIPS = [chip_name(number) for number in range(200)]
+CONNECTIONS = 100
+"""Of 400 executors on 200 chips four share a connection."""
+ANSWER_SECONDS = 10.0
+
+Figures = dict[str, dict[str, list[float]]]
+"""Of each measurement, by the contender's name."""
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--jobs", type=int, default=1000, help="jobs a measurement, at most")
+    parser.add_argument("--seconds", type=float, default=5.0, help="seconds a measurement, at most")
+    parser.add_argument("--rounds", type=int, default=5)
+    given = parser.parse_args()
+    with PostgresServer() as server:
+        print_conditions(server.url, "qdash-queue", "procrastinate", "pgqueuer", "psycopg", "asyncpg")
+        print(f"{given.rounds} rounds of at most {given.jobs} jobs or {given.seconds} s each", flush=True)
+        figures = asyncio.run(measure_all(server, given.jobs, given.seconds, given.rounds))
+        report(figures)
+        print_conditions(server.url)
+
+
+async def measure_all(server: PostgresServer, jobs: int, seconds: float, rounds: int) -> Figures:
+    contenders = [await installed(server, kind, locked=True) for kind in CONTENDERS]
+    loose = [await installed(server, kind, locked=False) for kind in (Procrastinate, Pgqueuer)]
+    figures: Figures = defaultdict(lambda: defaultdict(list))
+    for turn in range(rounds):
+        for contender in rotated([*contenders, *loose], turn):
+            await measure_rates(figures, contender, jobs, seconds)
+        for contender in rotated([contenders[0], contenders[2], contenders[3]], turn):
+            await measure_empty_looks(figures, contender, jobs, seconds)
+            await measure_contention(figures, contender, jobs, seconds)
+        for contender in rotated([contenders[0], *loose], turn):
+            await measure_worker(figures, contender, server.url, jobs, seconds)
+    return figures
+
+
+def rotated(contenders: Sequence[Contender], turn: int) -> Sequence[Contender]:
+    first = turn % len(contenders)
+    return [*contenders[first:], *contenders[:first]]
+
+
+async def installed(server: PostgresServer, kind: type[Contender], *, locked: bool) -> Contender:
+    database = f"{kind.__name__.lower()}_{'locked' if locked else 'loose'}"
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(database)))
+    contender = kind(server.url_of(database), locked=locked)
+    await contender.install()
+    return contender
+
+
+async def emptied(contender: Contender) -> None:
+    """End what waits, and start the next measurement with fresh statistics and no dead rows."""
+    async with await psycopg.AsyncConnection.connect(contender.url, autocommit=True) as connection:
+        await connection.execute(contender.clear.encode())
+        await connection.execute("VACUUM ANALYZE")
+
+
+# -------------------------------------------------------------------------------------------- rates
+
+
+async def measure_rates(figures: Figures, contender: Contender, jobs: int, seconds: float) -> None:
+    kind = " with a lock per chip" if contender.locked and not isinstance(contender, Ours) else ""
+    async with contender.session() as session:
+        figures[f"enqueue one by one, jobs/s{kind}"][contender.name].append(
+            await enqueue_rate(session, jobs, seconds)
+        )
+        figures[f"drain by one worker, jobs/s{kind}"][contender.name].append(
+            await drain_rate(session, seconds)
+        )
+        if not isinstance(contender, OursPython):
+            await measure_bulk(figures, contender, session, jobs, kind)
+    await emptied(contender)
+
+
+async def enqueue_rate(session: Session, jobs: int, seconds: float) -> float:
+    deadline, begin, done = Deadline(seconds), time.perf_counter(), 0
+    for chip in itertools.islice(itertools.cycle(CHIPS), jobs):
+        await session.enqueue(chip)
+        done += 1
+        if deadline.has_passed:
+            break
+    return done / (time.perf_counter() - begin)
+
+
+async def drain_rate(session: Session, seconds: float) -> float:
+    """Claims and finishes all that waits; chip by chip where a job is claimed for a chip."""
+    deadline, begin, done = Deadline(seconds), time.perf_counter(), 0
+    empty = 0
+    for chip in itertools.cycle(CHIPS):
+        taken = await session.take(chip)
+        if taken is None:
+            empty += 1
+            if empty == len(CHIPS):
+                break
+            continue
+        empty = 0
+        await session.finish(taken)
+        done += 1
+        if deadline.has_passed:
+            break
+    return done / (time.perf_counter() - begin)
+
+
+async def measure_bulk(
+    figures: Figures, contender: Contender, session: Session, jobs: int, kind: str
+) -> None:
+    chips = list(itertools.islice(itertools.cycle(CHIPS), jobs))
+    await emptied(contender)
+    begin = time.perf_counter()
+    await session.enqueue_many(chips)
+    figures[f"enqueue in bulk, jobs/s{kind}"][contender.name].append(jobs / (time.perf_counter() - begin))
+    if isinstance(session, SqlSession):
+        await emptied(contender)
+        begin = time.perf_counter()
+        await session.copy_many(chips)
+        figures["enqueue by COPY, jobs/s"][contender.name].append(jobs / (time.perf_counter() - begin))
+
+
+# -------------------------------------------------------------------------------------------- looks and contention
+
+
+async def measure_empty_looks(figures: Figures, contender: Contender, jobs: int, seconds: float) -> None:
+    await emptied(contender)
+    async with contender.session() as session:
+        figures["empty look, nothing waits, ms"][contender.name].append(await empty_look(session, seconds))
+        await session.enqueue_many(CHIPS * (jobs // len(CHIPS) + 1))
+        taken = [await session.take(chip) for chip in CHIPS]
+        assert None not in taken, "expected a job for each chip"
+        figures[f"empty look, {len(CHIPS)} chips busy, {jobs} jobs wait, ms"][contender.name].append(
+            await empty_look(session, seconds)
+        )
+        for one in taken:
+            assert one is not None
+            await session.finish(one)
+    await emptied(contender)
+
+
+async def empty_look(session: Session, seconds: float) -> float:
+    """Median milliseconds of a look that finds nothing."""
+    times, deadline = [], Deadline(seconds)
+    for chip in itertools.islice(itertools.cycle(CHIPS), 300):
+        begin = time.perf_counter()
+        taken = await session.take(chip, 1)
+        times.append(1e3 * (time.perf_counter() - begin))
+        assert taken is None, "expected nothing to take"
+        if deadline.has_passed:
+            break
+    return Spread(times).median
+
+
+async def measure_contention(figures: Figures, contender: Contender, jobs: int, seconds: float) -> None:
+    """200 chips with two executors each, all at once."""
+    async with AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(contender.session()) for _ in range(CONNECTIONS)]
+        await sessions[0].enqueue_many(CROWD_CHIPS * (5 * jobs // len(CROWD_CHIPS) + 1))
+        crowd = Crowd(Deadline(seconds))
+        begin = time.perf_counter()
+        await asyncio.gather(*(crowd.work(session, number) for number, session in enumerate(sessions)))
+        passed = time.perf_counter() - begin
+    figures["200 chips x 2 executors, claims/s"][contender.name].append(crowd.claims / passed)
+    figures["200 chips x 2 executors, double claims"][contender.name].append(crowd.doubles)
+    await emptied(contender)
+
+
+class Crowd:
+    """Who holds which chip, as the claimers themselves see it."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._busy: set[str] = set()
+        self.claims = 0
+        self.doubles = 0
+
+    async def work(self, session: Session, number: int) -> None:
+        executors = [divmod(number * 4 + place, 2) for place in range(4)]
+        executors = [(chip % len(CROWD_CHIPS), executor) for chip, executor in executors]
+        chance = random.Random(number)  # noqa: S311 - spreads the claims
+        while not self._deadline.has_passed:
+            chip, executor = chance.choice(executors)
+            taken = await session.take(CROWD_CHIPS[chip], executor)
+            if taken is None:
+                continue
+            self.claims += 1
+            self.doubles += taken.chip in self._busy
+            self._busy.add(taken.chip)
+            await asyncio.sleep(0)
+            self._busy.discard(taken.chip)
+            await session.finish(taken)
+
+
+# -------------------------------------------------------------------------------------------- an idle worker
+
+
+async def measure_worker(
+    figures: Figures, contender: Contender, server_url: str, jobs: int, seconds: float
+) -> None:
+    """A worker as its package runs it, in a process of its own: how fast it wakes, what it costs asleep."""
+    await emptied(contender)
+    with working(contender) as claims:
+        async with contender.session() as session:
+            await session.enqueue(CHIPS[0])
+            heard(claims)
+            latencies = await pick_up(session, claims, min(jobs, 100), seconds)
+        figures["pick-up by an idle worker, p50 ms"][contender.name].append(Spread(latencies).median)
+        figures["pick-up by an idle worker, p99 ms"][contender.name].append(Spread(latencies).percentile(99))
+        transactions, wal = await idle_cost(contender, server_url, 2 * seconds)
+        figures["idle worker, transactions/s"][contender.name].append(transactions)
+        figures["idle worker, WAL bytes/s"][contender.name].append(wal)
+
+
+@contextmanager
+def working(contender: Contender) -> Iterator[Connection]:
+    context = multiprocessing.get_context("spawn")
+    ours, theirs = context.Pipe()
+    process = context.Process(target=contender.serve, args=(theirs,), daemon=True)
+    process.start()
+    theirs.close()
+    try:
+        yield ours
+    finally:
+        process.kill()
+        process.join()
+        ours.close()
+
+
+def heard(claims: Connection) -> float:
+    """The instant of the next claim."""
+    if not claims.poll(6 * ANSWER_SECONDS):
+        raise SystemExit("expected the worker to claim the job, got no answer")
+    return float(claims.recv())
+
+
+async def pick_up(session: Session, claims: Connection, jobs: int, seconds: float) -> list[float]:
+    """Milliseconds from the answer to the insert to the claim."""
+    latencies, deadline = [], Deadline(seconds)
+    for _ in range(jobs):
+        await asyncio.sleep(random.uniform(0.01, 0.05))  # noqa: S311 - the worker is to be asleep
+        await session.enqueue(CHIPS[0])
+        committed = time.monotonic()
+        latencies.append(1e3 * max(0.0, heard(claims) - committed))
+        if deadline.has_passed:
+            break
+    return latencies
+
+
+async def idle_cost(contender: Contender, server_url: str, seconds: float) -> tuple[float, float]:
+    """Transactions and bytes of WAL a second; the server has nothing else to do."""
+    database = psycopg.conninfo.conninfo_to_dict(contender.url)["dbname"]
+    statement = (
+        "SELECT xact_commit + xact_rollback, pg_current_wal_insert_lsn() - '0/0' FROM pg_stat_database"
+        " WHERE datname = %s"
+    )
+    async with await psycopg.AsyncConnection.connect(server_url, autocommit=True) as connection:
+        await asyncio.sleep(2)
+        before = await (await connection.execute(statement, (database,))).fetchone()
+        begin = time.perf_counter()
+        await asyncio.sleep(seconds)
+        after = await (await connection.execute(statement, (database,))).fetchone()
+        passed = time.perf_counter() - begin
+    assert before is not None
+    assert after is not None
+    return (after[0] - before[0]) / passed, float(after[1] - before[1]) / passed
+
+
+# -------------------------------------------------------------------------------------------- report
+
+
+def report(figures: Figures) -> None:
+    for title, named in figures.items():
+        print(f"\n{title}")
+        for name, values in named.items():
+            print(f"  {name:22} {Spread(values)}")
+    print("\nratios of the medians (rates: more is better; ms: less is better)")
+    for title, named in figures.items():
+        if "double" in title:
+            continue
+        for ours, peer in itertools.product(
+            (Ours.name, OursPython.name), (Procrastinate.name, Pgqueuer.name)
+        ):
+            own = figures[title.removesuffix(" with a lock per chip")].get(ours)
+            if own and peer in named and Spread(named[peer]).median > 0:
+                print(f"  {title}: {ours} / {peer} {Spread(own).median / Spread(named[peer]).median:.2f}")
+
+
+if __name__ == "__main__":
+    main()

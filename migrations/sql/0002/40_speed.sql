@@ -1,0 +1,326 @@
+-- The same checks and the same words in less time. Before PostgreSQL 18 a function in SQL is planned anew by each
+-- statement that calls it; one in PL/pgSQL keeps its plans for the session. So whatever a submit, a claim or an end
+-- passes through is in PL/pgSQL here, asks each question once, and composes a sentence only to say it.
+
+-- ---------------------------------------------------------------------------------------------------- who is speaking
+
+CREATE OR REPLACE FUNCTION calib_private.actor() RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
+END $$;
+
+-- A name that is too long for a role would be cut by to_regrole(), and the rest might be one.
+CREATE OR REPLACE FUNCTION calib_private.actor_is(p_role text) RETURNS boolean LANGUAGE plpgsql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN octet_length(p_role) < 64
+     AND coalesce(pg_has_role(calib_private.actor()::name, to_regrole(quote_ident(p_role))::oid, 'USAGE'), false);
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.membership(p_project_id text) RETURNS calib_private.memberships LANGUAGE plpgsql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_actor text := calib_private.actor(); v_member calib_private.memberships;
+BEGIN
+  SELECT m.* INTO v_member FROM calib_private.memberships m
+   WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)
+   ORDER BY array_position(ARRAY['operator', 'submitter', 'reader'], m.access), m.role_name = v_actor DESC, m.role_name
+   LIMIT 1;
+  RETURN v_member;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.own_username(p_project_id text) RETURNS text LANGUAGE plpgsql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_actor text := calib_private.actor(); v_username text;
+BEGIN
+  SELECT m.username INTO v_username FROM calib_private.memberships m
+   WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)
+   ORDER BY m.role_name = v_actor DESC, array_position(ARRAY['operator', 'submitter', 'reader'], m.access), m.role_name
+   LIMIT 1;
+  RETURN v_username;
+END $$;
+
+-- ---------------------------------------------------------------------------------------------------- events
+
+CREATE OR REPLACE FUNCTION calib_private.is_failure_kind(p_kind text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN p_kind IN ('missing_input', 'no_signal', 'bad_fit', 'out_of_range', 'instrument',
+                    'timeout', 'lost', 'shutdown', 'invalid_request', 'internal');
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.write_event(p_job_id bigint, p_event text, p_detail jsonb DEFAULT '{}',
+                                                     p_old text DEFAULT NULL, p_new text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO calib_private.job_events (job_id, actor, event, old_state, new_state, attempt, fence, detail)
+  SELECT p_job_id, calib_private.actor(), p_event, p_old, p_new, nullif(j.attempt, 0), j.fence, coalesce(p_detail, '{}')
+    FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.log_transition() RETURNS trigger LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO calib_private.job_events (job_id, actor, event, old_state, new_state, attempt, fence, detail)
+  VALUES (NEW.job_id, calib_private.actor(),
+    CASE NEW.state WHEN 'running' THEN 'claimed' WHEN 'scheduled' THEN 'requeued' ELSE NEW.state END,
+    OLD.state, NEW.state, nullif(NEW.attempt, 0), NEW.fence,
+    jsonb_strip_nulls(jsonb_build_object('executor_id', CASE WHEN NEW.state = 'running' THEN NEW.executor_id END,
+      'execution_id', CASE WHEN NEW.state = 'running' THEN NEW.execution_id END,
+      'failure_kind', NEW.failure_kind, 'failure_message', NEW.failure_message)));
+  -- A job that never ran has no execution to show.
+  IF NEW.execution_id IS NOT NULL THEN PERFORM calib_private.mark_job(NEW.job_id); END IF;
+  IF NEW.state = 'scheduled' THEN PERFORM pg_notify('calib_' || NEW.chip_id, 'job'); END IF;
+  RETURN NULL;
+END $$;
+
+-- ---------------------------------------------------------------------------------------------------- checking a schema
+
+CREATE OR REPLACE FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_type = 'integer' THEN RETURN jsonb_typeof(p_value) = 'number' AND (p_value #>> '{}')::numeric % 1 = 0; END IF;
+  RETURN jsonb_typeof(p_value) = p_type;
+END $$;
+
+-- Of one type, or of one of an array of types; no types: any.
+CREATE FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) RETURNS boolean LANGUAGE plpgsql IMMUTABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_types IS NULL THEN RETURN true; END IF;
+  IF jsonb_typeof(p_types) = 'string' THEN RETURN calib_private.json_type_matches(p_value, p_types #>> '{}'); END IF;
+  RETURN EXISTS (SELECT FROM jsonb_array_elements_text(p_types) t WHERE calib_private.json_type_matches(p_value, t));
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) RETURNS calib_private.complaint LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT calib_private.json_types_match(p_value, p_schema -> 'type') THEN
+    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path,
+      CASE jsonb_typeof(p_schema -> 'type') WHEN 'string' THEN p_schema ->> 'type'
+           ELSE (SELECT string_agg(t, ' or ') FROM jsonb_array_elements_text(p_schema -> 'type') t) END,
+      CASE jsonb_typeof(p_value) WHEN 'null' THEN 'null' ELSE jsonb_typeof(p_value) || ' ' || left(p_value::text, 40) END), NULL);
+  END IF;
+  IF p_schema ? 'enum' THEN
+    -- Compared one by one: @> would take {} for every object.
+    IF NOT EXISTS (SELECT FROM jsonb_array_elements(p_schema -> 'enum') e WHERE e = p_value) THEN
+      RETURN calib_private.complain('CQ002', format('%s: expected one of %s, got %s', p_path,
+        (SELECT string_agg(e::text, ', ') FROM jsonb_array_elements(p_schema -> 'enum') e), left(p_value::text, 60)), NULL);
+    END IF;
+  END IF;
+  IF p_schema -> 'const' <> p_value THEN
+    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, p_schema -> 'const', left(p_value::text, 60)), NULL);
+  END IF;
+  RETURN NULL;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text)
+RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_text text := p_value #>> '{}'; v_number numeric; v_expected text;
+BEGIN
+  IF jsonb_typeof(p_value) = 'number' THEN
+    v_number := v_text::numeric;
+    v_expected := CASE
+      WHEN v_number < (p_schema ->> 'minimum')::numeric THEN 'at least ' || (p_schema ->> 'minimum')
+      WHEN v_number > (p_schema ->> 'maximum')::numeric THEN 'at most ' || (p_schema ->> 'maximum')
+      WHEN v_number <= (p_schema ->> 'exclusiveMinimum')::numeric THEN 'more than ' || (p_schema ->> 'exclusiveMinimum')
+      WHEN v_number >= (p_schema ->> 'exclusiveMaximum')::numeric THEN 'less than ' || (p_schema ->> 'exclusiveMaximum') END;
+  ELSIF jsonb_typeof(p_value) = 'string' THEN
+    v_expected := CASE
+      WHEN length(v_text) < (p_schema ->> 'minLength')::integer THEN format('at least %s characters', p_schema ->> 'minLength')
+      WHEN length(v_text) > (p_schema ->> 'maxLength')::integer THEN format('at most %s characters', p_schema ->> 'maxLength')
+      WHEN v_text !~ (p_schema ->> 'pattern') THEN format('a text like %s', p_schema ->> 'pattern') END;
+  END IF;
+  IF v_expected IS NULL THEN RETURN NULL; END IF;
+  RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, v_expected,
+    CASE WHEN v_number IS NULL THEN calib_private.shown(v_text) ELSE left(v_text, 40) END), NULL);
+END $$;
+
+-- ---------------------------------------------------------------------------------------------------- inserting
+
+CREATE OR REPLACE FUNCTION calib_private.refuse_system_columns(p_new calib.jobs) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - ARRAY['project_id', 'username', 'chip_id', 'flow', 'parameters', 'priority',
+    'not_before', 'not_after', 'timeout_seconds', 'max_attempts', 'dedup_key', 'tags', 'note']);
+  v_column text;
+BEGIN
+  IF v_others IN ('{}', '{"cancel_requested": false}') THEN RETURN; END IF;
+  SELECT k INTO v_column FROM jsonb_object_keys(v_others) k WHERE v_others -> k <> 'false' OR k <> 'cancel_requested' LIMIT 1;
+  PERFORM calib_private.refuse('CQ005', v_column, format('column "%s" is set by the queue: leave it out of the INSERT', v_column),
+    'A client gives project_id, chip_id and parameters, and may give username, flow, priority, not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags and note.');
+END $$;
+
+CREATE FUNCTION calib_private.require_free_key(p_project_id text, p_dedup_key text) RETURNS void LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_live bigint;
+BEGIN
+  SELECT j.job_id INTO v_live FROM calib_private.jobs j
+   WHERE j.project_id = p_project_id AND j.dedup_key = p_dedup_key AND j.state IN ('scheduled', 'running');
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key', format('dedup_key %s is taken by job %s, which has not ended', calib_private.shown(p_dedup_key), v_live),
+      NULL, NULL, 'jobs_dedup_live');
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.wake_executor(p_job_id bigint, p_chip_id text) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_alive_since timestamptz := calib_private.now() - interval '30 seconds';
+BEGIN
+  -- A busy chip's executor looks again when its job ends; waking it now would only cost.
+  IF EXISTS (SELECT FROM calib_private.leases l WHERE l.chip_id = p_chip_id AND l.job_id IS NULL) THEN
+    PERFORM pg_notify('calib_' || p_chip_id, 'job');
+  END IF;
+  -- As alive() says it, but in sight of the planner: an index finds the living among all that ever were.
+  IF NOT EXISTS (SELECT FROM calib_private.executors e
+                  WHERE e.chip_id = p_chip_id AND e.stopped_at IS NULL AND e.last_seen_at > v_alive_since) THEN
+    RAISE NOTICE 'job % waits: no executor for chip "%" is alive at the moment', p_job_id, p_chip_id;
+  END IF;
+END $$;
+
+-- Stores a checked row and fills in what the queue gave it; NULL job_id if the dedup_key is taken.
+CREATE OR REPLACE FUNCTION calib_private.store_job(p_new calib.jobs) RETURNS calib.jobs LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before, not_after,
+      timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
+  SELECT p_new.project_id, p_new.username, p_new.chip_id, p_new.flow, p_new.parameters, p_new.priority, p_new.not_before, p_new.not_after,
+      p_new.timeout_seconds, p_new.max_attempts, f.repeatable, p_new.dedup_key, p_new.tags, p_new.note, p_new.submitted_by, p_new.submitted_at
+    FROM calib_private.flows f WHERE f.chip_id = p_new.chip_id AND f.flow = p_new.flow
+  ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL AND state IN ('scheduled', 'running') DO NOTHING
+  RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
+       INTO p_new.job_id, p_new.state, p_new.attempt, p_new.tasks_total, p_new.tasks_done, p_new.tasks_failed, p_new.version, p_new.cancel_requested;
+  RETURN p_new;
+END $$;
+
+-- The checked row, or the refusal said once more from here, so that a client reads the sentence and not the path through
+-- our functions. Nothing is written under the EXCEPTION clause: a subtransaction that writes takes a number of its own,
+-- and thousands of them in one COPY would slow down every other session.
+CREATE FUNCTION calib_private.checked_or_refused(p_new calib.jobs) RETURNS calib.jobs LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_checked calib.jobs; v_message text; v_column text; v_hint text; v_constraint text;
+BEGIN
+  v_checked := calib_private.checked_job(p_new);
+  IF v_checked.dedup_key IS NOT NULL THEN PERFORM calib_private.require_free_key(v_checked.project_id, v_checked.dedup_key); END IF;
+  RETURN v_checked;
+EXCEPTION WHEN OTHERS THEN
+  IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
+  GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_column = COLUMN_NAME, v_hint = PG_EXCEPTION_HINT, v_constraint = CONSTRAINT_NAME;
+  IF v_hint = '' THEN
+    RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, CONSTRAINT = v_constraint, SCHEMA = 'calib', TABLE = 'jobs',
+      DETAIL = calib_private.given_values(p_new);
+  END IF;
+  RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, CONSTRAINT = v_constraint, SCHEMA = 'calib', TABLE = 'jobs',
+    DETAIL = calib_private.given_values(p_new), HINT = v_hint;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.insert_job() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_stored calib.jobs;
+BEGIN
+  -- Not stored: another session has taken the dedup_key since it was found free. Look again.
+  WHILE v_stored.job_id IS NULL LOOP
+    v_stored := calib_private.store_job(calib_private.checked_or_refused(NEW));
+  END LOOP;
+  INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
+  VALUES (v_stored.job_id, v_stored.submitted_by, 'submitted', v_stored.state);
+  PERFORM calib_private.wake_executor(v_stored.job_id, v_stored.chip_id);
+  RETURN v_stored;
+END $$;
+DROP FUNCTION calib_private.store_job_once(calib.jobs);
+
+-- ---------------------------------------------------------------------------------------------------- claiming
+
+CREATE OR REPLACE FUNCTION calib_private.claimed_row(p_job_id bigint) RETURNS calib.claimed_job LANGUAGE plpgsql STABLE
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_claimed calib.claimed_job;
+BEGIN
+  SELECT j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters,
+         j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at, j.started_at, l.dirty INTO v_claimed
+    FROM calib_private.jobs j JOIN calib_private.leases l USING (chip_id) WHERE j.job_id = p_job_id;
+  RETURN v_claimed;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.verdict(p_job_id bigint) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT a.verdict FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt) WHERE j.job_id = p_job_id);
+END $$;
+
+-- ---------------------------------------------------------------------------------------------------- ending
+
+-- Refuses whoever does not hold the lease that was looked up and locked.
+CREATE FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint) RETURNS void LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_lease.chip_id IS NULL THEN
+    PERFORM calib_private.refuse('CQ020', 'fence', format('the lease on job %s (fence %s) is lost: another attempt or another job may hold the chip', p_job_id, p_fence));
+  ELSIF NOT EXISTS (SELECT FROM calib_private.executors e WHERE e.executor_id = p_lease.executor_id AND calib_private.actor_is(e.role_name)) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id', format('%s may not act for executor %s', calib_private.actor(), p_lease.executor_id));
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint) RETURNS calib_private.leases LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases;
+BEGIN
+  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence FOR NO KEY UPDATE;
+  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  RETURN v_lease;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text DEFAULT NULL, p_failure_message text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_state text := p_state; v_failure_kind text; v_seen boolean;
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
+    PERFORM calib_private.refuse('CQ007', 'state', format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
+  ELSIF (p_state = 'failed') <> (p_failure_kind IS NOT NULL) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind', 'failure_kind: expected with state failed, and only with it');
+  ELSIF NOT calib_private.is_failure_kind(p_failure_kind) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind', format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s', calib_private.shown(p_failure_kind)));
+  ELSIF p_state = 'cancelled' THEN
+    IF NOT EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id) THEN
+      PERFORM calib_private.refuse('CQ010', 'state', format('job %s cannot end cancelled: nobody asked to cancel it', p_job_id));
+    END IF;
+  END IF;
+  SELECT j.cancel_seen_at IS NOT NULL INTO v_seen FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+  IF v_seen THEN v_state := 'cancelled'; END IF;
+  IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
+  UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
+         failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
+   WHERE a.job_id = p_job_id AND a.fence = p_fence AND a.verdict IS NULL;
+  IF NOT FOUND THEN
+    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence);
+  END IF;
+  PERFORM calib_private.write_event(p_job_id, 'concluded',
+    jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
+  RETURN v_state;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.finish(p_job_id bigint, p_fence bigint) RETURNS text LANGUAGE plpgsql
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_attempt calib_private.attempts; v_lease calib_private.leases;
+BEGIN
+  -- Locked first: a sweep that ends the job by the same verdict at this moment is waited for.
+  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence FOR NO KEY UPDATE;
+  SELECT * INTO v_attempt FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence;
+  IF v_attempt.outcome = v_attempt.verdict THEN
+    RETURN v_attempt.outcome;   -- asked again because the first answer was lost
+  END IF;
+  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  IF v_attempt.verdict IS NULL THEN
+    PERFORM calib_private.refuse('CQ010', 'state', format('job %s has no verdict yet: conclude it first', p_job_id));
+  END IF;
+  PERFORM calib_private.end_attempt(v_lease, v_attempt.verdict, v_attempt.failure_kind, v_attempt.failure_message, false);
+  RETURN v_attempt.verdict;
+END $$;
