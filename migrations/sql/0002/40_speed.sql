@@ -115,6 +115,40 @@ BEGIN
   RETURN NULL;
 END $$;
 
+-- Words and limits are looked at only where the schema has any.
+CREATE OR REPLACE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text)
+RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_complaint calib_private.complaint; v_type text := jsonb_typeof(p_value);
+BEGIN
+  IF jsonb_typeof(p_schema) = 'boolean' THEN
+    RETURN CASE WHEN p_schema = 'true' THEN NULL
+                ELSE calib_private.complain('CQ002', format('%s: nothing is expected here', p_path), NULL) END;
+  END IF;
+  -- All keywords of a schema hold at once, those beside a $ref or an anyOf too.
+  IF v_type IS DISTINCT FROM p_schema ->> 'type' OR p_schema ?| ARRAY['enum', 'const'] THEN
+    v_complaint := calib_private.check_words(p_value, p_schema, p_path);
+  END IF;
+  IF v_complaint.code IS NULL AND p_schema ? '$ref' THEN
+    v_complaint := calib_private.check_value(p_value, calib_private.referenced(p_schema ->> '$ref', p_root), p_root, p_path, p_chip_id);
+  END IF;
+  IF v_complaint.code IS NULL AND p_schema ? 'anyOf' THEN
+    v_complaint := calib_private.check_any_of(p_value, p_schema -> 'anyOf', p_root, p_path, p_chip_id);
+  END IF;
+  IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+  IF v_type = 'object' THEN
+    v_complaint := calib_private.check_object(p_value, p_schema, p_root, p_path, p_chip_id);
+  ELSIF v_type = 'array' THEN
+    v_complaint := calib_private.check_array(p_value, p_schema, p_root, p_path, p_chip_id);
+  ELSIF p_schema ?| ARRAY['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength', 'maxLength', 'pattern'] THEN
+    v_complaint := calib_private.check_scalar(p_value, p_schema, p_path);
+  END IF;
+  IF v_complaint.code IS NULL AND p_schema ? 'format' THEN
+    v_complaint := calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
+  END IF;
+  RETURN v_complaint;
+END $$;
+
 CREATE OR REPLACE FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text)
 RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -151,6 +185,35 @@ BEGIN
   SELECT k INTO v_column FROM jsonb_object_keys(v_others) k WHERE v_others -> k <> 'false' OR k <> 'cancel_requested' LIMIT 1;
   PERFORM calib_private.refuse('CQ005', v_column, format('column "%s" is set by the queue: leave it out of the INSERT', v_column),
     'A client gives project_id, chip_id and parameters, and may give username, flow, priority, not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags and note.');
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.check_submitter(p_project_id text, p_username text) RETURNS text LANGUAGE plpgsql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_member calib_private.memberships := calib_private.membership(p_project_id);
+  v_own text;
+BEGIN
+  -- A membership of one's own names oneself; only a group's leaves the question open.
+  IF v_member.role_name = calib_private.actor() THEN v_own := v_member.username;
+  ELSE v_own := calib_private.own_username(p_project_id); END IF;
+  IF p_project_id IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'project_id', 'project_id: expected the project that asks for the job, got nothing');
+  ELSIF v_member.access IS NULL AND NOT EXISTS (SELECT FROM calib_private.projects p WHERE p.project_id = p_project_id) THEN
+    PERFORM calib_private.refuse('CQ001', 'project_id', format('unknown project %s%s', calib_private.shown(p_project_id),
+      calib_private.suggestion(p_project_id, calib_private.readable_projects())));
+  ELSIF v_member.access IS NULL OR v_member.access = 'reader' THEN
+    PERFORM calib_private.refuse('CQ003', 'project_id', format('%s may not submit to project "%s"', calib_private.actor(), p_project_id),
+      format('Ask an administrator: qdash-queue members grant %s %s --access submitter.', p_project_id, calib_private.actor()));
+  ELSIF p_username IS NULL THEN
+    RETURN v_own;
+  ELSIF p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'username', format('username: expected 3 to 64 of a-z, 0-9, _ and -, got %s', calib_private.shown(p_username)),
+      NULL, NULL, 'username_form');
+  ELSIF p_username <> v_own AND NOT calib_private.operates(p_project_id) THEN
+    PERFORM calib_private.refuse('CQ003', 'username', format('%s may submit as "%s" only, not as "%s": submitting for another needs an operator of the project',
+      calib_private.actor(), v_own, p_username));
+  END IF;
+  RETURN p_username;
 END $$;
 
 CREATE FUNCTION calib_private.require_free_key(p_project_id text, p_dedup_key text) RETURNS void LANGUAGE plpgsql STABLE
@@ -236,15 +299,47 @@ DROP FUNCTION calib_private.store_job_once(calib.jobs);
 
 -- ---------------------------------------------------------------------------------------------------- claiming
 
-CREATE OR REPLACE FUNCTION calib_private.claimed_row(p_job_id bigint) RETURNS calib.claimed_job LANGUAGE plpgsql STABLE
-SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_claimed calib.claimed_job;
+CREATE OR REPLACE FUNCTION calib_private.require_executor(p_executor_id text, p_chip_id text) RETURNS void LANGUAGE plpgsql STABLE
+SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  SELECT j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters,
-         j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at, j.started_at, l.dirty INTO v_claimed
-    FROM calib_private.jobs j JOIN calib_private.leases l USING (chip_id) WHERE j.job_id = p_job_id;
-  RETURN v_claimed;
+  PERFORM FROM calib_private.executors e JOIN calib_private.executor_permissions p USING (chip_id)
+    WHERE e.executor_id = p_executor_id AND e.chip_id = p_chip_id
+      AND calib_private.actor_is(e.role_name) AND calib_private.actor_is(p.role_name);
+  IF FOUND THEN RETURN; END IF;
+  PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.refuse('CQ021', 'executor_id', format('executor %s is not registered for chip "%s"', calib_private.shown(p_executor_id), p_chip_id));
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL)
+RETURNS SETOF calib.claimed_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases; v_claimed calib.claimed_job; v_job_id bigint; v_now timestamptz;
+  v_duration interval := calib_private.lease_interval(p_lease_seconds);
+BEGIN
+  PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
+  SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  IF v_lease.job_id IS NULL THEN
+    v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
+  ELSIF calib_private.claim_is_unused(v_lease, p_executor_id) AND v_lease.job_id = coalesce(p_job_id, v_lease.job_id) THEN
+    -- An answer that was lost on the way is given again, with a full lease: the executor counts from now.
+    UPDATE calib_private.leases l SET expires_at = calib_private.now() + v_duration WHERE l.chip_id = p_chip_id;
+    RETURN NEXT calib_private.claimed_row(v_lease.job_id);
+  END IF;
+  IF v_job_id IS NULL THEN RETURN; END IF;
+  v_now := calib_private.now();
+  UPDATE calib_private.leases l SET fence = l.fence + 1, job_id = v_job_id, executor_id = p_executor_id,
+         expires_at = v_now + v_duration WHERE l.chip_id = p_chip_id;
+  UPDATE calib_private.jobs j SET state = 'running', attempt = j.attempt + 1, fence = v_lease.fence + 1, executor_id = p_executor_id,
+         flow_run_id = NULL, started_at = coalesce(j.started_at, v_now), tasks_total = 0, tasks_done = 0, tasks_failed = 0,
+         execution_id = coalesce(j.execution_id, calib_private.next_execution_id()), version = j.version + 1
+   WHERE j.job_id = v_job_id
+  RETURNING j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.tags,
+            j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at, j.started_at, v_lease.dirty INTO v_claimed;
+  INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, started_at)
+  VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, v_now);
+  RETURN NEXT v_claimed;
 END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.verdict(p_job_id bigint) RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
