@@ -12,7 +12,7 @@ FIND_PYTHON = for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test chaos contract lint format lock wheel clean
+.PHONY: help venv demo test chaos bench contract lint format lock wheel clean
 
 # PG=15 runs the tests on the system's PostgreSQL 15.
 ifdef PG
@@ -47,6 +47,11 @@ test: lint  ## Lint, then run all tests; PG=15 for the system's PostgreSQL 15
 
 chaos: $(READY)  ## Hurt everything for SECONDS=300 with SEED= (random), then prove that nothing was lost
 	$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED))
+
+bench: $(READY)  ## Install the peers too, run every benchmark in turn and report on standard output
+	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS),bench]' || \
+		$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),bench]'
+	@$(BIN)/python -m benchmarks
 
 contract: $(READY)  ## Run the database contract's tests only
 	$(BIN)/pytest tests/contract $(PYTEST_ARGS)

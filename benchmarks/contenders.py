@@ -99,7 +99,7 @@ class Contender(ABC):
 
     @abstractmethod
     def serve(self, claims: Connection) -> None:
-        """Work as an idle worker does, telling the instant of each claim; in a process of its own, until killed."""
+        """Work as the package's worker does, telling the instant of each claim, until killed."""
 
 
 class Ours(Contender):

@@ -32,7 +32,7 @@ from qdash_queue.database import Database
 from qdash_queue.embedded.servers import EmbeddedServers
 
 TOPOLOGY = "square-lattice-mux-16"
-START_SECONDS = 120.0
+START_SECONDS = 300.0
 IDLE_SECONDS = 20.0
 # The server's statistics of an idle session may be so late.
 STATISTICS_SECONDS = 11.0
@@ -82,12 +82,12 @@ def measure(servers: EmbeddedServers, folder: Path, executors: int) -> None:
     module = (sys.executable, "-m")
     for statement in IMPORTS:
         with process(folder, environment, (sys.executable, "-c", BARE.format(statement=statement))) as bare:
-            bare.until(lambda bare=bare: "ready" in bare.said(), statement)
+            bare.until_said("ready")
             show(statement, bare.weights())
     with process(
         folder, environment, (*module, "prefect", "worker", "start", "-p", "bench", "-t", "process")
     ) as worker:
-        worker.until(lambda: "started" in worker.said(), "Prefect's worker to start")
+        worker.until_said("started")
         show("Prefect's process worker", worker.weights())
     with process(folder, environment, (*module, "qdash_queue.cli", "mirror", "run")) as mirror:
         mirror.until(lambda: connections(database, "qdash-queue") > 1, "the mirror to connect")
@@ -117,10 +117,12 @@ class Process:
         deadline = time.monotonic() + START_SECONDS
         while not happened():
             if self._popen.poll() is not None or time.monotonic() > deadline:
-                raise SystemExit(
-                    f"{self._popen.poll()} waited in vain for {what}:\n{self.said()[-2000:] or 'nothing was said'}"
-                )
+                said = self.said()[-2000:] or "it said nothing"
+                raise SystemExit(f"waited in vain for {what} (exit {self._popen.poll()}): {said}")
             time.sleep(0.1)
+
+    def until_said(self, word: str) -> None:
+        self.until(lambda: word in self.said(), f'"{word}"')
 
     def settle(self) -> None:
         """Wait until the tree has neither grown nor shrunk by more than a MiB for two seconds."""

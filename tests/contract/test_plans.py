@@ -155,3 +155,15 @@ def test_why_a_job_waits_is_only_computed_when_asked(lab: Lab) -> None:
     asked = lab.rows("EXPLAIN (VERBOSE) SELECT job_id, waiting_for FROM calib.jobs")
     assert "waiting_for(" not in str(plain)
     assert "waiting_for(" in str(asked)
+
+
+def test_many_rows_in_one_statement_take_one_transaction_number(lab: Lab) -> None:
+    """A number for each row would overflow what other sessions can see of a transaction at a glance."""
+    chip_id = lab.chip()
+    session = lab.session(lab.ana)
+    with session.cursor().copy("COPY calib.jobs (project_id, chip_id, flow) FROM STDIN") as copy:
+        for _ in range(100):
+            copy.write_row(("demo", chip_id, "repeat"))
+    session.commit()
+    numbers = "SELECT count(DISTINCT xmin::text) FROM calib_private.jobs WHERE chip_id = %s"
+    assert lab.value(numbers, chip_id) == 1
