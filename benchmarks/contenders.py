@@ -83,7 +83,7 @@ class Contender(ABC):
 
     name: ClassVar[str]
     clear: ClassVar[str]
-    """Ends whatever waits."""
+    """Ends whatever waits, and what a killed worker held."""
 
     def __init__(self, url: str, *, locked: bool = True) -> None:
         self.url = url
@@ -106,7 +106,11 @@ class Ours(Contender):
     """Plain SQL, as any client and any executor may say it."""
 
     name = "qdash-queue (SQL)"
-    clear = "UPDATE calib.jobs SET cancel_requested = true WHERE state = 'scheduled'"
+    clear = (
+        "UPDATE calib_private.leases SET expires_at = now() - interval '1 second' WHERE job_id IS NOT NULL;"
+        "SELECT calib.sweep();"
+        "UPDATE calib.jobs SET cancel_requested = true WHERE state = 'scheduled'"
+    )
 
     async def install(self) -> None:
         migrate.upgrade(self.url)
@@ -120,6 +124,8 @@ class Ours(Contender):
             for number in range(2):
                 self.executor(database, chip, number).register()
             self.executor(database, chip).register_catalogue([CALIBRATE], TASKS)
+        # As alive as executors are that sleep between two jobs; each insert would warn otherwise.
+        database.execute("UPDATE calib_private.executors SET last_seen_at = now() + interval '1 day'")
         database.close()
 
     @staticmethod

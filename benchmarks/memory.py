@@ -38,6 +38,9 @@ IDLE_SECONDS = 20.0
 STATISTICS_SECONDS = 11.0
 BARE = "{statement}; import time; print('ready', flush=True); time.sleep(600)"
 IMPORTS = ("from prefect import flow, task", "from qubex import Experiment")
+WORKER = (sys.executable, "-m", "prefect", "worker", "start", "-p", "bench", "-t", "process")
+MIRROR = (sys.executable, "-m", "qdash_queue.cli", "mirror", "run")
+EXECUTOR = (sys.executable, "-m", "executors.main")
 MEBIBYTE = 2**20
 
 
@@ -79,26 +82,29 @@ def measure(servers: EmbeddedServers, folder: Path, executors: int) -> None:
     database = Database(servers.postgres.url)
     show_chip(database, executors)
     print("\nMiB                                    PSS     USS")
-    module = (sys.executable, "-m")
-    for statement in IMPORTS:
-        with process(folder, environment, (sys.executable, "-c", BARE.format(statement=statement))) as bare:
-            bare.until_said("ready")
-            show(statement, bare.weights())
-    with process(
-        folder, environment, (*module, "prefect", "worker", "start", "-p", "bench", "-t", "process")
-    ) as worker:
+    limit = sum(measure_bare(folder, environment, statement) for statement in IMPORTS)
+    with process(folder, environment, WORKER) as worker:
         worker.until_said("started")
         show("Prefect's process worker", worker.weights())
-    with process(folder, environment, (*module, "qdash_queue.cli", "mirror", "run")) as mirror:
+    with process(folder, environment, MIRROR) as mirror:
         mirror.until(lambda: connections(database, "qdash-queue") > 1, "the mirror to connect")
         mirror.settle()
-        show("mirror", mirror.weights())
-    crew = [(*module, "executors.main", "--chip", f"CHIP{number}") for number in range(executors)]
+        show("mirror, idle", mirror.weights())
+    crew = [(*EXECUTOR, "--chip", f"CHIP{number}") for number in range(executors)]
     with serving(folder, environment, crew, database) as serving_now:
-        for number, executor in enumerate(serving_now):
+        sums = [
             show(f"executor {number + 1} of {executors}", executor.weights())
+            for number, executor in enumerate(serving_now)
+        ]
+        print(f"an executor / both bare imports: {sum(sums) / executors / limit:.2f}")
         show_idle(servers, database, executors)
     database.close()
+
+
+def measure_bare(folder: Path, environment: dict[str, str], statement: str) -> float:
+    with process(folder, environment, (sys.executable, "-c", BARE.format(statement=statement))) as bare:
+        bare.until_said("ready")
+        return show(statement, bare.weights())
 
 
 # -------------------------------------------------------------------------------------------- processes
@@ -200,14 +206,15 @@ def ready(database: Database) -> int:
     )
 
 
-def show(name: str, weights: Sequence[Weight]) -> None:
+def show(name: str, weights: Sequence[Weight]) -> float:
+    """Print a tree; its PSS in MiB."""
     if len(weights) > 1:
         for weight in weights:
             print(f"  {name + ': ' + weight.role:34}{weight.pss:8.0f}{weight.uss:8.0f}")
-    total = f"{name}{', all' if len(weights) > 1 else ''}"
-    print(
-        f"{total:36}{sum(one.pss for one in weights):8.0f}{sum(one.uss for one in weights):8.0f}", flush=True
-    )
+        name += ", all"
+    pss, uss = sum(weight.pss for weight in weights), sum(weight.uss for weight in weights)
+    print(f"{name:36}{pss:8.0f}{uss:8.0f}", flush=True)
+    return pss
 
 
 # -------------------------------------------------------------------------------------------- the database

@@ -245,20 +245,6 @@ BEGIN
   END IF;
 END $$;
 
--- Stores a checked row and fills in what the queue gave it; NULL job_id if the dedup_key is taken.
-CREATE OR REPLACE FUNCTION calib_private.store_job(p_new calib.jobs) RETURNS calib.jobs LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before, not_after,
-      timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
-  SELECT p_new.project_id, p_new.username, p_new.chip_id, p_new.flow, p_new.parameters, p_new.priority, p_new.not_before, p_new.not_after,
-      p_new.timeout_seconds, p_new.max_attempts, f.repeatable, p_new.dedup_key, p_new.tags, p_new.note, p_new.submitted_by, p_new.submitted_at
-    FROM calib_private.flows f WHERE f.chip_id = p_new.chip_id AND f.flow = p_new.flow
-  ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL AND state IN ('scheduled', 'running') DO NOTHING
-  RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
-       INTO p_new.job_id, p_new.state, p_new.attempt, p_new.tasks_total, p_new.tasks_done, p_new.tasks_failed, p_new.version, p_new.cancel_requested;
-  RETURN p_new;
-END $$;
-
 -- The checked row, or the refusal said once more from here, so that a client reads the sentence and not the path through
 -- our functions. Nothing is written under the EXCEPTION clause: a subtransaction that writes takes a number of its own,
 -- and thousands of them in one COPY would slow down every other session.
@@ -284,18 +270,28 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.insert_job() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_stored calib.jobs;
+  v_job calib.jobs;
 BEGIN
-  -- Not stored: another session has taken the dedup_key since it was found free. Look again.
-  WHILE v_stored.job_id IS NULL LOOP
-    v_stored := calib_private.store_job(calib_private.checked_or_refused(NEW));
+  LOOP
+    v_job := calib_private.checked_or_refused(NEW);
+    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before, not_after,
+        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
+    SELECT v_job.project_id, v_job.username, v_job.chip_id, v_job.flow, v_job.parameters, v_job.priority, v_job.not_before, v_job.not_after,
+        v_job.timeout_seconds, v_job.max_attempts, f.repeatable, v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at
+      FROM calib_private.flows f WHERE f.chip_id = v_job.chip_id AND f.flow = v_job.flow
+    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL AND state IN ('scheduled', 'running') DO NOTHING
+    RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
+         INTO v_job.job_id, v_job.state, v_job.attempt, v_job.tasks_total, v_job.tasks_done, v_job.tasks_failed, v_job.version, v_job.cancel_requested;
+    -- Not stored: another session has taken the dedup_key, or the flow was withdrawn, since it was looked at. Look again.
+    EXIT WHEN v_job.job_id IS NOT NULL;
   END LOOP;
   INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
-  VALUES (v_stored.job_id, v_stored.submitted_by, 'submitted', v_stored.state);
-  PERFORM calib_private.wake_executor(v_stored.job_id, v_stored.chip_id);
-  RETURN v_stored;
+  VALUES (v_job.job_id, v_job.submitted_by, 'submitted', v_job.state);
+  PERFORM calib_private.wake_executor(v_job.job_id, v_job.chip_id);
+  RETURN v_job;
 END $$;
 DROP FUNCTION calib_private.store_job_once(calib.jobs);
+DROP FUNCTION calib_private.store_job(calib.jobs);
 
 -- ---------------------------------------------------------------------------------------------------- claiming
 
