@@ -78,6 +78,11 @@ async def measure_all(server: PostgresServer, jobs: int, seconds: float, rounds:
             await measure_contention(figures, contender, jobs, seconds)
         for contender in rotated([contenders[0], *loose], turn):
             await measure_pick_up(figures, contender, jobs, seconds)
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        # Whoever cleans up after the rounds must not be taken for the idle worker.
+        connection.execute("ALTER SYSTEM SET autovacuum = off")
+        connection.execute("SELECT pg_reload_conf()")
+        connection.execute("CHECKPOINT")
     for contender in (contenders[0], *loose):
         await measure_idle(figures, contender, server.url)
     return figures
