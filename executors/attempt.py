@@ -15,7 +15,6 @@ from typing import TypeVar
 from prefect.client.schemas.objects import FlowRun
 
 from executors.bench import Bench
-from executors.child import flow_arguments
 from executors.children import Child, ChildError
 from executors.endings import (
     deadline_failure,
@@ -23,15 +22,16 @@ from executors.endings import (
     exit_words,
     not_at_rest_failure,
     not_started_failure,
+    shutdown_failure,
     unknown_flow_failure,
 )
+from executors.flow_runs import FlowRunRequest
 from executors.keeper import LeaseKeeper
 from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
-from executors.prefect_link import FlowRunRequest, PrefectAwayError
+from executors.prefect_link import PrefectAwayError
 from executors.session import new_scratch_folder
 from executors.stop import StopReason
-from executors.stragglers import Origin
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
@@ -87,16 +87,16 @@ class Attempt:
         flow_run = self._make_flow_run()
         if flow_run is not None:
             self._run_flow(flow_run)
-        ending = self._verdict()
-        if ending is None:
+        state, failure = self._verdict()
+        message = failure.message if failure else ""
+        if state is JobState.SCHEDULED:
             self._clean_up(flow_run)
-            self._release(flow_run, self._give_back("the executor was shut down"))
+            self._release(flow_run, self._give_back(failure), message)
             return
-        state, failure = ending
         standing = self._persist(lambda: self._lease.conclude(state, failure))
         self._clean_up(flow_run)
         self._persist(self._lease.finish)
-        self._release(flow_run, standing, failure.message if failure else "")
+        self._release(flow_run, standing, message)
 
     # ------------------------------------------------------------------ looking around
 
@@ -118,15 +118,10 @@ class Attempt:
             self._keeper.say(lambda: self._lease.cancel_from_prefect("cancelled in Prefect"))
         if (cancel := self._keeper.cancel) is not None:
             words = f"{cancel.cancel_requested_by}: {cancel.cancel_reason}".removesuffix(": ")
-            self._ask(
-                StopRequest(StopReason.CANCEL, at_once=cancel.cancel_mode is CancelMode.NOW, detail=words)
-            )
+            self._ask(StopRequest(StopReason.CANCEL, cancel.cancel_mode is CancelMode.NOW, words))
         if time.monotonic() > self._deadline:
-            self._ask(
-                StopRequest(
-                    StopReason.DEADLINE, at_once=True, detail=f"{self._claimed.timeout_seconds:g} s are over"
-                )
-            )
+            words = f"{self._claimed.timeout_seconds:g} s are over"
+            self._ask(StopRequest(StopReason.DEADLINE, at_once=True, detail=words))
         if self._bench.stopping.is_set():
             self._ask(StopRequest(StopReason.SHUTDOWN, at_once=True, detail="the executor was told to stop"))
 
@@ -142,10 +137,7 @@ class Attempt:
             "stop_requested", {"reason": stop.reason.words, "mode": mode.value, "by": stop.detail}
         )
 
-    def _sleep(self, seconds: float) -> None:
-        self._doze([], seconds)
-
-    def _doze(self, others: list[Connection | int], seconds: float) -> None:
+    def _doze(self, seconds: float, *others: Connection | int) -> None:
         wait([self._bench.wakeup.fileno(), *others], timeout=max(0.0, min(seconds, _LOOK_SECONDS)))
         self._bench.wakeup.clear()
         self._keeper.hurry()
@@ -160,17 +152,7 @@ class Attempt:
                 unknown_flow_failure(self._claimed.flow, self._bench.flows), "unknown flow"
             )
             return None
-        origin = Origin(self._claimed.job_id, self._claimed.attempt, self._bench.executor.executor_id)
-        request = FlowRunRequest(
-            name=f"{self._claimed.execution_id} job {self._claimed.job_id}.{self._claimed.attempt}",
-            tags=(
-                f"chip:{self._claimed.chip_id}",
-                *origin.tags,
-            ),
-            parameters=flow_arguments(self._claimed),
-            # Not the execution id: a server may outlive the database, or serve two queues.
-            idempotency_key=" ".join(origin.tags),
-        )
+        request = FlowRunRequest.of(self._claimed, self._bench.executor.executor_id)
         while True:
             self._look_around()
             if self._stop is not None and self._stop.at_once:
@@ -179,7 +161,7 @@ class Attempt:
                 flow_run = self._bench.link.create_flow_run(definition.flow, request)
             except PrefectAwayError as error:
                 logger.warning("job %s waits for Prefect: %s", self._claimed.job_id, error)
-                self._sleep(_PREFECT_RETRY_SECONDS)
+                self._doze(_PREFECT_RETRY_SECONDS)
                 continue
             self._bench.link.watch(flow_run.id)
             self._persist(partial(self._lease.set_flow_run, flow_run.id))
@@ -203,7 +185,7 @@ class Attempt:
                     self._was_ordered = True
                     self._attend(child)
             except ChildError as error:
-                self._end = NotStarted(not_started_failure(str(error)), str(error))
+                self._end = NotStarted(None, str(error))
                 return
             self._keeper.log("child_exited", {"exit_code": self._exit_code})
             if self._is_settled():
@@ -248,7 +230,7 @@ class Attempt:
             if self._stop is not None and self._end is None:
                 ladder.ask(self._stop)
             ladder.climb()
-            self._doze([child.sentinel, child.pipe], ladder.seconds_left())
+            self._doze(ladder.seconds_left(), child.sentinel, child.pipe)
 
     def _hear(self, child: Child, ladder: Ladder) -> None:
         for report in child.hear():
@@ -266,19 +248,19 @@ class Attempt:
             try:
                 self._bench.link.look()
             except PrefectAwayError:
-                self._sleep(_PREFECT_RETRY_SECONDS)
+                self._doze(_PREFECT_RETRY_SECONDS)
                 self._look_around()
                 continue
             self._look_around()
             if not self._told_prefect_cancel:
                 return
-            self._sleep(_LOOK_SECONDS)  # The cancel is on its way to the row and back.
+            self._doze(_LOOK_SECONDS)  # The cancel is on its way to the row and back.
             self._look_around()
 
     # ------------------------------------------------------------------ the end
 
-    def _verdict(self) -> tuple[JobState, Failure | None] | None:
-        """How the attempt ended; ``None``: not at all, it goes back to wait if its flow allows it."""
+    def _verdict(self) -> tuple[JobState, Failure | None]:
+        """How the attempt ended; ``scheduled``: the job is given back (without a failure: to shut down)."""
         if isinstance(self._end, BodyEnded) and self._end.state is not None:
             return self._end.state, self._end.failure if self._end.state is JobState.FAILED else None
         reason = self._stop.reason if self._stop is not None else StopReason.NONE
@@ -287,10 +269,22 @@ class Attempt:
         if reason is StopReason.DEADLINE:
             return JobState.FAILED, deadline_failure(self._claimed.timeout_seconds)
         if reason is StopReason.SHUTDOWN or self._bench.stopping.is_set():
-            return None
+            return JobState.SCHEDULED, None
+        if isinstance(self._end, NotStarted) and self._end.failure is not None:
+            return JobState.FAILED, self._end.failure
+        return self._unless_repeated, self._accident()
+
+    def _accident(self) -> Failure:
+        """What happened to a job that is not to blame."""
         if isinstance(self._end, NotStarted):
-            return JobState.FAILED, self._end.failure or not_started_failure(self._end.words)
-        return JobState.FAILED, death_failure(self._exit_code)
+            return not_started_failure(self._end.words)
+        return death_failure(self._exit_code)
+
+    @property
+    def _unless_repeated(self) -> JobState:
+        # A last attempt gets its verdict before the instrument is brought to rest, whoever dies meanwhile.
+        repeats = self._claimed.repeatable and self._claimed.attempt < self._claimed.max_attempts
+        return JobState.SCHEDULED if repeats else JobState.FAILED
 
     def _clean_up(self, flow_run: FlowRun | None) -> None:
         """Once the child is dead: a cancel's hooks, and rest for the instrument unless all went well."""
@@ -337,20 +331,20 @@ class Attempt:
                         return f"its process {exit_words(child.exit_code or 0)}"
                     if time.monotonic() > until:
                         return f"it did not end within {self._bench.duty_seconds:g} s"
-                    self._doze([child.sentinel, child.pipe], until - time.monotonic())
+                    self._doze(until - time.monotonic(), child.sentinel, child.pipe)
         except (ChildError, OSError) as error:
             return str(error)
 
     def _put_off(self) -> JobState:
         """The instrument is not at rest: another attempt waits for it, or the job fails by its name."""
         failure = not_at_rest_failure()
-        if self._claimed.repeatable and self._claimed.attempt < self._claimed.max_attempts:
-            return self._give_back(failure.message)
+        if self._unless_repeated is JobState.SCHEDULED:
+            return self._give_back(failure)
         self._persist(lambda: self._lease.conclude(JobState.FAILED, failure))
         return self._persist(self._lease.finish)
 
-    def _give_back(self, reason: str) -> JobState:
-        return self._persist(lambda: self._lease.give_back(reason))
+    def _give_back(self, failure: Failure | None) -> JobState:
+        return self._persist(lambda: self._lease.try_again(failure or shutdown_failure()))
 
     def _persist(self, write: Callable[[], _T]) -> _T:
         """``write``, after all events so far and again while the database is away; raises LeaseLostError."""

@@ -21,9 +21,9 @@ from executors.endings import unknown_flow_failure
 from executors.engine.instrument import quiesce
 from executors.flows import FlowDefinition, load_flows
 from executors.orders import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
-from executors.orphans import LeaseClock, die_with_parent, guard_against_loss, lead_own_group
+from executors.orphans import die_with_parent, lead_own_group, post_guard
 from executors.session import JobContext, use_job
-from executors.stop import StopFlag
+from executors.stop import LeaseClock, StopFlag
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.leases import Lease
@@ -56,8 +56,10 @@ def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: Child
         lead_own_group()
         die_with_parent(signal.SIGKILL)
         signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        post_guard(pipe, stop, lease)
         logging.basicConfig(level=setup.log_level, format="%(asctime)s child %(process)d %(message)s")
-        code = _Child(pipe, stop, lease, setup).live()
+        stop.hold_to(lease)
+        code = _Child(pipe, stop, setup).live()
     except BaseException:  # noqa: BLE001 - the process ends here whatever happened
         traceback.print_exc()
     finally:
@@ -68,10 +70,9 @@ def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: Child
 
 
 class _Child:
-    def __init__(self, pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: ChildSetup) -> None:
+    def __init__(self, pipe: Connection, stop: StopFlag, setup: ChildSetup) -> None:
         self._pipe = pipe
         self._stop = stop
-        self._lease = lease
         self._setup = setup
         self._flows = load_flows()
 
@@ -82,7 +83,6 @@ class _Child:
             order = self._receive()
             if order is None:
                 return 0
-            guard_against_loss(self._pipe, self._stop, self._lease)
             return self._obey(order, database)
 
     def _receive(self) -> Order | None:

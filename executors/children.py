@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import logging
 import os
 import signal
@@ -16,8 +15,7 @@ from typing import Self
 from executors.child import child_main
 from executors.forkserver import child_context
 from executors.orders import ChildSetup, Order, Ready, Report
-from executors.orphans import LeaseClock
-from executors.stop import StopFlag
+from executors.stop import LeaseClock, StopFlag
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +33,7 @@ class Child:
 
     def __init__(self, context: ForkServerContext, setup: ChildSetup) -> None:
         self.stop = StopFlag.shared(context)
-        self.lease_clock = LeaseClock(context.RawValue(ctypes.c_double, 0.0))
+        self.lease_clock = LeaseClock.shared(context)
         self.pipe: Connection
         self.pipe, theirs = context.Pipe(duplex=True)
         # Not a daemon of multiprocessing: those may have no children of their own, and a flow may want some.

@@ -20,6 +20,11 @@ def deadline_failure(timeout_seconds: float) -> Failure:
     )
 
 
+def shutdown_failure() -> Failure:
+    """The failure of an attempt whose executor left."""
+    return Failure(kind=FailureKind.SHUTDOWN, cause="shutdown", message="the executor was shut down")
+
+
 def not_at_rest_failure() -> Failure:
     """The failure of a job whose instrument could not be quiesced before it began."""
     return Failure(

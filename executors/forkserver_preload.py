@@ -5,6 +5,7 @@ The forkserver must stay single-threaded; it is the parent of all children and d
 
 import os
 import signal
+import warnings
 
 import executors.forkserver
 import executors.orphans
@@ -29,6 +30,9 @@ def _load() -> None:
 
 signal.signal(signal.SIGUSR1, _let_children_end)
 executors.orphans.die_with_parent(signal.SIGUSR1)
+executors.orphans.adopt_orphans()
+# What it adopted it reaps, and need not wonder whose that was.
+warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
 if os.environ.get(executors.forkserver.PARENT) != str(os.getppid()):
     os._exit(0)  # The supervisor has died already, too early for a signal.
 _load()

@@ -1,35 +1,20 @@
-"""How a process makes sure that it does not outlive the one that started it."""
+"""How a job's processes are sure not to outlive the supervisor that started them, nor the lease."""
 
 from __future__ import annotations
 
 import ctypes
 import os
+import select
 import signal
-import threading
-import time
+from dataclasses import dataclass
 from multiprocessing.connection import Connection
 
-from executors.stop import StopFlag, StopReason
+from executors.stop import LeaseClock, StopFlag, StopReason
 
 _PR_SET_PDEATHSIG = 1
-_LOOK_SECONDS = 0.5
+_PR_SET_CHILD_SUBREAPER = 36
+_LOOK_SECONDS = 0.25
 _GRACE_SECONDS = 3.0
-
-
-class LeaseClock:
-    """Until when the lease surely holds, by the machine's monotonic clock; shared by supervisor and child."""
-
-    def __init__(self, cell: ctypes.c_double) -> None:
-        self._cell = cell
-
-    def extend(self, until: float) -> None:
-        """Say that the lease holds until this instant of ``time.monotonic()``."""
-        self._cell.value = until
-
-    @property
-    def remaining(self) -> float:
-        """Seconds that are left; negative once the lease may be somebody else's."""
-        return self._cell.value - time.monotonic()
 
 
 def die_with_parent(signal_number: signal.Signals) -> None:
@@ -38,8 +23,21 @@ def die_with_parent(signal_number: signal.Signals) -> None:
     Raises:
         OSError: the kernel refused.
     """
+    _prctl(_PR_SET_PDEATHSIG, int(signal_number))
+
+
+def adopt_orphans() -> None:
+    """Become the parent of every descendant that loses its own, so that none stays behind as a zombie.
+
+    Raises:
+        OSError: the kernel refused.
+    """
+    _prctl(_PR_SET_CHILD_SUBREAPER, 1)
+
+
+def _prctl(option: int, value: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.prctl(_PR_SET_PDEATHSIG, int(signal_number), 0, 0, 0) != 0:
+    if libc.prctl(option, value, 0, 0, 0) != 0:
         code = ctypes.get_errno()
         raise OSError(code, os.strerror(code))
 
@@ -50,31 +48,58 @@ def lead_own_group() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def guard_against_loss(pipe: Connection, stop: StopFlag, lease: LeaseClock) -> None:
-    """Watch the pipe and the lease on a thread: end this process when either ends.
+def post_guard(pipe: Connection, stop: StopFlag, lease: LeaseClock) -> None:
+    """Fork a guard into the calling process's group; it ends the whole group, itself included.
 
-    The pipe ends when the supervisor dies; then the job is asked to stop, and killed three seconds later. A
-    lease that was not extended (the supervisor hangs) kills at once: the chip may belong to another process.
+    A process and not a thread: the job may hold the interpreter's lock in C, mask its signals, or die and
+    leave processes of its own behind. To be called by the group's leader while it has one thread.
+
+    The guard kills the group as soon as its leader is dead; when the lease was not extended in time (the
+    supervisor hangs), because the chip may belong to another process; and when the supervisor has died,
+    which ends the pipe: then the job is first asked to stop, for three seconds or as long as the lease holds.
+
+    Raises:
+        OSError: no process could be made.
     """
-    threading.Thread(target=_watch, args=(pipe, stop, lease), name="guard", daemon=True).start()
+    leader = os.getpid()
+    watched = os.pidfd_open(leader)
+    if os.fork() == 0:
+        try:
+            _Guard(leader, watched, pipe, stop, lease).watch()
+        finally:
+            os.killpg(0, signal.SIGKILL)
+    os.close(watched)
 
 
-def _watch(pipe: Connection, stop: StopFlag, lease: LeaseClock) -> None:
-    while lease.remaining > 0:
-        if _has_ended(pipe, min(_LOOK_SECONDS, max(lease.remaining, 0.0))):
-            stop.request_now(StopReason.SHUTDOWN)
-            os.kill(os.getpid(), signal.SIGTERM)
-            time.sleep(_GRACE_SECONDS)
-            break
-    else:
-        stop.request_now(StopReason.LEASE_LOST)
-    os.killpg(0, signal.SIGKILL)
+@dataclass
+class _Guard:
+    leader: int
+    watched: int
+    pipe: Connection
+    stop: StopFlag
+    lease: LeaseClock
+
+    def watch(self) -> None:
+        """Return when the group has to end."""
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # The job is told to stop through its group.
+        poller = select.poll()
+        poller.register(self.watched, select.POLLIN)
+        poller.register(self.pipe, select.POLLRDHUP)
+        while not self.lease.is_over:
+            events = dict(poller.poll(_milliseconds(self.lease.remaining)))
+            if self.watched in events:
+                return
+            if events:
+                self._ask_to_stop(poller)
+                return
+        self.stop.request_now(StopReason.LEASE_LOST)
+
+    def _ask_to_stop(self, poller: select.poll) -> None:
+        self.stop.request_now(StopReason.SHUTDOWN)
+        os.kill(self.leader, signal.SIGTERM)
+        poller.unregister(self.pipe)
+        poller.poll(1000 * min(_GRACE_SECONDS, max(self.lease.remaining, 0.0)))
 
 
-def _has_ended(pipe: Connection, seconds: float) -> bool:
-    try:
-        if pipe.poll(seconds):
-            pipe.recv()
-    except (EOFError, OSError):
-        return True
-    return False
+def _milliseconds(remaining: float) -> float:
+    return 1000 * min(_LOOK_SECONDS, max(remaining, 0.0))

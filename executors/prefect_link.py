@@ -10,9 +10,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import threading
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self, TypeVar
 from uuid import UUID
@@ -33,8 +32,8 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
+from executors.flow_runs import FlowRunRequest, chip_tag
 from executors.wakeup import Wakeup
-from qdash_queue.models import JsonObject
 from qdash_queue.values import JobState
 
 logger = logging.getLogger(__name__)
@@ -48,16 +47,6 @@ _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
 
 class PrefectAwayError(Exception):
     """Prefect's server did not answer, or not in time."""
-
-
-@dataclass(frozen=True)
-class FlowRunRequest:
-    """What a job's flow run shows in Prefect."""
-
-    name: str
-    tags: tuple[str, ...]
-    parameters: JsonObject
-    idempotency_key: str
 
 
 class PrefectLink:
@@ -153,13 +142,13 @@ class PrefectLink:
         """
         self._call(self._make_equal(flow_run_id, state, message), timeout)
 
-    def open_flow_runs(self, timeout: float = 5.0) -> list[FlowRun]:
-        """Flow runs of the chip that have not ended, at most a hundred.
+    def open_flow_runs(self, chip_ids: Sequence[str], timeout: float = 5.0) -> list[FlowRun]:
+        """Flow runs of these chips that have not ended, at most a hundred.
 
         Raises:
             PrefectAwayError: the server did not answer in time.
         """
-        return self._call(self._open_flow_runs(), timeout)
+        return self._call(self._open_flow_runs(chip_ids), timeout)
 
     # ------------------------------------------------------------------ on the thread
 
@@ -233,7 +222,7 @@ class PrefectLink:
                 await client.create_flow(flow),
                 name=self._chip_id,
                 description=f"Jobs on {self._chip_id}; they are queued in the database, not here.",
-                tags=[f"chip:{self._chip_id}"],
+                tags=[chip_tag(self._chip_id)],
                 enforce_parameter_schema=False,
             )
         return self._deployments[flow.name]
@@ -260,11 +249,11 @@ class PrefectLink:
         client = await self._open_client()
         await client.set_flow_run_state(flow_run_id, _prefect_state(state, message), force=True)
 
-    async def _open_flow_runs(self) -> list[FlowRun]:
+    async def _open_flow_runs(self, chip_ids: Sequence[str]) -> list[FlowRun]:
         client = await self._open_client()
         return await client.read_flow_runs(
             flow_run_filter=FlowRunFilter(
-                tags=FlowRunFilterTags(all_=[f"chip:{self._chip_id}"]),
+                tags=FlowRunFilterTags(any_=[chip_tag(chip_id) for chip_id in chip_ids]),
                 state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(TERMINAL_STATES))),
             ),
             limit=_OPEN_RUNS,

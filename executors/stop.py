@@ -8,6 +8,8 @@ Prefect, a database or an instrument: tasks, backends, engine and flows may all 
 from __future__ import annotations
 
 import ctypes
+import math
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -57,19 +59,51 @@ class _Cell(Protocol):
     value: int
 
 
+class LeaseClock:
+    """Until when the lease surely holds, by the machine's monotonic clock; shared by supervisor and child."""
+
+    def __init__(self, cell: ctypes.c_double) -> None:
+        self._cell = cell
+
+    @classmethod
+    def shared(cls, context: BaseContext) -> LeaseClock:
+        """A clock in memory shared with the children started from ``context``; no lease yet."""
+        return cls(context.RawValue(ctypes.c_double, math.inf))
+
+    def extend(self, until: float) -> None:
+        """Say that the lease holds until this instant of ``time.monotonic()``."""
+        self._cell.value = until
+
+    @property
+    def remaining(self) -> float:
+        """Seconds that are left; negative once the lease may be somebody else's."""
+        return self._cell.value - time.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the lease may be somebody else's."""
+        return self.remaining <= 0
+
+
 class StopFlag:
     """The stop request of one job; readable and writable from supervisor and child without a lock.
 
-    Reason and urgency sit in one machine word, so a reader can never see one without the other.
+    Reason and urgency sit in one machine word, so a reader can never see one without the other. Held to a
+    lease, it asks by itself once that is over: a process that was frozen reads this before it is told.
     """
 
     def __init__(self, cell: _Cell | None = None) -> None:
         self._cell: _Cell = ctypes.c_int(0) if cell is None else cell
+        self._lease: LeaseClock | None = None
 
     @classmethod
     def shared(cls, context: BaseContext) -> StopFlag:
         """A flag in memory shared with the children started from ``context``."""
         return cls(context.RawValue(ctypes.c_int, 0))
+
+    def hold_to(self, lease: LeaseClock) -> None:
+        """Stop at once when ``lease`` is over."""
+        self._lease = lease
 
     @property
     def reason(self) -> StopReason:
@@ -95,13 +129,19 @@ class StopFlag:
 
     def raise_if_at_once(self) -> None:
         """Raise :class:`Stopped` if the job must stop in the middle of a task."""
+        self._look_at_lease()
         if self.at_once:
             raise Stopped(self.reason)
 
     def raise_if_requested(self) -> None:
         """Raise :class:`Stopped` if the job must stop, however soon. For task borders."""
+        self._look_at_lease()
         if self.reason is not StopReason.NONE:
             raise Stopped(self.reason)
+
+    def _look_at_lease(self) -> None:
+        if self._lease is not None and self._lease.is_over:
+            self.request_now(StopReason.LEASE_LOST)
 
 
 _current: ContextVar[StopFlag | None] = ContextVar("qdash_queue_stop_flag", default=None)

@@ -7,12 +7,10 @@ Prefect answered too late, leaves a run that no row knows; its tags tell which a
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
-from typing import Self
+from collections.abc import Sequence
 from uuid import UUID
 
-from prefect.client.schemas.objects import FlowRun
-
+from executors.flow_runs import Origin
 from executors.prefect_link import PrefectLink
 from qdash_queue.database import Database
 from qdash_queue.values import JobState
@@ -25,31 +23,8 @@ SELECT outcome, coalesce(failure_message, '') AS message FROM calib.attempts
  WHERE job_id = :job_id AND attempt = :attempt AND executor_id = :executor_id AND ended_at IS NOT NULL"""
 
 
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """The attempt for which a flow run was made."""
-
-    job_id: int
-    attempt: int
-    executor_id: str
-
-    @property
-    def tags(self) -> tuple[str, ...]:
-        """How it is written on the flow run."""
-        return (f"job:{self.job_id}", f"attempt:{self.attempt}", f"executor:{self.executor_id}")
-
-    @classmethod
-    def of(cls, flow_run: FlowRun) -> Self | None:
-        """What the tags say; ``None`` if they are not ours."""
-        found = dict(tag.split(":", 1) for tag in flow_run.tags if ":" in tag)
-        try:
-            return cls(int(found["job"]), int(found["attempt"]), found["executor"])
-        except (KeyError, ValueError):
-            return None
-
-
-def close_stragglers(link: PrefectLink, database: Database) -> list[UUID]:
-    """Bring every open flow run of the chip whose attempt is over into the state of the attempt.
+def close_stragglers(link: PrefectLink, database: Database, chip_ids: Sequence[str]) -> list[UUID]:
+    """Bring every open flow run of these chips whose attempt is over into the state of the attempt.
 
     Returns:
         The flow runs that were closed.
@@ -59,7 +34,7 @@ def close_stragglers(link: PrefectLink, database: Database) -> list[UUID]:
         DatabaseAwayError: PostgreSQL does not answer.
     """
     closed = []
-    for flow_run in link.open_flow_runs():
+    for flow_run in link.open_flow_runs(chip_ids):
         origin = Origin.of(flow_run)
         if origin is None:
             continue

@@ -159,7 +159,7 @@ class Supervisor:
         try:
             if time.monotonic() >= self._stragglers_at:
                 self._stragglers_at = time.monotonic() + _STRAGGLERS_SECONDS
-                close_stragglers(bench.link, self._executor.database)
+                close_stragglers(bench.link, self._executor.database, self._executor.chips_to_reconcile())
             for run in self._executor.unsynced_flow_runs():
                 state = JobState.SCHEDULED if run.outcome == "requeued" else JobState(run.outcome)
                 bench.link.make_equal(run.flow_run_id, state, run.failure_message or "")

@@ -109,10 +109,17 @@ class Executor:
         return self.database.models(SweptJob, "SELECT * FROM calib.sweep()")
 
     def unsynced_flow_runs(self) -> list[UnsyncedFlowRun]:
-        """Ended attempts on this chip whose Prefect run has not been brought in line."""
+        """Ended attempts whose Prefect run is not in line yet, on this chip and where no executor serves."""
         return self.database.models(
             UnsyncedFlowRun, "SELECT * FROM calib.unsynced_flow_runs(:chip_id)", chip_id=self.chip_id
         )
+
+    def chips_to_reconcile(self) -> list[str]:
+        """This chip, and those that no living executor serves: whose open flow runs are looked after here."""
+        rows = self.database.rows(
+            "SELECT chip_id FROM calib.chips_to_reconcile(:chip_id) AS chip_id", chip_id=self.chip_id
+        )
+        return [row["chip_id"] for row in rows]
 
     def flow_run_synced(self, job_id: int, attempt: int) -> None:
         """Note that Prefect's state now equals the attempt's outcome."""
@@ -247,6 +254,16 @@ class Lease:
         """Let the job go because this executor leaves: it waits again or ends, by policy."""
         state = self.database.value(
             "SELECT calib.give_back(:job_id, :fence, :reason) AS state", reason=reason, **self._key
+        )
+        return JobState(state)
+
+    def try_again(self, failure: Failure) -> JobState:
+        """End the attempt by a failure that is not the job's: it waits again or ends failed, by policy."""
+        state = self.database.value(
+            "SELECT calib.try_again(:job_id, :fence, :failure_kind, :failure_message) AS state",
+            failure_kind=failure.kind.value,
+            failure_message=failure.message,
+            **self._key,
         )
         return JobState(state)
 

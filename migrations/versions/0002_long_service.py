@@ -42,6 +42,8 @@ REPLACED = {
     "calib_private.hold_lease": "50_executors.sql",
     "calib.conclude": "50_executors.sql",
     "calib.finish": "50_executors.sql",
+    "calib.unsynced_flow_runs": "50_executors.sql",
+    "calib.flow_run_synced": "50_executors.sql",
 }
 
 

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import psutil
 from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
@@ -92,6 +93,23 @@ def crash(username: str, chip_id: str, project_id: str) -> None:
     _sleep(60)
 
 
+@flow(name="poison", on_cancellation=[on_flow_cancellation])
+def poison(username: str, chip_id: str, project_id: str) -> None:
+    """Die of a signal, each time."""
+    os.kill(os.getpid(), signal.SIGSEGV)
+    _sleep(60)
+
+
+@flow(name="plague", on_cancellation=[on_flow_cancellation])
+def plague(username: str, chip_id: str, project_id: str) -> None:
+    """Kill the executor, each time."""
+    # The forkserver's parent is the executor.
+    executor = psutil.Process(os.getppid()).parent()
+    assert executor is not None
+    executor.kill()
+    _sleep(60)
+
+
 @flow(name="failing", on_cancellation=[on_flow_cancellation])
 def failing(username: str, chip_id: str, project_id: str, typed: bool) -> None:
     """Raise a typed failure, or any exception."""
@@ -111,6 +129,15 @@ def family(username: str, chip_id: str, project_id: str, seconds: float, pid_fil
     with subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"]) as process:
         Path(pid_file).write_text(str(process.pid), encoding="ascii")
         process.wait()
+
+
+@flow(name="stuck_family", on_cancellation=[on_flow_cancellation])
+def stuck_family(username: str, chip_id: str, project_id: str, seconds: float, pid_file: str) -> None:
+    """Start a process of its own, mask all signals, and hold the interpreter's lock in C."""
+    with subprocess.Popen([sys.executable, "-c", f"import time; time.sleep({seconds})"]) as process:
+        Path(pid_file).write_text(str(process.pid), encoding="ascii")
+        signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+        sum(itertools.repeat(1, int(seconds * 2e8)))
 
 
 @flow(name="busy", on_cancellation=[on_flow_cancellation])
@@ -159,4 +186,7 @@ CRASH = _define(crash)
 FAILING = _define(failing, typed={"type": "boolean"})
 BUSY = _define(busy, seconds=_SECONDS, then=_TEXT)
 PICKY = _define(picky, count=_TEXT)
+POISON = _define(poison, repeatable=True)
+PLAGUE = _define(plague, repeatable=True)
+STUCK_FAMILY = _define(stuck_family, seconds=_SECONDS, pid_file=_TEXT)
 FAMILY = _define(family, seconds=_SECONDS, pid_file=_TEXT)

@@ -189,4 +189,5 @@ def test_refusals_are_one_sentence(crew: Crew) -> None:
     assert wrong_kind.stderr.count("\n") == 1
     unknown = crew.command("register", "--chip", "SIM17")
     assert unknown.returncode == 3
-    assert unknown.stderr == f'unknown chip "SIM17": expected one of {crew.chip_id}\n'
+    chips = crew.owner.rows("SELECT string_agg(chip_id, ', ' ORDER BY chip_id) AS names FROM calib.chips")
+    assert unknown.stderr == f'unknown chip "SIM17": expected one of {chips[0]["names"]}\n'

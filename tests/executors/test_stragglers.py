@@ -6,7 +6,7 @@ from uuid import UUID
 
 from prefect.states import Pending
 
-from executors.stragglers import Origin
+from executors.flow_runs import Origin
 from tests.executors.crew import Crew, eventually
 from tests.executors.flows import noop
 
