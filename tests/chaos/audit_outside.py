@@ -49,6 +49,13 @@ def audit_prefect(connection: Connection, api_url: str, tags: Collection[str] = 
     ]
 
 
+def count_open_flow_runs(api_url: str) -> int:
+    """How many of Prefect's flow runs have not ended."""
+    query = {"flow_runs": {"state": {"type": {"not_any_": sorted(FINAL)}}}}
+    answer = httpx.post(f"{api_url}/flow_runs/count", json=query, timeout=30)
+    return int(answer.raise_for_status().json())
+
+
 def flow_runs(api_url: str, tags: Collection[str]) -> dict[str, str]:
     """Prefect's flow runs with these tags: number to type of state."""
     runs: dict[str, str] = {}

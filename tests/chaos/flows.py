@@ -59,6 +59,7 @@ class Manner(StrEnum):
     FAIL = "fail"
     DEAF = "deaf"
     TIGHT = "tight"
+    MASKED = "masked"
     CRASH = "crash"
     LEAVE = "leave"
     FAMILY = "family"
@@ -67,7 +68,7 @@ class Manner(StrEnum):
     @property
     def may_complete(self) -> bool:
         """Whether a job of this manner can end well."""
-        return self in (Manner.WELL, Manner.DEAF, Manner.TIGHT, Manner.FAMILY)
+        return self in (Manner.WELL, Manner.DEAF, Manner.TIGHT, Manner.MASKED, Manner.FAMILY)
 
 
 def leave_mark(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
@@ -118,15 +119,17 @@ def _misbehave(manner: Manner, seconds: float) -> None:
         case Manner.FAIL:
             raise CalibrationError(Failure(kind=FailureKind.NO_SIGNAL, message="nothing but noise"))
         case Manner.TIGHT:
-            sum(itertools.repeat(1, int(4 * seconds * _LOOPS_A_SECOND)))
+            _hold_the_lock(4 * seconds)
+        case Manner.MASKED:
+            with _other_process(4 * seconds):
+                signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+                _hold_the_lock(4 * seconds)
         case Manner.CRASH:
             os.kill(os.getpid(), signal.SIGSEGV)
         case Manner.LEAVE:
             os._exit(7)
         case Manner.FAMILY:
-            with subprocess.Popen(
-                [sys.executable, "-S", "-c", f"import time; time.sleep({4 * seconds})"]
-            ) as other:
+            with _other_process(4 * seconds) as other:
                 other.wait()
         case Manner.POISON:
             # The forkserver's parent is the executor.
@@ -137,6 +140,16 @@ def _misbehave(manner: Manner, seconds: float) -> None:
             time.sleep(60)
         case Manner.WELL | Manner.DEAF:
             return
+
+
+def _hold_the_lock(seconds: float) -> None:
+    """Spend about so long in C, with the interpreter's lock held."""
+    sum(itertools.repeat(1, int(seconds * _LOOPS_A_SECOND)))
+
+
+def _other_process(seconds: float) -> subprocess.Popen[bytes]:
+    # Without the site: it needs nothing, and has to start fast.
+    return subprocess.Popen([sys.executable, "-S", "-c", f"import time; time.sleep({seconds})"])
 
 
 def drill_record(fence: int, number: int) -> TaskRecord:

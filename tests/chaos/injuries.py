@@ -98,10 +98,14 @@ class Surgeon:
             Kind.CRASH_BACKEND: self._crash_backend,
             Kind.CUT_CONNECTIONS: self._cut_connections,
             Kind.KILL_MONGO: lambda injury: self._restart(self.stage.mongo, injury),
+            Kind.LOSE_MONGO: lambda injury: self._restart(self.stage.mongo, injury),
             Kind.REFUSE_DOCUMENTS: self._refuse_documents,
             Kind.KILL_PREFECT: lambda injury: self._restart(self.stage.prefect, injury),
             Kind.STOP_PREFECT: self._stop_prefect,
+            Kind.LOSE_PREFECT: lambda injury: self._restart(self.stage.prefect, injury),
             Kind.REFUSE_FILES: self._refuse_files,
+            Kind.FILL_DISK: self._fill_disk,
+            Kind.JUMP_CLOCK: self._jump_clock,
         }[kind]
 
     # ------------------------------------------------------------------ processes
@@ -183,6 +187,20 @@ class Surgeon:
     def _stop_mirror(self, injury: Injury) -> object:
         return _freeze([psutil.Process(self.mirror.present.process.pid)], injury.seconds)
 
+    def _jump_clock(self, injury: Injury) -> object:
+        """The clock of an executor and all its processes, or now and then of the mirror."""
+        number = int(injury.at * 1000)
+        start = self.mirror.present if number % 4 == 0 else self._executor(injury)
+        hours = (number % 23 + 1) * (1 if number % 2 else -1)
+        if start is None:
+            return None
+        start.set_clock(3600.0 * hours)
+        try:
+            time.sleep(injury.seconds)
+        finally:
+            start.set_clock(0.0)
+        return f"{start.tag} by {hours} h"
+
     # ------------------------------------------------------------------ servers
 
     def _restart(self, server: EmbeddedServer, injury: Injury) -> object:
@@ -227,17 +245,14 @@ class Surgeon:
         return "failCommand"
 
     def _refuse_files(self, injury: Injury) -> object:
-        """A file stands where the folder was: whoever writes below it is refused, even root."""
-        path = self.stage.data_path
-        aside = path.with_name("calib_data.aside")
-        path.rename(aside)
-        path.touch()
-        try:
+        with self.stage.disk.refused():
             time.sleep(injury.seconds)
-        finally:
-            path.unlink()
-            aside.rename(path)
-        return path.name
+        return self.stage.data_path.name
+
+    def _fill_disk(self, injury: Injury) -> object:
+        with self.stage.disk.full():
+            time.sleep(injury.seconds)
+        return self.stage.disk.fullness
 
     def _ask(self, words: str, value: object) -> TupleRow | None:
         try:

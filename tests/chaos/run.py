@@ -9,11 +9,18 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 
+import httpx
 import psycopg
 
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from tests.chaos.audit_mirror import audit_mirror
-from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_processes, audit_touches
+from tests.chaos.audit_outside import (
+    audit_hooks,
+    audit_prefect,
+    audit_processes,
+    audit_touches,
+    count_open_flow_runs,
+)
 from tests.chaos.auditor import Connection, Violation, audit, audit_clients
 from tests.chaos.injuries import Death, Surgeon
 from tests.chaos.load import Ledger, Load
@@ -22,11 +29,14 @@ from tests.chaos.stage import Size, Stage, Steward, set_up
 
 Say = Callable[[str], None]
 
-_READY_SECONDS = 180.0
+_READY_SECONDS = 600.0
+_LEAVE_SECONDS = 120.0
+_SAY_SECONDS = 10.0
 _QUIET = """
 SELECT (SELECT count(*) FROM calib.jobs WHERE state IN ('scheduled', 'running')) AS jobs,
        (SELECT count(*) FROM calib.mirror_lag) AS marks,
-       (SELECT count(*) FROM calib.attempts WHERE flow_run_id IS NOT NULL AND NOT prefect_synced) AS runs"""
+       (SELECT count(*) FROM calib.attempts WHERE flow_run_id IS NOT NULL AND NOT prefect_synced) AS runs,
+       (SELECT max(event_id) FROM calib.job_events) AS progress"""
 
 
 @dataclass(frozen=True)
@@ -37,14 +47,14 @@ class Plan:
         seed: of schedule and load.
         seconds: of violence.
         mean_gap: seconds between injuries, on average.
-        drain_seconds: within which all has to be quiet afterwards.
+        stall_seconds: what is not quiet afterwards, and has not changed for so long, is held to stay so.
     """
 
     seed: int
     seconds: float
     size: Size = Size()  # noqa: RUF009 - frozen
     mean_gap: float = 2.0
-    drain_seconds: float = 240.0
+    stall_seconds: float = 180.0
 
 
 @dataclass
@@ -62,6 +72,7 @@ class Report:
     recoveries: list[float] = field(default_factory=list)
     cancels: list[float] = field(default_factory=list)
     task_results: int = 0
+    fullness: str = ""
     drained_after: float = 0.0
     violations: list[Violation] = field(default_factory=list)
 
@@ -71,6 +82,7 @@ class Report:
             self._headline(),
             f"injuries: {self.injuries.total()} (and {self.missed.total()} that met nobody)",
             *(f"  {n:4d} {kind.value}" for kind, n in sorted(self.injuries.items())),
+            f"the full disk was {self.fullness}",
             f"jobs: {self.jobs.total()}, task results: {self.task_results}",
             *(f"  {n:4d} {state}" for state, n in sorted(self.jobs.items())),
             f"failures by kind: {_counted(self.failures)}",
@@ -137,22 +149,31 @@ def run(plan: Plan, say: Say) -> Report:
 
 
 def _drain(stage: Stage, plan: Plan, report: Report, say: Say) -> None:
-    begun = time.monotonic()
-    said = 0.0
-    while (waited := time.monotonic() - begun) < plan.drain_seconds:
-        with (
-            suppress(psycopg.OperationalError),
-            psycopg.connect(stage.database.url, autocommit=True) as connection,
-        ):
-            _operate(connection, report)
-            row = connection.execute(_QUIET).fetchone()
-            if row == (0, 0, 0):
+    """Wait until all is quiet, however long that takes on a slow machine; give up when nothing moves."""
+    begun = moved = said = time.monotonic()
+    before: tuple[object, ...] = ()
+    while (now := time.monotonic()) < moved + plan.stall_seconds:
+        with suppress(psycopg.OperationalError, httpx.HTTPError):
+            waiting, progress = _look(stage, report)
+            if waiting == (0, 0, 0, 0):
                 break
-            if waited > said + 10:
-                said = waited
-                say(f"{waited:.0f} s: jobs, marks, flow runs that wait: {row}")
-        time.sleep(0.2)
+            if (waiting, progress) != before:
+                before, moved = (waiting, progress), now
+            if now > said + _SAY_SECONDS:
+                said = now
+                say(f"{now - begun:.0f} s: jobs, marks, flow runs to tell, flow runs open: {waiting}")
+        time.sleep(0.5)
     report.drained_after = time.monotonic() - begun
+
+
+def _look(stage: Stage, report: Report) -> tuple[tuple[object, ...], object]:
+    """What is still waited for, and how far the event log has come."""
+    with psycopg.connect(stage.database.url, autocommit=True) as connection:
+        _operate(connection, report)
+        row = connection.execute(_QUIET).fetchone()
+        assert row is not None
+        *waiting, progress = row
+    return (*waiting, count_open_flow_runs(stage.prefect.url)), progress
 
 
 def _operate(connection: Connection, report: Report) -> None:
@@ -166,9 +187,9 @@ def _operate(connection: Connection, report: Report) -> None:
 
 def _audit(stage: Stage, steward: Steward, ledger: Ledger, surgeon: Surgeon, report: Report) -> None:
     report.injuries, report.missed, report.troubles = surgeon.done, surgeon.missed, surgeon.troubles
-    report.doors = ledger.doors
+    report.doors, report.fullness = ledger.doors, stage.disk.fullness
     found = report.violations
-    found += audit_processes(steward.slots, seconds=0.0)
+    found += audit_processes(steward.slots, seconds=_LEAVE_SECONDS)
     with psycopg.connect(stage.database.url, autocommit=True) as connection:
         found += audit(connection)
         found += audit_clients(connection, ledger.accepted, ledger.unanswered)
@@ -180,9 +201,9 @@ def _audit(stage: Stage, steward: Steward, ledger: Ledger, surgeon: Surgeon, rep
         found += audit_mirror(connection, open_qdash(client, "qdash"), stage.data_path)
         client.close()
         _count(connection, surgeon.deaths, report)
-    found += (Violation("who is told to leave leaves", name) for name in steward.stop_all(30))
+    found += (Violation("who is told to leave leaves", name) for name in steward.stop_all(_LEAVE_SECONDS))
     # One that was told to leave while it came up leaves once its imports are done.
-    found += audit_processes(steward.slots, seconds=30.0)
+    found += audit_processes(steward.slots, seconds=_LEAVE_SECONDS)
     found += (Violation("nobody falls over by himself", words) for words in steward.fallen(stage.poisoned()))
 
 

@@ -22,10 +22,14 @@ class Kind(StrEnum):
     CRASH_BACKEND = "SIGKILL of a PostgreSQL backend"
     CUT_CONNECTIONS = "connections to PostgreSQL cut"
     KILL_MONGO = "MongoDB killed and restarted"
+    LOSE_MONGO = "MongoDB away for a minute"
     REFUSE_DOCUMENTS = "MongoDB refuses writes"
     KILL_PREFECT = "Prefect's server killed and restarted"
     STOP_PREFECT = "SIGSTOP of Prefect's server"
-    REFUSE_FILES = "the disk refuses figures"
+    LOSE_PREFECT = "Prefect's server away for longer than a lease"
+    REFUSE_FILES = "the folder of figures is refused"
+    FILL_DISK = "the disk of figures is full"
+    JUMP_CLOCK = "a client's clock jumps by hours and back"
 
     @property
     def resource(self) -> str:
@@ -52,13 +56,25 @@ _TRAITS = {
     Kind.CRASH_POSTGRES: _Trait("postgres", 1.0, (0.5, 3.0)),
     Kind.CRASH_BACKEND: _Trait("postgres", 1.0, (0.0, 0.0)),
     Kind.CUT_CONNECTIONS: _Trait("postgres", 3.0, (0.0, 0.0)),
-    Kind.KILL_MONGO: _Trait("mongo", 1.0, (5.0, 10.0)),
+    Kind.KILL_MONGO: _Trait("mongo", 1.0, (0.5, 6.0)),
+    Kind.LOSE_MONGO: _Trait("mongo", 0.3, (60.0, 60.0)),
     Kind.REFUSE_DOCUMENTS: _Trait("mongo", 1.0, (1.0, 5.0)),
     Kind.KILL_PREFECT: _Trait("prefect", 0.7, (0.5, 5.0)),
     Kind.STOP_PREFECT: _Trait("prefect", 1.0, (0.3, 5.0)),
+    Kind.LOSE_PREFECT: _Trait("prefect", 0.5, (8.0, 16.0)),
     Kind.REFUSE_FILES: _Trait("files", 1.0, (2.0, 6.0)),
+    Kind.FILL_DISK: _Trait("files", 1.0, (2.0, 6.0)),
+    Kind.JUMP_CLOCK: _Trait("clock", 2.0, (1.0, 8.0)),
 }
-_REST_SECONDS = {"chip": 1.0, "mirror": 2.0, "postgres": 4.0, "mongo": 4.0, "prefect": 12.0, "files": 4.0}
+_REST_SECONDS = {
+    "chip": 1.0,
+    "clock": 1.0,
+    "mirror": 2.0,
+    "files": 2.0,
+    "postgres": 4.0,
+    "mongo": 4.0,
+    "prefect": 6.0,
+}
 """How long a victim is left alone after an injury, lest nothing ever works."""
 
 
@@ -92,16 +108,21 @@ class Schedule:
 
     @classmethod
     def make(cls, seed: int, seconds: float, chips: int, mean_gap: float) -> Self:
-        """Injuries ``mean_gap`` apart on average: first each kind once, in any order, then by weight."""
+        """Injuries ``mean_gap`` apart on average: first each kind once, in any order, then by weight.
+
+        All are over when the time is; a kind that would take most of it is left out.
+        """
         source = random.Random(seed)
-        first = list(Kind)
+        kinds = kinds_within(seconds)
+        first = list(kinds)
         source.shuffle(first)
         free_at: dict[tuple[str, int], float] = {}
         injuries: list[Injury] = []
         now = source.expovariate(1 / mean_gap)
         while now < seconds:
             victim = source.randrange(chips)
-            kind = _next_kind(source, first, victim, free_at, now)
+            fitting = [kind for kind in kinds if _fits(kind, victim, free_at, now, seconds)]
+            kind = _next_kind(source, first, fitting)
             if kind is not None:
                 low, high = _TRAITS[kind].seconds
                 injury = Injury(round(now, 3), kind, victim, round(source.uniform(low, high), 3))
@@ -111,25 +132,24 @@ class Schedule:
         return cls(seed, seconds, tuple(injuries))
 
 
+def kinds_within(seconds: float) -> list[Kind]:
+    """The kinds of which none would take more than half of the time."""
+    return [kind for kind in Kind if _TRAITS[kind].seconds[1] <= seconds / 2]
+
+
 def _place(kind: Kind, victim: int) -> tuple[str, int]:
-    return kind.resource, victim if kind.resource == "chip" else 0
+    return kind.resource, victim if kind.resource in ("chip", "clock") else 0
 
 
-def _next_kind(
-    source: random.Random,
-    first: list[Kind],
-    victim: int,
-    free_at: dict[tuple[str, int], float],
-    now: float,
-) -> Kind | None:
-    def is_free(kind: Kind) -> bool:
-        return free_at.get(_place(kind, victim), 0.0) <= now
+def _fits(kind: Kind, victim: int, free_at: dict[tuple[str, int], float], now: float, seconds: float) -> bool:
+    return free_at.get(_place(kind, victim), 0.0) <= now and now + _TRAITS[kind].seconds[1] <= seconds
 
+
+def _next_kind(source: random.Random, first: list[Kind], fitting: list[Kind]) -> Kind | None:
     for kind in first:
-        if is_free(kind):
+        if kind in fitting:
             first.remove(kind)
             return kind
-    free = [kind for kind in Kind if is_free(kind)]
-    if not free:
+    if not fitting:
         return None
-    return source.choices(free, [_TRAITS[kind].weight for kind in free])[0]
+    return source.choices(fitting, [_TRAITS[kind].weight for kind in fitting])[0]

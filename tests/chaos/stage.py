@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -29,6 +30,7 @@ from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from qdash_queue.parameters import Parameters
+from tests.chaos.disk import Disk
 from tests.chaos.flows import POISONED, WITNESS
 from tests.chaos.servers import KeptMongo, KeptPrefect
 from tests.databases import CalibDatabase
@@ -36,6 +38,8 @@ from tests.databases import CalibDatabase
 ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
 TAG = "QDASH_CHAOS_PROCESS"
+CLOCK = "QDASH_CHAOS_CLOCK"
+"""Names the file by which a process' clock is set; the plugin's sitecustomize reads it."""
 PROJECT = "lab"
 USER = "alice"
 TOPOLOGY = "square-lattice-mux-16"
@@ -70,6 +74,7 @@ class Start:
     process: subprocess.Popen[bytes]
     tag: str
     log: Path
+    clock: Path
     is_injured: bool = False
 
     @property
@@ -79,6 +84,11 @@ class Start:
     @property
     def is_alive(self) -> bool:
         return self.process.poll() is None
+
+    def set_clock(self, seconds: float) -> None:
+        """Let the clock of all its processes be wrong by so much from now on."""
+        with self.clock.open("r+b") as file:
+            file.write(struct.pack("<d", seconds))
 
     def family(self) -> list[psutil.Process]:
         """Every living process that came from it, wherever it hangs by now, itself included."""
@@ -109,16 +119,17 @@ class Slot:
     def start(self) -> None:
         """Start it once more."""
         tag = f"{self.name}-{uuid.uuid4().hex[:8]}"
-        log = self.folder / f"{tag}.log"
+        log, clock = self.folder / f"{tag}.log", self.folder / f"{tag}.clock"
+        clock.write_bytes(struct.pack("<d", 0.0))
         with log.open("wb") as file:
             process = subprocess.Popen(
                 self.command,
-                env={**self.environment, TAG: tag},
+                env={**self.environment, TAG: tag, CLOCK: str(clock)},
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        self.starts.append(Start(process, tag, log))
+        self.starts.append(Start(process, tag, log, clock))
 
 
 class Steward:
@@ -199,6 +210,7 @@ class Stage:
     postgres: PostgresServer
     mongo: KeptMongo
     prefect: KeptPrefect
+    disk: Disk
     database: CalibDatabase
     submitter_url: str = ""
     operator_url: str = ""
@@ -208,7 +220,7 @@ class Stage:
     @property
     def data_path(self) -> Path:
         """The mirror's files."""
-        return self.folder / "calib_data"
+        return self.disk.data_path
 
     @property
     def witness(self) -> Path:
@@ -269,7 +281,8 @@ class Stage:
                 ).fetchone()
                 if row is not None and row[0] >= wanted:
                     return
-                assert time.monotonic() < deadline, f"{row} of {wanted} executors were ready in {seconds:g} s"
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{row} of {wanted} executors were ready in {seconds:g} s")
                 time.sleep(0.1)
 
 
@@ -280,18 +293,20 @@ def set_up(size: Size) -> Iterator[Stage]:
     # The account that PostgreSQL runs as has to pass through this folder.
     folder = Path(tempfile.mkdtemp(prefix="qdq-chaos-"))
     folder.chmod(0o755)
-    for name in ("calib_data", "witness", "logs"):
+    for name in ("witness", "logs"):
         (folder / name).mkdir()
     postgres = PostgresServer(folder / "postgres", programs=system_bin(int(major)) if major else None)
     mongo, prefect = KeptMongo(folder / "mongo"), KeptPrefect(folder / "prefect")
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
+        disk = Disk.make(folder / "disk")
+        stack.callback(disk.remove)
         for server in (postgres, mongo, prefect):
             stack.callback(server.stop)
         with ThreadPoolExecutor() as pool:
             for started in [pool.submit(server.start) for server in (postgres, mongo, prefect)]:
                 started.result()
-        stage = Stage(size, folder, postgres, mongo, prefect, CalibDatabase(postgres, "calib"))
+        stage = Stage(size, folder, postgres, mongo, prefect, disk, CalibDatabase(postgres, "calib"))
         _furnish_queue(stage)
         _furnish_qdash(stage)
         yield stage

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import psycopg
 import pytest
+from bson import ObjectId
 
 from qdash_queue.database import Database
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.mirror import Mirror
+from qdash_queue.mirror import Mirror, writer
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from qdash_queue.values import Failure, FailureKind, JobState
 from tests.chaos.audit_mirror import audit_mirror
 from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_touches
-from tests.chaos.auditor import Connection, audit, audit_clients
+from tests.chaos.auditor import Connection, Violation, audit, audit_clients
+from tests.chaos.conftest import Note
 from tests.chaos.history import CHIP, LOST, FlowRuns, History
 from tests.chaos.stage import PROJECT, QUBITS, TOPOLOGY, USER
 from tests.databases import CalibDatabase, Cluster
@@ -33,12 +34,19 @@ class Copy:
 
     history: History
     connection: Connection
+    note: Note
+
+    def audit(self) -> list[Violation]:
+        """What the auditor says."""
+        violations = audit(self.connection)
+        self.note(violations)
+        return violations
 
     def found(self) -> set[str]:
         """The names of the checks that found something; Prefect and the mirror are taken to be up to date."""
         self.history.settle()
         self.connection.execute("DELETE FROM calib_private.outbox")
-        return {violation.check for violation in audit(self.connection)}
+        return {violation.check for violation in self.audit()}
 
     def change(self, function: str, before: str, after: str) -> None:
         """Replace a piece of a function of the database."""
@@ -72,23 +80,17 @@ def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDataba
         yield database
 
 
-@contextmanager
-def copied(cluster: Cluster, clean: CalibDatabase, flow_runs: FlowRuns) -> Iterator[Copy]:
+@pytest.fixture
+def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns, note: Note) -> Iterator[Copy]:
     with (
-        cluster.database(template=clean.name) as database,
+        postgres_server.database(template=clean.name) as database,
         psycopg.connect(database.url, autocommit=True) as connection,
     ):
         owner = Database(database.url)
         history = History(owner, flow_runs.make)
         history.arrive()
-        yield Copy(history, connection)
+        yield Copy(history, connection, note)
         owner.close()
-
-
-@pytest.fixture
-def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns) -> Iterator[Copy]:
-    with copied(postgres_server, clean, flow_runs) as made:
-        yield made
 
 
 @dataclass
@@ -98,10 +100,14 @@ class Mirrored:
     connection: Connection
     qdash: QDashDatabase
     data_path: Path
+    mirror: Mirror
+    note: Note
 
     def found(self) -> set[str]:
         """What the auditor says."""
-        return {str(violation) for violation in audit_mirror(self.connection, self.qdash, self.data_path)}
+        violations = audit_mirror(self.connection, self.qdash, self.data_path)
+        self.note(violations)
+        return {str(violation) for violation in violations}
 
 
 @pytest.fixture
@@ -118,7 +124,7 @@ def mirrored(copy: Copy, mongo_url: str, mongo_database: str, tmp_path: Path) ->
     layout = Layout(base=data_path, base_in_qdash=PurePosixPath("/app/calib_data"))
     with Mirror(Database(str(copy.history.database.conninfo)), mongo, mongo_database, layout) as mirror:
         mirror.rebuild()
-        yield Mirrored(copy.connection, qdash, data_path)
+        yield Mirrored(copy.connection, qdash, data_path, mirror, copy.note)
 
 
 # ---------------------------------------------------------------------- clean
@@ -161,7 +167,7 @@ def test_fence_switched_off(copy: Copy) -> None:
     assert copy.found() >= {"no result from a stale fence", "no parameter from a stale fence"}
 
 
-def test_two_jobs_on_one_chip(copy: Copy) -> None:
+def test_unique_index_switched_off(copy: Copy) -> None:
     history, connection = copy.history, copy.connection
     connection.execute("DROP INDEX calib_private.jobs_one_running_per_chip")
     first = history.start(history.submit(tasks=1))
@@ -224,7 +230,9 @@ def test_job_lost(copy: Copy) -> None:
     rows = copy.connection.execute("SELECT note ->> 'ticket', job_id FROM calib.jobs").fetchall()
     accepted = {str(ticket): int(str(job_id)) for ticket, job_id in rows}
     assert audit_clients(copy.connection, accepted, []) == []
-    assert len(audit_clients(copy.connection, accepted | {"another": 99}, [])) == 1
+    found = audit_clients(copy.connection, accepted | {"another": 99}, [])
+    copy.note(found)
+    assert len(found) == 1
 
 
 def test_state_changed_beside_the_log(copy: Copy) -> None:
@@ -252,11 +260,31 @@ def test_failed_because_a_server_was_away(copy: Copy) -> None:
 def test_left_running(copy: Copy) -> None:
     copy.history.end(copy.history.start(copy.history.submit(tasks=1)), JobState.COMPLETED)
     copy.history.start(copy.history.submit())
-    found = {violation.check for violation in audit(copy.connection)}
+    found = {violation.check for violation in copy.audit()}
     assert found >= {"every job ended", "every chip is free", "the outbox is empty", "Prefect was told"}
 
 
 # ---------------------------------------------------------------------- planted in MongoDB and files
+
+
+def test_idempotent_upsert_switched_off(mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch) -> None:
+    for collection in ("execution_history", "task_result_history"):
+        mirrored.qdash[collection].drop_indexes()
+
+    def insert(qdash: QDashDatabase, collection: str, query: MongoDocument, update: MongoDocument) -> bool:
+        key = {name: value for name, value in query.items() if isinstance(value, str)}
+        qdash[collection].update_one({**key, "_id": ObjectId()}, update, upsert=True)
+        return True
+
+    monkeypatch.setattr(writer, "_update_racing", insert)
+    mirrored.connection.execute(
+        "UPDATE calib_private.jobs SET version = version + 1, note = note || '{\"again\": 1}'"
+    )
+    mirrored.connection.execute("UPDATE calib_private.task_runs SET note = note || '{\"again\": 1}'")
+    mirrored.mirror.rebuild()
+    found = mirrored.found()
+    assert any(words.startswith("executions equal jobs") and "2 times" in words for words in found)
+    assert any(words.startswith("task results equal task runs") and "2 times" in words for words in found)
 
 
 def test_doubled_document(mirrored: Mirrored) -> None:
@@ -320,22 +348,25 @@ def test_flow_run_in_another_state(copy: Copy, flow_runs: FlowRuns, prefect_serv
     abandoned = flow_runs.make(JobState.RUNNING)
     found = audit_prefect(copy.connection, prefect_server.url, [flow_runs.tag])
     flow_runs.force(abandoned, "CRASHED")
+    copy.note(found)
     assert {violation.check for violation in found} == {
         "Prefect's runs are in the state of their attempts",
         "no flow run is left open",
     }
 
 
-def test_touch_after_another(tmp_path: Path) -> None:
+def test_touch_after_another(tmp_path: Path, note: Note) -> None:
     path = tmp_path / "touches-SIM-0.log"
     path.write_text("1.0 1 7\n2.0 2 8\n")
     assert audit_touches(tmp_path) == []
     path.write_text("1.0 1 7\n2.0 2 8\n2.1 1 7\n")
-    assert len(audit_touches(tmp_path)) == 1
+    found = audit_touches(tmp_path)
+    note(found)
+    assert len(found) == 1
 
 
 def test_hook_run_twice(copy: Copy, tmp_path: Path) -> None:
     (tmp_path / "hooks.log").write_text("a\nb\na\n")
-    assert [violation.words for violation in audit_hooks(copy.connection, tmp_path)] == [
-        "flow run a: 2 times"
-    ]
+    found = audit_hooks(copy.connection, tmp_path)
+    copy.note(found)
+    assert [violation.words for violation in found] == ["flow run a: 2 times"]
