@@ -61,7 +61,7 @@ SELECT format('job %s attempt %s (fence %s): %s on %s: %s', t.job_id, t.attempt,
 -- check: no parameter from a stale fence
 SELECT format('chip %s qid %s: %s = %s: %s', p.chip_id, p.qid, p.name, p.value, w.words)
   FROM calib_private.parameter_versions p JOIN calib_private.task_runs t USING (task_run_id)
-  JOIN calib_private.attempts a USING (job_id, attempt), LATERAL (SELECT CASE
+  JOIN calib_private.attempts a ON a.job_id = t.job_id AND a.attempt = t.attempt, LATERAL (SELECT CASE
       WHEN t.status <> 'completed' THEN 'its task run is ' || t.status
       WHEN lower(p.valid) NOT BETWEEN a.started_at AND a.ended_at THEN format('not valid from within job %s attempt %s', a.job_id, a.attempt)
       WHEN p.name LIKE 'drill%' AND floor(p.value) <> a.fence THEN format('came under fence %s as the result of fence %s', floor(p.value), a.fence)
