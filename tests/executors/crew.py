@@ -123,7 +123,7 @@ class Crew:
         self.hands = [hand for hand in self.hands if hand.process.poll() is None]
         while len(self.hands) < count:
             self.hands.append(self.start())
-        eventually(self._all_are_ready, "executors to be ready", 90)
+        eventually(self._all_are_ready, "executors to be ready", 240)
         return self.hands[:count]
 
     def _all_are_ready(self) -> bool:

@@ -25,10 +25,10 @@ def executor(crew: Crew) -> None:
 
 @pytest.fixture(autouse=True)
 def no_child_left(crew: Crew) -> Iterator[None]:
-    """Between jobs there are: the executor, multiprocessing's two helpers, one warm spare."""
+    """Between jobs there are: the executor, multiprocessing's two helpers, one warm spare and its guard."""
     yield
     hand = crew.hands[0]
-    eventually(lambda: len(hand.family()) == 4, "the job's processes to be gone")
+    eventually(lambda: len(hand.family()) == 5, "the job's processes to be gone")
 
 
 def test_completed(crew: Crew) -> None:
