@@ -38,6 +38,8 @@ def test_a_job_that_kills_its_process_fails_after_its_attempts(crew: Crew) -> No
     assert [crew.prefect_state(job_id, attempt) for attempt in (1, 2, 3)] == ["CRASHED", "CRASHED", "FAILED"]
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_job_that_kills_its_executor_fails_after_its_attempts(crew: Crew) -> None:
     crew.need(2)
     crew.settle()
@@ -47,7 +49,7 @@ def test_a_job_that_kills_its_executor_fails_after_its_attempts(crew: Crew) -> N
         crew.need(1)  # A service manager starts again what has died.
         return crew.queue.get(job_id).state.is_terminal
 
-    eventually(ended, "the poisoned job to end", 120)
+    eventually(ended, "the poisoned job to end", 600)
     job = crew.queue.get(job_id)
     assert (job.state, job.failure_kind, job.attempt) == (JobState.FAILED, FailureKind.LOST, 2)
     assert "its lease ran out" in (job.failure_message or "")
