@@ -13,7 +13,6 @@ Ten million jobs take about 8 GB, with events 18 GB, below TMPDIR.
 from __future__ import annotations
 
 import argparse
-import statistics
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,7 +25,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from benchmarks.conditions import print_conditions
+from benchmarks.conditions import Spread, print_conditions
 from qdash_queue import migrate
 from qdash_queue.database import Database
 from qdash_queue.embedded.postgres import PostgresServer
@@ -96,7 +95,7 @@ class Stopwatch:
 
     def percentile(self, verb: str, percent: int) -> float:
         """In milliseconds."""
-        return statistics.quantiles(self.seconds[verb], n=100)[percent - 1] * 1e3
+        return Spread(self.seconds[verb]).percentile(percent) * 1e3
 
     def cell(self, verb: str) -> str:
         return f"{self.percentile(verb, 50):.2f} ({self.percentile(verb, 99):.2f})"
