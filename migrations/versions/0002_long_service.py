@@ -44,6 +44,11 @@ REPLACED = {
     "calib.finish": "50_executors.sql",
     "calib.unsynced_flow_runs": "50_executors.sql",
     "calib.flow_run_synced": "50_executors.sql",
+    "calib_private.mark_job": "20_identity.sql",
+    "calib_private.mark_chip": "20_identity.sql",
+    "calib.take_marks": "90_mirror.sql",
+    "calib.mark_done": "90_mirror.sql",
+    "calib.mark_failed": "90_mirror.sql",
 }
 
 

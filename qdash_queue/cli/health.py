@@ -8,6 +8,7 @@ import psycopg
 from psycopg.rows import DictRow, dict_row
 
 from qdash_queue.cli.findings import Finding, fine, note, problem
+from qdash_queue.cli.health_mirror import mirror_findings
 from qdash_queue.cli.health_servers import mongo_findings, prefect_findings
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError
@@ -16,7 +17,6 @@ from qdash_queue.settings import Settings
 
 EXTENSIONS = ("pg_trgm", "btree_gist")
 OLD_TRANSACTION_SECONDS = 30.0
-LATE_MIRROR_SECONDS = 60.0
 
 Connection = psycopg.Connection[DictRow]
 
@@ -117,7 +117,7 @@ def _schema_findings(connection: Connection, me: str) -> Iterator[Finding]:
     yield behind
     yield from _project_findings(connection, me, names)
     yield from _chip_findings(connection)
-    yield from _lag_findings(connection)
+    yield from mirror_findings(connection)
     yield from _transaction_findings(connection)
 
 
@@ -209,21 +209,6 @@ def _chip_finding(chip: DictRow) -> Finding:
             about, f"paused: {chip['pause_reason']}{waiting}", f"qdash-queue resume {name} lets jobs start."
         )
     return fine(about, f"an executor is ready{waiting}")
-
-
-def _lag_findings(connection: Connection) -> Iterator[Finding]:
-    rows = _rows(connection, "SELECT lag_seconds, last_error FROM calib.mirror_lag ORDER BY lag_seconds DESC")
-    lag = float(rows[0]["lag_seconds"]) if rows else 0.0
-    if lag < LATE_MIRROR_SECONDS:
-        yield fine("mirror", f"{len(rows)} changes wait, the oldest for {lag:.0f} s")
-        return
-    errors = [str(row["last_error"]) for row in rows if row["last_error"]]
-    why = f": {errors[0]}" if errors else ": no mirror takes them"
-    yield problem(
-        "mirror",
-        f"QDash is {lag:.0f} s behind in {len(rows)} places{why}",
-        "Start it with qdash-queue mirror run; qdash-queue mirror lag lists every place and why.",
-    )
 
 
 def _transaction_findings(connection: Connection) -> Iterator[Finding]:

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 from pathlib import PurePosixPath
 
-from pydantic import BaseModel, ConfigDict
-
 from qdash_queue.mirror.documents import TaskArtifacts
 from qdash_queue.mirror.files import FileTree
-from qdash_queue.mirror.gridfs import GridFSFiles
+from qdash_queue.mirror.gridfs import FileOrigin, GridFSFiles
 from qdash_queue.mirror.layout import Layout, task_files
 from qdash_queue.mirror.qdash_models import RawDataNote
 from qdash_queue.mirror.raw_data import raw_data_csv, raw_data_problem
+from qdash_queue.mirror.refusals import Refusal
 from qdash_queue.mirror.rows import JobSnapshot
 from qdash_queue.mirror.source import Source
 from qdash_queue.models import TaskRun
 
 _CONTENT_TYPES = {".png": "image/png", ".json": "application/json", ".csv": "text/csv"}
-
-
-class _Origin(BaseModel):
-    """Whose file it is, kept beside it in GridFS."""
-
-    model_config = ConfigDict(frozen=True)
-
-    project_id: str
-    execution_id: str
-    task_id: str
 
 
 def task_artifacts(snapshot: JobSnapshot, task_run: TaskRun, layout: Layout) -> TaskArtifacts:
@@ -68,30 +57,38 @@ class ArtifactWriter:
         self._gridfs = gridfs
         self._layout = layout
 
-    def write(self, snapshot: JobSnapshot, task_run: TaskRun, artifacts: TaskArtifacts) -> None:
-        """Store all files of a task run.
+    def write(self, snapshot: JobSnapshot, task_run: TaskRun, artifacts: TaskArtifacts) -> list[Refusal]:
+        """Store all files of a task run; returns what MongoDB refuses of them for good.
 
         Raises:
             OSError: the folder of the files cannot be written.
         """
-        origin = _Origin(
+        contents = self._contents(snapshot, task_run, artifacts)
+        self._files.write_all(contents)
+        origin = FileOrigin(
             project_id=snapshot.job.project_id,
             execution_id=snapshot.job.execution_id or "",
             task_id=str(task_run.task_run_id),
         )
-        files = artifacts.files
-        for figure_id, path in files.json_figures.items():
-            plotly, png = self._source.figure(figure_id)
-            self._store(path, plotly.encode(), origin)
-            if figure_id in files.png and png is not None:
-                self._store(files.png[figure_id], png, origin)
-        arrays = {array.raw_data_id: array for array in snapshot.raw_data_of(task_run)}
-        for raw_data_id, path in files.raw_data.items():
-            array = arrays[raw_data_id]
-            content = self._source.raw_data(raw_data_id)
-            self._store(path, raw_data_csv(content, array.dtype, array.shape), origin)
+        return self._gridfs.write(
+            {self._layout.in_qdash(path): content for path, content in contents.items()},
+            {self._layout.in_qdash(path): _CONTENT_TYPES[path.suffix] for path in contents},
+            origin,
+        )
 
-    def _store(self, path: PurePosixPath, content: bytes, origin: _Origin) -> None:
-        self._files.write(path, content)
-        metadata = origin.model_dump() | {"content_type": _CONTENT_TYPES[path.suffix]}
-        self._gridfs.write(self._layout.in_qdash(path), content, metadata)
+    def _contents(
+        self, snapshot: JobSnapshot, task_run: TaskRun, artifacts: TaskArtifacts
+    ) -> dict[PurePosixPath, bytes]:
+        files = artifacts.files
+        contents: dict[PurePosixPath, bytes] = {}
+        if files.json_figures:
+            for figure_id, (plotly, png) in self._source.figures(list(files.json_figures)).items():
+                contents[files.json_figures[figure_id]] = plotly.encode()
+                if figure_id in files.png and png is not None:
+                    contents[files.png[figure_id]] = png
+        arrays = {array.raw_data_id: array for array in snapshot.raw_data_of(task_run)}
+        if files.raw_data:
+            for raw_data_id, content in self._source.raw_data(list(files.raw_data)).items():
+                array = arrays[raw_data_id]
+                contents[files.raw_data[raw_data_id]] = raw_data_csv(content, array.dtype, array.shape)
+        return contents

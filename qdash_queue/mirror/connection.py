@@ -8,7 +8,8 @@ from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase, ensure_unique_indexes
+from qdash_queue.mirror.indexes import ensure_indexes
+from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 
 _ANSWER_WITHIN_MS = 3_000
 _DO_WITHIN_MS = 60_000
@@ -44,14 +45,14 @@ def open_qdash(client: MongoClient[MongoDocument], name: str) -> QDashDatabase:
     return client.get_database(name, codec_options=options)
 
 
-def require_qdash(database: QDashDatabase) -> None:
-    """Make sure that MongoDB answers and has the unique indexes.
+def require_qdash(database: QDashDatabase) -> list[str]:
+    """Make sure that MongoDB answers and has the indexes; returns, in words, what forbids one.
 
     Raises:
-        MongoAwayError: it does not answer, or refuses an index because it holds doubles.
+        MongoAwayError: it does not answer.
     """
     try:
-        ensure_unique_indexes(database)
+        return ensure_indexes(database)
     except PyMongoError as error:
         raise MongoAwayError(mongo_words(error)) from error
 

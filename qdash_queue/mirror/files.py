@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 
 from qdash_queue.mirror.layout import Layout
@@ -18,29 +19,28 @@ class FileTree:
         self._layout = layout
 
     def write(self, relative: PurePosixPath, content: bytes) -> bool:
-        """Store the file; returns whether anything had to be written.
+        """:meth:`write_all` of one file; returns whether anything had to be written."""
+        return bool(self.write_all({relative: content}))
+
+    def write_all(self, contents: Mapping[PurePosixPath, bytes]) -> int:
+        """Store files; returns how many had to be written.
 
         A reader sees the old file or the new one, never a part: the content goes to a file beside it, is
         flushed to the disk and then takes the name.
 
         Raises:
-            OSError: the folder cannot be made or written.
+            OSError: a folder or file cannot be made or written.
         """
-        path = self._layout.on_disk(relative)
-        if _holds(path, content):
-            return False
-        self._make_folder(path.parent)
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            _write_flushed(temporary, content)
-            _take_name(temporary, path, content)
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        for leftover in path.parent.glob(f".{path.name}.*.part"):
-            leftover.unlink(missing_ok=True)  # Of a mirror that was killed.
-        _flush_folder(path.parent)
-        return True
+        paths = {self._layout.on_disk(relative): content for relative, content in contents.items()}
+        missing = {path: content for path, content in paths.items() if not _holds(path, content)}
+        folders = {path.parent for path in missing}
+        for folder in folders:
+            self._make_folder(folder)
+        for path, content in missing.items():
+            _replace(path, content)
+        for folder in folders:
+            _flush_folder(folder)
+        return len(missing)
 
     def _make_folder(self, folder: Path) -> None:
         missing = [part for part in (folder, *folder.parents) if not part.exists()]
@@ -54,6 +54,18 @@ def _holds(path: Path, content: bytes) -> bool:
         return path.stat().st_size == len(content) and path.read_bytes() == content
     except FileNotFoundError:
         return False
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        _write_flushed(temporary, content)
+        _take_name(temporary, path, content)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    for leftover in path.parent.glob(f".{path.name}.*.part"):
+        leftover.unlink(missing_ok=True)  # Of a mirror that was killed.
 
 
 def _take_name(temporary: Path, path: Path, content: bytes) -> None:

@@ -1,12 +1,13 @@
 """Brings QDash's documents of one job, or of one chip's parameters, up to the present rows.
 
 The order is: files, task results, parameters and their history, the day's counter, the execution last. QDash
-polls and MongoDB has no transactions here: whoever sees the execution finds all that it speaks of.
+polls and MongoDB has no transactions here: whoever sees the execution finds all that it speaks of, but for
+documents that MongoDB refuses for good: those are told, and keep nothing else back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from qdash_queue.mirror.artifacts import ArtifactWriter, task_artifacts
 from qdash_queue.mirror.documents import (
@@ -18,7 +19,8 @@ from qdash_queue.mirror.documents import (
 )
 from qdash_queue.mirror.layout import Layout, execution_day
 from qdash_queue.mirror.qdash import ChipPlace, MissingInQDashError, Place, QDashLookup
-from qdash_queue.mirror.qdash_models import ParameterDocument
+from qdash_queue.mirror.qdash_models import ParameterDocument, TaskResultHistory
+from qdash_queue.mirror.refusals import DocumentsRefusedError, Refusal
 from qdash_queue.mirror.rows import DayParameters, JobSnapshot
 from qdash_queue.mirror.source import Source
 from qdash_queue.mirror.writer import Guard, Writer, content_digest
@@ -26,38 +28,56 @@ from qdash_queue.models import Parameter
 
 
 class Publisher:
-    """Mirrors one subject at a time; safe to repeat, safe beside another publisher."""
+    """Mirrors one subject at a time; safe to repeat, safe beside another publisher.
+
+    Args:
+        source: what is mirrored.
+        lookup: what QDash made.
+        artifacts: writes files.
+        writer: writes documents.
+        layout: where the files are.
+        still_here: called now and then in long work.
+    """
 
     def __init__(
-        self, source: Source, lookup: QDashLookup, artifacts: ArtifactWriter, writer: Writer, layout: Layout
+        self,
+        source: Source,
+        lookup: QDashLookup,
+        artifacts: ArtifactWriter,
+        writer: Writer,
+        layout: Layout,
+        still_here: Callable[[], None],
     ) -> None:
         self._source = source
         self._lookup = lookup
         self._artifacts = artifacts
         self._writer = writer
         self._layout = layout
+        self._still_here = still_here
 
     def publish_job(self, job_id: int, guard: Guard = Guard.NEWER_ONLY) -> bool:
         """Mirror a job; returns False where there is nothing to show: it is gone, or it never started.
 
         Raises:
             MissingInQDashError: QDash lacks something that it has to make; nothing was written.
+            DocumentsRefusedError: MongoDB refuses some documents for good; all others are written.
         """
         snapshot = self._source.job_snapshot(job_id)
         if snapshot is None or snapshot.job.execution_id is None:
             return False
-        job = snapshot.job
+        job, execution_id = snapshot.job, snapshot.job.execution_id
         history = self._source.job_history(job.chip_id, job_id)
         qids = snapshot.qids | {of_day.qid for of_day in history}
         place = self._lookup.place_of(job.project_id, job.chip_id, job.username, qids)
-        self._publish_task_results(snapshot, job.execution_id or "", place, guard)
-        self._publish_parameters(place, snapshot.parameters)
-        self._publish_history(place, history)
-        self._writer.write_counter(
-            counter_document(job, place.user_id, execution_day(job.execution_id or ""))
-        )
-        self._writer.write_tags(tag_documents(job, place.user_id))
-        self._writer.write_execution(execution_document(job, place.user_id, self._layout), guard)
+        refusals = [
+            *self._publish_task_results(snapshot, place, guard),
+            *self._publish_parameters(place, snapshot.parameters, history),
+            *self._writer.write_counter(counter_document(job, place.user_id, execution_day(execution_id))),
+            *self._writer.write_tags(tag_documents(job, place.user_id)),
+            *self._writer.write_execution(execution_document(job, place.user_id, self._layout), guard),
+        ]
+        if refusals:
+            raise DocumentsRefusedError(refusals)
         if guard is Guard.REBUILD and not snapshot.is_final:
             # A mirror beside this one may have written newer rows meanwhile, and these went over them.
             return self.publish_job(job_id)
@@ -68,6 +88,7 @@ class Publisher:
 
         Raises:
             MissingInQDashError: QDash has the chip nowhere, or not all of it.
+            DocumentsRefusedError: MongoDB refuses some documents for good; all others are written.
         """
         snapshot = self._source.chip_snapshot(chip_id)
         if snapshot is None or not snapshot.parameters:
@@ -78,40 +99,48 @@ class Publisher:
                 f'QDash has no chip "{chip_id}" in any project of the queue: make it there (POST /chips)'
             )
         history = self._source.chip_history(chip_id)
+        refusals: list[Refusal] = []
         for project_id in projects:
             place = self._lookup.chip_place(project_id, chip_id, snapshot.qids)
-            self._publish_parameters(place, snapshot.parameters)
-            self._publish_history(place, history)
+            refusals += self._publish_parameters(place, snapshot.parameters, history)
+        if refusals:
+            raise DocumentsRefusedError(refusals)
         return True
 
-    def _publish_task_results(
-        self, snapshot: JobSnapshot, execution_id: str, place: Place, guard: Guard
-    ) -> None:
+    def _publish_task_results(self, snapshot: JobSnapshot, place: Place, guard: Guard) -> list[Refusal]:
         job = snapshot.job
-        known = {}
-        if guard is Guard.NEWER_ONLY:
-            known = self._writer.task_digests(job.project_id, execution_id)
-        documents = []
+        stored = self._writer.stored_digests(
+            job.project_id, [str(task_run.task_run_id) for task_run in snapshot.task_runs]
+        )
+        changed: list[TaskResultHistory] = []
+        unchanged: list[TaskResultHistory] = []
+        refusals: list[Refusal] = []
         for task_run in snapshot.task_runs:
             artifacts = task_artifacts(snapshot, task_run, self._layout)
             document = task_result_document(job, task_run, artifacts, place.user_id, self._layout)
-            if known.get(document.task_id) != content_digest(document):
-                self._artifacts.write(snapshot, task_run, artifacts)
-                self._writer.write_task_result(document, place, guard)
-            documents.append(document)
-        self._writer.raise_task_versions(documents)
+            if guard is Guard.NEWER_ONLY and stored.get(document.task_id) == {content_digest(document)}:
+                unchanged.append(document)
+                continue
+            self._still_here()
+            if refused := self._artifacts.write(snapshot, task_run, artifacts):
+                refusals += refused
+            else:
+                changed.append(document)
+        return refusals + self._writer.write_task_results(changed, unchanged, stored, place, guard)
 
-    def _publish_parameters(self, place: ChipPlace, parameters: Iterable[Parameter]) -> None:
+    def _publish_parameters(
+        self, place: ChipPlace, parameters: Iterable[Parameter], history: Iterable[DayParameters]
+    ) -> list[Refusal]:
         by_target: dict[str, list[Parameter]] = {}
         for parameter in parameters:
             by_target.setdefault(parameter.qid, []).append(parameter)
-        for qid, rows in by_target.items():
-            self._writer.merge_parameters(place, place.targets[qid], _named(rows))
-
-    def _publish_history(self, place: ChipPlace, history: Iterable[DayParameters]) -> None:
-        for of_day in history:
-            target = place.targets[of_day.qid]
-            self._writer.merge_history(place, target, of_day.day, _named(of_day.parameters))
+        values = [(place.targets[qid], _named(rows)) for qid, rows in by_target.items()]
+        days = [
+            (place.targets[of_day.qid], of_day.day, _named(of_day.parameters))
+            for of_day in history
+            if of_day.parameters
+        ]
+        return self._writer.merge_parameters(place, values) + self._writer.merge_history(place, days)
 
 
 def _named(parameters: Iterable[Parameter]) -> dict[str, ParameterDocument]:

@@ -1,4 +1,4 @@
-"""What must already be in QDash before a job can be shown there, and QDash's unique indexes.
+"""What must already be in QDash before a job can be shown there.
 
 Users, projects, chips, qubits and couplings are QDash's to make. The mirror only looks them up; where one is
 missing it says which one and how to make it.
@@ -10,22 +10,10 @@ from collections.abc import Iterable
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
-from pymongo.collection import Collection
 from pymongo.database import Database as MongoDatabase
 
 MongoDocument = dict[str, Any]
 QDashDatabase = MongoDatabase[MongoDocument]
-
-# Key fields of QDash's unique indexes on what the mirror writes: the same fields in the same order, so that
-# whoever comes second finds the index already there.
-UNIQUE_KEYS: dict[str, tuple[str, ...]] = {
-    "execution_history": ("project_id", "execution_id"),
-    "task_result_history": ("project_id", "task_id"),
-    "execution_counter": ("project_id", "date", "username", "chip_id"),
-    "tag": ("project_id", "name", "username"),
-    "qubit_history": ("project_id", "chip_id", "qid", "username", "recorded_date"),
-    "coupling_history": ("project_id", "chip_id", "qid", "username", "recorded_date"),
-}
 
 
 class MissingInQDashError(Exception):
@@ -33,7 +21,11 @@ class MissingInQDashError(Exception):
 
 
 class Target(BaseModel):
-    """A qubit's or coupling's row in QDash."""
+    """A qubit or coupling in QDash.
+
+    Attributes:
+        data: of each of its rows; there is more than one where several users made the chip.
+    """
 
     model_config = ConfigDict(frozen=True, arbitrary_types_allowed=True)
 
@@ -43,7 +35,7 @@ class Target(BaseModel):
     username: str
     user_id: str | None = None
     status: str = "pending"
-    data: dict[str, Any] = Field(default_factory=dict)
+    data: list[dict[str, Any]] = Field(default_factory=list)
 
 
 class ChipPlace(BaseModel):
@@ -61,24 +53,6 @@ class Place(ChipPlace):
     """Where a job's documents go: ids that only QDash knows."""
 
     user_id: str
-
-
-def ensure_unique_indexes(database: QDashDatabase) -> None:
-    """Make QDash's unique indexes where QDash has not yet.
-
-    They make a repeated write an update and a stale write a refusal. Without them doubles could arise, and
-    QDash's API does not start over doubles.
-    """
-    for collection, fields in UNIQUE_KEYS.items():
-        if not _has_unique(database[collection], fields):
-            database[collection].create_index([(field, 1) for field in fields], unique=True)
-
-
-def _has_unique(collection: Collection[MongoDocument], fields: tuple[str, ...]) -> bool:
-    return any(
-        index.get("unique") and {field for field, _ in index["key"]} == set(fields)
-        for index in collection.index_information().values()
-    )
 
 
 class QDashLookup:
@@ -130,9 +104,10 @@ class QDashLookup:
         found: dict[str, Target] = {}
         for collection in ("qubit", "coupling"):
             query = {"project_id": project_id, "chip_id": chip_id, "qid": {"$in": wanted}}
-            for row in self._database[collection].find(query):
+            for row in self._database[collection].find(query).sort("_id"):
                 # As QDash does: the row of the qid, whoever owns it.
-                found.setdefault(row["qid"], _target(collection, row))
+                target = found.setdefault(row["qid"], _target(collection, row))
+                target.data.append(row["data"] if isinstance(row.get("data"), dict) else {})
         for qid in wanted:
             if qid not in found:
                 kind = "coupling" if "-" in qid else "qubit"
@@ -160,7 +135,6 @@ class QDashLookup:
 
 
 def _target(collection: str, row: MongoDocument) -> Target:
-    data = row.get("data")
     return Target(
         collection=collection,
         history_collection=f"{collection}_history",
@@ -168,5 +142,4 @@ def _target(collection: str, row: MongoDocument) -> Target:
         username=row["username"],
         user_id=row.get("user_id"),
         status=row.get("status") or "pending",
-        data=data if isinstance(data, dict) else {},
     )

@@ -14,7 +14,8 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pymongo import ASCENDING
 
-from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase, ensure_unique_indexes
+from qdash_queue.mirror.indexes import ensure_indexes
+from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 
 # The unique indexes of what only QDash makes.
 _UNIQUE_KEYS = (
@@ -59,7 +60,7 @@ class QDashSetup:
         """QDash's unique indexes, as its API makes them when it starts."""
         for collection, fields in _UNIQUE_KEYS:
             self._database[collection].create_index([(field, ASCENDING) for field in fields], unique=True)
-        ensure_unique_indexes(self._database)
+        ensure_indexes(self._database)
 
     def make_user(self, username: str) -> str:
         """A user; returns its id."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qdash_queue.mirror.rows import MarkLag
+from qdash_queue.mirror.refusals import Refusal
+from qdash_queue.mirror.rows import MarkLag, MirrorRow
 
 
 class RoundReport(BaseModel):
@@ -20,11 +21,13 @@ class RoundReport(BaseModel):
     """Jobs that never started and chips without parameters."""
     waiting: dict[str, str] = Field(default_factory=dict)
     """Subjects that could not be mirrored, and why."""
+    refused: dict[str, list[Refusal]] = Field(default_factory=dict)
+    """Subjects that are mirrored but for documents that MongoDB refuses for good."""
 
     @property
     def worked(self) -> bool:
         """Whether there was anything to do."""
-        return bool(self.figures or self.mirrored or self.nothing_to_show or self.waiting)
+        return bool(self.figures or self.mirrored or self.nothing_to_show or self.waiting or self.refused)
 
     def __add__(self, other: RoundReport) -> RoundReport:
         return RoundReport(
@@ -32,6 +35,7 @@ class RoundReport(BaseModel):
             mirrored=self.mirrored + other.mirrored,
             nothing_to_show=self.nothing_to_show + other.nothing_to_show,
             waiting=self.waiting | other.waiting,
+            refused=self.refused | other.refused,
         )
 
 
@@ -41,9 +45,13 @@ class MirrorLag(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     marks: list[MarkLag]
+    """What waits to be mirrored."""
+    dead_letters: list[MarkLag]
+    """What was set aside, because MongoDB refuses documents of it for good."""
+    mirrors: list[MirrorRow]
     mongo_problem: str | None
 
     @property
     def seconds(self) -> float:
-        """Age of the oldest change that QDash does not show yet; 0 where it shows all."""
+        """Age of the oldest change that waits; 0 where none does."""
         return max((mark.lag_seconds for mark in self.marks), default=0.0)

@@ -11,6 +11,7 @@ from uuid import UUID
 
 from pydantic import Field
 
+from qdash_queue.mirror.refusals import Refusal
 from qdash_queue.models import Job, Parameter, Row, TaskRun
 
 
@@ -110,6 +111,31 @@ class MarkLag(Row):
     attempts: int
     next_try_at: datetime
     last_error: str | None = None
+    refusals: int = 0
+    """How often MongoDB has refused documents of it for good."""
+    refused: list[Refusal] = Field(default_factory=list)
+    dead_at: datetime | None = None
+    """When it was set aside as a dead letter."""
+
+    @property
+    def subject(self) -> str:
+        """What the mark is about, in words."""
+        return f"job {self.job_id}" if self.job_id is not None else f"chip {self.chip_id}"
+
+
+class MirrorRow(Row):
+    """One start of a mirror, from ``calib.mirrors``."""
+
+    mirror_id: str
+    host: str
+    pid: int
+    version: str
+    condition: str
+    """``ready``, or what is wrong, in words."""
+    started_at: datetime
+    last_seen_at: datetime
+    stopped_at: datetime | None = None
+    alive: bool
 
 
 class Mark(Row):

@@ -11,7 +11,8 @@ import signal
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from datetime import date
 from pathlib import PurePosixPath
 from types import FrameType
 from typing import Self
@@ -35,8 +36,10 @@ from qdash_queue.mirror.figures import FigureRenderer
 from qdash_queue.mirror.files import FileTree
 from qdash_queue.mirror.gridfs import GridFSFiles
 from qdash_queue.mirror.layout import Layout
+from qdash_queue.mirror.presence import READY, Presence
 from qdash_queue.mirror.publish import Publisher
 from qdash_queue.mirror.qdash import MissingInQDashError, MongoDocument, QDashLookup
+from qdash_queue.mirror.refusals import DocumentsRefusedError
 from qdash_queue.mirror.rendering import FigureRendering
 from qdash_queue.mirror.reports import MirrorLag, RoundReport
 from qdash_queue.mirror.rows import Mark
@@ -62,8 +65,10 @@ class Pace(BaseModel):
     prune_seconds: float = 60.0
     """How often an idle mirror looks for what is older than the policy keeps."""
     sweep_seconds: float = 5.0
-    preparation_seconds: float = 60.0
+    preparation_seconds: float = 600.0
     """How often MongoDB's indexes are looked after."""
+    presence_seconds: float = 5.0
+    """How often at most the mirror says that it is alive."""
     hold_seconds: float = 30.0
     """How long a mark is hidden from other mirrors while it is worked on."""
     figures_per_round: int = 32
@@ -101,20 +106,22 @@ class Mirror:
         self._renderer_is_lent = renderer is not None
         self._retention = Retention(database)
         self._source = Source(database)
-        self._gridfs = GridFSFiles(self._qdash)
+        self._presence = Presence(database, self._pace.presence_seconds)
         self._rendering = FigureRendering(self._source, self._renderer)
         self._publisher = Publisher(
             self._source,
             QDashLookup(self._qdash),
-            ArtifactWriter(self._source, FileTree(layout), self._gridfs, layout),
+            ArtifactWriter(self._source, FileTree(layout), GridFSFiles(self._qdash), layout),
             Writer(self._qdash),
             layout,
+            self._presence.still_here,
         )
         self._stop = threading.Event()
         self._next_prune = 0.0
         self._next_sweep = 0.0
         self._next_preparation = 0.0
         self._trouble = ""
+        self._condition = READY
 
     @classmethod
     def from_settings(cls, settings: Settings) -> Self:
@@ -149,6 +156,9 @@ class Mirror:
             _log.info("mirroring to database %s", self._qdash.name)
             while not self._stop.is_set():
                 self._stop.wait(self._go_round())
+            # Nobody can be told while PostgreSQL is away; then it shows by not being seen any more.
+            with suppress(DatabaseAwayError):
+                self._presence.leave()
         _log.info("the mirror has stopped")
 
     def run_once(self) -> RoundReport:
@@ -156,7 +166,7 @@ class Mirror:
 
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer, or holds doubles that forbid QDash's indexes.
+            MongoAwayError: MongoDB does not answer.
         """
         report = self._render_all()
         self._prepare_mongo()
@@ -164,30 +174,32 @@ class Mirror:
             report += more
         return report
 
-    def rebuild(self, job_id: int | None = None) -> RoundReport:
-        """Write the documents and files of one job, or of everything, again from PostgreSQL.
+    def rebuild(self, job_id: int | None = None, day: date | None = None) -> RoundReport:
+        """Write documents and files of one job, of one day's jobs, or of everything, again from PostgreSQL.
 
         What users wrote in QDash stays, and so do parameters that QDash holds from a later calibration. What
-        cannot be written is in the report's ``waiting``, and a mark for it waits in the outbox.
+        cannot be written is in the report's ``waiting`` or ``refused``; its mark waits in the outbox.
+
+        Args:
+            job_id: only this job.
+            day: only jobs that first started on this day of the queue's time zone.
 
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer, or holds doubles that forbid QDash's indexes.
-            NothingToMirrorError: the job does not exist or never started.
+            MongoAwayError: MongoDB does not answer.
+            NothingToMirrorError: the job does not exist or never started; no job started on the day.
         """
+        subjects = self._subjects(job_id, day)
         report = self._render_all()
         self._prepare_mongo()
-        if job_id is not None:
-            report += self._rebuild_one(Mark.of_job(job_id))
-            if report.nothing_to_show:
-                raise NothingToMirrorError(
-                    f"job {job_id} does not exist or never started: there is nothing of it to show in QDash"
-                )
-            return report
-        for chip_id in self._source.chip_ids():
-            report += self._rebuild_one(Mark.of_chip(chip_id))
-        for started in self._source.job_ids():
-            report += self._rebuild_one(Mark.of_job(started))
+        if job_id is None and day is None:
+            self._source.retry()
+        for subject in subjects:
+            report += self._rebuild_one(subject)
+        if job_id is not None and report.nothing_to_show:
+            raise NothingToMirrorError(
+                f"job {job_id} does not exist or never started: there is nothing of it to show in QDash"
+            )
         return report
 
     def lag(self) -> MirrorLag:
@@ -201,11 +213,28 @@ class Mirror:
             require_answer(self._qdash)
         except MongoAwayError as error:
             problem = str(error)
-        return MirrorLag(marks=self._source.lag(), mongo_problem=problem)
+        marks = self._source.lag()
+        return MirrorLag(
+            marks=[mark for mark in marks if mark.dead_at is None],
+            dead_letters=[mark for mark in marks if mark.dead_at is not None],
+            mirrors=self._source.mirrors(),
+            mongo_problem=problem,
+        )
+
+    def _subjects(self, job_id: int | None, day: date | None) -> list[Mark]:
+        if job_id is not None:
+            return [Mark.of_job(job_id)]
+        jobs = [Mark.of_job(started) for started in self._source.job_ids(day)]
+        if day is None:
+            return [Mark.of_chip(chip_id) for chip_id in self._source.chip_ids()] + jobs
+        if not jobs:
+            raise NothingToMirrorError(f"no job first started on {day}, by the queue's own time zone")
+        return jobs
 
     def _go_round(self) -> float:
         """Do some of what is due; returns how long to wait before the next look."""
         try:
+            self._presence.tell(self._trouble or self._condition)
             self._sweep_if_due()
             rendered = self._render_some()
             self._prepare_mongo_now_and_then()
@@ -255,8 +284,10 @@ class Mirror:
         return RoundReport(figures=figures)
 
     def _prepare_mongo(self) -> None:
-        require_qdash(self._qdash)
-        self._gridfs.ensure_indexes()
+        condition = "; ".join(require_qdash(self._qdash)) or READY
+        if condition not in (READY, self._condition):
+            _log.warning("mirroring goes on, but: %s", condition)
+        self._condition = condition
 
     def _prepare_mongo_now_and_then(self) -> None:
         """An idle look costs one ping; the indexes are looked after rarely, and after every outage."""
@@ -273,6 +304,7 @@ class Mirror:
             marks = self._source.take_marks(1, self._pace.hold_seconds)
             if not marks or self._stop.is_set():
                 break
+            self._presence.still_here()
             report += self._mirror_mark(marks[0])
         return report
 
@@ -282,6 +314,10 @@ class Mirror:
         except MongoAwayError as error:
             self._source.mark_failed(mark, str(error))
             raise
+        except DocumentsRefusedError as error:
+            if self._source.mark_refused(mark, error):
+                _log.error("%s is set aside: %s", mark.subject, error)
+            return RoundReport(refused={mark.subject: error.refusals})
         if words := report.waiting.get(mark.subject):
             self._source.mark_failed(mark, words)
         else:
@@ -289,32 +325,45 @@ class Mirror:
         return report
 
     def _rebuild_one(self, subject: Mark) -> RoundReport:
-        report = self._publish(subject, Guard.REBUILD)
-        if report.waiting:
+        self._presence.still_here()
+        try:
+            report = self._publish(subject, Guard.REBUILD)
+        except DocumentsRefusedError as error:
+            report = RoundReport(refused={subject.subject: error.refusals})
+        if report.waiting or report.refused:
             self._source.mark(subject)
+        elif subject.job_id is not None:
+            # A mirror finds it up to date and takes the mark away.
+            self._source.retry(subject.job_id)
         return report
 
     def _publish(self, mark: Mark, guard: Guard) -> RoundReport:
-        """Mirror the subject; whatever stops it becomes words, except an outage, which stops everything."""
+        """Mirror the subject; whatever stops it becomes words.
+
+        Raises:
+            DatabaseAwayError: PostgreSQL does not answer.
+            MongoAwayError: MongoDB does not answer.
+            DocumentsRefusedError: MongoDB refuses some of its documents for good.
+        """
         try:
             if mark.job_id is not None:
                 shown = self._publisher.publish_job(mark.job_id, guard)
             else:
                 shown = self._publisher.publish_chip(mark.chip_id or "")
-        except (DatabaseAwayError, ConnectionFailure) as error:
-            if isinstance(error, ConnectionFailure):
-                raise MongoAwayError(mongo_words(error)) from error
+        except (DatabaseAwayError, DocumentsRefusedError):
             raise
+        except ConnectionFailure as error:
+            raise MongoAwayError(mongo_words(error)) from error
         except MissingInQDashError as error:
             return RoundReport(waiting={mark.subject: str(error)})
         except PyMongoError as error:
-            return _refused(mark, mongo_words(error))
+            return _stopped(mark, mongo_words(error))
         except Exception as error:  # noqa: BLE001 - one subject's trouble must not stop the others
-            return _refused(mark, f"{type(error).__name__}: {error}")
+            return _stopped(mark, f"{type(error).__name__}: {error}")
         return RoundReport(mirrored=1) if shown else RoundReport(nothing_to_show=1)
 
 
-def _refused(mark: Mark, words: str) -> RoundReport:
+def _stopped(mark: Mark, words: str) -> RoundReport:
     _log.exception("%s is not mirrored", mark.subject)
     return RoundReport(waiting={mark.subject: words})
 

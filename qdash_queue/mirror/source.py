@@ -5,17 +5,21 @@ A snapshot is one statement, hence one instant: a job's state, its task runs and
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from datetime import date
 
 from sqlalchemy import RowMapping
 
 from qdash_queue.database import Database
+from qdash_queue.mirror.refusals import DocumentsRefusedError
 from qdash_queue.mirror.rows import (
     ChipSnapshot,
     DayParameters,
     JobSnapshot,
     Mark,
     MarkLag,
+    MirrorRow,
     UnrenderedFigure,
 )
 
@@ -96,10 +100,11 @@ class Source:
         """The same for the days of imports, edits and reverts on the chip."""
         return self._at_end_of_day(chip_id, self._database.rows(_DAYS_OF_CHIP, chip_id=chip_id))
 
-    def job_ids(self) -> list[int]:
-        """All jobs that ever started, oldest first."""
+    def job_ids(self, day: date | None = None) -> list[int]:
+        """All jobs that ever started, or that first started on a day of the queue's; oldest first."""
         rows = self._database.rows(
-            "SELECT job_id FROM calib.jobs WHERE execution_id IS NOT NULL ORDER BY job_id"
+            "SELECT job_id FROM calib.jobs WHERE execution_id LIKE :begins ORDER BY job_id",
+            begins=f"{day:%Y%m%d}-%" if day is not None else "%",
         )
         return [int(row["job_id"]) for row in rows]
 
@@ -108,20 +113,28 @@ class Source:
         rows = self._database.rows("SELECT DISTINCT chip_id FROM calib.parameters ORDER BY chip_id")
         return [str(row["chip_id"]) for row in rows]
 
-    def figure(self, figure_id: int) -> tuple[str, bytes | None]:
-        """A figure's Plotly JSON and, where it has one, its picture."""
-        row = self._one(
-            "SELECT plotly::text AS plotly, png FROM calib.figures WHERE figure_id = :figure_id",
-            figure_id=figure_id,
+    def figures(self, figure_ids: list[int]) -> dict[int, tuple[str, bytes | None]]:
+        """Figures by their ids: each one's Plotly JSON and, where it has one, its picture."""
+        rows = self._database.rows(
+            "SELECT figure_id, plotly::text AS plotly, png FROM calib.figures"
+            " WHERE figure_id = ANY (:figure_ids)",
+            figure_ids=figure_ids,
         )
-        return str(row["plotly"]), bytes(row["png"]) if row["png"] is not None else None
+        return {
+            int(row["figure_id"]): (
+                str(row["plotly"]),
+                bytes(row["png"]) if row["png"] is not None else None,
+            )
+            for row in rows
+        }
 
-    def raw_data(self, raw_data_id: int) -> bytes:
-        """A raw-data array's content."""
-        row = self._one(
-            "SELECT data FROM calib.raw_data WHERE raw_data_id = :raw_data_id", raw_data_id=raw_data_id
+    def raw_data(self, raw_data_ids: list[int]) -> dict[int, bytes]:
+        """The contents of raw-data arrays by their ids."""
+        rows = self._database.rows(
+            "SELECT raw_data_id, data FROM calib.raw_data WHERE raw_data_id = ANY (:raw_data_ids)",
+            raw_data_ids=raw_data_ids,
         )
-        return bytes(row["data"])
+        return {int(row["raw_data_id"]): bytes(row["data"]) for row in rows}
 
     def unrendered_figures(self, limit: int) -> list[UnrenderedFigure]:
         """Figures that have neither a picture nor a reason why not, oldest first."""
@@ -159,6 +172,22 @@ class Source:
             "SELECT calib.mark_failed(:mark_id, :error)", mark_id=mark.mark_id, error=error
         )
 
+    def mark_refused(self, mark: Mark, refused: DocumentsRefusedError) -> bool:
+        """Say which documents MongoDB refuses for good; returns whether the mark is set aside by now."""
+        return bool(
+            self._database.value(
+                "SELECT calib.mark_refused(:mark_id, :version, :error, CAST(:refused AS jsonb))",
+                mark_id=mark.mark_id,
+                version=mark.version,
+                error=str(refused),
+                refused=json.dumps([each.model_dump() for each in refused.refusals]),
+            )
+        )
+
+    def retry(self, job_id: int | None = None) -> int:
+        """Let what waits or was set aside, of one job or of all, be tried again now; returns how many."""
+        return int(self._database.value("SELECT calib.retry_marks(CAST(:job_id AS bigint))", job_id=job_id))
+
     def mark(self, subject: Mark) -> None:
         """Put a job into the outbox; a chip has a mark whenever its parameters change."""
         if subject.job_id is not None:
@@ -169,15 +198,14 @@ class Source:
         rows = self._database.rows("SELECT * FROM calib.mirror_lag ORDER BY marked_at, mark_id")
         return [MarkLag.model_validate(dict(row)) for row in rows]
 
+    def mirrors(self) -> list[MirrorRow]:
+        """All mirrors of the last days, the newest first."""
+        rows = self._database.rows("SELECT * FROM calib.mirrors ORDER BY started_at DESC, mirror_id")
+        return [MirrorRow.model_validate(dict(row)) for row in rows]
+
     def sweep(self) -> int:
         """End jobs whose lease or time ran out; returns how many."""
         return len(self._database.rows("SELECT * FROM calib.sweep()"))
-
-    def _one(self, sql: str, **key: int) -> RowMapping:
-        row = self._database.row(sql, **key)
-        if row is None:
-            raise LookupError(f"{key} has gone from the database")
-        return row
 
     def _at_end_of_day(self, chip_id: str, days: Sequence[RowMapping]) -> list[DayParameters]:
         if not days:

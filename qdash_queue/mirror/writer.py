@@ -7,16 +7,15 @@ version of the job whose rows were read; a write from older rows than those alre
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum, auto
-from typing import Any
 
 from bson import encode
 from pydantic import BaseModel
-from pymongo import UpdateOne, WriteConcern
-from pymongo.errors import DuplicateKeyError
+from pymongo import WriteConcern
 
+from qdash_queue.mirror.layout import execution_day
 from qdash_queue.mirror.qdash import ChipPlace, MongoDocument, Place, QDashDatabase, Target
 from qdash_queue.mirror.qdash_models import (
     ExecutionCounter,
@@ -25,9 +24,16 @@ from qdash_queue.mirror.qdash_models import (
     Tag,
     TaskResultHistory,
 )
+from qdash_queue.mirror.refusals import Refusal
+from qdash_queue.mirror.writes import Write, stable_id, write_all
 
 _VERSION = "note.qdash_queue.version"
 _DIGEST = "note.qdash_queue.digest"
+_JOB_ID = "note.qdash_queue.job_id"
+
+# Values of one qubit or coupling, and of the day whose row of the history they go to.
+TargetValues = tuple[Target, Mapping[str, ParameterDocument]]
+DayValues = tuple[Target, str, Mapping[str, ParameterDocument]]
 
 
 class Guard(Enum):
@@ -41,132 +47,136 @@ class Guard(Enum):
 
 
 class Writer:
-    """Writes to one QDash database."""
+    """Writes to one QDash database; what MongoDB refuses for good is returned, and all else is written."""
 
     def __init__(self, database: QDashDatabase) -> None:
         self._database = database
         self._flushed = database.with_options(write_concern=WriteConcern(w="majority", j=True))
 
-    def task_digests(self, project_id: str, execution_id: str) -> dict[str, str]:
-        """What was last written of the execution's task results: task id to the content's digest."""
-        query = {"project_id": project_id, "execution_id": execution_id}
-        found = self._database["task_result_history"].find(query, {"task_id": 1, _DIGEST: 1})
-        return {
-            row["task_id"]: str(row.get("note", {}).get("qdash_queue", {}).get("digest", "")) for row in found
-        }
+    def stored_digests(self, project_id: str, task_ids: Sequence[str]) -> dict[str, set[str]]:
+        """The task results that are there, each with the :func:`content_digest` of each of its copies."""
+        query = {"project_id": project_id, "task_id": {"$in": list(task_ids)}}
+        digests: dict[str, set[str]] = {}
+        for row in self._database["task_result_history"].find(query, {"task_id": 1, _DIGEST: 1}):
+            digests.setdefault(row["task_id"], set()).add(str(_entry(row, "digest")))
+        return digests
 
-    def write_task_result(self, document: TaskResultHistory, place: Place, guard: Guard) -> bool:
-        """Write one task result; returns False where a newer one stands."""
-        return _upsert(
-            self._database,
-            "task_result_history",
-            document,
-            key=("project_id", "task_id"),
-            on_insert={"cooldown_id": place.cooldown_id},
-            version=document.note.qdash_queue.version,
-            guard=guard,
-        )
+    def write_task_results(
+        self,
+        documents: Iterable[TaskResultHistory],
+        unchanged: Iterable[TaskResultHistory],
+        stored: Iterable[str],
+        place: Place,
+        guard: Guard,
+    ) -> list[Refusal]:
+        """Write task results, but where newer ones stand.
 
-    def raise_task_versions(self, documents: list[TaskResultHistory]) -> None:
-        """Note that these task results, unchanged or just written, are as of the version they carry."""
-        if not documents:
-            return
-        version = documents[0].note.qdash_queue.version
-        self._database["task_result_history"].update_many(
-            {
-                "project_id": documents[0].project_id,
-                "task_id": {"$in": [document.task_id for document in documents]},
-                _VERSION: {"$lt": version},
-            },
-            {"$set": {_VERSION: version}},
-        )
+        Args:
+            documents: to be written.
+            unchanged: of these only the version is noted.
+            stored: ids of those that are there.
+            place: where the job's documents go.
+            guard: whether newer ones are replaced.
+        """
+        there = set(stored)
+        writes = [
+            _task_result_write(document, place, guard, is_new=document.task_id not in there)
+            for document in documents
+        ]
+        if only_versions := list(unchanged):
+            writes.append(_version_write(only_versions))
+        return write_all(self._database["task_result_history"], writes)
 
-    def write_execution(self, document: ExecutionHistory, guard: Guard) -> bool:
-        """Write the execution, flushed to MongoDB's journal; returns False where a newer one stands.
+    def write_execution(self, document: ExecutionHistory, guard: Guard) -> list[Refusal]:
+        """Write the execution, flushed to MongoDB's journal, but where a newer one stands.
 
         The flush covers everything written before: the journal is one sequence.
         """
-        return _upsert(
-            self._flushed,
-            "execution_history",
-            document,
-            key=("project_id", "execution_id"),
-            on_insert={},
-            version=document.note.qdash_queue.version,
-            guard=guard,
-        )
-
-    def write_counter(self, document: ExecutionCounter) -> None:
-        """Make the day's row if there is none; QDash counts its own executions in it."""
-        self._insert_if_absent("execution_counter", document, ("project_id", "date", "username", "chip_id"))
-
-    def write_tags(self, documents: Iterable[Tag]) -> None:
-        """Make the tags that are not there yet."""
-        for document in documents:
-            self._insert_if_absent("tag", document, ("project_id", "name", "username"))
-
-    def merge_parameters(
-        self, place: ChipPlace, target: Target, parameters: Mapping[str, ParameterDocument]
-    ) -> int:
-        """Merge into the qubit's or coupling's ``data`` what is newer there; returns how many were."""
-        row = {"project_id": place.project_id, "chip_id": place.chip_id, "qid": target.qid}
-        newer = {name: p for name, p in parameters.items() if not _is_current(target.data.get(name), p)}
-        return self._merge(target.collection, row, newer)
-
-    def merge_history(
-        self, place: ChipPlace, target: Target, day: str, parameters: Mapping[str, ParameterDocument]
-    ) -> None:
-        """Merge into the day's row of the qubit's or coupling's history."""
-        if not parameters:
-            return
-        row = {
-            "project_id": place.project_id,
-            "chip_id": place.chip_id,
-            "qid": target.qid,
-            "recorded_date": day,
+        words = f"execution_history of {document.execution_id}"
+        job_id = document.note.qdash_queue.job_id
+        day = _midnight(execution_day(document.execution_id))
+        key = {"project_id": document.project_id, "execution_id": document.execution_id}
+        owners = {
+            _entry(row, "job_id") for row in self._database["execution_history"].find(key, {_JOB_ID: 1})
         }
-        first = min(parameter.calibrated_at for parameter in parameters.values())
-        self._database[target.history_collection].update_one(
-            row,
-            {
-                "$setOnInsert": {
-                    "username": target.username,
-                    "user_id": target.user_id,
-                    "status": target.status,
-                    "cooldown_id": place.cooldown_id,
-                    "data": {},
-                    "system_info": {"created_at": first, "updated_at": first},
-                }
-            },
-            upsert=True,
+        if owners and job_id not in owners:
+            return [
+                Refusal(
+                    document=words,
+                    reason=f"QDash has one that is not of job {job_id} of this queue",
+                    remedy="give each queue a QDash database of its own, or remove that document; "
+                    "then qdash-queue mirror retry",
+                )
+            ]
+        # A stranger's of the same key, beside ours where the unique index is missing, is not ours to change.
+        write = Write(
+            document=words,
+            key=key | {_JOB_ID: job_id},
+            only_if=_not_newer(document.note.qdash_queue.version, guard),
+            update=_changes(document, key),
+            on_insert=None if owners else {"_id": stable_id(key, day)},
         )
-        self._merge(target.history_collection, row, parameters)
+        return write_all(self._flushed["execution_history"], [write])
 
-    def _merge(
-        self, collection: str, row: Mapping[str, str], parameters: Mapping[str, ParameterDocument]
-    ) -> int:
-        operations = [
-            UpdateOne(
-                {**row, **_older(name, parameter)},
-                {
-                    "$set": {f"data.{name}": parameter.model_dump()},
-                    "$max": {"system_info.updated_at": parameter.calibrated_at},
-                },
+    def write_counter(self, document: ExecutionCounter) -> list[Refusal]:
+        """Make the day's row if there is none; QDash counts its own executions in it."""
+        key = ("project_id", "date", "username", "chip_id")
+        words = f"execution_counter of {document.date}"
+        return write_all(self._database["execution_counter"], [_insert_if_absent(words, document, key)])
+
+    def write_tags(self, documents: Iterable[Tag]) -> list[Refusal]:
+        """Make the tags that are not there yet."""
+        key = ("project_id", "name", "username")
+        writes = [_insert_if_absent(f"tag {document.name}", document, key) for document in documents]
+        return write_all(self._database["tag"], writes)
+
+    def merge_parameters(self, place: ChipPlace, values: Iterable[TargetValues]) -> list[Refusal]:
+        """Merge into the ``data`` of qubits and couplings what is newer there."""
+        writes: dict[str, list[Write]] = {}
+        for target, parameters in values:
+            row = _row(place, target)
+            words = f"{target.collection} {target.qid} of chip {place.chip_id}"
+            newer = {
+                name: parameter
+                for name, parameter in parameters.items()
+                if not all(_is_current(data.get(name), parameter) for data in target.data)
+            }
+            writes.setdefault(target.collection, []).extend(_merges(words, row, newer))
+        return self._write(writes)
+
+    def merge_history(self, place: ChipPlace, values: Iterable[DayValues]) -> list[Refusal]:
+        """Merge into the days' rows of the history of qubits and couplings."""
+        rows: dict[str, list[Write]] = {}
+        merges: dict[str, list[Write]] = {}
+        for target, day, parameters in values:
+            row = _row(place, target) | {"recorded_date": day}
+            words = f"{target.history_collection} {target.qid} of chip {place.chip_id} on {day}"
+            first = min(parameter.calibrated_at for parameter in parameters.values())
+            new = {
+                "username": target.username,
+                "user_id": target.user_id,
+                "status": target.status,
+                "cooldown_id": place.cooldown_id,
+                "data": {},
+                "system_info": {"created_at": first, "updated_at": first},
+            }
+            rows.setdefault(target.history_collection, []).append(
+                Write(
+                    document=words,
+                    key=row,
+                    update={"$setOnInsert": new},
+                    on_insert={"_id": stable_id(row, _midnight(day))},
+                )
             )
-            for name, parameter in parameters.items()
-        ]
-        if not operations:
-            return 0
-        return self._database[collection].bulk_write(operations, ordered=False).modified_count
+            merges.setdefault(target.history_collection, []).extend(_merges(words, row, parameters))
+        return self._write(rows) + self._write(merges)
 
-    def _insert_if_absent(self, collection: str, document: BaseModel, key: tuple[str, ...]) -> None:
-        fields = document.model_dump()
-        _update_racing(
-            self._database,
-            collection,
-            {name: fields[name] for name in key},
-            {"$setOnInsert": {name: value for name, value in fields.items() if name not in key}},
-        )
+    def _write(self, writes: Mapping[str, Sequence[Write]]) -> list[Refusal]:
+        return [
+            refused
+            for collection, of_collection in writes.items()
+            for refused in write_all(self._database[collection], of_collection)
+        ]
 
 
 def content_digest(document: TaskResultHistory) -> str:
@@ -176,20 +186,35 @@ def content_digest(document: TaskResultHistory) -> str:
     return hashlib.sha256(encode(content)).hexdigest()
 
 
-def _upsert(
-    database: QDashDatabase,
-    collection: str,
-    document: TaskResultHistory | ExecutionHistory,
-    *,
-    key: tuple[str, ...],
-    on_insert: Mapping[str, Any],
-    version: int,
-    guard: Guard,
-) -> bool:
-    fields = document.model_dump()
-    query: MongoDocument = {name: fields.pop(name) for name in key}
-    if guard is Guard.NEWER_ONLY:
-        query[_VERSION] = {"$not": {"$gt": version}}
+def _task_result_write(document: TaskResultHistory, place: Place, guard: Guard, *, is_new: bool) -> Write:
+    key = {"project_id": document.project_id, "task_id": document.task_id}
+    day = _midnight(execution_day(document.execution_id))
+    new = {"_id": stable_id(key, day), "cooldown_id": place.cooldown_id}
+    return Write(
+        document=f"task_result_history of {document.name} on {document.qid} ({document.task_id})",
+        key=key,
+        only_if=_not_newer(document.note.qdash_queue.version, guard),
+        update=_changes(document, key),
+        on_insert=new if is_new else None,
+    )
+
+
+def _version_write(documents: Sequence[TaskResultHistory]) -> Write:
+    version = documents[0].note.qdash_queue.version
+    return Write(
+        document=f"task_result_history of {documents[0].execution_id}",
+        key={
+            "project_id": documents[0].project_id,
+            "task_id": {"$in": [document.task_id for document in documents]},
+        },
+        only_if={_VERSION: {"$lt": version}},
+        update={"$set": {_VERSION: version}},
+    )
+
+
+def _changes(document: TaskResultHistory | ExecutionHistory, key: Iterable[str]) -> MongoDocument:
+    """What sets our fields of the document, and no others."""
+    fields = document.model_dump(exclude=set(key))
     # The note is shared with QDash and its users: only our entries of it are set.
     note = fields.pop("note")
     if isinstance(document, TaskResultHistory):
@@ -200,21 +225,47 @@ def _upsert(
     }
     if gone := {name: "" for name, value in ours.items() if value is None}:
         update["$unset"] = gone
-    if on_insert:
-        update["$setOnInsert"] = dict(on_insert)
-    return _update_racing(database, collection, query, update)
+    return update
 
 
-def _update_racing(
-    database: QDashDatabase, collection: str, query: MongoDocument, update: MongoDocument
-) -> bool:
-    """Upsert; returns False where the key exists but the rest of the query refuses it."""
-    try:
-        database[collection].update_one(query, update, upsert=True)
-    except DuplicateKeyError:
-        # The key is there: either another mirror made it just now, or it is newer than ours.
-        return database[collection].update_one(query, update).matched_count > 0
-    return True
+def _not_newer(version: int, guard: Guard) -> MongoDocument:
+    return {_VERSION: {"$not": {"$gt": version}}} if guard is Guard.NEWER_ONLY else {}
+
+
+def _insert_if_absent(words: str, document: BaseModel, key: Iterable[str]) -> Write:
+    fields = document.model_dump()
+    own = {name: fields.pop(name) for name in key}
+    return Write(document=words, key=own, update={"$setOnInsert": fields}, on_insert={"_id": stable_id(own)})
+
+
+def _row(place: ChipPlace, target: Target) -> MongoDocument:
+    return {"project_id": place.project_id, "chip_id": place.chip_id, "qid": target.qid}
+
+
+def _merges(words: str, row: MongoDocument, parameters: Mapping[str, ParameterDocument]) -> list[Write]:
+    return [
+        Write(
+            document=words,
+            key=row,
+            only_if=_older(name, parameter),
+            update={
+                "$set": {f"data.{name}": parameter.model_dump()},
+                "$max": {"system_info.updated_at": parameter.calibrated_at},
+            },
+        )
+        for name, parameter in parameters.items()
+    ]
+
+
+def _entry(row: MongoDocument, name: str) -> object:
+    """An entry of the queue's note in a document of whatever form."""
+    note = row.get("note")
+    ours = note.get("qdash_queue") if isinstance(note, dict) else None
+    return ours.get(name) if isinstance(ours, dict) else None
+
+
+def _midnight(day: str) -> datetime:
+    return datetime.strptime(day, "%Y%m%d").replace(tzinfo=UTC)
 
 
 def _older(name: str, parameter: ParameterDocument) -> MongoDocument:

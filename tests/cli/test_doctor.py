@@ -14,6 +14,7 @@ import pytest
 
 from qdash_queue.cli.health import OLD_TRANSACTION_SECONDS
 from qdash_queue.embedded.prefect_server import PrefectServer
+from qdash_queue.mirror.presence import Presence
 from tests.cli.desk import CHIP, Desk, Outcome, type_in
 from tests.databases import CalibDatabase
 
@@ -39,12 +40,14 @@ def at(url: str, **settings: str) -> Outcome:
 
 def test_all_is_well(desk: Desk, prefect_server: PrefectServer, mongo_url: str) -> None:
     settings = {"prefect_api_url": prefect_server.url, "mongo_url": mongo_url}
+    mirror = Presence(desk.connect("mirror"))
+    mirror.tell()
     outcome = desk.run("doctor", **settings)
     assert outcome.status == 0, outcome.out
     assert all(line.startswith("ok ") for line in outcome.out.splitlines()), outcome.out
     told = {each["about"] for each in desk.run("doctor", "--json", **settings).document}
     assert told == {
-        *("database", "role", "schema", "projects", f"chip {CHIP}", "mirror", "transactions"),
+        *("database", "role", "schema", "projects", f"chip {CHIP}", "mirror", "mirrors", "transactions"),
         *("Prefect", "MongoDB"),
     }
 
@@ -222,6 +225,27 @@ def test_the_mirror_is_late(desk: Desk) -> None:
     assert problems(outcome) == ["mirror"]
     assert "no project demo" in diagnosis(outcome, "mirror")["words"]
     assert "mirror run" in diagnosis(outcome, "mirror")["remedy"]
+
+
+def test_the_mirrors_own_words_are_told(desk: Desk) -> None:
+    assert diagnosis(desk.run("doctor", "--json"), "mirrors")["words"] == "no mirror is alive"
+    mirror = Presence(desk.connect("mirror"))
+    mirror.tell("tag holds doubles")
+    outcome = desk.run("doctor", "--json")
+    assert problems(outcome) == ["mirrors"]
+    assert "is not well: tag holds doubles" in diagnosis(outcome, "mirrors")["words"]
+    mirror.leave()
+    assert diagnosis(desk.run("doctor", "--json"), "mirrors")["words"] == "no mirror is alive"
+
+
+def test_dead_letters_are_told(desk: Desk) -> None:
+    desk.start(desk.submit())
+    with desk.database.connect() as connection:
+        connection.execute("UPDATE calib_private.outbox SET dead_at = now(), last_error = 'too large'")
+    outcome = desk.run("doctor", "--json")
+    assert problems(outcome) == ["dead letters"]
+    assert "too large" in diagnosis(outcome, "dead letters")["words"]
+    assert "mirror retry" in diagnosis(outcome, "dead letters")["remedy"]
 
 
 def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -128,7 +128,9 @@ def test_commands_before_migrate_say_so(empty_database: CalibDatabase) -> None:
 
 def test_mirror_lag_and_rebuild(desk: Desk, mongo_url: str, mongo_database: str, tmp_path: Path) -> None:
     settings = {"mongo_url": mongo_url, "mongo_database": mongo_database, "data_path": str(tmp_path)}
-    assert desk.run("mirror", "lag", role="mirror", **settings).out == "QDash shows everything\n"
+    assert desk.run("mirror", "lag", role="mirror", **settings).out == (
+        "no mirror is alive: start one with qdash-queue mirror run\nQDash shows everything\n"
+    )
     job = desk.end(desk.submit(), JobState.COMPLETED)
     out = desk.run("mirror", "lag", role="mirror", **settings).out
     assert f"job {job.job_id}" in out
@@ -141,6 +143,34 @@ def test_mirror_lag_and_rebuild(desk: Desk, mongo_url: str, mongo_database: str,
     assert "waiting" in rebuilt.document
     assert "waits: " in desk.run("mirror", "rebuild", role="mirror", **settings).out
     assert "never started" in desk.run("mirror", "rebuild", "--job", "77", role="mirror", **settings).sentence
+    day = job.execution_id[:8] if job.execution_id else ""
+    day = f"{day[:4]}-{day[4:6]}-{day[6:]}"
+    of_day = desk.run("mirror", "rebuild", "--day", day, "--json", role="mirror", **settings)
+    assert list(of_day.document["waiting"]) == [f"job {job.job_id}"]
+    other = desk.run("mirror", "rebuild", "--day", "2001-01-01", role="mirror", **settings)
+    assert "no job first started on 2001-01-01" in other.sentence
+    both = desk.run("mirror", "rebuild", "--day", day, "--job", "1", role="mirror", **settings)
+    assert "got both" in both.err
+
+
+def test_mirror_retry(desk: Desk, mongo_url: str, mongo_database: str, tmp_path: Path) -> None:
+    settings = {"mongo_url": mongo_url, "mongo_database": mongo_database, "data_path": str(tmp_path)}
+    job = desk.end(desk.submit(), JobState.COMPLETED)
+    refused = '[{"document": "tag of calibrate", "reason": "too large", "remedy": "make it smaller"}]'
+    with desk.database.connect() as connection:
+        connection.execute(
+            "UPDATE calib_private.outbox SET dead_at = now(), last_error = 'x', refused = %s", (refused,)
+        )
+    out = desk.run("mirror", "lag", role="mirror", **settings).out
+    assert "dead letters, which MongoDB refuses for good" in out
+    assert "too large" in out
+    (letter,) = desk.run("mirror", "lag", "--json", role="mirror", **settings).document["dead_letters"]
+    assert letter["refused"][0]["remedy"] == "make it smaller"
+    retried = desk.run("mirror", "retry", "--job", str(job.job_id), "--json", role="mirror")
+    assert retried.document == {"marks": 1}
+    assert desk.run("mirror", "retry", role="admin").out == "marks that are due now: 1\n"
+    lag = desk.run("mirror", "lag", "--json", role="mirror", **settings).document
+    assert (lag["dead_letters"], [mark["job_id"] for mark in lag["marks"]]) == ([], [job.job_id])
 
 
 def test_mirror_commands_say_what_is_missing(desk: Desk) -> None:

@@ -50,7 +50,7 @@ def test_the_commands_are_these() -> None:
         ),
         *("pause", "resume", "tasks", "chips", "chips add", "chips set", "executors", "executors allow"),
         *("projects", "projects add", "members", "members grant"),
-        *("mirror run", "mirror rebuild", "mirror lag"),
+        *("mirror run", "mirror rebuild", "mirror retry", "mirror lag"),
         *("retention show", "retention set", "retention run"),
         *(
             "parameters show",

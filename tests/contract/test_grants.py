@@ -22,7 +22,11 @@ GROUPS = {
 VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
     *("attempts", "job_events", "task_runs", "figures", "raw_data", "settings", "mirror_lag"),
+<<<<<<< HEAD
     *("parameters", "parameter_history", "retention"),
+=======
+    *("parameters", "parameter_history", "mirrors"),
+>>>>>>> e0d8ee3 (Show mirrors, set aside what MongoDB refuses for good, cope with doubles)
 }
 # Which groups each function is granted to.
 FUNCTIONS = {
@@ -61,6 +65,11 @@ FUNCTIONS = {
     "mark_failed": {"mirror"},
     "mark": {"mirror", "admin"},
     "mark_all": {"mirror", "admin"},
+    "mark_refused": {"mirror"},
+    "retry_marks": {"mirror", "admin"},
+    "register_mirror": {"mirror"},
+    "mirror_seen": {"mirror"},
+    "mirror_stopped": {"mirror"},
     "unrendered_figures": {"mirror"},
     "store_png": {"mirror"},
     "add_project": {"admin"},

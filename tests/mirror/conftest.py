@@ -10,12 +10,15 @@ from pymongo import MongoClient
 
 from qdash_queue.admin import Admin
 from qdash_queue.database import Database
+from qdash_queue.embedded.mongo import find_mongod
+from qdash_queue.embedded.process import EmbeddedServerError
 from qdash_queue.mirror import Mirror, Pace
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.figures import FigureRenderer
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 from tests.databases import CalibDatabase
+from tests.mirror.living import OwnMongo
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_chip, set_up_qdash
 
 MirrorMaker = Callable[..., Mirror]
@@ -98,3 +101,24 @@ def make_mirror(
 @pytest.fixture
 def mirror(make_mirror: MirrorMaker, qdash: QDashDatabase) -> Mirror:
     return make_mirror()
+
+
+@pytest.fixture
+def own_mongo(tmp_path: Path) -> Iterator[OwnMongo]:
+    try:
+        find_mongod()
+    except EmbeddedServerError as error:
+        pytest.skip(str(error))
+    own = OwnMongo(tmp_path / "own_mongo")
+    own.start()
+    yield own
+    own.kill()
+
+
+@pytest.fixture
+def own_qdash(own_mongo: OwnMongo, mongo_database: str) -> Iterator[QDashDatabase]:
+    client = connect_mongo(own_mongo.url)
+    qdash = open_qdash(client, mongo_database)
+    set_up_qdash(qdash)
+    yield qdash
+    client.close()

@@ -10,7 +10,8 @@ import pytest
 from gridfs import GridFSBucket
 
 from qdash_queue.mirror.files import FileTree
-from qdash_queue.mirror.gridfs import CHUNK_SIZE, GridFSFiles
+from qdash_queue.mirror.gridfs import CHUNK_SIZE, FileOrigin, GridFSFiles
+from qdash_queue.mirror.indexes import ensure_indexes
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.mirror.raw_data import raw_data_csv
@@ -96,34 +97,50 @@ def test_raw_data_that_do_not_fit_are_refused_in_words() -> None:
 
 
 CONTENT = bytes(range(256)) * 3000
+ORIGIN = FileOrigin(project_id="demo", execution_id="20260201-q007", task_id="x")
+
+
+def store(files: GridFSFiles, content: bytes, origin: FileOrigin = ORIGIN) -> None:
+    assert files.write({"/a.png": content}, {"/a.png": "image/png"}, origin) == []
 
 
 def test_gridfs_is_readable_by_any_client(empty_qdash: QDashDatabase) -> None:
+    ensure_indexes(empty_qdash)
     files = GridFSFiles(empty_qdash)
-    files.ensure_indexes()
     assert len(CONTENT) > 2 * CHUNK_SIZE
-    assert files.write("/a.png", CONTENT, {"task_id": "x"})
-    assert not files.write("/a.png", CONTENT, {"task_id": "x"})
+    store(files, CONTENT)
+    uploaded = empty_qdash["fs.files"].distinct("uploadDate")
+    store(files, CONTENT)
     stream = GridFSBucket(empty_qdash).open_download_stream_by_name("/a.png")
     assert stream.read() == CONTENT
-    assert stream.metadata == {"task_id": "x"}
-    assert empty_qdash["fs.files"].count_documents({}) == 1
+    assert stream.metadata == ORIGIN.model_dump() | {"content_type": "image/png"}
+    assert empty_qdash["fs.files"].distinct("uploadDate") == uploaded
 
 
 def test_gridfs_keeps_one_file_of_a_name(empty_qdash: QDashDatabase) -> None:
     files = GridFSFiles(empty_qdash)
     for content in (CONTENT, b"new", b"", b"new"):
-        files.write("/a.png", content, {})
+        store(files, content)
     assert GridFSBucket(empty_qdash).open_download_stream_by_name("/a.png").read() == b"new"
     assert empty_qdash["fs.files"].count_documents({}) == 1
     assert empty_qdash["fs.chunks"].count_documents({}) == 1
 
 
-def test_gridfs_goes_on_where_it_was_cut_off(empty_qdash: QDashDatabase) -> None:
+def test_gridfs_leaves_others_files_of_the_name(empty_qdash: QDashDatabase) -> None:
+    theirs = GridFSBucket(empty_qdash).upload_from_stream("/a.png", b"theirs")
     files = GridFSFiles(empty_qdash)
-    files.ensure_indexes()
-    files.write("/a.png", CONTENT, {})
+    for content in (b"old", b"new"):
+        store(files, content)
+    assert GridFSBucket(empty_qdash).open_download_stream(theirs).read() == b"theirs"
+    assert GridFSBucket(empty_qdash).open_download_stream_by_name("/a.png").read() == b"new"
+    assert empty_qdash["fs.files"].count_documents({}) == 2
+
+
+def test_gridfs_goes_on_where_it_was_cut_off(empty_qdash: QDashDatabase) -> None:
+    ensure_indexes(empty_qdash)
+    files = GridFSFiles(empty_qdash)
+    store(files, CONTENT)
     empty_qdash["fs.files"].delete_many({})
     empty_qdash["fs.chunks"].delete_many({"n": {"$gt": 0}})
-    assert files.write("/a.png", CONTENT, {})
+    store(files, CONTENT)
     assert GridFSBucket(empty_qdash).open_download_stream_by_name("/a.png").read() == CONTENT

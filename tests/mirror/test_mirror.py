@@ -255,13 +255,18 @@ def test_older_rows_never_replace_newer_ones(
 
     place = QDashLookup(qdash).place_of(PROJECT, CHIP, USER, ["0"])
     writer = Writer(qdash)
-    assert not writer.write_execution(execution_document(stale.job, place.user_id, layout), Guard.NEWER_ONLY)
-    for task_run in stale.task_runs:
-        # What a mirror that stood still since then would write now.
-        document = task_result_document(
+    # What a mirror that stood still since then would write now.
+    execution = execution_document(stale.job, place.user_id, layout)
+    results = [
+        task_result_document(
             stale.job, task_run, task_artifacts(stale, task_run, layout), place.user_id, layout
         )
-        assert not writer.write_task_result(document, place, Guard.NEWER_ONLY)
+        for task_run in stale.task_runs
+    ]
+    assert writer.write_execution(execution, Guard.NEWER_ONLY) == []
+    # Whether or not it saw that they are there.
+    for stored in ([], [result.task_id for result in results]):
+        assert writer.write_task_results(results, [], stored, place, Guard.NEWER_ONLY) == []
     assert state_of(qdash, layout) == before
 
 

@@ -5,22 +5,14 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-import pymongo
 import pytest
-from pymongo.errors import PyMongoError
 
 from qdash_queue.database import Database
-from qdash_queue.embedded.mongo import find_mongod
-from qdash_queue.embedded.process import EmbeddedServerError, free_port
 from qdash_queue.mirror import Mirror, MongoAwayError
-from qdash_queue.mirror.connection import connect_mongo, open_qdash
+from qdash_queue.mirror.connection import connect_mongo
 from qdash_queue.mirror.figures import FigureRenderer
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.lint import lint_database, lint_references
@@ -28,92 +20,14 @@ from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.values import JobState
 from tests.databases import CalibDatabase
 from tests.mirror.conftest import MirrorMaker
+from tests.mirror.living import OwnMongo, running, wait_until
 from tests.mirror.test_mirror import MIRRORED, execution_of, state_of
-from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing, set_up_qdash
+from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing
 
 KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        threading.Event().wait(0.02)
-
-
-@contextmanager
-def running(mirror: Mirror) -> Iterator[threading.Thread]:
-    thread = threading.Thread(target=mirror.run)
-    thread.start()
-    try:
-        yield thread
-    finally:
-        mirror.stop()
-        thread.join(30)
-    assert not thread.is_alive()
-
-
-class OwnMongo:
-    """A MongoDB server on a port that it keeps, to be stopped and started again."""
-
-    def __init__(self, home: Path) -> None:
-        self._home = home
-        self._home.mkdir()
-        self._port = free_port()
-        self._process: subprocess.Popen[bytes] | None = None
-        self.url = f"mongodb://127.0.0.1:{self._port}/"
-
-    def start(self) -> None:
-        self._process = subprocess.Popen(
-            [
-                *(str(find_mongod()), "--dbpath", str(self._home), "--port", str(self._port)),
-                *("--bind_ip", "127.0.0.1", "--nounixsocket", "--wiredTigerCacheSizeGB", "0.25"),
-            ],
-            stdout=subprocess.DEVNULL,
-        )
-        wait_until(self._answers)
-
-    def kill(self) -> None:
-        """End it as a power cut would."""
-        if self._process is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process = None
-
-    def _answers(self) -> bool:
-        client: pymongo.MongoClient[dict[str, object]] = pymongo.MongoClient(
-            self.url, serverSelectionTimeoutMS=200
-        )
-        try:
-            with client:
-                client.admin.command("ping")
-        except PyMongoError:
-            return False
-        return True
-
-
-@pytest.fixture
-def own_mongo(tmp_path: Path) -> Iterator[OwnMongo]:
-    try:
-        find_mongod()
-    except EmbeddedServerError as error:
-        pytest.skip(str(error))
-    own = OwnMongo(tmp_path / "own_mongo")
-    own.start()
-    yield own
-    own.kill()
-
-
-@pytest.fixture
-def own_qdash(own_mongo: OwnMongo, mongo_database: str) -> Iterator[QDashDatabase]:
-    client = connect_mongo(own_mongo.url)
-    qdash = open_qdash(client, mongo_database)
-    set_up_qdash(qdash)
-    yield qdash
-    client.close()
-
-
-@pytest.mark.parametrize("write", [1, 4, 7, 8, 9, 15])
+@pytest.mark.parametrize("write", range(1, 10))
 def test_killed_between_two_steps_then_again(
     write: int,
     world: QueueWorld,

@@ -1,0 +1,82 @@
+"""Lets everybody see that a mirror is alive, and in which condition."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+import uuid
+from importlib import metadata
+
+from qdash_queue.database import Database
+
+READY = "ready"
+
+_log = logging.getLogger(__name__)
+
+
+class Presence:
+    """One start of a mirror, in ``calib.mirrors``.
+
+    Args:
+        database: the queue's, as a member of ``calib_mirror``.
+        every_seconds: how often at most it is written that the mirror is seen.
+    """
+
+    def __init__(self, database: Database, every_seconds: float = 5.0) -> None:
+        self._database = database
+        self._every_seconds = every_seconds
+        self._mirror_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+        self._registered = False
+        self._told = ""
+        self._next = 0.0
+
+    def tell(self, condition: str = READY) -> None:
+        """Say that the mirror is alive: at once where its condition is another, else now and then.
+
+        Raises:
+            DatabaseAwayError: PostgreSQL does not answer.
+        """
+        if condition == self._told and time.monotonic() < self._next:
+            return
+        if not self._registered:
+            self._register()
+        self._database.execute(
+            "SELECT calib.mirror_seen(:mirror_id, :condition)", mirror_id=self._mirror_id, condition=condition
+        )
+        self._told = condition
+        self._next = time.monotonic() + self._every_seconds
+
+    def still_here(self) -> None:
+        """Say the same again, in the midst of long work."""
+        if self._registered:
+            self.tell(self._told)
+
+    def leave(self) -> None:
+        """Say that the mirror has stopped.
+
+        Raises:
+            DatabaseAwayError: PostgreSQL does not answer.
+        """
+        if self._registered:
+            self._database.execute("SELECT calib.mirror_stopped(:mirror_id)", mirror_id=self._mirror_id)
+            self._registered = False
+
+    def _register(self) -> None:
+        self._database.execute(
+            "SELECT calib.register_mirror(:mirror_id, :host, :pid, :version)",
+            mirror_id=self._mirror_id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=_version(),
+        )
+        self._registered = True
+        _log.info("this mirror is %s", self._mirror_id)
+
+
+def _version() -> str:
+    try:
+        return metadata.version("qdash-queue")
+    except metadata.PackageNotFoundError:
+        return "not installed"
