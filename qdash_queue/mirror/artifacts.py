@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import PurePosixPath
+from typing import NamedTuple
+from uuid import UUID
 
 from qdash_queue.mirror.documents import TaskArtifacts
 from qdash_queue.mirror.files import FileTree
-from qdash_queue.mirror.gridfs import FileOrigin, GridFSFiles
+from qdash_queue.mirror.gridfs import FileOrigin, GridFSFiles, StoredFile
 from qdash_queue.mirror.layout import Layout, task_files
 from qdash_queue.mirror.qdash_models import RawDataNote
 from qdash_queue.mirror.raw_data import raw_data_csv, raw_data_problem
@@ -48,6 +51,13 @@ def task_artifacts(snapshot: JobSnapshot, task_run: TaskRun, layout: Layout) -> 
     )
 
 
+class TaskToStore(NamedTuple):
+    """A task run whose files are to be stored."""
+
+    task_run: TaskRun
+    artifacts: TaskArtifacts
+
+
 class ArtifactWriter:
     """Reads the content from PostgreSQL and stores it in both places."""
 
@@ -57,38 +67,47 @@ class ArtifactWriter:
         self._gridfs = gridfs
         self._layout = layout
 
-    def write(self, snapshot: JobSnapshot, task_run: TaskRun, artifacts: TaskArtifacts) -> list[Refusal]:
-        """Store all files of a task run; returns what MongoDB refuses of them for good.
+    def write(self, snapshot: JobSnapshot, tasks: Sequence[TaskToStore]) -> dict[UUID, list[Refusal]]:
+        """Store all files of task runs; returns what MongoDB refuses for good, by task run.
 
         Raises:
             OSError: the folder of the files cannot be written.
         """
-        contents = self._contents(snapshot, task_run, artifacts)
-        self._files.write_all(contents)
-        origin = FileOrigin(
-            project_id=snapshot.job.project_id,
-            execution_id=snapshot.job.execution_id or "",
-            task_id=str(task_run.task_run_id),
-        )
-        return self._gridfs.write(
-            {self._layout.in_qdash(path): content for path, content in contents.items()},
-            {self._layout.in_qdash(path): _CONTENT_TYPES[path.suffix] for path in contents},
-            origin,
-        )
+        files = self._stored_files(snapshot, tasks)
+        if not files:
+            return {}
+        self._files.write_all({path: file.content for path, file in files.items()})
+        refusals = self._gridfs.write(list(files.values()))
+        if not refusals:
+            return {}
+        if len(tasks) == 1:
+            return {tasks[0].task_run.task_run_id: refusals}
+        # One by one, to learn whose they are.
+        return {key: value for task in tasks for key, value in self.write(snapshot, [task]).items()}
 
-    def _contents(
-        self, snapshot: JobSnapshot, task_run: TaskRun, artifacts: TaskArtifacts
-    ) -> dict[PurePosixPath, bytes]:
-        files = artifacts.files
-        contents: dict[PurePosixPath, bytes] = {}
-        if files.json_figures:
-            for figure_id, (plotly, png) in self._source.figures(list(files.json_figures)).items():
-                contents[files.json_figures[figure_id]] = plotly.encode()
-                if figure_id in files.png and png is not None:
-                    contents[files.png[figure_id]] = png
-        arrays = {array.raw_data_id: array for array in snapshot.raw_data_of(task_run)}
-        if files.raw_data:
-            for raw_data_id, content in self._source.raw_data(list(files.raw_data)).items():
+    def _stored_files(
+        self, snapshot: JobSnapshot, tasks: Sequence[TaskToStore]
+    ) -> dict[PurePosixPath, StoredFile]:
+        figures = self._source.figures([i for task in tasks for i in task.artifacts.files.json_figures])
+        raw_data = self._source.raw_data([i for task in tasks for i in task.artifacts.files.raw_data])
+        arrays = {array.raw_data_id: array for array in snapshot.raw_data}
+        stored: dict[PurePosixPath, StoredFile] = {}
+        for task_run, artifacts in tasks:
+            origin = FileOrigin(
+                project_id=snapshot.job.project_id,
+                execution_id=snapshot.job.execution_id or "",
+                task_id=str(task_run.task_run_id),
+            )
+            for figure_id, path in artifacts.files.json_figures.items():
+                stored[path] = self._stored_file(path, figures[figure_id].plotly.encode(), origin)
+            for figure_id, path in artifacts.files.png.items():
+                if (png := figures[figure_id].png) is not None:
+                    stored[path] = self._stored_file(path, png, origin)
+            for raw_data_id, path in artifacts.files.raw_data.items():
                 array = arrays[raw_data_id]
-                contents[files.raw_data[raw_data_id]] = raw_data_csv(content, array.dtype, array.shape)
-        return contents
+                csv = raw_data_csv(raw_data[raw_data_id], array.dtype, array.shape)
+                stored[path] = self._stored_file(path, csv, origin)
+        return stored
+
+    def _stored_file(self, path: PurePosixPath, content: bytes, origin: FileOrigin) -> StoredFile:
+        return StoredFile(self._layout.in_qdash(path), content, _CONTENT_TYPES[path.suffix], origin)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
 from qdash_queue.mirror.layout import Layout
 
 _READABLE_FILE = 0o644
 _READABLE_FOLDER = 0o755
+_FLUSHED_AT_ONCE = 8
 
 
 class FileTree:
@@ -36,9 +38,12 @@ class FileTree:
         folders = {path.parent for path in missing}
         for folder in folders:
             self._make_folder(folder)
-        for path, content in missing.items():
-            _replace(path, content)
+        # Side by side, because a disk flushes many files in little more than the time of one.
+        with ThreadPoolExecutor(_FLUSHED_AT_ONCE) as pool:
+            for _ in pool.map(_replace, missing.keys(), missing.values()):
+                pass
         for folder in folders:
+            _remove_leftovers(folder, {path.name for path in missing})
             _flush_folder(folder)
         return len(missing)
 
@@ -64,8 +69,14 @@ def _replace(path: Path, content: bytes) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
-    for leftover in path.parent.glob(f".{path.name}.*.part"):
-        leftover.unlink(missing_ok=True)  # Of a mirror that was killed.
+
+
+def _remove_leftovers(folder: Path, written: Collection[str]) -> None:
+    """Remove what a killed mirror left of the files that were written now."""
+    for leftover in folder.glob(".*.part"):
+        name = leftover.name.removeprefix(".").removesuffix(".part").rpartition(".")[0]
+        if name in written:
+            leftover.unlink(missing_ok=True)
 
 
 def _take_name(temporary: Path, path: Path, content: bytes) -> None:

@@ -7,7 +7,8 @@ processes, or again after a crash in the middle, ends with the same one file.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from bson import Binary
@@ -31,6 +32,21 @@ class FileOrigin(BaseModel):
     task_id: str
 
 
+@dataclass(frozen=True, slots=True)
+class StoredFile:
+    """A file to be stored."""
+
+    name: str
+    content: bytes
+    content_type: str
+    origin: FileOrigin
+
+    @property
+    def file_id(self) -> str:
+        """The same for the same name and content, and for nothing else."""
+        return hashlib.sha256(self.name.encode() + b"\0" + self.content).hexdigest()
+
+
 class GridFSFiles:
     """The default bucket ``fs`` of a MongoDB database, readable by any GridFS client."""
 
@@ -38,77 +54,55 @@ class GridFSFiles:
         self._files = database["fs.files"]
         self._chunks = database["fs.chunks"]
 
-    def write(
-        self, contents: Mapping[str, bytes], content_types: Mapping[str, str], origin: FileOrigin
-    ) -> list[Refusal]:
-        """Store files by their names, in place of what the same task stored under them before.
+    def write(self, files: Sequence[StoredFile]) -> list[Refusal]:
+        """Store files, each in place of what the same task stored under its name before.
 
         Others' files of these names stay. What MongoDB refuses for good is returned.
         """
-        ids = {name: _file_id(name, content) for name, content in contents.items()}
-        same_names = {"filename": {"$in": list(contents)}}
+        ids = {file.file_id: file for file in files}
+        same_names = {"filename": {"$in": [file.name for file in files]}}
         known = {
-            row["_id"]: (row.get("metadata") or {}).get("task_id")
-            for row in self._files.find(same_names, {"metadata.task_id": 1})
+            row["_id"]: (row["filename"], (row.get("metadata") or {}).get("task_id"))
+            for row in self._files.find(same_names, {"filename": 1, "metadata.task_id": 1})
         }
-        new = [name for name, file_id in ids.items() if file_id not in known]
+        new = {file_id: file for file_id, file in ids.items() if file_id not in known}
         refusals = write_all(
-            self._chunks, [chunk for name in new for chunk in _chunk_writes(ids[name], name, contents[name])]
+            self._chunks, [chunk for file_id, file in new.items() for chunk in _chunk_writes(file_id, file)]
         )
         if not refusals:
             # The files' own documents come last: who finds one finds all its chunks.
-            files = [
-                _file_write(
-                    ids[name],
-                    name,
-                    contents[name],
-                    origin.model_dump() | {"content_type": content_types[name]},
-                )
-                for name in new
-            ]
-            refusals = write_all(self._files, files)
-        superseded = [
-            file_id
-            for file_id, task_id in known.items()
-            if task_id == origin.task_id and file_id not in ids.values()
-        ]
+            refusals = write_all(self._files, [_file_write(file_id, file) for file_id, file in new.items()])
+        ours = {(file.name, file.origin.task_id) for file in files}
+        superseded = [file_id for file_id, whose in known.items() if whose in ours and file_id not in ids]
         if superseded and not refusals:
             self._files.delete_many({"_id": {"$in": superseded}})
             self._chunks.delete_many({"files_id": {"$in": superseded}})
         return refusals
 
 
-def _file_id(name: str, content: bytes) -> str:
-    return hashlib.sha256(name.encode() + b"\0" + content).hexdigest()
-
-
-def _chunk_writes(file_id: str, name: str, content: bytes) -> list[Write]:
-    writes = []
-    for number, start in enumerate(range(0, len(content), CHUNK_SIZE)):
+def _chunk_writes(file_id: str, file: StoredFile) -> Iterator[Write]:
+    for number, start in enumerate(range(0, len(file.content), CHUNK_SIZE)):
         key: MongoDocument = {"files_id": file_id, "n": number}
-        chunk = Binary(content[start : start + CHUNK_SIZE])
-        writes.append(
-            Write(
-                document=f"GridFS file {name}",
-                key=key,
-                update={"$setOnInsert": {"data": chunk}},
-                on_insert={"_id": stable_id(key)},
-            )
+        chunk = Binary(file.content[start : start + CHUNK_SIZE])
+        yield Write(
+            document=f"GridFS file {file.name}",
+            key=key,
+            update={"$setOnInsert": {"data": chunk}},
+            on_insert={"_id": stable_id(key)},
         )
-    return writes
 
 
-def _file_write(file_id: str, name: str, content: bytes, metadata: Mapping[str, str]) -> Write:
+def _file_write(file_id: str, file: StoredFile) -> Write:
     return Write(
-        document=f"GridFS file {name}",
+        document=f"GridFS file {file.name}",
         key={"_id": file_id},
         update={
             "$setOnInsert": {
-                "filename": name,
-                "length": len(content),
+                "filename": file.name,
+                "length": len(file.content),
                 "chunkSize": CHUNK_SIZE,
                 "uploadDate": datetime.now(UTC),
-                "metadata": dict(metadata),
+                "metadata": file.origin.model_dump() | {"content_type": file.content_type},
             }
         },
         on_insert={},

@@ -7,9 +7,10 @@ documents that MongoDB refuses for good: those are told, and keep nothing else b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 
-from qdash_queue.mirror.artifacts import ArtifactWriter, task_artifacts
+from qdash_queue.mirror.artifacts import ArtifactWriter, TaskToStore, task_artifacts
 from qdash_queue.mirror.documents import (
     counter_document,
     execution_document,
@@ -25,6 +26,9 @@ from qdash_queue.mirror.rows import DayParameters, JobSnapshot
 from qdash_queue.mirror.source import Source
 from qdash_queue.mirror.writer import Guard, Writer, content_digest
 from qdash_queue.models import Parameter
+
+# So many hold their files in memory at the same time.
+TASKS_AT_ONCE = 8
 
 
 class Publisher:
@@ -114,19 +118,30 @@ class Publisher:
         )
         changed: list[TaskResultHistory] = []
         unchanged: list[TaskResultHistory] = []
-        refusals: list[Refusal] = []
+        to_store: list[TaskToStore] = []
         for task_run in snapshot.task_runs:
             artifacts = task_artifacts(snapshot, task_run, self._layout)
             document = task_result_document(job, task_run, artifacts, place.user_id, self._layout)
             if guard is Guard.NEWER_ONLY and stored.get(document.task_id) == {content_digest(document)}:
                 unchanged.append(document)
-                continue
-            self._still_here()
-            if refused := self._artifacts.write(snapshot, task_run, artifacts):
-                refusals += refused
             else:
                 changed.append(document)
-        return refusals + self._writer.write_task_results(changed, unchanged, stored, place, guard)
+                to_store.append(TaskToStore(task_run, artifacts))
+        refused = self._store(snapshot, to_store)
+        # A result whose files are refused is held back: the next try shall store them.
+        complete = [document for document in changed if document.task_id not in refused]
+        return [
+            *(each for refusals in refused.values() for each in refusals),
+            *self._writer.write_task_results(complete, unchanged, stored, place, guard),
+        ]
+
+    def _store(self, snapshot: JobSnapshot, tasks: Iterable[TaskToStore]) -> dict[str, list[Refusal]]:
+        refused: dict[str, list[Refusal]] = {}
+        for batch in _batches(tasks):
+            self._still_here()
+            for task_run_id, refusals in self._artifacts.write(snapshot, batch).items():
+                refused[str(task_run_id)] = refusals
+        return refused
 
     def _publish_parameters(
         self, place: ChipPlace, parameters: Iterable[Parameter], history: Iterable[DayParameters]
@@ -141,6 +156,12 @@ class Publisher:
             if of_day.parameters
         ]
         return self._writer.merge_parameters(place, values) + self._writer.merge_history(place, days)
+
+
+def _batches(tasks: Iterable[TaskToStore]) -> Iterator[list[TaskToStore]]:
+    remaining = iter(tasks)
+    while batch := list(islice(remaining, TASKS_AT_ONCE)):
+        yield batch
 
 
 def _named(parameters: Iterable[Parameter]) -> dict[str, ParameterDocument]:

@@ -102,8 +102,14 @@ class QDashLookup:
     def _targets(self, project_id: str, chip_id: str, qids: Iterable[str]) -> dict[str, Target]:
         wanted = sorted({qid for qid in qids if qid})
         found: dict[str, Target] = {}
-        for collection in ("qubit", "coupling"):
-            query = {"project_id": project_id, "chip_id": chip_id, "qid": {"$in": wanted}}
+        of_kind = {
+            "qubit": [qid for qid in wanted if "-" not in qid],
+            "coupling": [qid for qid in wanted if "-" in qid],
+        }
+        for collection, qids_of_kind in of_kind.items():
+            if not qids_of_kind:
+                continue
+            query = {"project_id": project_id, "chip_id": chip_id, "qid": {"$in": qids_of_kind}}
             for row in self._database[collection].find(query).sort("_id"):
                 # As QDash does: the row of the qid, whoever owns it.
                 target = found.setdefault(row["qid"], _target(collection, row))

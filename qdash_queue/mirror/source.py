@@ -6,8 +6,9 @@ A snapshot is one statement, hence one instant: a job's state, its task runs and
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import date
+from typing import NamedTuple, TypeVar
 
 from sqlalchemy import RowMapping
 
@@ -76,6 +77,16 @@ SELECT jsonb_build_object(
 """
 
 
+Content = TypeVar("Content")
+
+
+class FigureContent(NamedTuple):
+    """A figure's Plotly JSON and, where it has one, its picture."""
+
+    plotly: str
+    png: bytes | None
+
+
 class Source:
     """The queue's database, seen by the mirror."""
 
@@ -113,28 +124,30 @@ class Source:
         rows = self._database.rows("SELECT DISTINCT chip_id FROM calib.parameters ORDER BY chip_id")
         return [str(row["chip_id"]) for row in rows]
 
-    def figures(self, figure_ids: list[int]) -> dict[int, tuple[str, bytes | None]]:
-        """Figures by their ids: each one's Plotly JSON and, where it has one, its picture."""
-        rows = self._database.rows(
-            "SELECT figure_id, plotly::text AS plotly, png FROM calib.figures"
-            " WHERE figure_id = ANY (:figure_ids)",
-            figure_ids=figure_ids,
+    def figures(self, figure_ids: list[int]) -> dict[int, FigureContent]:
+        """The contents of figures by their ids.
+
+        Raises:
+            LookupError: one has gone from the database.
+        """
+        return self._contents(
+            "SELECT figure_id AS key, plotly::text AS plotly, png FROM calib.figures"
+            " WHERE figure_id = ANY (:ids)",
+            figure_ids,
+            lambda row: FigureContent(str(row["plotly"]), _bytes(row["png"])),
         )
-        return {
-            int(row["figure_id"]): (
-                str(row["plotly"]),
-                bytes(row["png"]) if row["png"] is not None else None,
-            )
-            for row in rows
-        }
 
     def raw_data(self, raw_data_ids: list[int]) -> dict[int, bytes]:
-        """The contents of raw-data arrays by their ids."""
-        rows = self._database.rows(
-            "SELECT raw_data_id, data FROM calib.raw_data WHERE raw_data_id = ANY (:raw_data_ids)",
-            raw_data_ids=raw_data_ids,
+        """The contents of raw-data arrays by their ids.
+
+        Raises:
+            LookupError: one has gone from the database.
+        """
+        return self._contents(
+            "SELECT raw_data_id AS key, data FROM calib.raw_data WHERE raw_data_id = ANY (:ids)",
+            raw_data_ids,
+            lambda row: bytes(row["data"]),
         )
-        return {int(row["raw_data_id"]): bytes(row["data"]) for row in rows}
 
     def unrendered_figures(self, limit: int) -> list[UnrenderedFigure]:
         """Figures that have neither a picture nor a reason why not, oldest first."""
@@ -207,6 +220,16 @@ class Source:
         """End jobs whose lease or time ran out; returns how many."""
         return len(self._database.rows("SELECT * FROM calib.sweep()"))
 
+    def _contents(
+        self, statement: str, ids: list[int], content: Callable[[RowMapping], Content]
+    ) -> dict[int, Content]:
+        if not ids:
+            return {}
+        found = {int(row["key"]): content(row) for row in self._database.rows(statement, ids=ids)}
+        if gone := sorted(set(ids) - found.keys()):
+            raise LookupError(f"{gone} have gone from the database")
+        return found
+
     def _at_end_of_day(self, chip_id: str, days: Sequence[RowMapping]) -> list[DayParameters]:
         if not days:
             return []
@@ -221,3 +244,7 @@ class Source:
     def _text(self, sql: str, **parameters: int | str) -> str | None:
         rows = self._database.rows(sql, **parameters)
         return str(next(iter(rows[0].values()))) if rows else None
+
+
+def _bytes(value: bytes | None) -> bytes | None:
+    return bytes(value) if value is not None else None

@@ -10,7 +10,7 @@ import pytest
 from gridfs import GridFSBucket
 
 from qdash_queue.mirror.files import FileTree
-from qdash_queue.mirror.gridfs import CHUNK_SIZE, FileOrigin, GridFSFiles
+from qdash_queue.mirror.gridfs import CHUNK_SIZE, FileOrigin, GridFSFiles, StoredFile
 from qdash_queue.mirror.indexes import ensure_indexes
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.qdash import QDashDatabase
@@ -101,7 +101,7 @@ ORIGIN = FileOrigin(project_id="demo", execution_id="20260201-q007", task_id="x"
 
 
 def store(files: GridFSFiles, content: bytes, origin: FileOrigin = ORIGIN) -> None:
-    assert files.write({"/a.png": content}, {"/a.png": "image/png"}, origin) == []
+    assert files.write([StoredFile("/a.png", content, "image/png", origin)]) == []
 
 
 def test_gridfs_is_readable_by_any_client(empty_qdash: QDashDatabase) -> None:
