@@ -31,6 +31,9 @@ _VERSION = "note.qdash_queue.version"
 _DIGEST = "note.qdash_queue.digest"
 _JOB_ID = "note.qdash_queue.job_id"
 
+_OF_FIGURES = ("figure_path", "json_figure_path", "note.qdash_queue.figures_not_rendered")
+_OF_RAW_DATA = ("raw_data_path", "note.qdash_queue.raw_data")
+
 # Values of one qubit or coupling, and of the day whose row of the history they go to.
 TargetValues = tuple[Target, Mapping[str, ParameterDocument]]
 DayValues = tuple[Target, str, Mapping[str, ParameterDocument]]
@@ -217,15 +220,25 @@ def _changes(document: TaskResultHistory | ExecutionHistory, key: Iterable[str])
     fields = document.model_dump(exclude=set(key))
     # The note is shared with QDash and its users: only our entries of it are set.
     note = fields.pop("note")
+    kept: tuple[str, ...] = ()
     if isinstance(document, TaskResultHistory):
-        note["qdash_queue"]["digest"] = content_digest(document)
-    ours = {f"note.{name}": value for name, value in note.items()}
-    update: MongoDocument = {
-        "$set": fields | {name: value for name, value in ours.items() if value is not None}
-    }
-    if gone := {name: "" for name, value in ours.items() if value is None}:
+        ours = note.pop("qdash_queue") | {"digest": content_digest(document)}
+        fields |= {f"note.qdash_queue.{name}": value for name, value in ours.items()}
+        kept = _kept_if_pruned(document)
+    else:
+        fields |= {f"note.{name}": value for name, value in note.items() if value is not None}
+    update: MongoDocument = {"$set": {name: value for name, value in fields.items() if name not in kept}}
+    if gone := {f"note.{name}": "" for name, value in note.items() if value is None}:
         update["$unset"] = gone
+    if kept:
+        update["$setOnInsert"] = {name: fields[name] for name in kept}
     return update
+
+
+def _kept_if_pruned(document: TaskResultHistory) -> tuple[str, ...]:
+    """Retention removes all figures, or all raw data, of a task run; what QDash shows of them stays."""
+    figures = () if document.json_figure_path else _OF_FIGURES
+    return figures if document.note.qdash_queue.raw_data else figures + _OF_RAW_DATA
 
 
 def _not_newer(version: int, guard: Guard) -> MongoDocument:

@@ -22,11 +22,7 @@ GROUPS = {
 VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
     *("attempts", "job_events", "task_runs", "figures", "raw_data", "settings", "mirror_lag"),
-<<<<<<< HEAD
-    *("parameters", "parameter_history", "retention"),
-=======
-    *("parameters", "parameter_history", "mirrors"),
->>>>>>> e0d8ee3 (Show mirrors, set aside what MongoDB refuses for good, cope with doubles)
+    *("parameters", "parameter_history", "retention", "mirrors"),
 }
 # Which groups each function is granted to.
 FUNCTIONS = {

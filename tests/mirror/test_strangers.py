@@ -261,7 +261,7 @@ def test_every_row_of_a_qubit_gets_the_value(world: QueueWorld, mirror: Mirror, 
         mirror.run_once()
         rows = list(qdash["qubit"].find({"qid": "0", "chip_id": CHIP}))
         assert [each["data"]["t1"]["value"] for each in rows] == [value, value]
-    assert qdash["qubit_history"].distinct("username") == [USER]
+    assert qdash["qubit_history"].count_documents({}) == 1
 
 
 def test_what_users_set_stays_even_in_doubles(
