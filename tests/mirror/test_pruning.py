@@ -8,7 +8,7 @@ from qdash_queue.database import Database
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.qdash import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.test_outages import running, wait_until
+from tests.mirror.living import running, wait_until
 from tests.mirror.world import QueueWorld
 
 
