@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import psycopg
 import pytest
 from bson import ObjectId
+from pymongo.collection import Collection
 
 from qdash_queue.database import Database
 from qdash_queue.embedded.prefect_server import PrefectServer
@@ -18,6 +19,8 @@ from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
+from qdash_queue.mirror.refusals import Refusal
+from qdash_queue.mirror.writes import Write, write_all
 from qdash_queue.values import Failure, FailureKind, JobState
 from tests.chaos.audit_mirror import audit_mirror
 from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_touches
@@ -267,17 +270,19 @@ def test_left_running(copy: Copy) -> None:
 # ---------------------------------------------------------------------- planted in MongoDB and files
 
 
+def _under_a_new_id(write: Write) -> Write:
+    key: MongoDocument = {name: value for name, value in write.key.items() if isinstance(value, str)}
+    return replace(write, key=key | {"_id": ObjectId()}, only_if={}, on_insert={})
+
+
 def test_idempotent_upsert_switched_off(mirrored: Mirrored, monkeypatch: pytest.MonkeyPatch) -> None:
-    upsert = writer._update_racing
+    def insert(collection: Collection[MongoDocument], writes: Sequence[Write]) -> list[Refusal]:
+        if collection.name not in ("execution_history", "task_result_history"):
+            return write_all(collection, writes)
+        collection.drop_indexes()  # They would refuse it, and the mirror makes them anew.
+        return write_all(collection, [_under_a_new_id(write) for write in writes])
 
-    def insert(qdash: QDashDatabase, collection: str, query: MongoDocument, update: MongoDocument) -> bool:
-        if collection not in ("execution_history", "task_result_history"):
-            return upsert(qdash, collection, query, update)
-        qdash[collection].drop_indexes()  # They would refuse it, and the mirror makes them anew.
-        key = {name: value for name, value in query.items() if isinstance(value, str)}
-        return upsert(qdash, collection, {**key, "_id": ObjectId()}, update)
-
-    monkeypatch.setattr(writer, "_update_racing", insert)
+    monkeypatch.setattr(writer, "write_all", insert)
     # What was written before and has not changed is not written again.
     mirrored.qdash["task_result_history"].update_many({}, {"$unset": {"note.qdash_queue.digest": ""}})
     mirrored.mirror.rebuild()
