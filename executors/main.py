@@ -18,6 +18,7 @@ from executors.environment import executor_environment
 from executors.flows import FlowError
 from executors.forkserver import start_forkserver
 from executors.session import instruments_folder
+from qdash_queue.compatibility import require_schema
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, UnknownNameError
 from qdash_queue.leases import Executor
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
 EXIT_REFUSED = 3
 """The database answers, and refuses: no such chip, no right, another kind of backend, a bad catalogue."""
 EXIT_AWAY = 4
-"""A server that is needed does not answer or is not named."""
+"""A server that is needed does not answer, is not named, or holds a schema of another age."""
 
 _MARGIN_SECONDS = 10.0
 
@@ -120,6 +121,7 @@ def _log_level(settings: Settings) -> int:
 
 def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Executor:
     database = Database(settings.database_url, application_name=f"qdash-executor {chip}")
+    require_schema(database)
     row = database.row("SELECT backend FROM calib.chips WHERE chip_id = :chip_id", chip_id=chip)
     if row is None:
         known = ", ".join(

@@ -27,6 +27,7 @@ VIEWS = {
 # Which groups each function is granted to.
 FUNCTIONS = {
     "schema_version": {"reader"},
+    "oldest_served_version": {"reader"},
     "parameters_as_of": {"reader"},
     "requeue": {"submitter"},
     "pause_chip": {"operator"},

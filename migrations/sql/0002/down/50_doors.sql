@@ -1,0 +1,1 @@
+DROP FUNCTION calib.oldest_served_version();
