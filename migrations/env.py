@@ -7,7 +7,14 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import context
 
-from qdash_queue.migrate import MIGRATION_LOCK, VERSION_SCHEMA, VERSION_TABLE, MigrationError, run_sql_file
+from qdash_queue.migrate import (
+    LOCK_SECONDS,
+    MIGRATION_LOCK,
+    VERSION_SCHEMA,
+    VERSION_TABLE,
+    MigrationError,
+    run_sql_file,
+)
 
 OWNER_AND_SCHEMA = Path(__file__).parent / "sql" / "owner.sql"
 
@@ -15,6 +22,8 @@ OWNER_AND_SCHEMA = Path(__file__).parent / "sql" / "owner.sql"
 def _migrate(connection: sa.Connection) -> None:
     # Two migrations of one database wait for each other; the lock goes with the connection.
     connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
+    # All others queue up behind a lock that is waited for, heartbeats too.
+    connection.execute(sa.text(f"SET lock_timeout = {LOCK_SECONDS * 1000}"))
     run_sql_file(connection, OWNER_AND_SCHEMA)
     connection.exec_driver_sql("SET ROLE calib_owner")
     connection.commit()

@@ -23,6 +23,8 @@ VERSION_SCHEMA = "calib_private"
 VERSION_TABLE = "alembic_version"
 # Any number that other programs' locks in the same database are unlikely to use.
 MIGRATION_LOCK = 5_127_040_919
+LOCK_SECONDS = 3
+"""How long a migration waits for a table that somebody else uses."""
 
 
 class MigrationError(Exception):
@@ -118,6 +120,11 @@ def run_sql_file(connection: sa.Connection, file: Path) -> None:
     except psycopg.Error as error:
         if is_connection_loss(error):
             raise DatabaseAwayError(f"PostgreSQL went away during {file.name}") from error
+        if isinstance(error, psycopg.errors.LockNotAvailable):
+            raise MigrationError(
+                f"{file.name}: a transaction that stays open uses a table which the migration changes;"
+                " nothing was changed: end it (qdash-queue doctor names it) and migrate again"
+            ) from error
         raise MigrationError(_located(error, file, text)) from error
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import psycopg
@@ -98,6 +99,18 @@ def test_two_at_once_wait_for_each_other(empty_database: CalibDatabase) -> None:
         subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
     assert [process.communicate()[0].strip() for process in both] == [migrate.head()] * 2
+
+
+def test_a_table_that_stays_in_use_is_not_waited_for(database: CalibDatabase) -> None:
+    """Behind a migration that waits for a lock, heartbeats would wait too."""
+    before = _schema(database.url)
+    with psycopg.connect(database.url) as reader:
+        reader.execute("SELECT count(*) FROM calib.jobs")
+        begun = time.monotonic()
+        with pytest.raises(migrate.MigrationError, match="a transaction that stays open"):
+            migrate.downgrade(database.url, "base")
+        assert time.monotonic() - begun < 2 * migrate.LOCK_SECONDS
+    assert _schema(database.url) == before
 
 
 def test_unknown_revision_is_told(database: CalibDatabase) -> None:
