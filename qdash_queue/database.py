@@ -18,6 +18,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from qdash_queue.errors import DatabaseAwayError, is_connection_loss, translated
 
 Model = TypeVar("Model", bound=BaseModel)
+Statement = str | sa.Executable
 
 LONG_REST_SECONDS = 1.0
 
@@ -67,7 +68,7 @@ class Database:
         sa.event.listen(self._engine, "checkin", _note_rest)
         sa.event.listen(self._engine, "checkout", _refuse_cut_connection)
 
-    def rows(self, statement: str, /, **parameters: Any) -> Sequence[RowMapping]:
+    def rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
         """All rows of one statement; it is repeated once when the connection was cut.
 
         Give only statements here that may run twice: reads, and verbs that are idempotent.
@@ -78,13 +79,25 @@ class Database:
             self._engine.dispose()
             return self.rows_once(statement, **parameters)
 
-    def rows_once(self, statement: str, /, **parameters: Any) -> Sequence[RowMapping]:
+    def rows_once(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
         """All rows of one statement that must not run twice."""
+        try:
+            return self._rows(statement, **parameters)
+        except psycopg.errors.FeatureNotSupported as error:
+            if error.diag.source_function != "RevalidateCachedQuery":
+                raise
+            # A migration changed what a prepared statement returns. It was not run, and this connection would
+            # never run it again.
+            self._engine.dispose()
+            return self._rows(statement, **parameters)
+
+    def _rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
+        executable = sa.text(statement) if isinstance(statement, str) else statement
         with self.connection() as connection:
-            result = connection.execute(sa.text(statement), parameters)
+            result = connection.execute(executable, parameters)
             return result.mappings().all() if result.returns_rows else []
 
-    def row(self, statement: str, /, **parameters: Any) -> RowMapping | None:
+    def row(self, statement: Statement, /, **parameters: Any) -> RowMapping | None:
         """The first row, or none."""
         found = self.rows(statement, **parameters)
         return found[0] if found else None
@@ -93,7 +106,7 @@ class Database:
         """The single value of a statement that always gives one."""
         return next(iter(self.rows(statement, **parameters)[0].values()))
 
-    def models(self, model: type[Model], statement: str, /, **parameters: Any) -> list[Model]:
+    def models(self, model: type[Model], statement: Statement, /, **parameters: Any) -> list[Model]:
         """All rows as ``model``."""
         return [model.model_validate(dict(row)) for row in self.rows(statement, **parameters)]
 

@@ -94,22 +94,14 @@ class Queue:
         limit: int = 50,
     ) -> Sequence[Job]:
         """The newest jobs first."""
-        newest = sa.select(jobs.c.job_id).order_by(jobs.c.job_id.desc()).limit(limit)
+        statement = sa.select(sa.text("*")).select_from(jobs).order_by(jobs.c.job_id.desc()).limit(limit)
         if state is not None:
-            newest = newest.where(jobs.c.state == state.value)
+            statement = statement.where(jobs.c.state == state.value)
         if chip_id is not None:
-            newest = newest.where(jobs.c.chip_id == chip_id)
+            statement = statement.where(jobs.c.chip_id == chip_id)
         if project_id is not None:
-            newest = newest.where(jobs.c.project_id == project_id)
-        # The numbers first: an index alone has them, in this order, and the whole rows are then but a few.
-        statement = (
-            sa.select(sa.text("*"))
-            .select_from(jobs)
-            .where(jobs.c.job_id == sa.any_(sa.func.array(newest.scalar_subquery())))
-            .order_by(jobs.c.job_id.desc())
-        )
-        with self.database.connection() as connection:
-            return [Job.model_validate(dict(row)) for row in connection.execute(statement).mappings()]
+            statement = statement.where(jobs.c.project_id == project_id)
+        return self.database.models(Job, statement)
 
     def cancel(self, job_id: int, mode: CancelMode = CancelMode.NOW, reason: str = "") -> Job:
         """Ask to cancel a job; a waiting one ends at once, a running one within seconds.

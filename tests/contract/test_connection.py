@@ -99,6 +99,21 @@ def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> Non
         database.close()
 
 
+def test_a_view_that_grew_under_a_prepared_statement_is_read_again(lab: Lab) -> None:
+    lab.owner.execute(
+        "CREATE VIEW calib.grown AS SELECT 1 AS old; GRANT SELECT ON calib.grown TO calib_submitter"
+    )
+    database = Database(lab.ana.url, pool_size=1)
+    try:
+        for _ in range(10):  # More often than psycopg needs to prepare it.
+            assert dict(database.rows_once("SELECT * FROM calib.grown")[0]) == {"old": 1}
+        lab.owner.execute("CREATE OR REPLACE VIEW calib.grown AS SELECT 1 AS old, 2 AS new")
+        assert dict(database.rows_once("SELECT * FROM calib.grown")[0]) == {"old": 1, "new": 2}
+    finally:
+        database.close()
+        lab.owner.execute("DROP VIEW calib.grown")
+
+
 @pytest.fixture
 def reachable_folder() -> Iterator[Path]:
     """A folder that the server's own account may pass through to, unlike pytest's."""
