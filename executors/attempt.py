@@ -58,7 +58,6 @@ class Attempt:
         self._stop: StopRequest | None = None
         self._told_prefect_cancel = False
         self._child: Child | None = None
-        self._was_ordered = False
         self._body_started = False
         self._end: BodyEnded | NotStarted | None = None
         self._exit_code = 0
@@ -90,11 +89,11 @@ class Attempt:
         state, failure = self._verdict()
         message = failure.message if failure else ""
         if state is JobState.SCHEDULED:
-            self._clean_up(flow_run)
+            self._clean_up(flow_run, state)
             self._release(flow_run, self._give_back(failure), message)
             return
         standing = self._persist(lambda: self._lease.conclude(state, failure))
-        self._clean_up(flow_run)
+        self._clean_up(flow_run, standing)
         self._persist(self._lease.finish)
         self._release(flow_run, standing, message)
 
@@ -182,7 +181,6 @@ class Attempt:
             )
             try:
                 with self._busy_child(order) as child:
-                    self._was_ordered = True
                     self._attend(child)
             except ChildError as error:
                 self._end = NotStarted(None, str(error))
@@ -264,7 +262,7 @@ class Attempt:
         if isinstance(self._end, BodyEnded) and self._end.state is not None:
             return self._end.state, self._end.failure if self._end.state is JobState.FAILED else None
         reason = self._stop.reason if self._stop is not None else StopReason.NONE
-        if reason is StopReason.CANCEL:
+        if reason is StopReason.CANCEL or self._keeper.cancel is not None:
             return JobState.CANCELLED, None
         if reason is StopReason.DEADLINE:
             return JobState.FAILED, deadline_failure(self._claimed.timeout_seconds)
@@ -286,14 +284,15 @@ class Attempt:
         repeats = self._claimed.repeatable and self._claimed.attempt < self._claimed.max_attempts
         return JobState.SCHEDULED if repeats else JobState.FAILED
 
-    def _clean_up(self, flow_run: FlowRun | None) -> None:
+    def _clean_up(self, flow_run: FlowRun | None, standing: JobState) -> None:
         """Once the child is dead: a cancel's hooks, and rest for the instrument unless all went well."""
-        if not self._was_ordered or flow_run is None:
+        if not self._body_started or flow_run is None:
             return
-        if self._stop is not None and self._stop.reason is StopReason.CANCEL:
+        # By the verdict: the database may have heard of a cancel before this process did.
+        if standing is JobState.CANCELLED:
             problem = self._duty(RunHooks(self._claimed, self._scratch, flow_run))
             self._keeper.log("hook_ran", {"problem": problem} if problem else {})
-        if self._body_started and not self._ended_in_order():
+        if not self._ended_in_order():
             self._bring_to_rest()
 
     def _ended_in_order(self) -> bool:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -53,10 +55,12 @@ class BodyGuard:
         return guarded
 
     def _start(self) -> None:
-        self.started = True
-        self._tell(BodyStarted())
-        # The connection of a warm child may have died while it waited, and no restart may fail a job.
-        persistently(lambda: self._context.lease.log_event("flow_started", {"pid": os.getpid()}))
+        # The hooks run for a flow that has started: nobody may see this cut in two.
+        with _sigterm_deferred():
+            self.started = True
+            self._tell(BodyStarted())
+            # The connection of a warm child may have died while it waited, and no restart may fail a job.
+            persistently(lambda: self._context.lease.log_event("flow_started", {"pid": os.getpid()}))
 
     def _end_well(self, result: Any) -> Any:
         _refuse_late_signals()
@@ -100,6 +104,18 @@ class BodyGuard:
             self._pipe.send(report)
         except OSError as error:
             logger.warning("the supervisor is gone: %s", error)
+
+
+@contextmanager
+def _sigterm_deferred() -> Iterator[None]:
+    came: list[int] = []
+    handler = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, handler)
+        if came:
+            signal.raise_signal(signal.SIGTERM)
 
 
 def _refuse_late_signals() -> None:

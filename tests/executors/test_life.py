@@ -162,6 +162,16 @@ def test_cancel_through_prefect(crew: Crew) -> None:
     assert crew.prefect_state(job_id) == "CANCELLED"
 
 
+def test_cancel_that_the_database_saw_before_the_executor(crew: Crew, tmp_path: Path) -> None:
+    mark = tmp_path / "hooks"
+    job_id = crew.submit("overtaken", {"mark": str(mark)})
+    job = crew.ended(job_id)
+    assert (job.state, job.failure_kind) == (JobState.CANCELLED, None)
+    assert mark.read_text().split() == [str(job.flow_run_id)], "the hook ran once"
+    assert crew.events(job_id).count("hook_ran") == 1
+    assert crew.prefect_state(job_id) == "CANCELLED"
+
+
 def test_deadline(crew: Crew) -> None:
     job_id = crew.submit("sleep", {"seconds": 60}, timeout_seconds=4)
     job = crew.ended(job_id)
