@@ -105,7 +105,7 @@ def print_conditions(when: str) -> None:
 
 
 @contextmanager
-def bench(servers: EmbeddedServers, folder: Path) -> Iterator[Crew]:
+def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterator[Crew]:
     """One ready executor on a chip with its design values, on a fresh state."""
     folder.mkdir()
     owner_url = servers.postgres.url
@@ -117,12 +117,12 @@ def bench(servers: EmbeddedServers, folder: Path) -> Iterator[Crew]:
     admin = Admin(Database(servers.postgres.url_of("postgres", "boss")))
     admin.add_project(PROJECT)
     admin.grant_member(PROJECT, "olga", "olga", "operator")
-    admin.add_chip(CHIP, "fake", TOPOLOGY)
-    admin.allow_executor("machine", CHIP)
+    admin.add_chip(chip_id, "fake", TOPOLOGY)
+    admin.allow_executor("machine", chip_id)
     queue = Queue.connect(servers.postgres.url_of("postgres", "olga"))
-    import_design(queue.database)
+    import_design(queue.database, chip_id)
     crew = Crew(
-        chip_id=CHIP,
+        chip_id=chip_id,
         queue=queue,
         owner=Database(owner_url),
         executor_url=servers.postgres.url_of("postgres", "machine"),
@@ -139,15 +139,15 @@ def bench(servers: EmbeddedServers, folder: Path) -> Iterator[Crew]:
         crew.relay.cut()
 
 
-def import_design(database: Database) -> None:
+def import_design(database: Database, chip_id: str) -> None:
     values: dict[str, dict[str, JsonValue]] = {
         qid: {
             name: {"value": model.value, "unit": model.unit, "error": model.error}
             for name, model in named.items()
         }
-        for qid, named in design_parameters(CHIP, QUBITS).items()
+        for qid, named in design_parameters(chip_id, QUBITS).items()
     }
-    Parameters(database, CHIP).import_values(values, "design")
+    Parameters(database, chip_id).import_values(values, "design")
 
 
 def measure_starts(crew: Crew, count: int) -> list[float]:

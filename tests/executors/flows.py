@@ -21,8 +21,9 @@ from executors.backends.simchip.instrument import InstrumentState
 from executors.flows import FlowDefinition
 from executors.service.calib_service import on_flow_cancellation
 from executors.session import current_job
-from executors.stop import task_border
-from qdash_queue.values import CalibrationError, Failure, FailureKind
+from executors.stop import checkpoint, task_border
+from qdash_queue.models import PlannedTask, TaskRecord
+from qdash_queue.values import CalibrationError, Failure, FailureKind, ParameterModel, TaskStatus
 
 _SECONDS: dict[str, JsonValue] = {"type": "number", "minimum": 0}
 _TEXT: dict[str, JsonValue] = {"type": "string"}
@@ -65,6 +66,33 @@ def steps(username: str, chip_id: str, project_id: str, count: int, seconds: flo
     for _ in range(count):
         task_border()
         _sleep(seconds)
+
+
+@flow(name="walk", on_cancellation=[on_flow_cancellation, leave_mark])
+def walk(username: str, chip_id: str, project_id: str, count: int, seconds: float, mark: str = "") -> None:
+    """Record so many task runs, each of so many seconds, with a border between them."""
+    job = current_job()
+    assert job is not None
+    planned = [PlannedTask(task=f"Step{number}", qid="0") for number in range(count)]
+    job.lease.plan_tasks(planned)
+    for task in planned:
+        task_border()
+        task_run_id = job.lease.start_task(task)
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            checkpoint()
+            time.sleep(0.01)
+        output = {"step": ParameterModel(value=1.0, error=0.5, unit="a.u.")}
+        job.lease.record_task(task_run_id, TaskRecord(status=TaskStatus.COMPLETED, output_parameters=output))
+
+
+@flow(name="overtaken", on_cancellation=[on_flow_cancellation, leave_mark])
+def overtaken(username: str, chip_id: str, project_id: str, mark: str) -> None:
+    """End well at the very moment at which the database sees a cancel, before the supervisor hears of it."""
+    job = current_job()
+    assert job is not None
+    job.lease.cancel_from_prefect("at the last moment")
+    assert job.lease.heartbeat(6.0) is not None
 
 
 @flow(name="tight", on_cancellation=[on_flow_cancellation])
@@ -179,6 +207,8 @@ NOOP = _define(noop)
 SLEEP = _define(sleep, optional=("mark",), seconds=_SECONDS, mark=_TEXT)
 PATIENT = _define(patient, repeatable=True, seconds=_SECONDS)
 STEPS = _define(steps, count={"type": "integer"}, seconds=_SECONDS)
+WALK = _define(walk, optional=("mark",), count={"type": "integer"}, seconds=_SECONDS, mark=_TEXT)
+OVERTAKEN = _define(overtaken, mark=_TEXT)
 TIGHT = _define(tight, seconds=_SECONDS)
 DEAF = _define(deaf, seconds=_SECONDS)
 LEAVE = _define(leave, code={"type": "integer"})

@@ -1,0 +1,308 @@
+"""The three doors through which a running calibration is cancelled, and what each owes to whoever knocks."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+import time
+import uuid
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
+from prefect.states import Cancelling
+
+from qdash_queue.models import Job, JobEvent
+from qdash_queue.values import CancelMode, JobState
+from tests.executors.crew import Crew, eventually
+
+PREFECT_STATES = {
+    JobState.COMPLETED: "COMPLETED",
+    JobState.CANCELLED: "CANCELLED",
+    JobState.FAILED: "FAILED",
+}
+"""The state that Prefect shows for a job of one attempt that was not lost."""
+_TASK_BORDERS = {"task_completed", "task_failed"}
+_BORDER_SECONDS = 0.03
+_BEGINNINGS = {
+    "cancelled": "too late",
+    "completed": "too late",
+    "failed": "too late",
+    "concluded": "end",
+    "flow_started": "task",
+    "flow_run_created": "start",
+    "claimed": "claim",
+}
+MOMENTS = ("waiting", "claim", "start", "task", "border", "end", "too late")
+
+
+class Door(StrEnum):
+    """Where somebody asks for a cancel."""
+
+    ROW = "row"
+    """``UPDATE calib.jobs SET cancel_requested = true``."""
+    PREFECT = "prefect"
+    """Prefect's API: the flow run is asked to go to Cancelling."""
+    PREFECT_CLI = "prefect cli"
+    """``prefect flow-run cancel``."""
+    QDASH = "qdash"
+    """QDash's button: its API forces the flow run to Cancelling."""
+
+    @property
+    def needs_flow_run(self) -> bool:
+        """Whether there is nothing to knock at before the flow run is made."""
+        return self is not Door.ROW
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What whoever asked was told."""
+
+    is_taken: bool
+    words: str
+
+
+@dataclass
+class Doors:
+    """All doors of one queue.
+
+    Attributes:
+        connection: of a client who may cancel the jobs.
+        prefect: of anybody who can reach Prefect's server.
+        prefect_environment: under which the command ``prefect`` finds that server.
+    """
+
+    connection: psycopg.Connection[tuple[object, ...]]
+    prefect: SyncPrefectClient
+    prefect_environment: Mapping[str, str]
+
+    def knock(self, door: Door, job: Job, mode: CancelMode) -> Answer:
+        """Ask for a cancel through the door."""
+        if door is Door.ROW:
+            return self._by_row(job.job_id, mode)
+        assert job.flow_run_id is not None
+        by: dict[Door, Callable[[UUID], Answer]] = {
+            Door.PREFECT: self._by_prefect,
+            Door.PREFECT_CLI: self._by_prefect_cli,
+            Door.QDASH: self._by_qdash,
+        }
+        return by[door](job.flow_run_id)
+
+    def _by_row(self, job_id: int, mode: CancelMode) -> Answer:
+        warnings: list[str] = []
+
+        def hear(notice: psycopg.errors.Diagnostic) -> None:
+            warnings.append(f"{notice.severity}: {notice.message_primary}")
+
+        self.connection.add_notice_handler(hear)
+        try:
+            count = self.connection.execute(
+                "UPDATE calib.jobs SET cancel_requested = true, cancel_mode = %s, cancel_reason = 'by row'"
+                " WHERE job_id = %s",
+                [mode.value, job_id],
+            ).rowcount
+        finally:
+            self.connection.remove_notice_handler(hear)
+        return Answer(count == 1, "; ".join(warnings))
+
+    def _by_prefect(self, flow_run_id: UUID) -> Answer:
+        result: OrchestrationResult[None] = self.prefect.set_flow_run_state(flow_run_id, Cancelling())
+        return Answer(
+            result.status is SetStateStatus.ACCEPT, str(getattr(result.details, "reason", "") or "")
+        )
+
+    def _by_prefect_cli(self, flow_run_id: UUID) -> Answer:
+        command = [sys.executable, "-m", "prefect", "flow-run", "cancel", str(flow_run_id)]
+        ran = subprocess.run(
+            command,
+            env=dict(self.prefect_environment),
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        return Answer(ran.returncode == 0, (ran.stdout + ran.stderr).strip())
+
+    def _by_qdash(self, flow_run_id: UUID) -> Answer:
+        """What QDash's endpoint ``POST /api/executions/{flow_run_id}/cancel`` does, and answers."""
+        state = self.prefect.read_flow_run(flow_run_id).state
+        assert state is not None
+        if state.is_final() or state.is_cancelling():
+            return Answer(is_taken=False, words=f"409: the run is {state.type.value}")
+        self.prefect.set_flow_run_state(flow_run_id, Cancelling(), force=not state.is_scheduled())
+        return Answer(is_taken=True, words="200: cancelling")
+
+
+@dataclass
+class Cancel:
+    """One cancel, from the knock to the end of everything.
+
+    Attributes:
+        marks: how often the flow's own hook left its mark; ``None`` where the flow leaves none.
+        prefect_state: the flow run's last state; ``None`` where none was made.
+    """
+
+    door: Door
+    mode: CancelMode
+    asked_at: datetime
+    answer: Answer
+    job: Job
+    events: Sequence[JobEvent]
+    marks: int | None = None
+    prefect_state: str | None = None
+
+    @property
+    def moment(self) -> str:
+        """In which part of the job's life somebody knocked."""
+        return moment(self.asked_at, self.events)
+
+    @property
+    def seconds(self) -> float:
+        """From the knock to the terminal row."""
+        assert self.job.finished_at is not None
+        return (self.job.finished_at - self.asked_at).total_seconds()
+
+    @property
+    def outcome(self) -> str:
+        """The end state, and whether the one who knocked was told that it was too late."""
+        if not self.answer.is_taken:
+            return f"{self.job.state.value}, refused"
+        return self.job.state.value if self.job.state is JobState.CANCELLED else "finished first"
+
+
+def moment(at: datetime, events: Sequence[JobEvent]) -> str:
+    """In which part of a job's life an instant lies."""
+    if any(
+        event.event in _TASK_BORDERS and abs((event.at - at).total_seconds()) < _BORDER_SECONDS
+        for event in events
+    ):
+        return "border"
+    before = {event.event for event in events if event.at < at}
+    return next((name for event, name in _BEGINNINGS.items() if event in before), "waiting")
+
+
+def violations(cancel: Cancel) -> Iterator[str]:
+    """Every promise that was not kept, in words; the job was one that ends well if nobody cancels it."""
+    job, names = cancel.job, [event.event for event in cancel.events]
+    if job.state is JobState.FAILED:
+        yield f"failed: {job.failure_kind}: {job.failure_message}"
+    if job.cancel_seen_at is not None and job.state is not JobState.CANCELLED:
+        yield f"the cancel was seen, and the job is {job.state.value}"
+    if not cancel.answer.is_taken and job.state is JobState.CANCELLED:
+        yield f"refused ({cancel.answer.words}), and the job is cancelled"
+    if not cancel.answer.is_taken and not cancel.answer.words:
+        yield "refused without words"
+    if (
+        cancel.door is Door.ROW
+        and not cancel.answer.is_taken
+        and "was not cancelled" not in cancel.answer.words
+    ):
+        yield f"refused, but not in the queue's words: {cancel.answer.words}"
+    if sum(1 for event in cancel.events if event.new_state is not None and event.new_state.is_terminal) != 1:
+        yield f"ended more than once: {names}"
+    if job.attempt > 1:
+        yield f"took {job.attempt} attempts"
+    if job.flow_run_id is not None and cancel.prefect_state != PREFECT_STATES[job.state]:
+        yield f"the row is {job.state.value}, Prefect shows {cancel.prefect_state}"
+    yield from _hook_violations(cancel, names)
+
+
+def _hook_violations(cancel: Cancel, names: Sequence[str]) -> Iterator[str]:
+    wanted = int(cancel.job.state is JobState.CANCELLED and "flow_started" in names)
+    if names.count("hook_ran") != wanted:
+        yield f"hooks: expected {wanted} runs, the event log has {names.count('hook_ran')}: {names}"
+    if cancel.marks is not None and cancel.marks != wanted:
+        yield f"hooks: expected {wanted} marks, found {cancel.marks}: {names}"
+    for event in cancel.events:
+        if event.event == "hook_ran" and event.detail.get("problem"):
+            yield f"a hook failed: {event.detail['problem']}"
+
+
+@dataclass(frozen=True)
+class Aim:
+    """A part of a job's life at which a cancel is aimed.
+
+    Attributes:
+        event: by which it begins.
+        spread: seconds after it, at most.
+        times: how often the event has happened by then.
+    """
+
+    event: str
+    spread: float
+    times: int = 1
+
+
+@dataclass
+class Canceller:
+    """Submits jobs to one chip and cancels each at a random moment."""
+
+    crew: Crew
+    doors: Doors
+    folder: Path
+    chance: random.Random
+    made: list[Cancel] = field(default_factory=list)
+    _marks: dict[int, Path] = field(default_factory=dict)
+
+    def walk(self, door: Door, mode: CancelMode, aim: Aim, count: int = 5, seconds: float = 0.2) -> Cancel:
+        """Cancel a job of the test flow that leaves marks."""
+        mark = self.folder / f"{uuid.uuid4().hex}.mark"
+        job_id = self.crew.submit("walk", {"count": count, "seconds": seconds, "mark": str(mark)})
+        self._marks[job_id] = mark
+        return self.cancel(job_id, door, mode, aim)
+
+    def cancel(self, job_id: int, door: Door, mode: CancelMode, aim: Aim) -> Cancel:
+        """Cancel a job when it is as far as the aim says, and wait for its end."""
+        eventually(lambda: self._is_reached(job_id, aim), f"job {job_id} to reach {aim.event}", 120)
+        if door.needs_flow_run:
+            eventually(lambda: self.crew.queue.get(job_id).flow_run_id, f"a flow run of job {job_id}", 120)
+        time.sleep(self.chance.uniform(0.0, aim.spread))
+        before, asked_at = self.crew.queue.get(job_id), datetime.now(UTC)
+        answer = self.doors.knock(door, before, mode)
+        job = self.crew.ended(job_id, 120)
+        cancel = Cancel(door, mode, asked_at, answer, job, self.crew.queue.events(job_id))
+        self.made.append(cancel)
+        return cancel
+
+    def _is_reached(self, job_id: int, aim: Aim) -> bool:
+        rows = self.crew.owner.rows(
+            "SELECT count(*) FILTER (WHERE event = :event) AS times, count(*) FILTER (WHERE new_state IN"
+            " ('completed', 'failed', 'cancelled')) AS ends FROM calib.job_events WHERE job_id = :job_id",
+            event=aim.event,
+            job_id=job_id,
+        )
+        return bool(rows[0]["times"] >= aim.times or rows[0]["ends"])
+
+    def settle(self, seconds: float = 60.0) -> list[str]:
+        """Let Prefect and the hooks' marks follow, then judge all cancels; the violations in words."""
+        deadline = time.monotonic() + seconds
+        found: list[str] = []
+        for cancel in self.made:
+            while True:
+                self._look_again(cancel)
+                wrong = list(violations(cancel))
+                if not wrong or time.monotonic() > deadline:
+                    break
+                time.sleep(0.5)
+            where = (
+                f"job {cancel.job.job_id} ({cancel.job.flow}), {cancel.door} {cancel.mode}, {cancel.moment}"
+            )
+            found += [f"{where}: {words}" for words in wrong]
+        return found
+
+    def _look_again(self, cancel: Cancel) -> None:
+        job_id = cancel.job.job_id
+        cancel.job, cancel.events = self.crew.queue.get(job_id), self.crew.queue.events(job_id)
+        if job_id in self._marks:
+            mark = self._marks[job_id]
+            cancel.marks = len(mark.read_text(encoding="utf-8").split()) if mark.exists() else 0
+        if cancel.job.flow_run_id is not None:
+            state = self.doors.prefect.read_flow_run(cancel.job.flow_run_id).state
+            cancel.prefect_state = None if state is None else state.type.value
