@@ -12,7 +12,7 @@ FIND_PYTHON = for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test chaos bench contract lint format lock wheel clean
+.PHONY: help venv demo test chaos bench contract lint format lock wheel release clean
 
 # PG=15 runs the tests on the system's PostgreSQL 15.
 ifdef PG
@@ -72,6 +72,9 @@ lock: $(READY)  ## Renew constraints.txt, keeping what it pins already
 
 wheel: $(READY)  ## Build the wheel into dist/
 	$(BIN)/python -m build --wheel --no-isolation
+
+release: $(READY)  ## Keep the wheel of this version in tests/fixtures: every later one must serve it
+	$(BIN)/python -m build --wheel --no-isolation --outdir tests/fixtures
 
 clean:  ## Remove everything that was made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis

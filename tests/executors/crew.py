@@ -84,6 +84,7 @@ class Crew:
     folder: Path
     prefect_environment: dict[str, str]
     prefect: SyncPrefectClient
+    code: tuple[Path, ...] = (ROOT, PLUGIN)
     hands: list[Hand] = field(default_factory=list)
 
     # ------------------------------------------------------------------ executors
@@ -97,7 +98,7 @@ class Crew:
         return {
             **os.environ,
             **self.prefect_environment,
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(PLUGIN)]),
+            "PYTHONPATH": os.pathsep.join(map(str, self.code)),
             "QDASH_QUEUE_DATABASE_URL": self.executor_url,
             "QDASH_QUEUE_PREFECT_API_URL": f"http://127.0.0.1:{self.relay.port}/api",
             "QDASH_QUEUE_STATE_PATH": str(self.state_path),
@@ -112,6 +113,7 @@ class Crew:
         return subprocess.run(
             [sys.executable, "-m", "executors.main", *arguments],
             env=self.environment,
+            cwd=self.code[0],
             capture_output=True,
             text=True,
             timeout=60,
@@ -139,6 +141,7 @@ class Crew:
             process = subprocess.Popen(
                 [sys.executable, "-m", "executors.main", "--chip", self.chip_id],
                 env={**self.environment, TAG: tag},
+                cwd=self.code[0],  # Python looks there before all.
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,

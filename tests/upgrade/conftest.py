@@ -1,0 +1,40 @@
+"""Each released wheel at work on the present schema."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from qdash_queue.embedded.prefect_server import PrefectServer
+from tests.databases import Cluster
+from tests.upgrade.laboratory import Laboratory, Upgrade, furnished, upgrade_under_load
+from tests.upgrade.release import WHEELS, Release
+
+
+@pytest.fixture(scope="session", params=WHEELS, ids=lambda wheel: wheel.name.split("-")[1])
+def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Release:
+    wheel: Path = request.param
+    return Release.unpack(wheel, tmp_path_factory.mktemp("release"))
+
+
+@pytest.fixture(scope="session")
+def lab(
+    release: Release,
+    postgres_server: Cluster,
+    prefect_server: PrefectServer,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Laboratory]:
+    """A laboratory on the release's schema, set up with the release."""
+    with (
+        postgres_server.database(template="template1") as database,
+        furnished(release, database, prefect_server, tmp_path_factory.mktemp("laboratory")) as lab,
+    ):
+        yield lab
+
+
+@pytest.fixture(scope="session")
+def upgrade(lab: Laboratory) -> Upgrade:
+    """The upgrade to the present schema; whoever asks for it finds the laboratory upgraded."""
+    return upgrade_under_load(lab)

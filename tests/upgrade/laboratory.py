@@ -1,0 +1,180 @@
+"""A laboratory that works with a release while its database is brought to the present schema."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from prefect.client.orchestration import SyncPrefectClient
+
+from qdash_queue import migrate
+from qdash_queue.database import Database
+from qdash_queue.embedded.prefect_server import PrefectServer
+from qdash_queue.queue import Queue
+from tests.databases import CalibDatabase, LoginRole
+from tests.executors.crew import ROOT, Crew, eventually
+from tests.executors.relay import Relay
+from tests.upgrade.release import CHIP, PROJECT, TASKS, TOPOLOGY, USER, Release
+
+ONLOOKER = Path(__file__).parent / "onlooker.py"
+
+
+@dataclass
+class Laboratory:
+    """One chip, executors of the release and of the present tree, and people who use the release.
+
+    Attributes:
+        released: executors of the release.
+        present: executors of the present tree, for the same chip.
+    """
+
+    release: Release
+    database: CalibDatabase
+    operator: LoginRole
+    mirror: LoginRole
+    released: Crew
+    present: Crew
+
+    def command(self, *words: str) -> Any:
+        """The answer of the release's ``qdash-queue`` to an operator."""
+        return self.release.command(self.operator.url, *words)
+
+    def ask(self, *qids: str, max_attempts: int = 1) -> int:
+        """A job submitted by the release's command."""
+        words = (
+            "--qids",
+            ",".join(qids),
+            "--tasks",
+            ",".join(TASKS),
+            "--max-attempts",
+            str(max_attempts),
+        )
+        return int(self.command("submit", PROJECT, CHIP, *words)["job_id"])
+
+    def job(self, job_id: int) -> dict[str, Any]:
+        """The row, by columns that every schema has."""
+        row = self.released.owner.row(
+            "SELECT state, attempt, tasks_total, tasks_done, tasks_failed, failure_kind, failure_message"
+            " FROM calib.jobs WHERE job_id = :job_id",
+            job_id=job_id,
+        )
+        assert row is not None
+        return dict(row)
+
+    def measuring(self, job_id: int) -> None:
+        """Wait until a task is done and others are still to come."""
+        eventually(lambda: self.job(job_id)["tasks_done"] >= 1, f"the first task of job {job_id}", 60)
+        assert self.job(job_id)["state"] == "running"
+
+    def ended(self, job_id: int) -> dict[str, Any]:
+        """The row of a job that has ended."""
+        ends = ("completed", "failed", "cancelled")
+        eventually(lambda: self.job(job_id)["state"] in ends, f"job {job_id} to end", 90)
+        return self.job(job_id)
+
+    @contextmanager
+    def onlooker(self, job_id: int) -> Iterator[Onlooker]:
+        """A client of the release that looks at a job all the time."""
+        onlooker = Onlooker()
+        with subprocess.Popen(
+            [sys.executable, str(ONLOOKER), self.operator.url, str(job_id)],
+            cwd=self.release.folder,
+            env=self.release.environment(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            yield onlooker
+            out, _ = process.communicate("", timeout=60)
+        onlooker.status = process.returncode
+        if out:
+            seen = json.loads(out)
+            onlooker.looks, onlooker.refused = seen["looks"], seen["refused"]
+
+
+@dataclass
+class Onlooker:
+    """What a client saw that stayed connected across the upgrade."""
+
+    status: int | None = None
+    looks: int = 0
+    refused: int = 0
+
+
+@dataclass
+class Upgrade:
+    """What happened when the schema changed in the middle of a job."""
+
+    running: int
+    following: int
+    state_afterwards: str = ""
+    onlooker: Onlooker = field(default_factory=Onlooker)
+
+
+def upgrade_under_load(lab: Laboratory) -> Upgrade:
+    """Migrate while the release's executor measures, a job waits and a client looks on."""
+    lab.released.need(1)
+    happened = Upgrade(running=lab.ask(*map(str, range(6))), following=lab.ask("0"))
+    with lab.onlooker(happened.running) as happened.onlooker:
+        lab.measuring(happened.running)
+        assert migrate.upgrade(lab.database.url) == migrate.head()
+        happened.state_afterwards = lab.job(happened.running)["state"]
+        lab.ended(happened.following)
+    return happened
+
+
+@contextmanager
+def furnished(
+    release: Release, database: CalibDatabase, prefect_server: PrefectServer, folder: Path
+) -> Iterator[Laboratory]:
+    """The release's schema with a project, people and a chip, all made by the release's commands."""
+    operator, executor = database.login("calib_operator"), database.login("calib_executor")
+    relay = Relay(prefect_server.port)
+    prefect = SyncPrefectClient(prefect_server.url)
+
+    def crew(code: Path) -> Crew:
+        return Crew(
+            chip_id=CHIP,
+            queue=Queue.connect(operator.url),
+            owner=Database(database.url),
+            executor_url=executor.url,
+            relay=relay,
+            folder=folder,
+            prefect_environment={
+                **prefect_server.client_environment,
+                "PREFECT_HOME": str(folder / "prefect"),
+                "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+            },
+            prefect=prefect,
+            code=(code,),
+        )
+
+    lab = Laboratory(
+        release, database, operator, database.login("calib_mirror"), crew(release.folder), crew(ROOT)
+    )
+    design = folder / "design.json"
+    design.write_text(json.dumps(release.design()), encoding="utf-8")
+    for words in (
+        ("migrate",),
+        ("projects", "add", PROJECT),
+        ("members", "grant", PROJECT, operator.name, "--username", USER, "--access", "operator"),
+        ("chips", "add", CHIP, "--backend", "fake", "--topology", TOPOLOGY),
+        ("executors", "allow", executor.name, CHIP),
+        ("parameters", "import", CHIP, str(design), "--reason", "design values"),
+    ):
+        release.command(database.url, *words)
+    try:
+        with prefect:
+            yield lab
+    finally:
+        for each in (lab.released, lab.present):
+            each.close()
+            each.queue.database.close()
+            each.owner.close()
+        relay.cut()

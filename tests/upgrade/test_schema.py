@@ -1,0 +1,59 @@
+"""The present executor on a schema of another age: it serves it, or says in one sentence why not."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from tests.databases import CalibDatabase, LoginRole
+from tests.executors.crew import ROOT
+from tests.upgrade.release import CHIP, Release
+
+EXIT_AWAY = 4
+EXIT_REFUSED = 3
+
+
+def _register(executor: LoginRole) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "executors.main", "register", "--chip", CHIP],
+        cwd=ROOT,
+        env={**os.environ, "QDASH_QUEUE_DATABASE_URL": executor.url},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def _say(database: CalibDatabase, version: int, oldest: int) -> None:
+    with database.connect() as connection:
+        for function, number in (("schema_version", version), ("oldest_served_version", oldest)):
+            connection.execute(
+                f"CREATE OR REPLACE FUNCTION calib.{function}() RETURNS integer LANGUAGE sql IMMUTABLE"
+                f" SET search_path = pg_catalog, pg_temp AS 'SELECT {number}'".encode()
+            )
+
+
+def test_a_schema_that_is_behind_is_refused(release: Release, empty_database: CalibDatabase) -> None:
+    release.command(empty_database.url, "migrate")
+    refused = _register(empty_database.login("calib_executor"))
+    assert refused.returncode == EXIT_AWAY
+    assert refused.stderr.startswith("the schema is behind: version ")
+    assert refused.stderr.endswith("run qdash-queue migrate as an owner of the database\n")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_schema_that_has_left_us_behind_is_refused(database: CalibDatabase) -> None:
+    _say(database, version=99, oldest=98)
+    refused = _register(database.login("calib_executor"))
+    assert refused.returncode == EXIT_AWAY
+    assert refused.stderr.startswith("the schema (version 99) serves programs of version 98 and newer")
+    assert refused.stderr.count("\n") == 1
+
+
+def test_a_newer_schema_that_still_serves_us_is_used(database: CalibDatabase) -> None:
+    _say(database, version=99, oldest=1)
+    refused = _register(database.login("calib_executor"))
+    assert refused.returncode == EXIT_REFUSED, refused.stderr
+    assert refused.stderr == f'unknown chip "{CHIP}": expected one of (no chip yet)\n'
