@@ -12,7 +12,7 @@ FIND_PYTHON = for p in $(PYTHON) python3.11 python3.12 python3.13 python3 python
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test chaos bench contract lint format lock wheel release clean
+.PHONY: help venv demo test chaos hostile bench contract lint format lock wheel release clean
 
 # PG=15 runs the tests on the system's PostgreSQL 15.
 ifdef PG
@@ -52,6 +52,9 @@ bench: $(READY)  ## Install the peers too, run every benchmark in turn and repor
 	@$(BIN)/uv pip install -q --python $(BIN)/python -c constraints.txt -e '.[$(EXTRAS),bench]' || \
 		$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS),bench]'
 	@$(BIN)/python -m benchmarks
+
+hostile: $(READY)  ## Throw TRIES=10000 hostile inputs with SEED= (random) at SQL, flows and command line
+	$(BIN)/python -m tests.hostile $(if $(TRIES),--tries $(TRIES)) $(if $(SEED),--seed $(SEED))
 
 contract: $(READY)  ## Run the database contract's tests only
 	$(BIN)/pytest tests/contract $(PYTEST_ARGS)

@@ -74,7 +74,9 @@ def _points(name: str, kind: str, value: object) -> NDArray[np.float64]:
     if kind in ("np.linspace", "np.logspace"):
         if not third.is_integer() or not 2 <= third <= MAX_POINTS:
             raise _bad(name, f"a whole number of points from 2 to {MAX_POINTS}", value)
-        return (np.linspace if kind == "np.linspace" else np.logspace)(first, last, int(third))
+        # What overflows is refused as not finite, not warned about.
+        with np.errstate(over="ignore", invalid="ignore"):
+            return (np.linspace if kind == "np.linspace" else np.logspace)(first, last, int(third))
     if third == 0 or not 0 < (last - first) / third <= MAX_POINTS:
         raise _bad(name, f"a step that leads from {first:g} to {last:g} in 1 to {MAX_POINTS} points", value)
     return np.arange(first, last, third, dtype=np.float64)

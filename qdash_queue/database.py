@@ -15,7 +15,7 @@ from pydantic import BaseModel
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from qdash_queue.errors import DatabaseAwayError, is_connection_loss, translated
+from qdash_queue.errors import BadValueError, DatabaseAwayError, is_connection_loss, translated
 
 Model = TypeVar("Model", bound=BaseModel)
 Statement = str | sa.Executable
@@ -124,6 +124,8 @@ class Database:
             if isinstance(error.orig, psycopg.Error):
                 raise translated(error.orig) from error
             raise
+        except UnicodeEncodeError as error:
+            raise BadValueError("expected text, got half of a surrogate pair") from error
 
     @contextmanager
     def raw_connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:

@@ -49,6 +49,23 @@ REPLACED = {
     "calib.take_marks": "90_mirror.sql",
     "calib.mark_done": "90_mirror.sql",
     "calib.mark_failed": "90_mirror.sql",
+    "calib_private.refuse": "20_identity.sql",
+    "calib_private.shown": "20_identity.sql",
+    "calib_private.given_values": "40_jobs.sql",
+    "calib.register_executor": "50_executors.sql",
+    "calib.executor_seen": "50_executors.sql",
+    "calib_private.register_flow": "50_executors.sql",
+    "calib_private.register_task": "50_executors.sql",
+    "calib.register_catalogue": "50_executors.sql",
+    "calib.log_event": "50_executors.sql",
+    "calib.quiesced": "50_executors.sql",
+    "calib.plan_tasks": "60_results.sql",
+    "calib.start_task": "60_results.sql",
+    "calib_private.store_figures": "60_results.sql",
+    "calib_private.store_raw_data": "60_results.sql",
+    "calib.record_task": "60_results.sql",
+    "calib.unrendered_figures": "90_mirror.sql",
+    "calib.add_project": "80_admin.sql",
 }
 
 

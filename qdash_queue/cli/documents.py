@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import BaseModel, JsonValue
 
+from qdash_queue.cli.printable import printable
+
 Document = (
     BaseModel
     | Sequence[BaseModel]
@@ -17,7 +19,7 @@ Document = (
 
 def json_text(document: Document) -> str:
     """The document as indented JSON; times are ISO 8601, and no NaN stands in it."""
-    return json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False)
+    return printable(json.dumps(_plain(document), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _plain(document: object) -> object:

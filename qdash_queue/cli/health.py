@@ -10,13 +10,13 @@ from psycopg.rows import DictRow, dict_row
 from qdash_queue.cli.findings import Finding, fine, note, problem
 from qdash_queue.cli.health_mirror import mirror_findings
 from qdash_queue.cli.health_servers import mongo_findings, prefect_findings
+from qdash_queue.cli.health_transactions import transaction_findings
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.migrate import head
 from qdash_queue.settings import Settings
 
 EXTENSIONS = ("pg_trgm", "btree_gist")
-OLD_TRANSACTION_SECONDS = 30.0
 
 Connection = psycopg.Connection[DictRow]
 
@@ -118,7 +118,7 @@ def _schema_findings(connection: Connection, me: str) -> Iterator[Finding]:
     yield from _project_findings(connection, me, names)
     yield from _chip_findings(connection)
     yield from mirror_findings(connection)
-    yield from _transaction_findings(connection)
+    yield from transaction_findings(connection)
 
 
 def _missing_extensions(connection: Connection) -> list[str]:
@@ -209,30 +209,6 @@ def _chip_finding(chip: DictRow) -> Finding:
             about, f"paused: {chip['pause_reason']}{waiting}", f"qdash-queue resume {name} lets jobs start."
         )
     return fine(about, f"an executor is ready{waiting}")
-
-
-def _transaction_findings(connection: Connection) -> Iterator[Finding]:
-    """Old transactions hold locks; other roles' show only to members of pg_read_all_stats."""
-    rows = _rows(
-        connection,
-        "SELECT a.pid, a.usename, a.state,"
-        " extract(epoch FROM clock_timestamp() - a.xact_start)::float8 AS seconds,"
-        " (SELECT count(*) FROM pg_stat_activity b WHERE a.pid = ANY (pg_blocking_pids(b.pid))) AS blocked"
-        " FROM pg_stat_activity a WHERE a.datname = current_database() AND a.pid <> pg_backend_pid()"
-        " AND a.xact_start < clock_timestamp() - make_interval(secs => %s) ORDER BY a.xact_start",
-        OLD_TRANSACTION_SECONDS,
-    )
-    for row in rows:
-        blocked = f"; sessions that it blocks: {row['blocked']}" if row["blocked"] else ""
-        words = (
-            f"process {row['pid']} of {row['usename']} is {row['state']} for {row['seconds']:.0f} s{blocked}"
-        )
-        remedy = f"Let it commit or roll back, or end it: SELECT pg_terminate_backend({row['pid']});"
-        yield (problem if row["blocked"] else note)("transactions", words, remedy)
-    if not rows:
-        yield fine(
-            "transactions", f"none that you may see is open for more than {OLD_TRANSACTION_SECONDS:.0f} s"
-        )
 
 
 def _rows(connection: Connection, query: str, *values: object) -> list[DictRow]:

@@ -11,6 +11,8 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
+from qdash_queue.cli.printable import printable
+
 EXIT_REFUSED = 3
 """The request was refused: bad words, no right, no such thing, too late."""
 EXIT_AWAY = 4
@@ -45,11 +47,11 @@ class Refusal:
     def as_words(self) -> str:
         """One sentence on one line, with the hint."""
         sentence = " ".join(self.message.split())
-        return f"{sentence} ({' '.join(self.hint.split()).rstrip('.')})" if self.hint else sentence
+        return printable(f"{sentence} ({' '.join(self.hint.split()).rstrip('.')})" if self.hint else sentence)
 
     def as_json(self) -> str:
         """One JSON object on one line."""
-        return json.dumps({"error": asdict(self)}, ensure_ascii=False)
+        return printable(json.dumps({"error": asdict(self)}, ensure_ascii=False))
 
 
 class SpeakingGroup(TyperGroup):

@@ -6,12 +6,14 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
-from rich.console import Console
+from rich.console import Console, ConsoleOptions, RenderableType
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
 from qdash_queue.cli.amounts import amount, between, clock, moment
 from qdash_queue.cli.findings import Finding, Level
+from qdash_queue.cli.printable import one_line, printable
 from qdash_queue.models import (
     Chip,
     ExecutorRow,
@@ -36,9 +38,18 @@ COLOURS = {
 LEVEL_COLOURS = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold red"}
 
 
+class PrintableConsole(Console):
+    """A console on which only the program uses control sequences, whoever wrote the text that it shows."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """The segments of ``renderable``, each with a printable text."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else Segment(printable(segment.text), segment.style)
+
+
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that prints what it is given as it stands; nobody's text is read as markup."""
-    console = Console(markup=False, emoji=False, highlight=False, stderr=stderr)
+    """A console that prints what it is given; nobody's text is read as markup or commands the terminal."""
+    console = PrintableConsole(markup=False, emoji=False, highlight=False, stderr=stderr)
     if not console.is_terminal:
         console.width = max(console.width, WIDTH_OF_A_FILE)
     return console
@@ -80,7 +91,7 @@ class Views:
 
     def say(self, words: str) -> None:
         """One line of words."""
-        self.console.print(words, soft_wrap=True)
+        self.console.print(one_line(words), soft_wrap=True)
 
     def jobs(self, jobs: Sequence[Job]) -> None:
         """A line for each job."""

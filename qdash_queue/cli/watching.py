@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from rich.table import Column
 
 from qdash_queue.cli.amounts import between, clock
+from qdash_queue.cli.printable import one_line
 from qdash_queue.cli.views import make_console, outputs_of
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.models import Job, JobEvent, TaskRun
@@ -126,7 +127,7 @@ class Lines:
         self._print(f"{words}; still trying")
 
     def _print(self, words: str) -> None:
-        self._console.print(words, soft_wrap=True)
+        self._console.print(one_line(words), soft_wrap=True)
 
 
 class Bars:

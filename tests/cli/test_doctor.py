@@ -12,7 +12,6 @@ from typing import Any
 import psycopg
 import pytest
 
-from qdash_queue.cli.health import OLD_TRANSACTION_SECONDS
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.mirror.presence import Presence
 from tests.cli.desk import CHIP, Desk, Outcome, type_in
@@ -249,11 +248,10 @@ def test_dead_letters_are_told(desk: Desk) -> None:
 
 
 def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdash_queue.cli.health.OLD_TRANSACTION_SECONDS", -60.0)
-    assert OLD_TRANSACTION_SECONDS > 0
+    monkeypatch.setattr("qdash_queue.cli.health_transactions.LONG_WAIT_SECONDS", 0.0)
     job = desk.submit()
     blocked = threading.Thread(target=desk.queue.cancel, args=(job.job_id,))
-    with psycopg.connect(desk.database.url) as holder:
+    with psycopg.connect(desk.database.url, application_name="an impatient tool") as holder:
         pid = holder.info.backend_pid
         holder.execute("SELECT FROM calib_private.jobs FOR UPDATE")
         blocked.start()
@@ -262,7 +260,12 @@ def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest
         finally:
             holder.rollback()
             blocked.join()
-    assert "sessions that it blocks: 1" in found["words"]
+    role = desk.roles["submitter"].name
+    assert found["words"].startswith(f"process {pid} of postgres (an impatient tool) is idle in transaction")
+    assert "its transaction open since 20" in found["words"]
+    assert "sessions that it blocks: 1 (process " in found["words"]
+    assert f"of {role} (qdash-queue) for " in found["words"]
+    assert "UPDATE calib.jobs SET cancel_requested" in found["words"]
     assert f"pg_terminate_backend({pid})" in found["remedy"]
 
 

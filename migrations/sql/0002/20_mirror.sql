@@ -40,11 +40,11 @@ $$;
 
 CREATE OR REPLACE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) RETURNS SETOF calib.outbox_mark LANGUAGE sql
 SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  UPDATE calib_private.outbox o SET next_try_at = calib_private.now() + make_interval(secs => p_hold_seconds), attempts = o.attempts + 1
+  UPDATE calib_private.outbox o SET next_try_at = calib_private.now() + make_interval(secs => least(greatest(coalesce(p_hold_seconds, 0), 0), 86400)), attempts = o.attempts + 1
    -- An array, because a subquery with LIMIT and SKIP LOCKED takes more than its limit when the planner runs it twice.
    WHERE o.mark_id = ANY (ARRAY(SELECT d.mark_id FROM calib_private.outbox d
                                  WHERE d.next_try_at <= calib_private.now() AND d.dead_at IS NULL
-                                 ORDER BY d.next_try_at LIMIT p_max FOR NO KEY UPDATE SKIP LOCKED))
+                                 ORDER BY d.next_try_at LIMIT greatest(p_max, 0) FOR NO KEY UPDATE SKIP LOCKED))
   RETURNING o.mark_id, o.job_id, o.chip_id, o.version, o.attempts
 $$;
 

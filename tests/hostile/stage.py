@@ -1,0 +1,114 @@
+"""A queue with a person of each role, and proofs that nothing happened behind it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from executors.flows import catalogue_flows, catalogue_tasks, load_flows
+from qdash_queue.leases import Executor
+from qdash_queue.models import ClaimedJob
+from tests.contract.lab import PARAMETERS, REPEAT, Connection, Lab, Person, open_lab
+from tests.databases import CalibDatabase
+from tests.hostile.nasties import CANARY
+
+ROLES = ("reader", "submitter", "operator", "executor", "mirror", "admin")
+ACCESS = {"reader": "reader", "submitter": "submitter", "operator": "operator"}
+TOUCHED = Path("/tmp/hostile-was-here")
+
+# Everything that an injected statement would change: what there is, whose it is, who may do what.
+FINGERPRINT = """
+SELECT md5(string_agg(fact, ';' ORDER BY fact)) AS fingerprint FROM (
+  SELECT format('%s %s %s', oid::regclass, relowner, relacl) FROM pg_class
+   WHERE relnamespace::regnamespace::text ~ '^calib|public'
+  UNION ALL SELECT format('%s %s %s %s', oid::regprocedure, md5(prosrc), proowner, proacl) FROM pg_proc
+             WHERE pronamespace::regnamespace::text ~ '^calib|public'
+  UNION ALL SELECT format('%s %s', oid::regnamespace, nspacl) FROM pg_namespace WHERE nspname !~ '^pg_'
+  UNION ALL SELECT format('%s %s %s %s', rolname, rolsuper, rolcreaterole, rolcanlogin) FROM pg_roles
+  UNION ALL SELECT format('%s in %s', member, roleid) FROM pg_auth_members
+) AS facts(fact)
+"""
+
+
+@dataclass
+class Stage:
+    """A lab with one chip that offers the project's own flows and tasks, and a session of each role."""
+
+    lab: Lab
+    chip_id: str
+    sessions: dict[str, Connection] = field(default_factory=dict)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """What the catalogue looked like in the beginning."""
+        return str(self.lab.value(FINGERPRINT))
+
+    @property
+    def registrar(self) -> Executor:
+        """The executor that offers the chip's flows and tasks."""
+        return self.lab.executor(self.chip_id, "registrar")
+
+    def person(self, role: str) -> Person:
+        """The person of a role, a member of the project where the role is one of people."""
+        if role == "executor":
+            return self.lab.machine  # who holds the leases
+        return self.lab.person(f"p-{role}", f"calib_{role}", access=ACCESS.get(role))
+
+    def session(self, role: str) -> Connection:
+        """The role's own session in autocommit."""
+        if role not in self.sessions:
+            self.sessions[role] = self.lab.session(self.person(role), autocommit=True)
+        return self.sessions[role]
+
+    def stored(self) -> int:
+        """How many jobs there are."""
+        count = self.lab.value("SELECT count(*) FROM calib_private.jobs")
+        assert isinstance(count, int)
+        return count
+
+    def forget_jobs(self) -> None:
+        """Begin again without a job."""
+        self.lab.owner.execute(
+            "UPDATE calib_private.leases SET job_id = NULL, executor_id = NULL, expires_at = NULL;"
+            "DELETE FROM calib_private.jobs"
+        )
+
+    def running_job(self) -> ClaimedJob:
+        """A job that the executor of this stage holds."""
+        job_id = self.lab.submit(self.chip_id, flow="repeat", parameters={**PARAMETERS}, max_attempts=10)
+        executor = self.lab.ready(self.chip_id)
+        claimed = executor.claim(3600, job_id)
+        assert claimed is not None
+        return claimed
+
+    def harm(self) -> str:
+        """What a hostile text has done behind the queue's back; empty if nothing."""
+        found = self.lab.rows(f"SELECT said FROM {CANARY}")
+        if found:
+            return f"executed: {[row['said'] for row in found]}"
+        if self.lab.value(FINGERPRINT) != self.fingerprint:
+            return "the catalogue has changed"
+        return f"{TOUCHED} was made" if TOUCHED.exists() else ""
+
+
+@contextmanager
+def open_stage(calib: CalibDatabase) -> Iterator[Stage]:
+    """A stage on a migrated database."""
+    TOUCHED.unlink(missing_ok=True)
+    with open_lab(calib) as lab:
+        lab.owner.execute(f"CREATE TABLE {CANARY} (said text)")
+        lab.owner.execute(f"ALTER TABLE {CANARY} OWNER TO calib_owner")
+        lab.admin.add_chip("HOSTILE1", "fake", "linear-2")
+        lab.admin.allow_executor(lab.machine.name, "HOSTILE1")
+        lab.admin.set_chip("HOSTILE1", 1_000_000)
+        stage = Stage(lab, "HOSTILE1")
+        flows = [*catalogue_flows(load_flows().values()), REPEAT]
+        stage.registrar.register_catalogue(flows, catalogue_tasks())
+        for role in ROLES:
+            stage.session(role)
+        lab.ana.queue.chips()
+        assert stage.fingerprint
+        yield stage

@@ -1,0 +1,123 @@
+"""What once was an accident in the middle of a function is a refusal in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import psycopg
+import pytest
+
+from tests.databases import Cluster
+from tests.hostile.functions import fair_call, functions, present
+from tests.hostile.nasties import deep
+from tests.hostile.stage import Stage, open_stage
+
+# function, argument, what is given, who gives it, the sentence
+BAD = [
+    ("register_executor", "p_host", None, "executor", "host: expected 1 to 255 characters, got nothing"),
+    (
+        "register_executor",
+        "p_version",
+        "x" * 300,
+        "executor",
+        "version: expected 1 to 200 characters, got 300",
+    ),
+    ("register_executor", "p_pid", None, "executor", "pid: expected the number of a process, got nothing"),
+    (
+        "register_catalogue",
+        "p_version",
+        None,
+        "executor",
+        "version: expected 1 to 200 characters, got nothing",
+    ),
+    ("register_catalogue", "p_flows", "1", "executor", "flows: expected array, got number 1"),
+    ("register_catalogue", "p_tasks", '[{"task": "a"}]', "executor", 'task: "[a-z_]+" is missing'),
+    ("plan_tasks", "p_tasks", "{}", "executor", "tasks: expected array, got object {}"),
+    (
+        "plan_tasks",
+        "p_tasks",
+        '[{"task": "a", "qid": "0"}]',
+        "executor",
+        'tasks\\[0\\]: "task_type" is missing',
+    ),
+    ("start_task", "p_task", None, "executor", "tasks\\[0\\].task: expected string, got null"),
+    ("start_task", "p_repetition", "40000", "executor", "repetition: expected at most 32767, got 40000"),
+    (
+        "start_task",
+        "p_run_parameters",
+        '{"a": 1e400}',
+        "executor",
+        "run_parameters: expected numbers between",
+    ),
+    ("log_event", "p_event", None, "executor", "event: an executor may not write nothing itself"),
+    ("log_event", "p_detail", deep(50), "executor", "detail: expected JSON nested at most 32 levels deep"),
+    (
+        "record_task",
+        "p_result",
+        '{"hardware_seconds": "x"}',
+        "executor",
+        "hardware_seconds: expected number or null",
+    ),
+    (
+        "record_task",
+        "p_figures",
+        '[{"name": "f", "plotly": "{"}]',
+        "executor",
+        'figure "f": expected Plotly JSON',
+    ),
+    ("record_task", "p_raw_meta", "5", "executor", "raw_meta: expected array, got number 5"),
+    (
+        "record_task",
+        "p_raw_data",
+        '{"a","b"}',
+        "executor",
+        "expected one byte string for each of the 0 items",
+    ),
+    ("add_project", "p_description", "x" * 20_000, "admin", "description: expected 0 to 10000 characters"),
+    ("add_chip", "p_chip_id", "\x1b[2J\u202ex\ny", "admin", 'got "\\?\\[2J\\?x\\?y"'),
+]
+TAKEN = [
+    ("take_marks", "p_max", "-5", "mirror"),
+    ("take_marks", "p_hold_seconds", None, "mirror"),
+    ("take_marks", "p_hold_seconds", "NaN", "mirror"),
+    ("unrendered_figures", "p_max", "-1", "mirror"),
+    ("executor_seen", "p_condition", None, "executor"),
+    ("add_project", "p_description", None, "admin"),
+]
+
+
+@pytest.fixture(scope="module")
+def stage(postgres_server: Cluster) -> Iterator[Stage]:
+    with postgres_server.database() as database, open_stage(database) as stage:
+        claimed = stage.running_job()
+        present(stage, stage.chip_id, claimed.job_id, claimed.fence)
+        yield stage
+
+
+def call(stage: Stage, name: str, argument: str, value: str | None, role: str) -> None:
+    """The function with fair arguments but for one; rolled back."""
+    job = stage.lab.rows("SELECT job_id, fence FROM calib_private.jobs")[0]
+    likely = present(stage, stage.chip_id, job["job_id"], job["fence"])
+    function = next(each for each in functions(stage) if each.name == name)
+    session = stage.lab.session(stage.person(role))
+    try:
+        session.execute(*fair_call(function, {**likely, argument: (value,)}))
+    finally:
+        session.close()
+
+
+@pytest.mark.parametrize(("name", "argument", "value", "role", "sentence"), BAD)
+def test_the_refusal_is_one_sentence(
+    stage: Stage, name: str, argument: str, value: str | None, role: str, sentence: str
+) -> None:
+    with pytest.raises(psycopg.Error, match=sentence) as refused:
+        call(stage, name, argument, value, role)
+    assert (refused.value.sqlstate or "").startswith("CQ")
+    assert "\n" not in (refused.value.diag.message_primary or "\n")
+
+
+@pytest.mark.parametrize(("name", "argument", "value", "role"), TAKEN)
+def test_what_means_something_is_taken(
+    stage: Stage, name: str, argument: str, value: str | None, role: str
+) -> None:
+    call(stage, name, argument, value, role)

@@ -1,0 +1,103 @@
+"""What people wrote into a job never commands the terminal on which it is shown."""
+
+from __future__ import annotations
+
+import io
+import os
+import pty
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+
+import pytest
+from pydantic import JsonValue
+
+from qdash_queue.cli.printable import printable
+from qdash_queue.cli.views import Views, make_console
+from qdash_queue.cli.watching import Bars, Glance
+from tests.contract.lab import PROJECT
+from tests.databases import Cluster
+from tests.hostile.command_line import COMMANDING
+from tests.hostile.nasties import SCREEN, UNICODE
+from tests.hostile.stage import Stage, open_stage
+
+# The program's own: colours, and where a progress bar moves the cursor.
+OWN = re.compile(r"\x1b\[[0-9;]*[mAK]|\x1b\[\?25[lh]|\r")
+HOSTILE = [text for text in [*SCREEN, *UNICODE] if len(text) <= 100]
+
+
+@pytest.fixture(scope="module")
+def stage(postgres_server: Cluster) -> Iterator[Stage]:
+    with postgres_server.database() as database, open_stage(database) as stage:
+        yield stage
+
+
+@pytest.fixture(scope="module")
+def job_id(stage: Stage) -> int:
+    queue = stage.person("submitter").queue
+    note: dict[str, JsonValue] = {text: text for text in HOSTILE}
+    job = queue.submit(PROJECT, stage.chip_id, {"a": note}, flow="repeat", tags=HOSTILE, note=note)
+    return queue.cancel(job.job_id, reason=" ".join(HOSTILE)[:1000]).job_id
+
+
+def foreign(shown: str) -> list[str]:
+    """Control characters that are not the program's own."""
+    return COMMANDING.findall(OWN.sub("", shown))
+
+
+def test_tables_bars_and_words_on_a_terminal(stage: Stage, job_id: int) -> None:
+    queue = stage.person("submitter").queue
+    job, events = queue.get(job_id), queue.events(job_id)
+    console = make_console()
+    console.file, console._force_terminal = io.StringIO(), True
+    views = Views(console)
+    views.jobs([job])
+    views.job(job, [], events)
+    views.events(events)
+    with Bars.make_progress(console) as progress:
+        Bars(progress).see(Glance(job, [], events))
+    shown = console.file.getvalue()
+    assert "\x1b[" in shown
+    assert "\\u001b[2J" in shown
+    assert foreign(shown) == []
+
+
+@pytest.mark.parametrize("words", [("show",), ("show", "--json"), ("events",), ("jobs",), ("watch",)])
+def test_a_process_on_a_real_terminal(stage: Stage, job_id: int, words: tuple[str, ...]) -> None:
+    job = [str(job_id)] if words[0] != "jobs" else []
+    command = [sys.executable, "-m", "qdash_queue.cli", words[0], *job, *words[1:]]
+    environment = {**os.environ, "QDASH_QUEUE_DATABASE_URL": stage.person("submitter").url, "TERM": "xterm"}
+    master, slave = pty.openpty()
+    with subprocess.Popen(command, stdout=slave, stderr=slave, env=environment) as process:
+        os.close(slave)
+        shown = b"".join(_read(master))
+        assert process.wait(60) in (0, 2)
+    os.close(master)
+    assert foreign(shown.decode()) == []
+
+
+def _read(terminal: int) -> Iterator[bytes]:
+    """All that is written until the last writer is gone, which Linux tells as an error."""
+    while True:
+        try:
+            data = os.read(terminal, 65536)
+        except OSError:
+            return
+        if not data:
+            return
+        yield data
+
+
+@pytest.mark.parametrize("words", [["show", b"\xff"], ["submit", "demo", b"CHIP\xed\xa0\x80", "--qids", "0"]])
+def test_words_that_are_no_text_are_refused_in_one(stage: Stage, words: list[str | bytes]) -> None:
+    environment = {**os.environ, "QDASH_QUEUE_DATABASE_URL": stage.person("submitter").url}
+    command = [sys.executable, "-m", "qdash_queue.cli", *words]
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    assert ended.returncode == 3, ended.stderr
+    assert len(ended.stderr.splitlines()) == 1, ended.stderr
+
+
+def test_printable_keeps_what_is_harmless() -> None:
+    assert printable("é ☃ 💥\n\t{}") == "é ☃ 💥\n\t{}"
+    assert printable("\x1b\x9b\u202e\ud800") == "\\u001b\\u009b\\u202e\\ud800"
