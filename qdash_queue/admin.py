@@ -41,7 +41,9 @@ class Admin:
     def set_chip(self, chip_id: str, max_waiting: int) -> None:
         """Change how many jobs may wait for a chip."""
         self.database.execute(
-            "SELECT calib.set_chip(:chip_id, :max_waiting)", chip_id=chip_id, max_waiting=max_waiting
+            "SELECT calib.set_chip(:chip_id, CAST(:max_waiting AS integer))",
+            chip_id=chip_id,
+            max_waiting=max_waiting,
         )
 
     def allow_executor(self, role_name: str, chip_id: str) -> None:

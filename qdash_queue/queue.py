@@ -145,7 +145,7 @@ class Queue:
     def requeue(self, job_id: int, reason: str = "") -> Job:
         """Ask once more for what a job that has ended asked for; returns the new job."""
         rows = self.database.rows_once(
-            "SELECT calib.requeue(:job_id, :reason) AS job_id", job_id=job_id, reason=reason
+            "SELECT calib.requeue(CAST(:job_id AS bigint), :reason) AS job_id", job_id=job_id, reason=reason
         )
         return self.get(int(rows[0]["job_id"]))
 

@@ -73,6 +73,7 @@ BAD = [
         "executor",
         "expected one byte string for each of the 0 items",
     ),
+    ("register_mirror", "p_host", None, "mirror", "host: expected 1 to 255 characters, got nothing"),
     ("add_project", "p_description", "x" * 20_000, "admin", "description: expected 0 to 10000 characters"),
     ("add_chip", "p_chip_id", "\x1b[2J\u202ex\ny", "admin", 'got "\\?\\[2J\\?x\\?y"'),
 ]

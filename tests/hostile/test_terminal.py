@@ -12,15 +12,17 @@ from collections.abc import Iterator
 
 import pytest
 from pydantic import JsonValue
+from typer.testing import CliRunner
 
 from qdash_queue.cli.printable import printable
 from qdash_queue.cli.views import Views, make_console
 from qdash_queue.cli.watching import Bars, Glance
 from tests.contract.lab import PROJECT
 from tests.databases import Cluster
-from tests.hostile.command_line import COMMANDING
+from tests.hostile.command_line import COMMANDING, Line, typed
 from tests.hostile.nasties import SCREEN, UNICODE
 from tests.hostile.stage import Stage, open_stage
+from tests.hostile.tally import Answer
 
 # The program's own: colours, and where a progress bar moves the cursor.
 OWN = re.compile(r"\x1b\[[0-9;]*[mAK]|\x1b\[\?25[lh]|\r")
@@ -101,3 +103,16 @@ def test_words_that_are_no_text_are_refused_in_one(stage: Stage, words: list[str
 def test_printable_keeps_what_is_harmless() -> None:
     assert printable("é ☃ 💥\n\t{}") == "é ☃ 💥\n\t{}"
     assert printable("\x1b\x9b\u202e\ud800") == "\\u001b\\u009b\\u202e\\ud800"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["chips", "set", "HOSTILE1", "--max-waiting", str(10**12)],
+        ["requeue", str(10**30)],
+        ["submit", PROJECT, "CHIP\ud800", "--qids", "0"],
+    ],
+)
+def test_a_number_or_text_beyond_the_database_is_refused(stage: Stage, words: list[str]) -> None:
+    """And not taken for a database that is away or too old."""
+    assert typed(CliRunner(), stage, Line("admin", words)) == Answer("exit 3")

@@ -99,6 +99,9 @@ BEGIN
   IF coalesce(length(p_mirror_id), 0) NOT BETWEEN 1 AND 200 THEN
     PERFORM calib_private.refuse('CQ007', 'mirror_id', format('mirror_id: expected 1 to 200 characters, got %s', calib_private.shown(p_mirror_id)));
   END IF;
+  PERFORM calib_private.require_text('host', p_host, 1, 255);
+  PERFORM calib_private.require_text('version', p_version, 1, 200);
+  IF p_pid IS NULL THEN PERFORM calib_private.refuse('CQ007', 'pid', 'pid: expected the number of a process, got nothing'); END IF;
   DELETE FROM calib_private.mirrors m WHERE m.last_seen_at < calib_private.now() - interval '7 days';
   INSERT INTO calib_private.mirrors (mirror_id, role_name, host, pid, version, started_at, last_seen_at)
   VALUES (p_mirror_id, calib_private.actor(), left(p_host, 200), p_pid, left(p_version, 200), calib_private.now(), calib_private.now())
