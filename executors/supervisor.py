@@ -31,6 +31,8 @@ _HOUSEKEEPING_SECONDS = 5.0
 _STRAGGLERS_SECONDS = 15.0
 _AWAY_SECONDS = 1.0
 _WARM_LOOK_SECONDS = 0.5
+_SOON_SECONDS = 0.05
+_DOUBLINGS = 16
 
 
 @dataclass(frozen=True)
@@ -73,6 +75,7 @@ class Supervisor:
         self._condition = ""
         self._housekeeping_at = 0.0
         self._stragglers_at = 0.0
+        self._looks_in_vain = 0
 
     def stop(self) -> None:
         """Leave as soon as the running job is stopped and given back; may be called by a signal handler."""
@@ -121,12 +124,22 @@ class Supervisor:
             if not took_one or time.monotonic() >= self._housekeeping_at:
                 self._keep_house(bench)
             if took_one:
+                self._looks_in_vain = 0
                 return
         except DatabaseAwayError as error:
             self._note("the database is away", f"{error}")
             self._sleep(_AWAY_SECONDS)
             return
-        self._sleep(random.uniform(*self._options.idle_poll))  # noqa: S311 - only spreads the polls
+        self._sleep(self._pause())
+
+    def _pause(self) -> float:
+        """Until the next look: short after a job, when one may have come for which nobody was woken.
+
+        Whoever inserts while the chip is busy wakes nobody; it may commit just after the look that follows.
+        """
+        self._looks_in_vain += 1
+        longest = random.uniform(*self._options.idle_poll)  # noqa: S311 - only spreads the polls
+        return min(longest, _SOON_SECONDS * 2.0 ** min(self._looks_in_vain, _DOUBLINGS))
 
     def _take_one(self, bench: Bench) -> bool:
         if not bench.link.healthy():

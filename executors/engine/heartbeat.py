@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
+import math
 import threading
 import time
 
-from executors.stop import StopFlag, StopReason
+from executors.stop import LeaseClock, StopFlag, StopReason
 from qdash_queue.errors import LeaseLostError
 from qdash_queue.leases import Lease
 from qdash_queue.settings import Settings
@@ -21,7 +23,7 @@ class Heartbeat:
     """A thread that renews one lease until it is stopped.
 
     The session stops at its next checkpoint when somebody cancels the job, when its time limit has passed,
-    and before the lease can have gone to another while the database does not answer.
+    and before the lease can have gone to another while the database does not answer, or its answer hangs.
     """
 
     def __init__(self, lease: Lease, stop: StopFlag, settings: Settings, timeout_seconds: float) -> None:
@@ -29,7 +31,10 @@ class Heartbeat:
         self._stop = stop
         self._lease_seconds = settings.lease_seconds
         self._interval = min(settings.heartbeat_seconds, settings.lease_seconds / 3)
-        self._valid_until = time.monotonic() + settings.lease_seconds
+        # Read at each checkpoint: a network that swallows packets holds the thread up for many minutes.
+        self._clock = LeaseClock(ctypes.c_double(math.inf))
+        self._extend(time.monotonic())
+        stop.hold_to(self._clock)
         self._deadline = time.monotonic() + timeout_seconds
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
@@ -57,17 +62,20 @@ class Heartbeat:
                 return
             except Exception as error:  # noqa: BLE001 - a thread that dies would lose the lease unsaid
                 logger.warning("the lease of job %d could not be renewed: %s", self._lease.job_id, error)
-                # The instrument is let go while the lease is still ours for certain.
-                if time.monotonic() > self._valid_until - self._interval:
+                if self._clock.is_over:
                     self._stop.request_now(StopReason.LEASE_LOST)
                 pause = _RETRY_SECONDS
 
     def _beat(self) -> float:
         sent_at = time.monotonic()
         cancel = self._lease.heartbeat(self._lease_seconds)
-        self._valid_until = sent_at + self._lease_seconds
+        self._extend(sent_at)
         if cancel is not None and cancel.cancel_mode is CancelMode.NOW:
             self._stop.request_now(StopReason.CANCEL)
         elif cancel is not None:
             self._stop.request_after_task(StopReason.CANCEL)
         return self._interval
+
+    def _extend(self, renewed_at: float) -> None:
+        # The instrument is let go while the lease is still ours for certain.
+        self._clock.extend(renewed_at + self._lease_seconds - self._interval)

@@ -308,6 +308,26 @@ def test_the_time_limit_of_the_job_stops_the_script(lab: Lab) -> None:
     assert only_job(lab).failure_message == "over time"
 
 
+def test_a_database_that_hangs_stops_the_script_while_the_lease_is_its_own(
+    lab: Lab, database: CalibDatabase
+) -> None:
+    settings = lab.settings.model_copy(update={"lease_seconds": 3.0})
+    config = CalibConfig(username=USERNAME, chip_id=CHIP, qids=["0"])
+    expires = "SELECT expires_at > clock_timestamp() FROM calib_private.leases WHERE job_id IS NOT NULL"
+    with CalibOrchestrator(config, settings) as session, database.connect() as other:
+
+        def goes_on() -> bool:
+            session._open().context.stop.raise_if_at_once()
+            return False
+
+        with other.transaction():
+            other.execute("SELECT FROM calib_private.leases FOR UPDATE")  # A heartbeat waits for this one.
+            with pytest.raises(Stopped, match="lease lost"):
+                until(goes_on, 10)
+            assert other.execute(expires).fetchone() == (True,)
+        session.fail("the database hangs")
+
+
 def test_before_initialize_nothing_runs(lab: Lab) -> None:
     with pytest.raises(RuntimeError, match=r"call initialize\(\) first"):
         script_session(lab).run_task("GoodTask", "0")
