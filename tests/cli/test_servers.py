@@ -11,11 +11,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 
+from qdash_queue.migrate import head
 from qdash_queue.values import JobState
 from tests.cli.desk import PROJECT, Desk, type_in
 from tests.databases import CalibDatabase
@@ -30,6 +32,17 @@ def folder() -> Iterator[Path]:
     made.chmod(0o711)
     yield made
     shutil.rmtree(made, ignore_errors=True)
+
+
+@contextmanager
+def started(environment: dict[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+    """`qdash-queue up` as a process; it ends with the block, also when the block fails."""
+    command = [*QDASH_QUEUE, "up", *options]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as up:
+        try:
+            yield up
+        finally:
+            up.terminate()
 
 
 def read_document(process: subprocess.Popen[str]) -> dict[str, str]:
@@ -51,12 +64,10 @@ def test_up_keeps_its_data_from_one_start_to_the_next(folder: Path) -> None:
         "QDASH_QUEUE_PREFECT_API_URL": "http://127.0.0.1:1/api",
     }
     for start in range(2):
-        with subprocess.Popen(
-            [*QDASH_QUEUE, "up", "--json"], stdout=subprocess.PIPE, text=True, env=environment
-        ) as up:
+        with started(environment, "--json") as up:
             said = read_document(up)
             assert said["QDASH_QUEUE_MONGO_URL"] == "mongodb://127.0.0.1:1"
-            assert said["revision"] == "0001"
+            assert said["revision"] == head()
             assert said["QDASH_QUEUE_DATABASE_URL"] in said["psql"]
             url = said["QDASH_QUEUE_DATABASE_URL"]
             outcome = type_in("projects", "--json", environment={"QDASH_QUEUE_DATABASE_URL": url})
@@ -74,7 +85,7 @@ def test_up_prints_lines_for_a_shell(postgres_server: object, database_url: str)
         "QDASH_QUEUE_MONGO_URL": "mongodb://127.0.0.1:1",
         "QDASH_QUEUE_PREFECT_API_URL": "http://127.0.0.1:1/api",
     }
-    with subprocess.Popen([*QDASH_QUEUE, "up"], stdout=subprocess.PIPE, text=True, env=environment) as up:
+    with started(environment) as up:
         assert up.stdout is not None
         lines = [next(up.stdout) for _ in range(4)]
         up.terminate()
@@ -99,12 +110,12 @@ def test_up_says_in_words_why_it_cannot(folder: Path) -> None:
 
 def test_migrate_brings_an_empty_database_to_the_schema(empty_database: CalibDatabase) -> None:
     environment = {"QDASH_QUEUE_DATABASE_URL": empty_database.url}
-    assert type_in("migrate", environment=environment).out == "the database is at revision 0001\n"
+    assert type_in("migrate", environment=environment).out == f"the database is at revision {head()}\n"
     again = type_in("migrate", environment=environment)
-    assert again.out == "the database is at revision 0001, as it was\n"
+    assert again.out == f"the database is at revision {head()}, as it was\n"
     assert type_in("migrate", "--json", environment=environment).document == {
-        "before": "0001",
-        "after": "0001",
+        "before": head(),
+        "after": head(),
     }
 
 
