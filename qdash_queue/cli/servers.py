@@ -38,8 +38,8 @@ def up(context: typer.Context, *, json: Json = False) -> None:
         revision = upgrade(url)
         psql = stage.psql_line(servers, url) if Kind.POSTGRES in kinds else f"psql '{url}'"
         document: dict[str, JsonValue] = {**environment, "psql": psql, "revision": revision}
-        words = f"{stage.exports(environment)}\n{psql}"
-        session.answer(document, lambda views: views.say(words))
+        lines = [*stage.exports(environment).splitlines(), psql]
+        session.answer(document, lambda views: views.say_lines(lines))
         typer.echo(f"at revision {revision}; Ctrl-C stops the servers, the data stay", err=True)
         stop.wait()
 

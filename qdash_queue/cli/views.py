@@ -93,6 +93,11 @@ class Views:
         """One line of words."""
         self.console.print(one_line(words), soft_wrap=True)
 
+    def say_lines(self, lines: Iterable[str]) -> None:
+        """Several of them."""
+        for line in lines:
+            self.say(line)
+
     def jobs(self, jobs: Sequence[Job]) -> None:
         """A line for each job."""
         table = _table(
