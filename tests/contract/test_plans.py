@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from qdash_queue import migrate
 from tests.contract.lab import Lab, Row
 
 MOST_BUFFERS = 6
@@ -24,11 +23,10 @@ SELECT 'demo', 'ana', %(chip_id)s, 'repeat', '{}', n %% 5, now(), 60, 1, true, '
 """
 
 
-def statements() -> dict[str, str]:
-    """The statements between `NAME:begin` and `NAME:end` in the SQL files, with numbered parameters."""
-    text = "".join(
-        file.read_text() for file in sorted((migrate.script_location() / "sql" / "0001").glob("*.sql"))
-    )
+def statements(lab: Lab) -> dict[str, str]:
+    """What the database's functions have between `NAME:begin` and `NAME:end`, with numbered parameters."""
+    rows = lab.rows("SELECT prosrc FROM pg_proc WHERE pronamespace = 'calib_private'::regnamespace")
+    text = "".join(row["prosrc"] for row in rows)
     found = dict(re.findall(r"-- ([\w-]+):begin\n(.*?)-- [\w-]+:end", text, flags=re.DOTALL))
     return {
         name: re.sub(r"^\s*PERFORM", "SELECT", body)
@@ -89,7 +87,7 @@ def test_looking_for_work_reads_six_buffers_at_most(
 ) -> None:
     for _ in range(waiting):
         lab.submit(busy_chip, flow="repeat", parameters={})
-    plan = explained(lab, statements()[name], busy_chip)
+    plan = explained(lab, statements(lab)[name], busy_chip)
     scans = [node for node in nodes(plan) if "Scan" in node["Node Type"]]
     assert [node.get("Index Name") for node in scans] == ["jobs_waiting"]
     assert not any("Sort" in node["Node Type"] for node in nodes(plan))
