@@ -4,6 +4,9 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := executor,mirror,web,embedded,test
+# How many processes run the tests, each with servers of its own; 0 for one that a debugger can stop in.
+WORKERS ?= 2
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
 PYTEST_ARGS ?=
 
 # The first that runs and has the right version; a name on the PATH alone may be a shim that leads nowhere.
@@ -43,7 +46,7 @@ demo: $(READY)  ## Run two jobs on a simulated chip, from nothing; KEEP=1 leaves
 	$(BIN)/qdash-queue demo $(if $(KEEP),--keep)
 
 test: lint  ## Lint, then run all tests; PG=15 for the system's PostgreSQL 15
-	$(BIN)/pytest $(PYTEST_ARGS)
+	$(PYTEST) $(PYTEST_ARGS)
 
 chaos: $(READY)  ## Hurt everything for SECONDS=300 with SEED= (random) and prove that nothing was lost; PLANTED=1 tests the proof
 	$(if $(PLANTED),$(BIN)/pytest -q --planted tests/chaos/test_auditor.py,$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)))
@@ -57,7 +60,7 @@ hostile: $(READY)  ## Throw TRIES=10000 hostile inputs with SEED= (random) at SQ
 	$(BIN)/python -m tests.hostile $(if $(TRIES),--tries $(TRIES)) $(if $(SEED),--seed $(SEED))
 
 contract: $(READY)  ## Run the database contract's tests only
-	$(BIN)/pytest tests/contract $(PYTEST_ARGS)
+	$(PYTEST) tests/contract $(PYTEST_ARGS)
 
 lint: $(READY)  ## Style, types, import rules
 	$(BIN)/ruff check .

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pymongo
 import pytest
+from xdist.workermanage import WorkerController
 
 from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
@@ -40,6 +41,18 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PREFECT_PROFILES_PATH"] = f"{home}/profiles.toml"
     processes.tag_session()
     config.stash[VERSIONS] = {}
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Tell the process that started this one, if it is one of several, on which servers its tests ran."""
+    if hasattr(session.config, "workeroutput"):
+        session.config.workeroutput["versions"] = session.config.stash[VERSIONS]
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: WorkerController) -> None:
+    """Take in what one of several processes tells at its end."""
+    node.config.stash[VERSIONS].update(getattr(node, "workeroutput", {}).get("versions", {}))
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
