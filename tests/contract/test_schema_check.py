@@ -130,7 +130,6 @@ UNSUPPORTED: list[tuple[object, str]] = [
     ({"anyOf": {}}, "/anyOf (not an array)"),
     ({"enum": 1}, "/enum (not an array)"),
     (True, "boolean where a schema object is expected"),
-    (None, "nothing where a schema object is expected"),
 ]
 
 
@@ -144,7 +143,7 @@ def test_a_schema_that_cannot_be_checked_is_refused_by_name(
         "timeout_seconds": 5,
         "on_cancellation": ["on_flow_cancellation"],
     }
-    flows = json.dumps([entry | ({"schema": schema} if schema is not None else {})])
+    flows = json.dumps([entry | {"schema": schema}])
     before = lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id)
     with pytest.raises(CatalogueRefusedError) as refused:
         lab.machine.database.execute(
@@ -155,6 +154,16 @@ def test_a_schema_that_cannot_be_checked_is_refused_by_name(
     assert str(refused.value).startswith('flow "odd": its schema uses ')
     assert words in str(refused.value)
     assert lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id) == before
+
+
+def test_a_flow_without_a_schema_is_refused(lab: Lab, chip_id: str) -> None:
+    entry = _flow().model_dump(by_alias=True, exclude={"parameters_schema"})
+    with pytest.raises(CatalogueRefusedError, match='flow odd: "schema" is missing'):
+        lab.machine.database.execute(
+            "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
+            chip_id=chip_id,
+            flows=json.dumps([entry]),
+        )
 
 
 def _flow(**given: object) -> FlowEntry:
@@ -174,7 +183,7 @@ def _flow(**given: object) -> FlowEntry:
         (_flow(on_cancellation=[]), 'flow "odd" does not register on_flow_cancellation'),
         (_flow(on_cancellation=["another"]), 'flow "odd" does not register on_flow_cancellation'),
         (_flow(flow="Odd Flow"), 'flow name: expected lower-case letters, digits and _, got "Odd Flow"'),
-        (_flow(timeout_seconds=0), "is malformed"),
+        (_flow(timeout_seconds=0), "flow odd.timeout_seconds: expected at least 1, got 0"),
     ],
 )
 def test_a_flow_that_cannot_be_run_is_refused(lab: Lab, chip_id: str, flow: FlowEntry, words: str) -> None:
