@@ -25,6 +25,7 @@ from tests import containers, processes
 from tests.databases import CalibDatabase, Cluster
 
 VERSIONS = pytest.StashKey[dict[str, str]]()
+LONGEST = ("chaos", "executors", "upgrade")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,6 +42,11 @@ def pytest_configure(config: pytest.Config) -> None:
     os.environ["PREFECT_PROFILES_PATH"] = f"{home}/profiles.toml"
     processes.tag_session()
     config.stash[VERSIONS] = {}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the rooms that take longest, lest one process is left alone with them at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in LONGEST)  # Keeps the order otherwise.
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

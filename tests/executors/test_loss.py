@@ -80,12 +80,14 @@ def test_connections_to_the_database_are_cut(crew: Crew) -> None:
 def test_connections_are_cut_under_a_child_that_waits(crew: Crew) -> None:
     crew.need(1)
     crew.ended(crew.submit("noop"))
-    cut = (
-        "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity WHERE usename <> current_user"
-        " AND datname = current_database() AND application_name = 'qdash-queue'"
+    sessions = (
+        "FROM pg_stat_activity WHERE usename <> current_user AND datname = current_database()"
+        " AND application_name = 'qdash-queue'"
     )
+    cut = f"SELECT count(pg_terminate_backend(pid)) AS n {sessions}"
     # A warm child opens its connection before it has a job.
     eventually(lambda: crew.owner.rows(cut)[0]["n"], "the warm child's connection")
+    eventually(lambda: not crew.owner.rows(f"SELECT count(*) AS n {sessions}")[0]["n"], "their end")
     job_id = crew.submit("noop")
     assert crew.ended(job_id).state is JobState.COMPLETED
     assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
