@@ -6,7 +6,8 @@ READY := $(VENV)/.ready
 EXTRAS := executor,mirror,web,embedded,test
 # How many processes run the tests, each with servers of its own; 0 for one that a debugger can stop in.
 WORKERS ?= 2
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile
+# The order as collected, the longest first; by itself it would begin with the files of most tests.
+PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 PYTEST_ARGS ?=
 
 # The first that runs and has the right version; a name on the PATH alone may be a shim that leads nowhere.

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 from alembic import context
 
 from qdash_queue.migrate import (
-    LOCK_SECONDS,
+    LOCK_WAIT_MILLISECONDS,
     MIGRATION_LOCK,
     VERSION_SCHEMA,
     VERSION_TABLE,
@@ -23,7 +23,7 @@ def _migrate(connection: sa.Connection) -> None:
     # Two migrations of one database wait for each other; the lock goes with the connection.
     connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
     # All others queue up behind a lock that is waited for, heartbeats too.
-    connection.execute(sa.text(f"SET lock_timeout = {LOCK_SECONDS * 1000}"))
+    connection.execute(sa.text(f"SET lock_timeout = {LOCK_WAIT_MILLISECONDS}"))
     run_sql_file(connection, OWNER_AND_SCHEMA)
     connection.exec_driver_sql("SET ROLE calib_owner")
     connection.commit()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,12 +24,27 @@ VERSION_SCHEMA = "calib_private"
 VERSION_TABLE = "alembic_version"
 # Any number that other programs' locks in the same database are unlikely to use.
 MIGRATION_LOCK = 5_127_040_919
+_IN_USE = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
+_BREATH_SECONDS = 0.2
 LOCK_SECONDS = 3
-"""How long a migration waits for a table that somebody else uses."""
+"""How long a migration tries to get a table that somebody else uses."""
+LOCK_WAIT_MILLISECONDS = 500
+"""How long it waits for it each time: less than PostgreSQL lets pass before it looks for a deadlock, so that
+it is the migration that steps back from one, and not whoever reads meanwhile."""
 
 
 class MigrationError(Exception):
     """A migration was refused or failed, in one sentence; nothing of the failed revision is left."""
+
+
+class TableInUseError(MigrationError):
+    """Somebody else used a table for too long; nothing was changed."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(
+            f"{where}: a transaction that stays open uses a table which the migration changes;"
+            " nothing was changed: end it (qdash-queue doctor names it) and migrate again"
+        )
 
 
 def script_location() -> Path:
@@ -86,8 +102,7 @@ def upgrade(database_url: str, revision: str = "head") -> str:
         MigrationError: the revision is unknown, or its SQL failed.
         DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
-    with _connection(database_url) as connection, _in_words():
-        command.upgrade(_config(connection), revision)
+    _persistently(database_url, lambda config: command.upgrade(config, revision))
     return current(database_url) or ""
 
 
@@ -100,8 +115,22 @@ def downgrade(database_url: str, revision: str) -> None:
         MigrationError: the revision is unknown, or its SQL failed.
         DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
-    with _connection(database_url) as connection, _in_words():
-        command.downgrade(_config(connection), revision)
+    _persistently(database_url, lambda config: command.downgrade(config, revision))
+
+
+def _persistently(database_url: str, migrate: Callable[[Config], None]) -> None:
+    """Migrate, again and again for a while if somebody uses a table."""
+    give_up_at = time.monotonic() + LOCK_SECONDS
+    while True:
+        try:
+            with _connection(database_url) as connection, _in_words():
+                migrate(_config(connection))
+        except TableInUseError:
+            if time.monotonic() > give_up_at:
+                raise
+            time.sleep(_BREATH_SECONDS)  # Whoever queued up behind the migration goes first.
+        else:
+            return
 
 
 def run_sql_file(connection: sa.Connection, file: Path) -> None:
@@ -120,11 +149,8 @@ def run_sql_file(connection: sa.Connection, file: Path) -> None:
     except psycopg.Error as error:
         if is_connection_loss(error):
             raise DatabaseAwayError(f"PostgreSQL went away during {file.name}") from error
-        if isinstance(error, psycopg.errors.LockNotAvailable):
-            raise MigrationError(
-                f"{file.name}: a transaction that stays open uses a table which the migration changes;"
-                " nothing was changed: end it (qdash-queue doctor names it) and migrate again"
-            ) from error
+        if isinstance(error, _IN_USE):
+            raise TableInUseError(file.name) from error
         raise MigrationError(_located(error, file, text)) from error
 
 
@@ -199,6 +225,10 @@ def _in_words() -> Iterator[None]:
         yield
     except CommandError as error:
         raise MigrationError(str(error)) from error
+    except sa.exc.OperationalError as error:
+        if isinstance(error.orig, _IN_USE):
+            raise TableInUseError("the migration") from error
+        raise
     except sa.exc.ProgrammingError as error:
         # Mostly a role without the rights to make roles, schemas or extensions.
         raise MigrationError(f"the migration was refused: {str(error.orig).strip()}") from error
