@@ -1,0 +1,114 @@
+"""What QDash lacks waits and what cannot be shown is told; neither stops anything else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from qdash_queue.database import Database
+from qdash_queue.mirror import Mirror
+from qdash_queue.mirror.layout import Layout
+from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.models import FigureRecord, RawDataRecord, TaskRecord
+from tests.mirror.reading import assert_readable, execution_of, result_of
+from tests.mirror.world import CHIP, USER, QueueWorld, always, make_chip, passing, set_up_qdash
+
+
+def _no_user(qdash: QDashDatabase) -> None:
+    qdash["user"].delete_many({"username": USER})
+
+
+def _no_project(qdash: QDashDatabase) -> None:
+    qdash["project"].delete_many({})
+
+
+def _no_chip(qdash: QDashDatabase) -> None:
+    qdash["chip"].delete_many({"chip_id": CHIP})
+
+
+def _no_qubit(qdash: QDashDatabase) -> None:
+    qdash["qubit"].delete_many({"chip_id": CHIP, "qid": "1"})
+
+
+@pytest.mark.parametrize(
+    ("remove", "words"),
+    [
+        (_no_user, 'QDash has no user "alice"'),
+        (_no_project, 'QDash has no project "demo"'),
+        (_no_chip, 'QDash has no chip "SIM16" in project "demo"'),
+        (_no_qubit, 'QDash has no qubit "1" of chip "SIM16"'),
+    ],
+)
+def test_missing_in_qdash_waits_in_words(
+    world: QueueWorld,
+    mirror: Mirror,
+    qdash: QDashDatabase,
+    remove: Callable[[QDashDatabase], None],
+    words: str,
+) -> None:
+    remove(qdash)
+    job = world.run()
+    assert list(mirror.run_once().waiting) == [f"job {job.job_id}"]
+    (mark,) = mirror.lag().marks
+    assert mark.last_error is not None
+    assert mark.last_error.startswith(words)
+    assert mark.next_try_at > mark.marked_at
+    assert qdash["task_result_history"].count_documents({}) == 0
+    assert mirror.rebuild().waiting != {}
+
+    set_up_qdash(qdash)
+    world.database.execute("SELECT calib.mark_all()")
+    assert mirror.run_once().waiting == {}
+    assert mirror.lag().marks == []
+    assert execution_of(qdash, job.execution_id)["status"] == "completed"
+
+
+def test_other_chips_pass_one_that_waits(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, owner: Database
+) -> None:
+    waiting = make_chip(owner, "GHOST").run(["0"], ["CheckT1"])
+    shown = world.run(["0"], ["CheckT1"])
+    report = mirror.run_once()
+    assert list(report.waiting) == [f"job {waiting.job_id}"]
+    assert execution_of(qdash, shown.execution_id)["status"] == "completed"
+    assert [mark.job_id for mark in mirror.lag().marks] == [waiting.job_id]
+
+
+def test_figure_that_cannot_be_rendered_stops_nothing(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout
+) -> None:
+    bad = '{"data": [{"type": "scattermapbox"}], "layout": {"mapbox": {"style": "dark"}}}'
+
+    def record(task: str, _qid: str) -> TaskRecord:
+        good = passing(task)
+        return good.model_copy(update={"figures": [FigureRecord(name="map", plotly=bad), *good.figures]})
+
+    world.run(["0"], ["CheckT1"], record)
+    assert mirror.run_once().waiting == {}
+    result = result_of(qdash, "CheckT1")
+    assert [path.rsplit("/", 1)[1] for path in result["figure_path"]] == ["CheckT1_0_1.png"]
+    assert [path.rsplit("/", 1)[1] for path in result["json_figure_path"]] == [
+        "CheckT1_0_1.json",
+        "CheckT1_0_0.json",
+    ]
+    assert "Mapbox" in result["note"]["qdash_queue"]["figures_not_rendered"]["CheckT1_0_0"]
+    assert next(layout.base.rglob("CheckT1_0_0.json")).read_text() == bad
+    assert mirror.run_once().worked is False
+    assert_readable(qdash)
+
+
+def test_raw_data_that_nobody_can_read_stop_nothing(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    odd = RawDataRecord(name="odd", dtype="object", shape=(1,), unit="", data=b"12345678")
+    good = passing("CheckT1")
+    world.run(["0"], ["CheckT1"], always(good.model_copy(update={"raw_data": [odd, *good.raw_data]})))
+    assert mirror.run_once().waiting == {}
+    result = result_of(qdash, "CheckT1")
+    assert [path.rsplit("/", 1)[1] for path in result["raw_data_path"]] == ["CheckT1_0_raw_1.csv"]
+    unread, read = result["note"]["qdash_queue"]["raw_data"]
+    assert (unread["name"], unread["path"]) == ("odd", "")
+    assert 'got "object"' in unread["problem"]
+    assert (read["name"], read["problem"]) == ("iq", "")
+    assert_readable(qdash)
