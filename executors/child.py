@@ -41,12 +41,16 @@ _HEAVY = (
     "calibtasks.active_protocols",
     "prefect.task_engine",
 )
+_PROGRAM = "executors.main"
 
 
 def preload() -> None:
-    """Import what a job will need; for the forkserver, whose children then have it from birth."""
-    for name in _HEAVY:
+    """Get ready what a job will need; for the forkserver, whose children then have it from birth."""
+    for name in (*_HEAVY, _PROGRAM):
         importlib.import_module(name)
+    # In every child multiprocessing runs the program's lines once more; what they import is here by now.
+    del sys.modules[_PROGRAM]
+    prefect_side.preload()
 
 
 def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: ChildSetup) -> NoReturn:

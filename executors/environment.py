@@ -19,6 +19,8 @@ def executor_environment(prefect_api_url: str) -> dict[str, str]:
         # Lines not yet sent are lost with a killed child; the default batches for 2 s.
         "PREFECT_LOGGING_TO_API_BATCH_INTERVAL": "0.3",
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",
+        # An executor writes to a log; looking for words to colour takes longer than writing them.
+        "PREFECT_LOGGING_COLORS": "false",
         "PREFECT_RESULTS_PERSIST_BY_DEFAULT": "false",
         # The supervisor owns the cancellation hooks, because only it knows when the child is dead.
         "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS": "false",

@@ -3,6 +3,7 @@
 The forkserver must stay single-threaded; it is the parent of all children and dies with the supervisor.
 """
 
+import gc
 import os
 import signal
 import warnings
@@ -26,6 +27,9 @@ def _load() -> None:
 
     preload()
     load_flows()
+    # A collection in a child would write to each of these objects, and so copy most of the memory it shares.
+    gc.collect()
+    gc.freeze()
 
 
 signal.signal(signal.SIGUSR1, _let_children_end)

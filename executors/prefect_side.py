@@ -15,7 +15,7 @@ from typing import Any
 import httpx
 from prefect import Flow
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.context import SyncClientContext
+from prefect.context import SettingsContext, SyncClientContext, get_settings_context
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import (
     Abort,
@@ -25,15 +25,17 @@ from prefect.exceptions import (
     SignatureMismatchError,
     TerminationSignal,
 )
+from prefect.filesystems import LocalFileSystem
 from prefect.flow_engine import run_flow
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_REQUEST_TIMEOUT,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
-    temporary_settings,
+    PREFECT_LOCAL_STORAGE_PATH,
 )
 from prefect.states import Cancelled, Cancelling, Failed
+from rich.emoji import Emoji
 
 logger = logging.getLogger(__name__)
 
@@ -53,15 +55,41 @@ REFUSALS = (Abort, Pause)
 cancelled)."""
 
 
+@functools.cache
+def _settings() -> SettingsContext:
+    """Flow runs without a heartbeat: it costs a second at the end of each, and the lease does its work."""
+    return _changed(get_settings_context(), {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+
+
+@functools.cache
+def _hasty_settings() -> SettingsContext:
+    """The same without a minute's patience: a server that hangs may not hold up what needs no Prefect."""
+    return _changed(
+        _settings(), {PREFECT_API_REQUEST_TIMEOUT: _WARM_UP_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
+    )
+
+
+def _changed(context: SettingsContext, updates: Mapping[Any, Any]) -> SettingsContext:
+    changed = context.settings.copy_with_update(updates=updates)
+    return SettingsContext(profile=context.profile, settings=changed)
+
+
+def preload() -> None:
+    """Do once, in the forkserver, what would cost each child a tenth of a second and more."""
+    _hasty_settings()
+    Emoji.replace(
+        ":sparkles:"
+    )  # Rich looks for them in every line of a log, and loads their names at the first.
+
+
 @contextmanager
 def warm_client() -> Iterator[None]:
-    """Open Prefect's client before the job arrives, and run flows in the block without a heartbeat.
+    """Open Prefect's client before the job arrives, and run the flows in the block with our settings.
 
-    The heartbeat costs a second at the end of every flow run; the lease does its work. Without a server the
-    block is entered all the same: the flow run opens its own client, or fails by itself.
+    Without a server the block is entered all the same: the flow run opens its own client, or fails by itself.
     """
     with ExitStack() as stack:
-        stack.enter_context(temporary_settings(updates={PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}))
+        stack.enter_context(_settings())
         try:
             _open_client(stack)
         except Exception as error:  # noqa: BLE001 - whatever it is, the flow run will meet it again
@@ -70,13 +98,14 @@ def warm_client() -> Iterator[None]:
 
 
 def _open_client(stack: ExitStack) -> None:
-    # A minute's patience with a server that hangs would hold up what a child has to do without Prefect.
-    patience = PREFECT_API_REQUEST_TIMEOUT.value()
-    hasty = {PREFECT_API_REQUEST_TIMEOUT: _WARM_UP_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
-    with temporary_settings(updates=hasty):
-        # Asks the server for its version, which opens the connection.
+    with _hasty_settings():
         client = stack.enter_context(SyncClientContext.get_or_create()).client
-    client._client.timeout = httpx.Timeout(patience)  # noqa: SLF001 - of this very client, from now on
+        client.read_flows(
+            limit=1
+        )  # The first POST of a client also asks for a token against forged requests.
+        APILogWorker.instance()  # Opens a client of its own, on a thread of its own.
+    patience = httpx.Timeout(PREFECT_API_REQUEST_TIMEOUT.value())
+    client._client.timeout = patience  # noqa: SLF001 - of this very client, from now on
 
 
 def run_guarded(
@@ -92,10 +121,20 @@ def run_guarded(
     """
     guarded = copy.copy(flow)
     guarded.fn = functools.wraps(flow.fn)(guard(flow.fn))
+    _keep_results_here(guarded)
     # Without its deployment's id the engine opens no websocket of its own to watch for a suspension; the
     # server's row keeps the link, so that the UI still offers Cancel.
     lean = flow_run.model_copy(update={"deployment_id": None, "parameters": dict(parameters)})
     run_flow(guarded, flow_run=lean)
+
+
+def _keep_results_here(flow: Flow[Any, Any]) -> None:
+    # A job's results are rows. Whoever says nothing gets what he would get by default, but without Prefect
+    # asking its server for another default, twice and by a new client each time.
+    if flow.result_storage is None:
+        flow.result_storage = LocalFileSystem(basepath=str(PREFECT_LOCAL_STORAGE_PATH.value()))
+    if flow.persist_result is None:
+        flow.persist_result = False
 
 
 def cancelled_state(message: str) -> State[Any]:

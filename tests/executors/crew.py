@@ -122,11 +122,15 @@ class Crew:
 
     def need(self, count: int) -> list[Hand]:
         """So many living executors, started where there are fewer, all of them ready."""
+        self.replace_dead(count)
+        eventually(self._all_are_ready, "executors to be ready", 240)
+        return self.hands[:count]
+
+    def replace_dead(self, count: int) -> None:
+        """What a service manager does: start where there are fewer than so many, and wait for nobody."""
         self.hands = [hand for hand in self.hands if hand.process.poll() is None]
         while len(self.hands) < count:
             self.hands.append(self.start())
-        eventually(self._all_are_ready, "executors to be ready", 240)
-        return self.hands[:count]
 
     def _all_are_ready(self) -> bool:
         for hand in self.hands:

@@ -72,6 +72,8 @@ class Relay:
             with self._lock:
                 self._sockets |= {client, server}
             other = {client: server, server: client}
+            for each in other:  # A small packet may not wait for the answer to the one before.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             while True:
                 for ready in select.select([client, server], [], [])[0]:
                     data = ready.recv(65536)

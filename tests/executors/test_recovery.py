@@ -46,7 +46,7 @@ def test_a_job_that_kills_its_executor_fails_after_its_attempts(crew: Crew) -> N
     job_id = crew.submit("plague", max_attempts=2)
 
     def ended() -> bool:
-        crew.need(1)  # A service manager starts again what has died.
+        crew.replace_dead(1)
         return crew.queue.get(job_id).state.is_terminal
 
     eventually(ended, "the poisoned job to end", 600)

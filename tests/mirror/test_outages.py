@@ -21,7 +21,7 @@ from qdash_queue.values import JobState
 from tests.databases import CalibDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo, running, wait_until
-from tests.mirror.test_mirror import MIRRORED, execution_of, state_of
+from tests.mirror.reading import MIRRORED, execution_of, state_of
 from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing
 
 KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")

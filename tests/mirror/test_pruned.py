@@ -7,7 +7,7 @@ import pytest
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.qdash import QDashDatabase
-from tests.mirror.test_mirror import assert_readable, result_of, state_of
+from tests.mirror.reading import assert_readable, result_of, state_of
 from tests.mirror.world import QueueWorld
 
 PATHS = ("figure_path", "json_figure_path", "raw_data_path")

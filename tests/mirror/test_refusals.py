@@ -16,7 +16,7 @@ from qdash_queue.mirror.refusals import is_for_good
 from qdash_queue.models import Job, TaskRecord
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo
-from tests.mirror.test_mirror import execution_of, qubit_of
+from tests.mirror.reading import execution_of, qubit_of
 from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing, set_up_qdash
 
 REFUSALS_UNTIL_DEAD = 5

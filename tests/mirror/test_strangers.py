@@ -20,7 +20,7 @@ from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.values import JobState
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running, wait_until
-from tests.mirror.test_mirror import MIRRORED, execution_of, qubit_of
+from tests.mirror.reading import MIRRORED, execution_of, qubit_of
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, always, passing
 
 KEYED = ("execution_history", "task_result_history", "qubit_history", "execution_counter", "tag")
