@@ -22,6 +22,7 @@ from executors.endings import (
     exit_words,
     not_at_rest_failure,
     not_started_failure,
+    refused_by_prefect_failure,
     shutdown_failure,
     unknown_flow_failure,
 )
@@ -29,7 +30,7 @@ from executors.flow_runs import FlowRunRequest
 from executors.keeper import LeaseKeeper
 from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
-from executors.prefect_link import PrefectAwayError
+from executors.prefect_link import PrefectAwayError, PrefectRefusedError
 from executors.session import new_scratch_folder
 from executors.stop import StopReason
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
@@ -144,7 +145,7 @@ class Attempt:
     # ------------------------------------------------------------------ Prefect's flow run
 
     def _make_flow_run(self) -> FlowRun | None:
-        """The flow run, its number on the row before any work; ``None`` if a stop came first."""
+        """The flow run, its number on the row before any work; ``None`` if there will be none."""
         definition = self._bench.flows.get(self._claimed.flow)
         if definition is None:
             self._end = NotStarted(
@@ -162,6 +163,9 @@ class Attempt:
                 logger.warning("job %s waits for Prefect: %s", self._claimed.job_id, error)
                 self._doze(_PREFECT_RETRY_SECONDS)
                 continue
+            except PrefectRefusedError as error:
+                self._end = NotStarted(refused_by_prefect_failure(f"{error}"), f"{error}")
+                return None
             self._bench.link.watch(flow_run.id)
             self._persist(partial(self._lease.set_flow_run, flow_run.id))
             return flow_run
@@ -363,7 +367,7 @@ class Attempt:
         try:
             self._bench.link.make_equal(flow_run.id, state, message)
             self._bench.executor.flow_run_synced(self._claimed.job_id, self._claimed.attempt)
-        except (PrefectAwayError, DatabaseAwayError) as error:
+        except (PrefectAwayError, PrefectRefusedError, DatabaseAwayError) as error:
             logger.warning("job %s: Prefect will be told later: %s", self._claimed.job_id, error)
 
     @contextmanager

@@ -64,6 +64,16 @@ def not_started_failure(words: str) -> Failure:
     )
 
 
+def refused_by_prefect_failure(words: str) -> Failure:
+    """The failure of a job for which Prefect will not make a flow run."""
+    return Failure(
+        kind=FailureKind.INVALID_REQUEST,
+        cause="refused_by_prefect",
+        message=f"no flow run could be made: {words}",
+        remedy="ask without what Prefect does not take",
+    )
+
+
 def death_failure(exit_code: int) -> Failure:
     """The failure of a job whose process ended without saying how."""
     return Failure(

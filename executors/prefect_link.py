@@ -8,6 +8,7 @@ loop.
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import logging
 import threading
 from collections.abc import Coroutine, Sequence
@@ -42,11 +43,20 @@ _T = TypeVar("_T")
 _POLL_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _OPEN_RUNS = 100
+_WORDS_LIMIT = 500
 _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
+
+
+# What a server says of a request that it will never take, whenever it is sent again.
+_FINAL_REFUSALS = {400, 409, 413, 422}
 
 
 class PrefectAwayError(Exception):
     """Prefect's server did not answer, or not in time."""
+
+
+class PrefectRefusedError(Exception):
+    """Prefect's server answered, and will not do what it was asked for, now or later."""
 
 
 class PrefectLink:
@@ -64,7 +74,9 @@ class PrefectLink:
         self._wakeup = wakeup
         self._with_deployment = with_deployment
         self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._serve, name="prefect", daemon=True)
+        # With the Prefect settings of whoever makes this.
+        here = contextvars.copy_context()
+        self._thread = threading.Thread(target=here.run, args=(self._serve,), name="prefect", daemon=True)
         self._client: PrefectClient | None = None
         self._deployments: dict[str, UUID] = {}
         self._watched: UUID | None = None
@@ -104,6 +116,7 @@ class PrefectLink:
 
         Raises:
             PrefectAwayError: the server did not answer in time.
+            PrefectRefusedError: the server will not have it.
         """
         return self._call(self._create(flow, request), timeout)
 
@@ -139,6 +152,7 @@ class PrefectLink:
 
         Raises:
             PrefectAwayError: the server did not answer in time.
+            PrefectRefusedError: the server will not have it.
         """
         self._call(self._make_equal(flow_run_id, state, message), timeout)
 
@@ -168,6 +182,8 @@ class PrefectLink:
         try:
             answer = future.result(timeout + 1.0)
         except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError) as error:
+            if (words := _final_refusal(error)) is not None:
+                raise PrefectRefusedError(words) from error
             self._in_doubt.set()
             asyncio.run_coroutine_threadsafe(self._drop_client(), self._loop)
             raise PrefectAwayError(f"Prefect did not answer: {error!r}") from error
@@ -286,6 +302,12 @@ class PrefectLink:
                 await self._look()
             except Exception as error:  # noqa: BLE001 - asked again in two seconds
                 logger.debug("Prefect could not be asked for the flow run's state: %r", error)
+
+
+def _final_refusal(error: BaseException) -> str | None:
+    if isinstance(error, PrefectHTTPStatusError) and error.response.status_code in _FINAL_REFUSALS:
+        return f"Prefect answered {error.response.status_code}: {error.response.text[:_WORDS_LIMIT]}"
+    return None
 
 
 def _agrees(present: PrefectState[Any], wanted: JobState) -> bool:

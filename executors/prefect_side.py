@@ -10,10 +10,12 @@ import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from prefect import Flow
+from prefect.client.schemas.actions import FlowRunUpdate, LogCreate
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import SettingsContext, SyncClientContext, get_settings_context
 from prefect.events.worker import EventsWorker
@@ -30,6 +32,7 @@ from prefect.flow_engine import run_flow
 from prefect.logging.handlers import APILogWorker
 from prefect.settings import (
     PREFECT_API_REQUEST_TIMEOUT,
+    PREFECT_API_URL,
     PREFECT_CLIENT_MAX_RETRIES,
     PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
     PREFECT_LOCAL_STORAGE_PATH,
@@ -55,18 +58,21 @@ REFUSALS = (Abort, Pause)
 cancelled)."""
 
 
-@functools.cache
-def _settings() -> SettingsContext:
-    """Flow runs without a heartbeat: it costs a second at the end of each, and the lease does its work."""
-    return _changed(get_settings_context(), {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+@dataclass(frozen=True)
+class _ChildSettings:
+    """Prefect's settings as children have them; each copy of them takes Prefect a tenth of a second."""
+
+    calm: SettingsContext
+    """Without the heartbeat: it costs a second at the end of each flow run, and the lease does its work."""
+    hasty: SettingsContext
+    """And without a minute's patience: a server that hangs may not hold up what needs no Prefect."""
 
 
 @functools.cache
-def _hasty_settings() -> SettingsContext:
-    """The same without a minute's patience: a server that hangs may not hold up what needs no Prefect."""
-    return _changed(
-        _settings(), {PREFECT_API_REQUEST_TIMEOUT: _WARM_UP_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
-    )
+def _child_settings(_api_url: str | None) -> _ChildSettings:
+    calm = _changed(get_settings_context(), {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None})
+    hasty = {PREFECT_API_REQUEST_TIMEOUT: _WARM_UP_SECONDS, PREFECT_CLIENT_MAX_RETRIES: 0}
+    return _ChildSettings(calm, _changed(calm, hasty))
 
 
 def _changed(context: SettingsContext, updates: Mapping[Any, Any]) -> SettingsContext:
@@ -76,10 +82,10 @@ def _changed(context: SettingsContext, updates: Mapping[Any, Any]) -> SettingsCo
 
 def preload() -> None:
     """Do once, in the forkserver, what would cost each child a tenth of a second and more."""
-    _hasty_settings()
-    Emoji.replace(
-        ":sparkles:"
-    )  # Rich looks for them in every line of a log, and loads their names at the first.
+    _child_settings(PREFECT_API_URL.value())
+    for model in (FlowRun, FlowRunUpdate, LogCreate):
+        model.model_rebuild()  # Prefect leaves that to the first use.
+    Emoji.replace(":sparkles:")  # Rich looks for them in all it prints; their names are a large module.
 
 
 @contextmanager
@@ -88,22 +94,21 @@ def warm_client() -> Iterator[None]:
 
     Without a server the block is entered all the same: the flow run opens its own client, or fails by itself.
     """
+    settings = _child_settings(PREFECT_API_URL.value())
     with ExitStack() as stack:
-        stack.enter_context(_settings())
+        stack.enter_context(settings.calm)
         try:
-            _open_client(stack)
+            _open_client(stack, settings)
         except Exception as error:  # noqa: BLE001 - whatever it is, the flow run will meet it again
             logger.debug("Prefect is not reachable while warming up: %r", error)
         yield
 
 
-def _open_client(stack: ExitStack) -> None:
-    with _hasty_settings():
+def _open_client(stack: ExitStack, settings: _ChildSettings) -> None:
+    with settings.hasty:
         client = stack.enter_context(SyncClientContext.get_or_create()).client
-        client.read_flows(
-            limit=1
-        )  # The first POST of a client also asks for a token against forged requests.
-        APILogWorker.instance()  # Opens a client of its own, on a thread of its own.
+        client.read_flows(limit=1)  # A client's first POST asks for a token against forgery too.
+    APILogWorker.instance()  # Opens a client of its own, on a thread of its own.
     patience = httpx.Timeout(PREFECT_API_REQUEST_TIMEOUT.value())
     client._client.timeout = patience  # noqa: SLF001 - of this very client, from now on
 

@@ -18,11 +18,12 @@ from executors.flows import FlowDefinition, catalogue_flows, catalogue_tasks
 from executors.keeper import LeaseTimes
 from executors.ladder import Graces
 from executors.orders import ChildSetup
-from executors.prefect_link import PrefectAwayError, PrefectLink
+from executors.prefect_link import PrefectAwayError, PrefectLink, PrefectRefusedError
 from executors.stragglers import close_stragglers
 from executors.wakeup import Listener, Wakeup
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.leases import Executor
+from qdash_queue.models import UnsyncedFlowRun
 from qdash_queue.values import JobState
 
 logger = logging.getLogger(__name__)
@@ -174,11 +175,18 @@ class Supervisor:
                 self._stragglers_at = time.monotonic() + _STRAGGLERS_SECONDS
                 close_stragglers(bench.link, self._executor.database, self._executor.chips_to_reconcile())
             for run in self._executor.unsynced_flow_runs():
-                state = JobState.SCHEDULED if run.outcome == "requeued" else JobState(run.outcome)
-                bench.link.make_equal(run.flow_run_id, state, run.failure_message or "")
-                self._executor.flow_run_synced(run.job_id, run.attempt)
+                self._make_equal(bench.link, run)
         except PrefectAwayError as error:
             logger.debug("Prefect will be told later: %s", error)
+
+    def _make_equal(self, link: PrefectLink, run: UnsyncedFlowRun) -> None:
+        state = JobState.SCHEDULED if run.outcome == "requeued" else JobState(run.outcome)
+        try:
+            link.make_equal(run.flow_run_id, state, run.failure_message or "")
+        except PrefectRefusedError as error:  # It may not keep the others from being told.
+            logger.warning("job %s: flow run %s stays as it is: %s", run.job_id, run.flow_run_id, error)
+            return
+        self._executor.flow_run_synced(run.job_id, run.attempt)
 
     def _note(self, condition: str, words: str) -> None:
         """Say once, in the log and on the executor's row, how this executor is."""
