@@ -68,10 +68,11 @@ class Queue:
         statement = (
             sa.insert(jobs)
             .values({name: value for name, value in given.items() if value is not None})
-            .returning(sa.text("*"))
+            .returning(jobs.c.job_id)
         )
-        (row,) = self.database.rows_once(statement)
-        return Job.model_validate(dict(row))
+        with self.database.connection() as connection:
+            job_id = connection.execute(statement).scalar_one()
+        return self.get(job_id)
 
     def get(self, job_id: int) -> Job:
         """One job.
