@@ -18,7 +18,7 @@ from typing import Any, Final, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import leastsq, nnls
-from scipy.stats import f as f_distribution
+from scipy.special import fdtrc
 
 from qdash_queue.values import CalibrationError, Failure, FailureKind
 
@@ -204,4 +204,4 @@ def is_signal(r2: float, points: int, parameters: int) -> bool:
         return False
     explained, rest = parameters - 1, points - parameters
     ratio = (r2 / explained) / max((1 - r2) / rest, 1e-300)
-    return bool(f_distribution.sf(ratio, explained, rest) < CHANCE_OF_NOISE)
+    return bool(fdtrc(explained, rest, ratio) < CHANCE_OF_NOISE)
