@@ -27,6 +27,7 @@ from executors.endings import (
     unknown_flow_failure,
 )
 from executors.flow_runs import FlowRunRequest
+from executors.flows import FlowDefinition
 from executors.keeper import LeaseKeeper
 from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
@@ -43,6 +44,9 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _LOOK_SECONDS = 0.25
 _PREFECT_RETRY_SECONDS = 1.0
+# A server on SQLite now and then forgets one request behind others, and answers the next at once; a slow one
+# gets more time at each try.
+_PREFECT_PATIENCE_SECONDS = (3.0, 24.0)
 _HARD_MARGIN_SECONDS = 120.0
 _START_TRIES = 3
 
@@ -153,22 +157,38 @@ class Attempt:
             )
             return None
         request = FlowRunRequest.of(self._claimed, self._bench.executor.executor_id)
+        patience, longest = _PREFECT_PATIENCE_SECONDS
         while True:
             self._look_around()
             if self._stop is not None and self._stop.at_once:
                 return None
             try:
-                flow_run = self._bench.link.create_flow_run(definition.flow, request)
+                flow_run = self._await_flow_run(definition, request, patience)
             except PrefectAwayError as error:
                 logger.warning("job %s waits for Prefect: %s", self._claimed.job_id, error)
+                patience = min(2 * patience, longest)
                 self._doze(_PREFECT_RETRY_SECONDS)
                 continue
             except PrefectRefusedError as error:
                 self._end = NotStarted(refused_by_prefect_failure(f"{error}"), f"{error}")
                 return None
-            self._bench.link.watch(flow_run.id)
-            self._persist(partial(self._lease.set_flow_run, flow_run.id))
-            return flow_run
+            if flow_run is not None:
+                self._bench.link.watch(flow_run.id)
+                self._persist(partial(self._lease.set_flow_run, flow_run.id))
+                return flow_run
+
+    def _await_flow_run(
+        self, definition: FlowDefinition, request: FlowRunRequest, patience: float
+    ) -> FlowRun | None:
+        """Prefect's answer; ``None`` if a stop came first: what Prefect makes then is found by its tags."""
+        answer = self._bench.link.create_flow_run(definition.flow, request, patience)
+        while not answer.is_there:
+            self._doze(_LOOK_SECONDS)
+            self._look_around()
+            if self._stop is not None and self._stop.at_once:
+                answer.forget()
+                return None
+        return answer.value()
 
     # ------------------------------------------------------------------ the child
 

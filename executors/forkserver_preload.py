@@ -5,6 +5,7 @@ The forkserver must stay single-threaded; it is the parent of all children and d
 
 import gc
 import os
+import shutil
 import signal
 import warnings
 
@@ -14,10 +15,15 @@ import executors.orphans
 _GRACE_SECONDS = 5
 
 
-def _let_children_end(_signal: int, _frame: object) -> None:
+def _parent_is_dead(_signal: int, _frame: object) -> None:
     # The default action of SIGALRM ends the forkserver; that kills what is left of its children, even one
     # that holds the GIL. Until then they may end by themselves, because their pipe has ended too.
     signal.alarm(_GRACE_SECONDS)
+    _remove_socket()
+
+
+def _remove_socket() -> None:
+    shutil.rmtree(os.environ[executors.forkserver.SOCKET_FOLDER], ignore_errors=True)
 
 
 def _load() -> None:
@@ -32,11 +38,12 @@ def _load() -> None:
     gc.freeze()
 
 
-signal.signal(signal.SIGUSR1, _let_children_end)
+signal.signal(signal.SIGUSR1, _parent_is_dead)
 executors.orphans.die_with_parent(signal.SIGUSR1)
 executors.orphans.adopt_orphans()
 # What it adopted it reaps, and need not wonder whose that was.
 warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
 if os.environ.get(executors.forkserver.PARENT) != str(os.getppid()):
+    _remove_socket()
     os._exit(0)  # The supervisor has died already, too early for a signal.
 _load()

@@ -11,10 +11,11 @@ import asyncio
 import contextvars
 import logging
 import threading
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from concurrent.futures import Future
 from contextlib import suppress
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, Self, TypeVar
 from uuid import UUID
 
 import httpx
@@ -42,11 +43,13 @@ logger = logging.getLogger(__name__)
 _T = TypeVar("_T")
 _POLL_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
+_MARGIN_SECONDS = 1.0
 _OPEN_RUNS = 100
 _WORDS_LIMIT = 500
 _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
 
 
+_NO_ANSWER = (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError)
 # What a server says of a request that it will never take, whenever it is sent again.
 _FINAL_REFUSALS = {400, 409, 413, 422}
 
@@ -57,6 +60,37 @@ class PrefectAwayError(Exception):
 
 class PrefectRefusedError(Exception):
     """Prefect's server answered, and will not do what it was asked for, now or later."""
+
+
+class Answer(Generic[_T]):
+    """What Prefect's server is going to say."""
+
+    def __init__(self, future: Future[_T], patience: float) -> None:
+        self._future = future
+        self._patience = patience
+
+    @property
+    def is_there(self) -> bool:
+        """Whether :meth:`value` waits no more."""
+        return self._future.done()
+
+    def value(self) -> _T:
+        """The answer.
+
+        Raises:
+            PrefectAwayError: the server did not answer in time.
+            PrefectRefusedError: the server will not do it.
+        """
+        try:
+            return self._future.result(self._patience)
+        except _NO_ANSWER as error:
+            if (words := _final_refusal(error)) is not None:
+                raise PrefectRefusedError(words) from error
+            raise PrefectAwayError(f"Prefect did not answer: {error!r}") from error
+
+    def forget(self) -> None:
+        """Wait for it no longer; the server may do what it was asked for all the same."""
+        self._future.cancel()
 
 
 class PrefectLink:
@@ -110,15 +144,13 @@ class PrefectLink:
         return True
 
     def create_flow_run(
-        self, flow: Flow[Any, Any], request: FlowRunRequest, timeout: float = 10.0
-    ) -> FlowRun:
-        """Make the flow run of a job, Pending so that no runner takes it; the same one for the same key.
+        self, flow: Flow[Any, Any], request: FlowRunRequest, timeout: float
+    ) -> Answer[FlowRun]:
+        """Ask for the flow run of a job, Pending so that no runner takes it; the same one for the same key.
 
-        Raises:
-            PrefectAwayError: the server did not answer in time.
-            PrefectRefusedError: the server will not have it.
+        Does not wait: the wake-up is set when the answer is there.
         """
-        return self._call(self._create(flow, request), timeout)
+        return self._ask(self._create(flow, request), timeout, self._wakeup.set)
 
     def watch(self, flow_run_id: UUID) -> None:
         """Look out for a cancel of this flow run, instead of the one watched so far."""
@@ -178,17 +210,26 @@ class PrefectLink:
         self._loop.close()
 
     def _call(self, coroutine: Coroutine[Any, Any, _T], timeout: float) -> _T:
+        return self._ask(coroutine, timeout).value()
+
+    def _ask(
+        self, coroutine: Coroutine[Any, Any, _T], timeout: float, then: Callable[[], None] = lambda: None
+    ) -> Answer[_T]:
+        def note(future: Future[_T]) -> None:
+            if not future.cancelled():
+                self._note(future.exception())
+                then()
+
         future = asyncio.run_coroutine_threadsafe(asyncio.wait_for(coroutine, timeout), self._loop)
-        try:
-            answer = future.result(timeout + 1.0)
-        except (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError) as error:
-            if (words := _final_refusal(error)) is not None:
-                raise PrefectRefusedError(words) from error
+        future.add_done_callback(note)
+        return Answer(future, timeout + _MARGIN_SECONDS)
+
+    def _note(self, error: BaseException | None) -> None:
+        if error is None:
+            self._in_doubt.clear()
+        elif isinstance(error, _NO_ANSWER) and _final_refusal(error) is None:
             self._in_doubt.set()
             asyncio.run_coroutine_threadsafe(self._drop_client(), self._loop)
-            raise PrefectAwayError(f"Prefect did not answer: {error!r}") from error
-        self._in_doubt.clear()
-        return answer
 
     async def _open_client(self) -> PrefectClient:
         if self._client is None:
