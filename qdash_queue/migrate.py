@@ -180,9 +180,8 @@ def restore_functions(connection: sa.Connection, folder: Path, files: Mapping[st
     """
     for name, file in files.items():
         text = (folder / file).read_text(encoding="utf-8")
-        found = re.findall(
-            rf"^CREATE (FUNCTION {re.escape(name)}\(.*?\$\$;)$", text, re.DOTALL | re.MULTILINE
-        )
+        definition = rf"^CREATE (?:OR REPLACE )?(FUNCTION {re.escape(name)}\(.*?\$\$;)$"
+        found = re.findall(definition, text, re.DOTALL | re.MULTILINE)
         if len(found) != 1:
             raise MigrationError(f"expected one definition of {name} in {file}, found {len(found)}")
         connection.exec_driver_sql(f"CREATE OR REPLACE {found[0]}".replace("%", "%%"))

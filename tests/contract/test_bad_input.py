@@ -104,6 +104,16 @@ def test_nul_never_arrives(lab: Lab) -> None:
         lab.ana.queue.submit(PROJECT, "CHIP\0", {})
 
 
+def test_a_copy_that_gives_nothing_is_refused_in_words(client: Connection) -> None:
+    with (
+        pytest.raises(psycopg.Error, match="project_id: expected the project") as refused,
+        client.cursor().copy("COPY calib.jobs (project_id, chip_id) FROM STDIN") as copy,
+    ):
+        copy.write_row((None, None))
+    assert refused.value.sqlstate == "CQ007"
+    assert refused.value.diag.message_detail == "Nothing was stored. Row: nothing was given"
+
+
 def test_a_bad_row_among_many_stores_none_and_is_named(lab: Lab, client: Connection, chip_id: str) -> None:
     before = stored(lab, chip_id)
     into = "INSERT INTO calib.jobs (project_id, chip_id, flow, priority) VALUES"

@@ -48,14 +48,17 @@ def test_up_down_and_up_again(empty_database: CalibDatabase) -> None:
     assert _schema(url) == first
 
 
-def test_each_revision_goes_down_to_the_one_before(empty_database: CalibDatabase) -> None:
+@pytest.mark.parametrize(("before", "after"), [("0001", "0002"), ("0002", "0003")])
+def test_each_revision_goes_down_to_the_one_before(
+    empty_database: CalibDatabase, before: str, after: str
+) -> None:
     url = empty_database.url
-    migrate.upgrade(url, "0001")
-    before = _schema(url)
-    migrate.upgrade(url, "0002")
-    assert _schema(url) != before
-    migrate.downgrade(url, "0001")
-    assert _schema(url) == before
+    migrate.upgrade(url, before)
+    schema = _schema(url)
+    migrate.upgrade(url, after)
+    assert _schema(url) != schema
+    migrate.downgrade(url, before)
+    assert _schema(url) == schema
 
 
 def test_up_twice_does_nothing(database: CalibDatabase) -> None:
@@ -103,6 +106,7 @@ def test_two_at_once_wait_for_each_other(empty_database: CalibDatabase) -> None:
 
 def test_a_table_that_stays_in_use_is_not_waited_for(database: CalibDatabase) -> None:
     """Behind a migration that waits for a lock, heartbeats would wait too."""
+    migrate.downgrade(database.url, "0002")  # Which goes down by changing tables.
     before = _schema(database.url)
     with psycopg.connect(database.url) as reader:
         reader.execute("SELECT count(*) FROM calib.jobs")

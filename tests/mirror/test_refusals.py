@@ -9,6 +9,7 @@ from pathlib import PurePosixPath
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from qdash_queue.errors import QueueError
 from qdash_queue.mirror import Mirror, MongoAwayError
 from qdash_queue.mirror.files import FileTree
 from qdash_queue.mirror.qdash import QDashDatabase
@@ -186,6 +187,12 @@ def test_a_change_while_it_was_refused_counts_from_the_beginning(world: QueueWor
     # It is gone: somebody else has mirrored it.
     world.database.execute("DELETE FROM calib_private.outbox")
     assert world.database.value(refuse, **mark) is False
+
+
+def test_a_refusal_of_nothing_is_refused_in_words(world: QueueWorld) -> None:
+    world.run(["0"], ["CheckT1"])
+    with pytest.raises(QueueError, match="expected the documents that MongoDB refused, got nothing"):
+        world.database.execute("SELECT calib.mark_refused(mark_id, 1, 'no', NULL) FROM calib_private.outbox")
 
 
 def test_an_outage_is_no_refusal(
