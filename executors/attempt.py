@@ -31,7 +31,7 @@ from executors.flows import FlowDefinition
 from executors.keeper import LeaseKeeper
 from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
-from executors.prefect_link import PrefectAwayError, PrefectRefusedError
+from executors.prefect_link import PrefectAwayError, PrefectError, PrefectRefusedError
 from executors.session import new_scratch_folder
 from executors.stop import StopReason
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
@@ -217,7 +217,7 @@ class Attempt:
     def _look_at_prefect(self) -> None:
         # Prefect starts a run that is Cancelled already, and forgets the cancel; no event will tell us now.
         if not self._bench.link.is_following:
-            with suppress(PrefectAwayError):
+            with suppress(PrefectError):
                 self._bench.link.look()
 
     def _is_settled(self) -> bool:
@@ -269,7 +269,7 @@ class Attempt:
         while self._stop is None:
             try:
                 self._bench.link.look()
-            except PrefectAwayError:
+            except PrefectError:
                 self._doze(_PREFECT_RETRY_SECONDS)
                 self._look_around()
                 continue
@@ -387,7 +387,7 @@ class Attempt:
         try:
             self._bench.link.make_equal(flow_run.id, state, message)
             self._bench.executor.flow_run_synced(self._claimed.job_id, self._claimed.attempt)
-        except (PrefectAwayError, PrefectRefusedError, DatabaseAwayError) as error:
+        except (PrefectError, DatabaseAwayError) as error:
             logger.warning("job %s: Prefect will be told later: %s", self._claimed.job_id, error)
 
     @contextmanager

@@ -54,11 +54,15 @@ _NO_ANSWER = (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeErro
 _FINAL_REFUSALS = {400, 409, 413, 422}
 
 
-class PrefectAwayError(Exception):
+class PrefectError(Exception):
+    """Prefect's server did not do what it was asked for."""
+
+
+class PrefectAwayError(PrefectError):
     """Prefect's server did not answer, or not in time."""
 
 
-class PrefectRefusedError(Exception):
+class PrefectRefusedError(PrefectError):
     """Prefect's server answered, and will not do what it was asked for, now or later."""
 
 
@@ -139,7 +143,7 @@ class PrefectLink:
             return True
         try:
             self._call(self._hello(), timeout)
-        except PrefectAwayError:
+        except PrefectError:
             return False
         return True
 
@@ -347,7 +351,8 @@ class PrefectLink:
 
 def _final_refusal(error: BaseException) -> str | None:
     if isinstance(error, PrefectHTTPStatusError) and error.response.status_code in _FINAL_REFUSALS:
-        return f"Prefect answered {error.response.status_code}: {error.response.text[:_WORDS_LIMIT]}"
+        words = error.response.text[:_WORDS_LIMIT].replace("\x00", "")
+        return f"Prefect answered {error.response.status_code}: {words}"
     return None
 
 

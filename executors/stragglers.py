@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from executors.flow_runs import Origin
-from executors.prefect_link import PrefectLink
+from executors.prefect_link import PrefectLink, PrefectRefusedError
 from qdash_queue.database import Database
 from qdash_queue.values import JobState
 
@@ -47,7 +47,11 @@ def close_stragglers(link: PrefectLink, database: Database, chip_ids: Sequence[s
         if over is None:
             continue
         state = JobState.SCHEDULED if over["outcome"] == "requeued" else JobState(over["outcome"])
-        link.make_equal(flow_run.id, state, over["message"])
+        try:
+            link.make_equal(flow_run.id, state, over["message"])
+        except PrefectRefusedError as error:  # It may not keep the others open.
+            logger.warning("flow run %s of job %s stays open: %s", flow_run.id, origin.job_id, error)
+            continue
         logger.warning("flow run %s of job %s was left open: closed", flow_run.id, origin.job_id)
         closed.append(flow_run.id)
     return closed

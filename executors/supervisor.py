@@ -18,7 +18,7 @@ from executors.flows import FlowDefinition, catalogue_flows, catalogue_tasks
 from executors.keeper import LeaseTimes
 from executors.ladder import Graces
 from executors.orders import ChildSetup
-from executors.prefect_link import PrefectAwayError, PrefectLink, PrefectRefusedError
+from executors.prefect_link import PrefectError, PrefectLink, PrefectRefusedError
 from executors.stragglers import close_stragglers
 from executors.wakeup import Listener, Wakeup
 from qdash_queue.errors import DatabaseAwayError
@@ -176,7 +176,7 @@ class Supervisor:
                 close_stragglers(bench.link, self._executor.database, self._executor.chips_to_reconcile())
             for run in self._executor.unsynced_flow_runs():
                 self._make_equal(bench.link, run)
-        except PrefectAwayError as error:
+        except PrefectError as error:
             logger.debug("Prefect will be told later: %s", error)
 
     def _make_equal(self, link: PrefectLink, run: UnsyncedFlowRun) -> None:

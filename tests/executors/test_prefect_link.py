@@ -66,3 +66,9 @@ def test_an_answer_that_may_change_is_waited_for(grumpy: Grumpy, status: int) ->
     grumpy.status = status
     with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectAwayError):
         link.make_equal(uuid4(), JobState.COMPLETED, "")
+
+
+def test_whoever_answers_so_is_not_healthy(grumpy: Grumpy) -> None:
+    grumpy.status = 422
+    with PrefectLink("SIM16", Wakeup()) as link:
+        assert not link.healthy()
