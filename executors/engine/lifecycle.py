@@ -55,8 +55,8 @@ class TaskLifecycle:
         """
         task_border()
         _check_subject(task, qid)
-        task_id = self.recorder.start(task, qid, repetition, upstream_id)
         measured = Measured(task.run_parameters)
+        task_id = self._start(task, qid, repetition, upstream_id)
         try:
             failure = self._measure(task, qid, measured)
         except (Exception, TaskTimeout) as error:
@@ -76,6 +76,18 @@ class TaskLifecycle:
             self._record_failure(task_id, measured, failure)
             raise TaskFailedError(task.name, qid, failure, str(task_id))
         return self._accept(task, qid, task_id, measured)
+
+    def _start(self, task: BaseTask, qid: str, repetition: int, upstream_id: UUID | None) -> UUID:
+        task_id: UUID | None = None
+        try:
+            # A signal between the row's commit and our knowing its id would leave it running.
+            with uninterrupted():
+                task_id = self.recorder.start(task, qid, repetition, upstream_id)
+        except BaseException:
+            if task_id is not None:
+                self._record_stop(task_id, Measured(task.run_parameters))
+            raise
+        return task_id
 
     def _measure(self, task: BaseTask, qid: str, measured: Measured) -> Failure | None:
         used_before = self.backend.hardware_seconds

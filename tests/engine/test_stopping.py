@@ -3,12 +3,16 @@ from __future__ import annotations
 import os
 import signal
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
+from uuid import UUID
 
 import psycopg
 import pytest
 from prefect.exceptions import TerminationSignal
 
+from executors.engine.recorder import TaskRecorder
 from executors.flows.calibrate import calibrate
 from executors.session import JobContext
 from executors.stop import Stopped, StopReason
@@ -45,6 +49,20 @@ def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) 
 def run_calibrate(job: JobContext) -> None:
     parameters: Any = job.claimed.parameters
     calibrate.fn(USERNAME, CHIP, PROJECT, parameters["qids"], parameters["tasks"])
+
+
+@contextmanager
+def raising_on_term() -> Iterator[None]:
+    """SIGTERM raises what Prefect raises on it."""
+
+    def on_term(_number: int, _frame: object) -> None:
+        raise TerminationSignal(signal.SIGTERM)
+
+    before = signal.signal(signal.SIGTERM, on_term)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def test_cancel_now_keeps_what_is_done_and_cancels_what_runs(lab: Lab) -> None:
@@ -115,22 +133,32 @@ def test_a_signal_without_a_reason_cancels_the_task_and_leaves_the_verdict(lab: 
         until(lambda: "running" in lab.statuses(job.claimed.job_id).values())
         os.kill(os.getpid(), signal.SIGTERM)
 
-    def on_term(_number: int, _frame: object) -> None:
-        raise TerminationSignal(signal.SIGTERM)
-
-    before = signal.signal(signal.SIGTERM, on_term)
-    try:
-        with lab.job(["SlowTask"], ["0"]) as job:
-            thread = threading.Thread(target=terminate)
-            thread.start()
-            with pytest.raises(TerminationSignal):
-                run_calibrate(job)
-            thread.join()
-    finally:
-        signal.signal(signal.SIGTERM, before)
+    with raising_on_term(), lab.job(["SlowTask"], ["0"]) as job:
+        thread = threading.Thread(target=terminate)
+        thread.start()
+        with pytest.raises(TerminationSignal):
+            run_calibrate(job)
+        thread.join()
     run = lab.task_runs(job.claimed.job_id)["SlowTask", "0", 0]
     assert (run.status, run.message) == ("cancelled", "stopped by a signal")
     assert lab.queue.attempts(job.claimed.job_id)[0].verdict is None
+
+
+def test_a_signal_while_a_task_is_put_down_as_running_does_not_leave_it_so(
+    lab: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start = TaskRecorder.start
+
+    def start_and_be_stopped(*given: Any) -> UUID:
+        task_id = start(*given)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return task_id
+
+    monkeypatch.setattr(TaskRecorder, "start", start_and_be_stopped)
+    with raising_on_term(), lab.job(["GoodTask"], ["0"]) as job, pytest.raises(TerminationSignal):
+        run_calibrate(job)
+    run = lab.task_runs(job.claimed.job_id)["GoodTask", "0", 0]
+    assert (run.status, run.message) == ("cancelled", "stopped by a signal")
 
 
 def test_a_cut_connection_loses_nothing(lab: Lab) -> None:
