@@ -3,13 +3,13 @@
 The forkserver must stay single-threaded; it is the parent of all children and dies with the supervisor.
 """
 
-import gc
 import os
 import shutil
 import signal
 import warnings
 
 import executors.forkserver
+import executors.importing
 import executors.orphans
 
 _GRACE_SECONDS = 5
@@ -28,14 +28,12 @@ def _remove_socket() -> None:
 
 def _load() -> None:
     # Imported here, because that takes seconds in which the supervisor may die already.
-    from executors.child import preload  # noqa: PLC0415
-    from executors.flows import load_flows  # noqa: PLC0415
+    with executors.importing.heavy_imports():
+        from executors.child import preload  # noqa: PLC0415
+        from executors.flows import load_flows  # noqa: PLC0415
 
-    preload()
-    load_flows()
-    # A collection in a child would write to each of these objects, and so copy most of the memory it shares.
-    gc.collect()
-    gc.freeze()
+        preload()
+        load_flows()
 
 
 signal.signal(signal.SIGUSR1, _parent_is_dead)

@@ -17,6 +17,7 @@ import typer
 from executors.environment import executor_environment
 from executors.flows import FlowError
 from executors.forkserver import start_forkserver
+from executors.importing import heavy_imports
 from executors.session import instruments_folder
 from qdash_queue.compatibility import require_schema
 from qdash_queue.database import Database
@@ -96,10 +97,11 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
     executor.register()  # Whoever is refused is told so before anything heavy is loaded.
     executor.seen("warming up")
     start_forkserver()
-    from executors.flows import load_flows  # noqa: PLC0415 - loads Prefect, whose settings are made by now
-    from executors.supervisor import Supervisor  # noqa: PLC0415
+    with heavy_imports():
+        from executors.flows import load_flows  # noqa: PLC0415 - loads Prefect, whose settings are made by now
+        from executors.supervisor import Supervisor  # noqa: PLC0415
 
-    supervisor = Supervisor(_options(settings, executor), executor, load_flows())
+        supervisor = Supervisor(_options(settings, executor), executor, load_flows())
 
     def leave(_signal: int, _frame: FrameType | None) -> None:
         supervisor.stop()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 import httpx
 
@@ -18,6 +20,8 @@ from tests.chaos.flows import DRILL, drill_record
 from tests.chaos.stage import PROJECT, TOPOLOGY, USER
 
 CHIP = "SIM-0"
+_TRIES = 10
+_PAUSE_SECONDS = 0.5
 LOST = Failure(kind=FailureKind.NO_SIGNAL, message="nothing but noise")
 
 MakeFlowRun = Callable[[JobState], uuid.UUID]
@@ -137,21 +141,28 @@ class FlowRuns:
     def __init__(self, api_url: str) -> None:
         self.tag = f"history-{uuid.uuid4().hex}"
         self._client = httpx.Client(base_url=api_url, timeout=20)
-        answer = self._client.post("/flows/", json={"name": self.tag})
-        self._flow_id = answer.raise_for_status().json()["id"]
+        self._flow_id = self._post("/flows/", {"name": self.tag})["id"]
 
     def make(self, state: JobState) -> uuid.UUID:
         """One flow run in this state."""
         run = {"flow_id": self._flow_id, "tags": [self.tag], "state": {"type": "PENDING", "name": "Pending"}}
-        made = self._client.post("/flow_runs/", json=run).raise_for_status().json()
-        flow_run_id = uuid.UUID(made["id"])
+        flow_run_id = uuid.UUID(self._post("/flow_runs/", run)["id"])
         self.force(flow_run_id, state.value.upper())
         return flow_run_id
 
     def force(self, flow_run_id: uuid.UUID, state_type: str) -> None:
         """Bring a flow run into a state."""
         state = {"state": {"type": state_type, "name": state_type.title()}, "force": True}
-        self._client.post(f"/flow_runs/{flow_run_id}/set_state", json=state).raise_for_status()
+        self._post(f"/flow_runs/{flow_run_id}/set_state", state)
+
+    def _post(self, path: str, body: object) -> Any:
+        """The answer; asked again while Prefect's database is busy, as Prefect's own client does."""
+        for _ in range(_TRIES):
+            answer = self._client.post(path, json=body)
+            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
+                break
+            time.sleep(_PAUSE_SECONDS)
+        return answer.raise_for_status().json()
 
     def close(self) -> None:
         self._client.close()

@@ -67,6 +67,7 @@ def test_chip_is_paused_when_the_instrument_does_not_come_to_rest(
 ) -> None:
     job_id = crew.submit("busy", {"seconds": 60, "then": ""})
     crew.started(job_id)
+    eventually(busy.exists, "the instrument to measure")
     crew.queue.cancel(job_id, CancelMode.NOW)
     assert crew.ended(job_id).state is JobState.CANCELLED
     assert crew.events(job_id) == [*START, *CANCEL, "quiesce_failed", "cancelled"]
