@@ -47,6 +47,8 @@ class Queue:
     ) -> Job:
         """Ask for a calibration. What is left out gets the queue's default.
 
+        What the job waits for is not in the answer, because that takes a look at the whole queue: see `get`.
+
         Raises:
             QueueError: the database's answer in words; nothing was stored.
         """
@@ -65,14 +67,11 @@ class Queue:
             "tags": None if tags is None else list(tags),
             "note": None if note is None else dict(note),
         }
-        statement = (
-            sa.insert(jobs)
-            .values({name: value for name, value in given.items() if value is not None})
-            .returning(jobs.c.job_id)
+        statement = sa.insert(jobs).values(
+            {name: value for name, value in given.items() if value is not None}
         )
-        with self.database.connection() as connection:
-            job_id = connection.execute(statement).scalar_one()
-        return self.get(job_id)
+        statement = statement.returning(sa.literal_column("*"))
+        return Job.model_validate(dict(self.database.rows_once(statement)[0]))
 
     def get(self, job_id: int) -> Job:
         """One job.

@@ -42,7 +42,7 @@ def submit(
     for name, values in (("qids", qids), ("tasks", tasks)):
         if values:
             given[name] = [word.strip() for value in values for word in value.split(",")]
-    job = session.queue.submit(
+    submitted = session.queue.submit(
         project_id,
         chip_id,
         given,
@@ -57,6 +57,7 @@ def submit(
         tags=tag,
         note=None if note is None else json_object(note, "note"),
     )
+    job = session.queue.get(submitted.job_id)
     waiting = f", waits: {job.waiting_for}" if job.waiting_for else ""
     session.answer(job, lambda views: views.say(f"job {job.job_id} is {job.state}{waiting}"))
 
