@@ -52,8 +52,11 @@ class Cluster:
         database = CalibDatabase(self.server, name=f"test_{secrets.token_hex(6)}")
         name = sql.Identifier(database.name)
         with psycopg.connect(self.server.url, autocommit=True) as connection:
+            # By files, not by its log: a test's server need not survive a crash.
             connection.execute(
-                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(template))
+                sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy").format(
+                    name, sql.Identifier(template)
+                )
             )
             try:
                 yield database

@@ -18,6 +18,9 @@ from tests.executors.crew import Hand, eventually
 from tests.upgrade.laboratory import Laboratory, Upgrade
 from tests.upgrade.release import CHIP, PROJECT, QUBITS, TASKS, TOPOLOGY, USER
 
+# Enough for a job to be met in its middle.
+SOME_QUBITS = ("0", "1", "2", "3")
+
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("upgrade")]
 
 
@@ -63,7 +66,7 @@ ONE_QUBIT = ("--qids", "0", "--tasks", ",".join(TASKS))
 
 def test_a_cancel_reaches_the_released_executor(lab: Laboratory) -> None:
     lab.released.need(1)
-    job_id = lab.ask(*map(str, range(QUBITS)))
+    job_id = lab.ask(*SOME_QUBITS)
     lab.measuring(job_id)
     lab.command("cancel", str(job_id))
     job = lab.ended(job_id)
@@ -132,7 +135,7 @@ def test_old_and_new_take_over_from_each_other(lab: Laboratory) -> None:
     """A rolling update, and its way back: two executors stand by for one chip, the one at work is killed."""
     (old,), (new,) = lab.released.need(1), lab.present.need(1)
     with frozen(new):
-        job_id = lab.ask(*map(str, range(QUBITS)), max_attempts=2)
+        job_id = lab.ask(*SOME_QUBITS, max_attempts=2)
         lab.measuring(job_id)
     old.signal(signal.SIGKILL)
     old.leave()
@@ -142,7 +145,7 @@ def test_old_and_new_take_over_from_each_other(lab: Laboratory) -> None:
 
     (old,) = lab.released.need(1)
     with frozen(old):
-        lost_id = lab.ask(*map(str, range(QUBITS)))
+        lost_id = lab.ask(*SOME_QUBITS)
         lab.measuring(lost_id)
         next_id = lab.ask("0")
     new.signal(signal.SIGKILL)
