@@ -7,7 +7,7 @@ EXTRAS := executor,mirror,web,embedded,test
 # How many processes run the tests, each with servers of its own; 0 for one that a debugger can stop in.
 WORKERS ?= 2
 # The order as collected, the longest first; by itself it would begin with the files of most tests.
-PYTEST := $(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+PYTEST := $(BIN)/pytest -n $(WORKERS) --no-loadscope-reorder
 PYTEST_ARGS ?=
 
 # The first that runs and has the right version; a name on the PATH alone may be a shim that leads nowhere.
@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test chaos hostile bench contract lint format lock wheel release clean
+.PHONY: help venv demo test upgrade chaos hostile bench contract lint format lock wheel release clean
 
 # PG=15 runs the tests on the system's PostgreSQL 15.
 ifdef PG
@@ -49,8 +49,11 @@ $(READY): pyproject.toml constraints.txt
 demo: $(READY)  ## Run two jobs on a simulated chip, from nothing; KEEP=1 leaves the servers up
 	$(BIN)/qdash-queue demo $(if $(KEEP),--keep)
 
-test: lint  ## Lint, then run all tests; PG=15 for the system's PostgreSQL 15
-	$(PYTEST) $(PYTEST_ARGS)
+test: lint  ## Lint, then run all tests of the present tree; PG=15 for the system's PostgreSQL 15
+	$(PYTEST) --dist loadfile --ignore=tests/upgrade $(PYTEST_ARGS)
+
+upgrade: $(READY)  ## Run each released wheel's executor, mirror and client against the present schema
+	$(PYTEST) --dist loadgroup tests/upgrade $(PYTEST_ARGS)
 
 chaos: $(READY)  ## Hurt everything for SECONDS=300 with SEED= (random) and prove that nothing was lost; PLANTED=1 tests the proof
 	$(if $(PLANTED),$(BIN)/pytest -q --planted tests/chaos/test_auditor.py,$(BIN)/python -m tests.chaos $(if $(SECONDS),--seconds $(SECONDS)) $(if $(SEED),--seed $(SEED)))
@@ -64,7 +67,7 @@ hostile: $(READY)  ## Throw TRIES=10000 hostile inputs with SEED= (random) at SQ
 	$(BIN)/python -m tests.hostile $(if $(TRIES),--tries $(TRIES)) $(if $(SEED),--seed $(SEED))
 
 contract: $(READY)  ## Run the database contract's tests only
-	$(PYTEST) tests/contract $(PYTEST_ARGS)
+	$(PYTEST) --dist loadfile tests/contract $(PYTEST_ARGS)
 
 lint: $(READY)  ## Style, types, import rules
 	$(BIN)/ruff check .

@@ -25,7 +25,7 @@ from tests import containers, processes
 from tests.databases import CalibDatabase, Cluster
 
 VERSIONS = pytest.StashKey[dict[str, str]]()
-LONGEST = ("chaos", "executors", "upgrade")
+LONGEST = ("chaos", "executors")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -10,10 +10,16 @@ import pytest
 from qdash_queue.embedded.prefect_server import PrefectServer
 from tests.databases import Cluster
 from tests.upgrade.laboratory import Laboratory, Upgrade, furnished, upgrade_under_load
-from tests.upgrade.release import WHEELS, Release
+from tests.upgrade.release import WHEELS, Release, version_of
+
+# Where several processes run the tests, all of one release in one.
+RELEASES = [
+    pytest.param(wheel, id=version_of(wheel), marks=pytest.mark.xdist_group(version_of(wheel)))
+    for wheel in WHEELS
+]
 
 
-@pytest.fixture(scope="session", params=WHEELS, ids=lambda wheel: wheel.name.split("-")[1])
+@pytest.fixture(scope="session", params=RELEASES)
 def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Release:
     wheel: Path = request.param
     return Release.unpack(wheel, tmp_path_factory.mktemp("release"))

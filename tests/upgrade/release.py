@@ -20,11 +20,18 @@ TOPOLOGY = "square-lattice-mux-16"
 QUBITS = 16
 TASKS = ("CheckRabi", "CreateHPIPulse", "CheckT1")
 FIXTURES = Path(__file__).parent.parent / "fixtures"
+
+
+def version_of(wheel: Path) -> str:
+    """The version in a wheel's name."""
+    return wheel.name.split("-")[1]
+
+
 # The wheel of this very version is for the versions to come.
 WHEELS = [
     wheel
     for wheel in sorted(FIXTURES.glob("qdash_queue-*.whl"))
-    if wheel.name.split("-")[1] != version("qdash-queue")
+    if version_of(wheel) != version("qdash-queue")
 ]
 _DESIGN = """
 import json
@@ -50,7 +57,7 @@ class Release:
         """Lay the wheel's content into the folder, as ``pip install --no-deps --target`` does."""
         with zipfile.ZipFile(wheel) as archive:
             archive.extractall(folder)
-        return cls(wheel.name.split("-")[1], folder)
+        return cls(version_of(wheel), folder)
 
     def environment(self, **settings: str) -> dict[str, str]:
         """What a process of this release is started with; settings by their names, without the prefix."""
