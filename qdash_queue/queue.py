@@ -93,7 +93,8 @@ class Queue:
         limit: int = 50,
     ) -> Sequence[Job]:
         """The newest jobs first."""
-        statement = sa.select(sa.text("*")).select_from(jobs).order_by(jobs.c.job_id.desc()).limit(limit)
+        # In the view's own order: one said here would have all that match sorted before a few are taken.
+        statement = sa.select(sa.text("*")).select_from(jobs).limit(limit)
         if state is not None:
             statement = statement.where(jobs.c.state == state.value)
         if chip_id is not None:

@@ -18,8 +18,9 @@ HISTORY = """
 INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
     timeout_seconds, max_attempts, repeatable, tags, note, state, attempt, fence, execution_id, executor_id,
     submitted_by, submitted_at, started_at, finished_at)
-SELECT 'demo', 'ana', %(chip_id)s, 'repeat', '{}', n %% 5, now(), 60, 1, true, '{}', '{}', 'completed', 1, n,
-       '20200101-q' || n, 'x', 'ana', now(), now(), now() FROM generate_series(1, %(count)s) n
+SELECT 'demo', 'ana', CASE n %% 10 WHEN 0 THEN 'TENTH' ELSE %(chip_id)s END, 'repeat', '{}', n %% 5, now(),
+       60, 1, true, '{}', '{}', 'completed', 1, n, '20200101-q' || n, 'x', 'ana', now(), now(), now()
+  FROM generate_series(1, %(count)s) n
 """
 
 
@@ -134,10 +135,20 @@ def test_a_job_by_its_number_is_found_by_the_key(lab: Lab, busy_chip: str) -> No
 
 
 @pytest.mark.parametrize(
-    "where", ["", "chip_id = 'NONE'", "project_id = 'demo'", "state = 'completed'", "state = 'failed'"]
+    "where",
+    [
+        "",
+        "chip_id = 'NONE'",
+        "chip_id = 'TENTH'",
+        "project_id = 'demo'",
+        "state = 'completed'",
+        "state = 'failed'",
+    ],
 )
 def test_the_newest_jobs_are_found_from_the_end_of_an_index(lab: Lab, busy_chip: str, where: str) -> None:
-    statement = f"SELECT * FROM calib.jobs {where and 'WHERE ' + where} ORDER BY job_id DESC LIMIT 50"
+    matching = f"SELECT * FROM calib.jobs {where and 'WHERE ' + where}"
+    statement = f"{matching} LIMIT 50"
+    assert lab.rows(statement) == lab.rows(f"{matching} ORDER BY job_id DESC LIMIT 50")
     explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
     lab.value(explain)
     plan = lab.value(explain)[0]["Plan"]
