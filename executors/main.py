@@ -21,7 +21,7 @@ from executors.importing import heavy_imports
 from executors.session import instruments_folder
 from qdash_queue.compatibility import require_schema
 from qdash_queue.database import Database
-from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, UnknownNameError
+from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, unknown_chip
 from qdash_queue.leases import Executor
 from qdash_queue.settings import Settings
 
@@ -126,10 +126,8 @@ def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Exe
     require_schema(database)
     row = database.row("SELECT backend FROM calib.chips WHERE chip_id = :chip_id", chip_id=chip)
     if row is None:
-        known = ", ".join(
-            str(row["chip_id"]) for row in database.rows("SELECT chip_id FROM calib.chips ORDER BY 1")
-        )
-        raise UnknownNameError(f'unknown chip "{chip}": expected one of {known or "(no chip yet)"}')
+        known = database.rows("SELECT chip_id FROM calib.chips ORDER BY 1")
+        raise unknown_chip(chip, [str(row["chip_id"]) for row in known])
     kind = backend.value if backend is not None else str(row["backend"])
     return Executor(database, chip, kind, _version())
 

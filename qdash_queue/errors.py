@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import ClassVar
 
 import psycopg
+
+_SHOWN_CHARACTERS = 60
+_CONTROL = re.compile("[\x00-\x1f\x7f-\x9f]")
 
 
 class QueueError(Exception):
@@ -29,6 +34,22 @@ class UnknownNameError(QueueError):
     """A chip, flow, task, qubit, project, job or role that does not exist."""
 
     code = "CQ001"
+
+
+def unknown_chip(chip_id: str, known: Iterable[str]) -> UnknownNameError:
+    """The refusal of a chip that is not among the known ones."""
+    words = f"unknown chip {shown(chip_id)}: expected one of {', '.join(known) or '(no chip yet)'}"
+    return UnknownNameError(words, column="chip_id")
+
+
+def shown(text: str) -> str:
+    r"""A text in quotation marks, on one line and short enough for a sentence, as the database has it.
+
+    >>> shown("SIM\n17")
+    '"SIM?17"'
+    """
+    cut = _CONTROL.sub("?", text[:_SHOWN_CHARACTERS])
+    return f'"{cut}..."' if len(text) > _SHOWN_CHARACTERS else f'"{cut}"'
 
 
 class BadParametersError(QueueError):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 
 from qdash_queue.database import Database
-from qdash_queue.errors import AlreadyFinalError, UnknownNameError
+from qdash_queue.errors import AlreadyFinalError, UnknownNameError, unknown_chip
 from qdash_queue.models import Attempt, Chip, ExecutorRow, Figure, Job, JobEvent, RawData, TaskRow, TaskRun
 from qdash_queue.tables import jobs
 from qdash_queue.values import CancelMode, JobState
@@ -167,8 +167,7 @@ class Queue:
         """
         row = self.database.row("SELECT * FROM calib.chips WHERE chip_id = :chip_id", chip_id=chip_id)
         if row is None:
-            known = ", ".join(chip.chip_id for chip in self.chips()) or "none yet"
-            raise UnknownNameError(f'unknown chip "{chip_id}": expected one of {known}', column="chip_id")
+            raise unknown_chip(chip_id, [chip.chip_id for chip in self.chips()])
         return Chip.model_validate(dict(row))
 
     def chips(self) -> Sequence[Chip]:

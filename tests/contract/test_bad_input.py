@@ -104,6 +104,15 @@ def test_nul_never_arrives(lab: Lab) -> None:
         lab.ana.queue.submit(PROJECT, "CHIP\0", {})
 
 
+@pytest.mark.parametrize(
+    ("chip_id", "shown"), [("x" * 100_000, f'"{"x" * 60}..."'), ("SIM\x1b[2J\n17", '"SIM?[2J?17"')]
+)
+def test_a_name_is_shown_on_one_line_and_cut(lab: Lab, chip_id: str, shown: str) -> None:
+    with pytest.raises(UnknownNameError) as refused:
+        lab.ana.queue.chip(chip_id)
+    assert str(refused.value).startswith(f"unknown chip {shown}: expected one of ")
+
+
 def test_a_copy_that_gives_nothing_is_refused_in_words(client: Connection) -> None:
     with (
         pytest.raises(psycopg.Error, match="project_id: expected the project") as refused,
