@@ -23,11 +23,13 @@ from qdash_queue.compatibility import require_schema
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, unknown_chip
 from qdash_queue.leases import Executor
-from qdash_queue.settings import Settings
+from qdash_queue.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
     from executors.supervisor import SupervisorOptions
 
+EXIT_USAGE = 2
+"""An option or a setting that cannot be read."""
 EXIT_REFUSED = 3
 """The database answers, and refuses: no such chip, no right, another kind of backend, a bad catalogue."""
 EXIT_AWAY = 4
@@ -66,7 +68,7 @@ def serve(
     if not chip:
         raise typer.BadParameter("expected the chip to serve, got nothing", param_hint="--chip")
     with _refusals_in_words():
-        settings = Settings()
+        settings = read_settings()
         _prepare_process(settings)
         _serve(settings, chip, backend)
 
@@ -75,7 +77,7 @@ def serve(
 def register(chip: Chip, backend: Backend = None) -> None:
     """Say which flows and tasks may be asked for on a chip, without serving it."""
     with _refusals_in_words():
-        settings = Settings()
+        settings = read_settings()
         _prepare_process(settings)
         from executors.flows import catalogue_flows, catalogue_tasks, load_flows  # noqa: PLC0415 - loads Prefect
 
@@ -118,7 +120,7 @@ def _prepare_process(settings: Settings) -> None:
 
 
 def _log_level(settings: Settings) -> int:
-    return logging.getLevelNamesMapping().get(settings.log_level.upper(), logging.INFO)
+    return logging.getLevelNamesMapping()[settings.log_level]
 
 
 def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Executor:
@@ -170,6 +172,9 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
 def _refusals_in_words() -> Iterator[None]:
     try:
         yield
+    except SettingsError as error:
+        typer.echo(f"{error}", err=True)
+        raise typer.Exit(EXIT_USAGE) from error
     except FlowError as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_REFUSED) from error

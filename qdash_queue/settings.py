@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A variable holds what cannot be a setting.
+
+    Attributes:
+        variable: its name.
+    """
+
+    def __init__(self, variable: str, message: str) -> None:
+        super().__init__(message)
+        self.variable = variable
 
 
 class Settings(BaseSettings):
@@ -41,5 +54,21 @@ class Settings(BaseSettings):
     prefect_deployment: bool = Field(
         default=True, description="Link flow runs to a deployment, for which Prefect's UI offers Cancel"
     )
-    log_level: str = Field(default="INFO", description="DEBUG, INFO, WARNING or ERROR")
+    log_level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(str.upper)] = Field(
+        default="INFO", description="DEBUG, INFO, WARNING or ERROR"
+    )
     sim_seed: int = Field(default=0, ge=0, description="Seed of simulated chips")
+
+
+def read_settings() -> Settings:
+    """The settings of this process's environment.
+
+    Raises:
+        SettingsError: a variable that cannot be read, and why.
+    """
+    try:
+        return Settings()
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        variable = "QDASH_QUEUE_" + "_".join(str(part) for part in wrong["loc"]).upper()
+        raise SettingsError(variable, f"{variable}: {wrong['msg']}, got {wrong['input']!r}") from error

@@ -12,7 +12,7 @@ from executors.stop import checkpoint
 from qdash_queue.database import Database
 from qdash_queue.parameters import Parameters
 from qdash_queue.queue import Queue
-from qdash_queue.settings import Settings
+from qdash_queue.settings import read_settings
 from qdash_queue.values import CalibrationError, ParameterModel
 
 
@@ -101,7 +101,7 @@ def backend_session(context: JobContext, qids: Sequence[str]) -> BackendSession:
         # Another attempt sees other noise; the same one, measured again in a test, sees the same.
         noise_seed=context.claimed.fence,
         instrument_dir=context.instrument_dir,
-        config_dir=Settings().qubex_config_path,
+        config_dir=read_settings().qubex_config_path,
         checkpoint=checkpoint,
     )
 

@@ -21,7 +21,7 @@ from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError
 from qdash_queue.leases import Executor, Lease
 from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.queue import Queue
-from qdash_queue.settings import Settings
+from qdash_queue.settings import Settings, read_settings
 from qdash_queue.values import CancelMode, Failure, FailureKind, JobState
 
 logger = logging.getLogger(__name__)
@@ -58,9 +58,10 @@ class InteractiveJob:
         Raises:
             SessionRefusedError: no database is named, or the chip is busy or paused.
             ConfigError: the configuration does not fit the chip or the role.
+            SettingsError: a variable that cannot be read.
             QueueError: the database refuses, in words; also when no executor has registered for the chip yet.
         """
-        settings = settings or Settings()
+        settings = settings or read_settings()
         if not settings.database_url:
             raise SessionRefusedError(
                 "no database is named: set QDASH_QUEUE_DATABASE_URL, or run the code as a flow of an executor"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 import time
 from pathlib import Path
 
@@ -98,6 +99,12 @@ def _see_nobody_left(story: Story, stage: DemoStage) -> None:
         time.sleep(LOOK_EVERY_SECONDS)
 
 
+def _this_program() -> str:
+    """As it was called, which need not be on the path."""
+    called = Path(sys.argv[0])
+    return str(called) if called.name == "qdash-queue" else "qdash-queue"
+
+
 def _tell_how_to_go_on(story: Story, stage: DemoStage) -> None:
     story.step("Everything stays up")
     story.say(
@@ -109,5 +116,5 @@ def _tell_how_to_go_on(story: Story, stage: DemoStage) -> None:
         f"Prefect's pages: {stage.servers.prefect.ui_url}\n"
         f"MongoDB:         {stage.servers.mongo.url}qdash\n"
         f"figures:         {stage.output}\n\n"
-        f"stop it all:     qdash-queue demo --stop {shlex.quote(str(stage.folder))}"
+        f"stop it all:     {shlex.quote(_this_program())} demo --stop {shlex.quote(str(stage.folder))}"
     )

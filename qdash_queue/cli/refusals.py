@@ -157,8 +157,9 @@ def _of_servers(error: Exception) -> Refusal | None:
 
 def _of_libraries(error: Exception) -> Refusal | None:
     import psycopg  # noqa: PLC0415 - only a failure needs it
-    import pydantic  # noqa: PLC0415
     import sqlalchemy.exc  # noqa: PLC0415
+
+    from qdash_queue.settings import SettingsError  # noqa: PLC0415
 
     if isinstance(error, sqlalchemy.exc.DBAPIError) and isinstance(error.orig, psycopg.Error):
         error = error.orig
@@ -167,8 +168,6 @@ def _of_libraries(error: Exception) -> Refusal | None:
         return Refusal(f"PostgreSQL refused: {words}", error.sqlstate or "database")
     if isinstance(error, OSError) and error.filename:
         return Refusal(f"{error.filename}: {error.strerror}", "file")
-    if isinstance(error, pydantic.ValidationError) and error.title == "Settings":
-        wrong = error.errors()[0]
-        name = "QDASH_QUEUE_" + "_".join(str(part) for part in wrong["loc"]).upper()
-        return Refusal(f"{name}: {wrong['msg']}, got {wrong['input']!r}", "settings", name)
+    if isinstance(error, SettingsError):
+        return Refusal(str(error), "settings", error.variable)
     return None

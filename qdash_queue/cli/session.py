@@ -47,9 +47,9 @@ class Session:
     @cached_property
     def settings(self) -> Settings:
         """The settings, with the database that the command line names before all."""
-        from qdash_queue.settings import Settings  # noqa: PLC0415 - slow to load, and --help needs it not
+        from qdash_queue.settings import read_settings  # noqa: PLC0415 - slow to load, --help needs it not
 
-        settings = Settings()
+        settings = read_settings()
         if not self._database_url:
             return settings
         return settings.model_copy(update={"database_url": self._database_url})
