@@ -48,7 +48,7 @@ def test_up_down_and_up_again(empty_database: CalibDatabase) -> None:
     assert _schema(url) == first
 
 
-@pytest.mark.parametrize(("before", "after"), [("0001", "0002"), ("0002", "0003")])
+@pytest.mark.parametrize(("before", "after"), [("0001", "0002"), ("0002", "0003"), ("0003", "0004")])
 def test_each_revision_goes_down_to_the_one_before(
     empty_database: CalibDatabase, before: str, after: str
 ) -> None:
