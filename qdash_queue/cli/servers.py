@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import typer
@@ -24,13 +21,18 @@ def up(context: typer.Context, *, json: Json = False) -> None:
     from qdash_queue.cli import stage  # noqa: PLC0415 - slow to load
     from qdash_queue.embedded.servers import EmbeddedServers, Kind  # noqa: PLC0415
     from qdash_queue.migrate import upgrade  # noqa: PLC0415
+    from qdash_queue.stopping import StopSign, stopped_by_signals  # noqa: PLC0415
 
     session = Session.of(context, as_json=json)
     settings = session.settings
     kinds = stage.wanted_kinds(settings)
-    stop = _stop_on_signals()
+    stop = StopSign()
     typer.echo(f"starting: {', '.join(sorted(kinds)) or 'nothing, all servers are named'} ...", err=True)
-    with EmbeddedServers(settings.state_path / "servers", kinds=kinds) as servers:
+    # From now on, so that a signal while servers start does not leave them half way.
+    with (
+        stopped_by_signals(stop),
+        EmbeddedServers(settings.state_path / "servers", kinds=kinds) as servers,
+    ):
         if Kind.POSTGRES in kinds:
             stage.make_database(servers.postgres.url, stage.DATABASE)
         environment = stage.environment_of(settings, servers, kinds)
@@ -54,15 +56,3 @@ def migrate(context: typer.Context, *, json: Json = False) -> None:
     after = upgrade(url)
     words = f"the database is at revision {after}" + (", as it was" if before == after else "")
     session.answer({"before": before, "after": after}, lambda views: views.say(words))
-
-
-def _stop_on_signals() -> threading.Event:
-    """Set by Ctrl-C and by SIGTERM, also while servers are starting."""
-    stop = threading.Event()
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, handle)
-    return stop

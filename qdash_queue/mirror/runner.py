@@ -7,14 +7,10 @@ mirror goes on by itself when both are back.
 from __future__ import annotations
 
 import logging
-import signal
-import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from datetime import date
 from pathlib import PurePosixPath
-from types import FrameType
 from typing import Self
 
 from pydantic import BaseModel, ConfigDict
@@ -47,6 +43,7 @@ from qdash_queue.mirror.source import Source
 from qdash_queue.mirror.writer import Guard, Writer
 from qdash_queue.retention import Retention
 from qdash_queue.settings import Settings
+from qdash_queue.stopping import StopSign, stopped_by_signals
 
 _log = logging.getLogger(__name__)
 
@@ -116,7 +113,7 @@ class Mirror:
             layout,
             self._presence.still_here,
         )
-        self._stop = threading.Event()
+        self._stop = StopSign()
         self._next_prune = 0.0
         self._next_sweep = 0.0
         self._next_preparation = 0.0
@@ -152,7 +149,7 @@ class Mirror:
 
     def run(self) -> None:
         """Mirror until :meth:`stop`, SIGTERM or SIGINT; outages of either database are waited out."""
-        with _stopping_on_signals(self._stop):
+        with stopped_by_signals(self._stop):
             _log.info("mirroring to database %s", self._qdash.name)
             while not self._stop.is_set():
                 self._stop.wait(self._go_round())
@@ -366,21 +363,3 @@ class Mirror:
 def _stopped(mark: Mark, words: str) -> RoundReport:
     _log.exception("%s is not mirrored", mark.subject)
     return RoundReport(waiting={mark.subject: words})
-
-
-@contextmanager
-def _stopping_on_signals(stop: threading.Event) -> Iterator[None]:
-    """SIGTERM and SIGINT set the event; only where the main thread runs the mirror."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def handle(_signal: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    previous = {number: signal.signal(number, handle) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
