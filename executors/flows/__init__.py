@@ -37,8 +37,8 @@ class FlowDefinition:
 
     Attributes:
         name: what a job's ``flow`` says; the Prefect flow's own name too.
-        flow: the Prefect flow; takes ``username``, ``chip_id`` and ``project_id`` of the row beside the job's
-            ``parameters``.
+        flow: the Prefect flow, neither async nor a generator; takes ``username``, ``chip_id`` and
+            ``project_id`` of the row beside the job's ``parameters``.
         description: one sentence for people.
         schema: JSON Schema of the job's ``parameters``, within the subset that the database checks.
         repeatable: whether a second attempt may measure from the start after an executor was lost.
@@ -57,6 +57,10 @@ class FlowDefinition:
             raise FlowError(
                 f'flow "{self.name}": expected a Prefect flow of that name, got "{self.flow.name}"'
             )
+        # A call of it would not run its body, and nothing awaits or runs through what it returns.
+        if self.flow.isasync or self.flow.isgenerator:
+            kind = "a generator" if self.flow.isgenerator else "an async function"
+            raise FlowError(f'flow "{self.name}": expected a plain function, got {kind}')
 
     @property
     def hooks(self) -> list[str]:

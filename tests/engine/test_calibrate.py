@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import inspect
+from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
 import pytest
+from prefect import flow
+from prefect.flows import Flow
 
 from executors.flows import ROW_PARAMETERS, FlowDefinition, FlowError, load_flows
 from executors.flows.calibrate import CALIBRATE, calibrate
@@ -144,3 +147,26 @@ def test_every_flow_has_the_hook_and_its_own_name() -> None:
 def test_a_definition_under_a_wrong_name_is_refused() -> None:
     with pytest.raises(FlowError, match='flow "calib": expected a Prefect flow'):
         FlowDefinition(name="calib", flow=calibrate, description="", schema={})
+
+
+@flow(name="odd")
+async def awaited() -> None:
+    """Would be made and never awaited."""
+
+
+@flow(name="odd")
+def yielding() -> Iterator[int]:
+    """Would be made and never run through."""
+    yield 1
+
+
+@flow(name="odd")
+async def both() -> AsyncIterator[int]:
+    """Would be neither."""
+    yield 1
+
+
+@pytest.mark.parametrize("body", [awaited, yielding, both])
+def test_a_flow_that_a_call_does_not_run_is_refused(body: Flow[..., Any]) -> None:
+    with pytest.raises(FlowError, match='flow "odd": expected a plain function, got a'):
+        FlowDefinition(name="odd", flow=body, description="", schema={})
