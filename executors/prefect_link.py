@@ -47,9 +47,6 @@ _MARGIN_SECONDS = 1.0
 _OPEN_RUNS = 100
 _WORDS_LIMIT = 500
 _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
-
-
-_NO_ANSWER = (TimeoutError, httpx.HTTPError, PrefectHTTPStatusError, RuntimeError, OSError)
 # What a server says of a request that it will never take, whenever it is sent again.
 _FINAL_REFUSALS = {400, 409, 413, 422}
 
@@ -59,7 +56,7 @@ class PrefectError(Exception):
 
 
 class PrefectAwayError(PrefectError):
-    """Prefect's server did not answer, or not in time."""
+    """Prefect's server did not answer, or not in time, or not as Prefect does."""
 
 
 class PrefectRefusedError(PrefectError):
@@ -87,10 +84,11 @@ class Answer(Generic[_T]):
         """
         try:
             return self._future.result(self._patience)
-        except _NO_ANSWER as error:
+        except Exception as error:
+            # Prefect's client trips in many ways over a server in trouble, of another version, or no Prefect.
             if (words := _final_refusal(error)) is not None:
                 raise PrefectRefusedError(words) from error
-            raise PrefectAwayError(f"Prefect did not answer: {error!r}") from error
+            raise PrefectAwayError(f"Prefect did not answer: {error!r}"[:_WORDS_LIMIT]) from error
 
     def forget(self) -> None:
         """Wait for it no longer; the server may do what it was asked for all the same."""
@@ -231,7 +229,7 @@ class PrefectLink:
     def _note(self, error: BaseException | None) -> None:
         if error is None:
             self._in_doubt.clear()
-        elif isinstance(error, _NO_ANSWER) and _final_refusal(error) is None:
+        elif _final_refusal(error) is None:
             self._in_doubt.set()
             asyncio.run_coroutine_threadsafe(self._drop_client(), self._loop)
 
@@ -247,7 +245,7 @@ class PrefectLink:
                 await client.__aexit__(None, None, None)
 
     async def _hello(self) -> None:
-        (await (await self._open_client()).hello()).raise_for_status()
+        (await (await self._open_client()).hello()).json()  # A proxy's page for people is no answer.
 
     async def _create(self, flow: Flow[Any, Any], request: FlowRunRequest) -> FlowRun:
         client = await self._open_client()
@@ -308,7 +306,8 @@ class PrefectLink:
         if present is None or _agrees(present, state):
             return
         client = await self._open_client()
-        await client.set_flow_run_state(flow_run_id, _prefect_state(state, message), force=True)
+        with suppress(ObjectNotFound):  # Deleted since it was read: nothing is left to do.
+            await client.set_flow_run_state(flow_run_id, _prefect_state(state, message), force=True)
 
     async def _open_flow_runs(self, chip_ids: Sequence[str]) -> list[FlowRun]:
         client = await self._open_client()

@@ -7,6 +7,7 @@ Prefect answered too late, leaves a run that no row knows; its tags tell which a
 from __future__ import annotations
 
 import logging
+import random
 from collections.abc import Sequence
 from uuid import UUID
 
@@ -26,15 +27,19 @@ SELECT outcome, coalesce(failure_message, '') AS message FROM calib.attempts
 def close_stragglers(link: PrefectLink, database: Database, chip_ids: Sequence[str]) -> list[UUID]:
     """Bring every open flow run of these chips whose attempt is over into the state of the attempt.
 
+    Each time in another order: one at which Prefect's server stumbles again and again ends the round, and may
+    not keep the same others open for ever.
+
     Returns:
         The flow runs that were closed.
 
     Raises:
-        PrefectAwayError: Prefect's server did not answer in time.
+        PrefectAwayError: Prefect's server did not answer in time; the rest is left for another round.
         DatabaseAwayError: PostgreSQL does not answer.
     """
     closed = []
-    for flow_run in link.open_flow_runs(chip_ids):
+    flow_runs = link.open_flow_runs(chip_ids)
+    for flow_run in random.sample(flow_runs, len(flow_runs)):
         origin = Origin.of(flow_run)
         if origin is None:
             continue
