@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -32,7 +31,6 @@ from executors.keeper import LeaseKeeper
 from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
 from executors.prefect_link import PrefectAwayError, PrefectError, PrefectRefusedError
-from executors.session import new_scratch_folder
 from executors.stop import StopReason
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Lease
@@ -54,9 +52,10 @@ _START_TRIES = 3
 class Attempt:
     """Runs one claimed job. Ends with the job terminal or given back, unless the lease is lost meanwhile."""
 
-    def __init__(self, claimed: ClaimedJob, bench: Bench, claimed_at: float) -> None:
+    def __init__(self, claimed: ClaimedJob, bench: Bench, claimed_at: float, scratch: Path) -> None:
         self._claimed = claimed
         self._bench = bench
+        self._scratch = scratch
         self._lease = Lease(bench.database, claimed.job_id, claimed.fence)
         self._keeper = LeaseKeeper(self._lease, bench.times, bench.wakeup, self._cancel_is_asked, claimed_at)
         self._deadline = claimed_at + claimed.timeout_seconds
@@ -66,14 +65,13 @@ class Attempt:
         self._body_started = False
         self._end: BodyEnded | NotStarted | None = None
         self._exit_code = 0
-        self._scratch = Path()
 
     def run(self) -> None:
         """Run the job to its end.
 
         A lost lease ends here too: the child is killed at once and nothing else is touched.
         """
-        with self._keeper, self._scratch_folder():
+        with self._keeper:
             try:
                 self._live()
             except LeaseLostError as error:
@@ -332,10 +330,9 @@ class Attempt:
             logger.error(
                 "chip %s is paused: its instrument is not at rest: %s", self._claimed.chip_id, problem
             )
-            self._keeper.say(lambda: self._lease.quiesce_failed(problem))
+            self._persist(lambda: self._lease.quiesce_failed(problem))
         else:
-            self._keeper.say(lambda: self._lease.quiesced({}))
-        self._keeper.settle()
+            self._persist(lambda: self._lease.quiesced({}))
         return not problem
 
     def _duty(self, order: Order) -> str:
@@ -355,7 +352,7 @@ class Attempt:
                     if time.monotonic() > until:
                         return f"it did not end within {self._bench.duty_seconds:g} s"
                     self._doze(until - time.monotonic(), child.sentinel, child.pipe)
-        except (ChildError, OSError) as error:
+        except ChildError as error:
             return str(error)
 
     def _put_off(self) -> JobState:
@@ -389,11 +386,3 @@ class Attempt:
             self._bench.executor.flow_run_synced(self._claimed.job_id, self._claimed.attempt)
         except (PrefectError, DatabaseAwayError) as error:
             logger.warning("job %s: Prefect will be told later: %s", self._claimed.job_id, error)
-
-    @contextmanager
-    def _scratch_folder(self) -> Iterator[None]:
-        self._scratch = new_scratch_folder(self._bench.state_path, self._claimed.job_id)
-        try:
-            yield
-        finally:
-            shutil.rmtree(self._scratch, ignore_errors=True)

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import threading
 from dataclasses import dataclass
-from pathlib import Path
 
 from executors.children import Nursery
 from executors.flows import FlowDefinition
 from executors.keeper import LeaseTimes
 from executors.ladder import Graces
 from executors.prefect_link import PrefectLink
+from executors.scratch import ScratchFolders
 from executors.wakeup import Wakeup
 from qdash_queue.database import Database
 from qdash_queue.leases import Executor
+from qdash_queue.stopping import StopSign
 
 
 @dataclass(frozen=True)
@@ -30,7 +30,7 @@ class Bench:
         times: how the lease is kept.
         graces: how long a child is waited for when it is stopped.
         duty_seconds: longest time of a hook's or a quiesce's process.
-        state_path: below it are the scratch folders.
+        scratch: folders for the jobs.
         stopping: set when the executor is told to stop.
     """
 
@@ -43,5 +43,5 @@ class Bench:
     times: LeaseTimes
     graces: Graces
     duty_seconds: float
-    state_path: Path
-    stopping: threading.Event
+    scratch: ScratchFolders
+    stopping: StopSign

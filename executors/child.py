@@ -18,6 +18,7 @@ from typing import Any, NoReturn
 from executors import prefect_side
 from executors.body import BodyGuard
 from executors.endings import unknown_flow_failure
+from executors.engine.failures import storable
 from executors.engine.instrument import quiesce
 from executors.flows import FlowDefinition, load_flows
 from executors.orders import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
@@ -158,7 +159,7 @@ class _Child:
             duty()
         except Exception as error:
             logger.warning("the duty failed", exc_info=True)
-            self._pipe.send(DutyDone(f"{error}" or type(error).__name__))
+            self._pipe.send(DutyDone(storable(f"{error}") or type(error).__name__))
             return 1
         self._pipe.send(DutyDone(""))
         return 0

@@ -29,9 +29,20 @@ class ChildError(Exception):
 
 
 class Child:
-    """One child process, from its fork to its exit code."""
+    """One child process, from its fork to its exit code.
+
+    Raises:
+        ChildError: the machine has no room for one more process.
+    """
 
     def __init__(self, context: ForkServerContext, setup: ChildSetup) -> None:
+        self._is_ready = False
+        try:
+            self._start(context, setup)
+        except (OSError, EOFError) as error:  # The latter: the forkserver died of it.
+            raise ChildError(f"no process can be started: {error!r}") from error
+
+    def _start(self, context: ForkServerContext, setup: ChildSetup) -> None:
         self.stop = StopFlag.shared(context)
         self.lease_clock = LeaseClock.shared(context)
         self.pipe: Connection
@@ -40,9 +51,8 @@ class Child:
         self._process = context.Process(
             target=child_main, args=(theirs, self.stop, self.lease_clock, setup), name="qdash-child"
         )
-        self._process.start()
-        theirs.close()
-        self._is_ready = False
+        with theirs:
+            self._process.start()
 
     @property
     def pid(self) -> int:
@@ -78,9 +88,12 @@ class Child:
         """Give the order.
 
         Raises:
-            OSError: the child is dead.
+            ChildError: the child is dead.
         """
-        self.pipe.send(order)
+        try:
+            self.pipe.send(order)
+        except OSError as error:
+            raise ChildError("the child died before it had its order") from error
 
     def hear(self) -> list[Report]:
         """All reports that have come in; waits for none."""
@@ -133,11 +146,18 @@ class Nursery:
         self.drop_spare()
 
     def refill(self) -> None:
-        """Start a spare if there is none; does not wait until it is warm."""
-        if self._spare is not None and not self._spare.is_alive:
+        """Start a spare if there is none and one can be had; does not wait until it is warm."""
+        if not self.has_spare:
             self.drop_spare()
-        if self._spare is None:
-            self._spare = Child(self._context, self._setup)
+            try:
+                self._spare = Child(self._context, self._setup)
+            except ChildError as error:
+                logger.warning("%s", error)
+
+    @property
+    def has_spare(self) -> bool:
+        """Whether a spare lives, warm or not."""
+        return self._spare is not None and self._spare.is_alive
 
     def is_warm(self, seconds: float) -> bool:
         """Whether a child is ready for an order, within ``seconds``."""
@@ -157,7 +177,9 @@ class Nursery:
                 return child
             if child is not None:
                 logger.warning("a child did not become ready: exit code %s", child.bury())
-        raise ChildError(f"{_TRIES} children in a row died while warming up; see their standard error")
+        raise ChildError(
+            f"{_TRIES} children in a row did not start or died while warming up; see the executor's log"
+        )
 
     def drop_spare(self) -> None:
         """End the spare."""

@@ -163,11 +163,14 @@ class LeaseKeeper:
                 return
             except DatabaseAwayError as error:
                 logger.warning("the database is away: %s", error)
-                self._rest(_RETRY_SECONDS)
+                time.sleep(_RETRY_SECONDS)
+            except Exception:  # Whatever it is, the lease is renewed as long as that can be.
+                logger.exception("the database refused to renew the lease")
+                time.sleep(_RETRY_SECONDS)
 
     def _is_over(self) -> bool:
         with self._condition:
-            return self._is_closing and not self._writes
+            return self._is_closing and (not self._writes or time.monotonic() > self._valid_until)
 
     def _cancel_is_news(self) -> bool:
         return self._cancel is None or self._cancel.cancel_mode is not CancelMode.NOW

@@ -67,8 +67,12 @@ def instruments_folder(state_path: Path) -> Path:
     return state_path.resolve() / "instruments"
 
 
-def new_scratch_folder(state_path: Path, job_id: int) -> Path:
-    """A new, empty folder for one attempt of a job, below ``Settings.state_path``; the maker removes it."""
+def new_scratch_folder(state_path: Path, owner: int | str) -> Path:
+    """A new, empty folder for one attempt of a job, below ``Settings.state_path``; the maker removes it.
+
+    Raises:
+        OSError: it cannot be made.
+    """
     jobs = state_path.resolve() / "jobs"
     jobs.mkdir(parents=True, exist_ok=True)
-    return Path(tempfile.mkdtemp(prefix=f"{job_id}-", dir=jobs))
+    return Path(tempfile.mkdtemp(prefix=f"{owner}-", dir=jobs))

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
@@ -19,11 +18,13 @@ from executors.keeper import LeaseTimes
 from executors.ladder import Graces
 from executors.orders import ChildSetup
 from executors.prefect_link import PrefectError, PrefectLink, PrefectRefusedError
+from executors.scratch import ScratchFolders
 from executors.stragglers import close_stragglers
 from executors.wakeup import Listener, Wakeup
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.leases import Executor
 from qdash_queue.models import UnsyncedFlowRun
+from qdash_queue.stopping import StopSign
 from qdash_queue.values import JobState
 
 logger = logging.getLogger(__name__)
@@ -72,7 +73,7 @@ class Supervisor:
         self._executor = executor
         self._flows = flows
         self._wakeup = Wakeup()
-        self._stopping = threading.Event()
+        self._stopping = StopSign()
         self._condition = ""
         self._housekeeping_at = 0.0
         self._stragglers_at = 0.0
@@ -111,7 +112,7 @@ class Supervisor:
                 times=options.times,
                 graces=options.graces,
                 duty_seconds=options.duty_seconds,
-                state_path=options.state_path,
+                scratch=stack.enter_context(closing(ScratchFolders(options.state_path))),
                 stopping=self._stopping,
             )
             while not self._stopping.is_set():
@@ -148,7 +149,13 @@ class Supervisor:
             return False
         if not bench.nursery.is_warm(_WARM_LOOK_SECONDS):
             self._note("warming up", "no job is claimed until a child is ready")
-            self._wakeup.set()
+            if bench.nursery.has_spare:  # One that died at once is not followed by the next at once.
+                self._wakeup.set()
+            return False
+        try:
+            bench.scratch.prepare()
+        except OSError as error:
+            self._note("no folder can be made for a job: jobs wait", f"{error}")
             return False
         self._note("ready", "serving")
         asked_at = time.monotonic()
@@ -156,7 +163,8 @@ class Supervisor:
         if claimed is None:
             return False
         logger.info("job %s was claimed as %s", claimed.job_id, claimed.execution_id)
-        Attempt(claimed, bench, asked_at).run()
+        with bench.scratch.take() as scratch:
+            Attempt(claimed, bench, asked_at, scratch).run()
         return True
 
     def _keep_house(self, bench: Bench) -> None:

@@ -15,7 +15,13 @@ from pydantic import BaseModel
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.pool import ConnectionPoolEntry
 
-from qdash_queue.errors import BadValueError, DatabaseAwayError, is_connection_loss, translated
+from qdash_queue.errors import (
+    BadValueError,
+    DatabaseAwayError,
+    DatabaseBusyError,
+    is_connection_loss,
+    translated,
+)
 
 Model = TypeVar("Model", bound=BaseModel)
 Statement = str | sa.Executable
@@ -75,6 +81,8 @@ class Database:
         """
         try:
             return self.rows_once(statement, **parameters)
+        except DatabaseBusyError:
+            raise  # At once it would go the same way.
         except DatabaseAwayError:
             self._engine.dispose()
             return self.rows_once(statement, **parameters)

@@ -134,6 +134,10 @@ class DatabaseAwayError(Exception):
     """PostgreSQL does not answer."""
 
 
+class DatabaseBusyError(DatabaseAwayError):
+    """PostgreSQL answers, but cannot do it now: nothing was done, and the same may be asked again."""
+
+
 class SchemaMissingError(Exception):
     """The database answers but holds no queue, or an older one."""
 
@@ -184,9 +188,21 @@ def translated(error: psycopg.Error) -> Exception:
         return SchemaMissingError(f"{message}: run qdash-queue migrate against this database")
     if isinstance(error, (psycopg.errors.DataError, psycopg.errors.StatementTooComplex)):
         return BadValueError(message)
+    return _trouble(error, message) or error
+
+
+# A statement that was ended or ran out of time, a lock that was not to be had, a deadlock, no room, a standby
+# that is read-only, a disk in trouble.
+_NOT_NOW = ("57014", "55P03", "40", "53", "25006", "58")
+
+
+def _trouble(error: psycopg.Error, message: str) -> DatabaseAwayError | None:
+    """What passes, and is no answer to what was asked."""
     if is_connection_loss(error):
         return DatabaseAwayError(f"PostgreSQL does not answer: {message}")
-    return error
+    if (error.sqlstate or "").startswith(_NOT_NOW):
+        return DatabaseBusyError(f"PostgreSQL cannot do it now: {message}")
+    return None
 
 
 # Ends of a session; the rest of class 57, such as a statement that ran out of time, leaves it alive.

@@ -7,13 +7,12 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 
 from qdash_queue.database import Database
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.process import Durability
-from qdash_queue.errors import DatabaseAwayError, NotPermittedError, SchemaMissingError
+from qdash_queue.errors import DatabaseAwayError, DatabaseBusyError, NotPermittedError, SchemaMissingError
 from qdash_queue.models import PlannedTask
 from qdash_queue.queue import Queue
 from qdash_queue.values import CancelMode, JobState
@@ -89,14 +88,26 @@ def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(lab
 
 
 def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> None:
+    """It may be asked again, but by whoever can wait."""
     database = Database(lab.ana.url)
     lab.owner.execute(f"ALTER ROLE {lab.ana.name} SET statement_timeout = '50ms'".encode())
     try:
-        with pytest.raises(psycopg.errors.QueryCanceled):
+        before = database.value("SELECT pg_backend_pid()")
+        with pytest.raises(DatabaseBusyError, match="cannot do it now: canceling statement due to"):
             database.rows("SELECT pg_sleep(5)")
+        assert database.value("SELECT pg_backend_pid()") == before
     finally:
         lab.owner.execute(f"ALTER ROLE {lab.ana.name} RESET statement_timeout".encode())
         database.close()
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    ["lock_not_available", "deadlock_detected", "disk_full", "read_only_sql_transaction", "io_error"],
+)
+def test_what_passes_is_told_from_what_is_refused(lab: Lab, trouble: str) -> None:
+    with pytest.raises(DatabaseBusyError, match="PostgreSQL cannot do it now: not now"):
+        lab.ana.database.execute(f"DO $$ BEGIN RAISE 'not now' USING ERRCODE = '{trouble}'; END $$")
 
 
 def test_a_view_that_grew_under_a_prepared_statement_is_read_again(lab: Lab) -> None:

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from executors.forkserver import SOCKET_FOLDER
@@ -104,6 +105,42 @@ def test_connections_are_cut_under_a_child_that_waits(crew: Crew) -> None:
     job_id = crew.submit("noop")
     assert crew.ended(job_id).state is JobState.COMPLETED
     assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+
+
+@pytest.mark.parametrize("table", ["leases", "executors"])
+def test_a_statement_that_is_cancelled_costs_nothing(crew: Crew, table: str) -> None:
+    """Of the thread that keeps the lease, and of the idle executor that says it lives."""
+    (hand,) = crew.need(1)
+    job_id = crew.submit("sleep", {"seconds": 4 if table == "leases" else 0})
+    crew.started(job_id)
+    with psycopg.connect(crew.owner.conninfo) as connection:
+        connection.execute(f"LOCK TABLE calib_private.{table} IN EXCLUSIVE MODE".encode())
+        waiting = (
+            "SELECT pid, pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            f" AND application_name = 'qdash-executor {crew.chip_id}'"
+        )
+        eventually(lambda: crew.owner.rows(waiting), "a statement of the executor to wait and be cancelled")
+    assert crew.ended(job_id).state is JobState.COMPLETED
+    assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+    assert crew.ended(crew.submit("noop")).state is JobState.COMPLETED
+    assert hand.process.poll() is None
+
+
+def test_a_job_waits_while_no_folder_can_be_made_for_it(crew: Crew) -> None:
+    crew.need(1)
+    crew.settle()
+    folders, elsewhere = crew.state_path / "jobs", crew.state_path / "elsewhere"
+    folders.rename(elsewhere)
+    folders.write_text("a file in the folders' place")
+    condition = "no folder can be made for a job: jobs wait"
+    try:
+        job_id = crew.submit("noop")
+        eventually(lambda: crew.queue.get(job_id).waiting_for == condition, "the job to say why it waits")
+        assert crew.events(job_id) == ["submitted"]
+    finally:
+        folders.unlink()
+        elsewhere.rename(folders)
+    assert crew.ended(job_id).state is JobState.COMPLETED
 
 
 def test_lease_is_taken_away(crew: Crew) -> None:

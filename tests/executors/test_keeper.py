@@ -1,0 +1,38 @@
+"""The thread that keeps a lease, while nobody answers it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+import pytest
+
+from executors.keeper import LeaseKeeper, LeaseTimes
+from executors.wakeup import Wakeup
+from qdash_queue.database import Database
+from qdash_queue.errors import LeaseLostError
+from qdash_queue.leases import Lease
+from tests.executors.crew import eventually
+
+NOBODY = "postgresql://nobody@127.0.0.1:1/nowhere"
+TIMES = LeaseTimes(lease=1.5, heartbeat=0.2, poll=0.1, margin=0.1)
+
+
+def test_what_nobody_takes_is_said_again_with_pauses_and_given_up_with_the_lease(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    lease = Lease(Database(NOBODY), 1, 1)
+    keeper = LeaseKeeper(lease, TIMES, Wakeup(), lambda: False, time.monotonic())
+    with caplog.at_level(logging.WARNING, "executors.keeper"):
+        with keeper:
+            keeper.log("child_exited", {})
+            with pytest.raises(LeaseLostError):
+                keeper.settle()
+        eventually(lambda: not _is_running(), "the thread to end", 5)
+    # A pause of 0.25 s after each try, over the 1.5 s of the lease.
+    assert 2 <= len(caplog.records) <= 8
+
+
+def _is_running() -> bool:
+    return any(thread.name == "lease" for thread in threading.enumerate())
