@@ -14,10 +14,23 @@ branch_labels = None
 depends_on = None
 
 SQL = Path(__file__).parents[1] / "sql"
-# Put back as they were by a downgrade: by the revision that defined it last, a function's name and its file there.
+# Put back as they were by a downgrade: a function's name and its file, by the revision that defined it last.
 REPLACED = {
     "0001": {
         "calib.parameters_as_of": "70_parameters.sql",
+        "calib_private.sweep_expired": "50_executors.sql",
+        "calib.mark": "90_mirror.sql",
+        "calib.mark_all": "90_mirror.sql",
+    },
+    "0002": {
+        "calib_private.request_cancel": "10_retention.sql",
+        "calib_private.prune_jobs": "10_retention.sql",
+        "calib_private.prune_events": "10_retention.sql",
+        "calib_private.prune_figures": "10_retention.sql",
+        "calib_private.prune_raw_data": "10_retention.sql",
+        "calib.prune": "10_retention.sql",
+        "calib.claim": "41_speed_executors.sql",
+        "calib.unsynced_flow_runs": "60_recovery.sql",
     },
     "0003": {
         "calib.schema_version": "00_version.sql",

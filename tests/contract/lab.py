@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -204,6 +205,14 @@ class Lab:
     def events(self, job_id: int) -> list[str]:
         found = self.rows("SELECT event FROM calib.job_events WHERE job_id = %s ORDER BY event_id", job_id)
         return [row["event"] for row in found]
+
+    def wait_until_blocked(self, person: Person) -> None:
+        """Return once a session of the person waits for a lock."""
+        deadline = time.monotonic() + 10
+        waits = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'"
+        while not self.value(waits, person.name):
+            assert time.monotonic() < deadline, f"{person.name} was expected to wait for a lock"
+            time.sleep(0.01)
 
     # ------------------------------------------------------------------ time
 

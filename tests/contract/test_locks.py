@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ import pytest
 from qdash_queue.errors import DuplicateJobError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob, PlannedTask, TaskRecord
-from qdash_queue.values import JobState, ParameterModel, TaskStatus
+from qdash_queue.values import Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from tests.contract.lab import PROJECT, Connection, Lab, insert
 
 VALUE = ParameterModel(parameter_name="rabi_frequency", value=12.5, error=0.1, unit="MHz")
@@ -108,6 +107,21 @@ def test_an_uncommitted_change_of_a_waiting_job_is_passed_by(lab: Lab, change: s
     assert claimed.job_id == held
 
 
+def test_an_expired_job_is_ended_beside_an_uncommitted_cancel(lab: Lab) -> None:
+    """Asked for while the job still ran, it locks the cancel and not the job."""
+    claimed, lease = lab.running(lab.chip(), flow="repeat", parameters={}, max_attempts=3)
+    with open_transaction(lab.session(lab.olga)) as client:
+        client.execute(*_cancel(claimed.job_id))
+        lease.give_back("executor stopped")
+        lab.owner.execute(
+            "UPDATE calib_private.jobs SET not_after = now() WHERE job_id = %s", (claimed.job_id,)
+        )
+        assert (claimed.job_id, "cancelled") in [(j.job_id, j.outcome) for j in lab.ready(lab.chip()).sweep()]
+    job = lab.job(claimed.job_id)
+    assert (job["state"], job["cancel_requested"], job["cancel_reason"]) == ("cancelled", True, "expired")
+    assert job["cancel_requested_by"] == "calib_owner"
+
+
 @pytest.mark.parametrize("strength", ["UPDATE", "NO KEY UPDATE", "SHARE", "KEY SHARE"])
 def test_rows_of_the_view_cannot_be_locked(lab: Lab, strength: str) -> None:
     claimed, _ = lab.running(lab.chip())
@@ -137,7 +151,7 @@ def test_a_dedup_key_waits_for_the_transaction_that_holds_it(lab: Lab) -> None:
     held = insert(holder, project_id=PROJECT, chip_id=chip_id, flow="repeat", dedup_key="nightly")
     with ThreadPoolExecutor(1) as pool:
         again = pool.submit(lab.submit, chip_id, lab.ben, flow="repeat", parameters={}, dedup_key="nightly")
-        _wait_until_blocked(lab, lab.ben.name)
+        lab.wait_until_blocked(lab.ben)
         holder.commit()
         with pytest.raises(DuplicateJobError, match=f"taken by job {held['job_id']}, which has not ended"):
             again.result(timeout=10)
@@ -149,24 +163,12 @@ def test_a_dedup_key_is_free_when_its_holder_gives_up(lab: Lab) -> None:
     insert(holder, project_id=PROJECT, chip_id=chip_id, flow="repeat", dedup_key="weekly")
     with ThreadPoolExecutor(1) as pool:
         again = pool.submit(lab.submit, chip_id, lab.ben, flow="repeat", parameters={}, dedup_key="weekly")
-        _wait_until_blocked(lab, lab.ben.name)
+        lab.wait_until_blocked(lab.ben)
         holder.rollback()
         assert lab.job(again.result(timeout=10))["state"] == "scheduled"
 
 
 # ------------------------------------------------------------------ meeting a claim
-
-
-def _wait_until_blocked(lab: Lab, role: str) -> None:
-    deadline = time.monotonic() + 10
-    while time.monotonic() < deadline:
-        waiting = lab.value(
-            "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'", role
-        )
-        if waiting:
-            return
-        time.sleep(0.01)
-    raise AssertionError(f"{role} was expected to wait for a lock")
 
 
 def _in_thread(target: Callable[[], Any]) -> Future[Any]:
@@ -190,7 +192,7 @@ def test_a_cancel_that_waited_for_the_claim_leaves_no_lock_on_the_running_job(la
     executor, claimed = _claim_uncommitted(lab, chip_id)
     client = lab.session(lab.olga)
     asked = _in_thread(partial(_ask_cancel, client, job_id))
-    _wait_until_blocked(lab, lab.olga.name)
+    lab.wait_until_blocked(lab.olga)
     executor.commit()
     assert asked.result(timeout=10) == 1
     # The client's transaction is still open.
@@ -206,7 +208,7 @@ def test_a_cancel_that_waited_for_a_failed_claim_ends_the_job(lab: Lab) -> None:
     executor, _ = _claim_uncommitted(lab, chip_id)
     client = lab.session(lab.olga, autocommit=True)
     asked = _in_thread(partial(_ask_cancel, client, job_id))
-    _wait_until_blocked(lab, lab.olga.name)
+    lab.wait_until_blocked(lab.olga)
     executor.rollback()
     assert asked.result(timeout=10) == 1
     assert lab.job(job_id)["state"] == "cancelled"
@@ -220,7 +222,7 @@ def test_a_change_of_priority_that_waited_for_the_claim_is_refused_and_holds_not
     asked = _in_thread(
         lambda: client.execute("UPDATE calib.jobs SET priority = 5 WHERE job_id = %s", (job_id,)).rowcount
     )
-    _wait_until_blocked(lab, lab.olga.name)
+    lab.wait_until_blocked(lab.olga)
     executor.commit()
     with pytest.raises(psycopg.Error, match="does not wait any more"):
         asked.result(timeout=10)
@@ -247,6 +249,54 @@ def test_a_cancel_that_crosses_a_requeue_is_seen_by_the_next_claim(lab: Lab) -> 
     client.commit()
     assert lab.ready(claimed.chip_id).claim() is None
     assert lab.job(claimed.job_id)["state"] == "cancelled"
+
+
+# ------------------------------------------------------------------ meeting a pause
+
+PAUSE = "SELECT calib.pause_chip(%s, 'beam time')"
+
+
+def test_a_pause_returns_once_a_claim_that_came_before_it_shows(lab: Lab) -> None:
+    chip_id = lab.chip()
+    job_id = lab.submit(chip_id)
+    executor, claimed = _claim_uncommitted(lab, chip_id)
+    operator = lab.session(lab.olga, autocommit=True)
+    paused = _in_thread(partial(operator.execute, PAUSE, (chip_id,)))
+    lab.wait_until_blocked(lab.olga)
+    executor.commit()
+    paused.result(timeout=10)
+    chip = lab.rows("SELECT paused, running_job_id FROM calib.chips WHERE chip_id = %s", chip_id)
+    assert chip == [{"paused": True, "running_job_id": job_id}]
+    full_life(lab, claimed)
+
+
+def test_nothing_is_claimed_beside_an_uncommitted_pause(lab: Lab) -> None:
+    claimed, _ = lab.running(lab.chip())
+    waiting = lab.submit(claimed.chip_id)
+    executor = lab.ready(claimed.chip_id)
+    with open_transaction(lab.session(lab.olga)) as operator:
+        operator.execute(PAUSE, (claimed.chip_id,))
+        full_life(lab, claimed)
+        assert executor.claim() is None
+        assert executor.claim(job_id=waiting) is None
+    taken = executor.claim()
+    assert taken is not None
+    assert taken.job_id == waiting
+
+
+def test_a_claim_and_a_pause_under_the_lease_do_not_wait_for_each_other(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    lab.submit(claimed.chip_id)
+    other = lab.ready(claimed.chip_id, "two")
+    holder = lab.session(lab.machine)
+    holder.execute("SELECT calib.quiesce_failed(%s, %s, 'stuck')", (claimed.job_id, claimed.fence))
+    assert other.claim() is None
+    holder.commit()
+    lease.conclude(JobState.FAILED, Failure(kind=FailureKind.INSTRUMENT, message="stuck"))
+    lease.finish()
+    assert other.claim() is None
+    lab.olga.queue.resume_chip(claimed.chip_id)
+    assert other.claim() is not None
 
 
 # ------------------------------------------------------------------ meeting a finish
@@ -313,6 +363,17 @@ def test_an_edit_left_open_is_ended_by_the_server(lab: Lab, statement: str) -> N
     assert _idle_timeout(session) == "0"
 
 
+def test_a_cancel_of_a_running_job_left_open_is_ended_by_the_server(lab: Lab) -> None:
+    """Another one's cancel of the same job waits for it; a waiting job's holds up nothing that runs."""
+    claimed, _ = lab.running(lab.chip())
+    waiting = lab.submit(claimed.chip_id)
+    with open_transaction(lab.session(lab.olga)) as session:
+        session.execute(*_cancel(waiting))
+        assert _idle_timeout(session) == "0"
+        session.execute(*_cancel(claimed.job_id))
+        assert _idle_timeout(session) == "10s"
+
+
 def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(lab: Lab) -> None:
     claimed, lease = lab.running(lab.chip())
     task_run_id = lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
@@ -341,7 +402,7 @@ def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
     for begin in (1.0, 3.0):  # once without a value in force, once with one
         first.execute(edit, (chip_id, begin))
         waiting = _in_thread(partial(second.execute, edit, (chip_id, begin + 1)))
-        _wait_until_blocked(lab, lab.olga.name)
+        lab.wait_until_blocked(lab.olga)
         first.commit()
         waiting.result(timeout=10)
     history = lab.rows(

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import psycopg
@@ -33,6 +34,79 @@ def test_batches_are_bounded(keeper: Keeper) -> None:
     assert [keeper.retention.prune(4).raw_data for _ in range(4)] == [4, 4, 2, 0]
     keeper.wait(KEPT)
     assert [keeper.retention.prune(2).jobs for _ in range(4)] == [2, 2, 1, 0]
+
+
+# ------------------------------------------------------------------ past what must stay
+
+
+def _hold(keeper: Keeper, job_ids: Sequence[int], *, held: bool = True) -> None:
+    """Prefect has yet to see how these jobs ended."""
+    keeper.lab.owner.execute(
+        "UPDATE calib_private.attempts SET prefect_synced = %s WHERE job_id = ANY (%s)",
+        (not held, list(job_ids)),
+    )
+
+
+def test_any_number_of_old_jobs_that_must_stay_holds_up_no_other(keeper: Keeper) -> None:
+    *stay, goes = keeper.grown(keeper.lab.chip(), [timedelta(hours=n) for n in range(10_102, 100, -1)])
+    _hold(keeper, stay)
+    for part in PARTS[::-1]:
+        keeper.keep(**{part: timedelta(hours=100)})
+        batch = keeper.retention.prune()
+        assert batch
+        assert batch == keeper.retention.run() + batch
+        assert keeper.parts(goes)[part if part != "events" else "job_events"] == 0
+    assert keeper.lab.value("SELECT count(*) FROM calib.jobs") == len(stay)
+
+
+@pytest.fixture
+def small_windows(keeper: Keeper) -> Keeper:
+    """A look takes three rows, so a call thirty."""
+    keeper.lab.owner.execute(
+        "CREATE OR REPLACE FUNCTION calib_private.prune_window() RETURNS integer LANGUAGE sql AS 'SELECT 3'"
+    )
+    return keeper
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_the_next_call_looks_on_where_the_last_one_ended(small_windows: Keeper, part: str) -> None:
+    keeper = small_windows
+    job_ids = keeper.grown(keeper.lab.chip(), [timedelta(hours=n) for n in range(200, 100, -1)])
+    keeper.keep(**{part: timedelta(hours=1)})
+    there = "job_events" if part == "events" else part
+    _hold(keeper, job_ids[:98])
+    assert [bool(keeper.retention.prune(1)) for _ in range(7)] == [False] * 3 + [True] * 2 + [False] * 2
+    assert [keeper.parts(job_id)[there] for job_id in job_ids[98:]] == [0, 0]
+    # The oldest one has its turn again, wherever the last look ended; and the others after it.
+    _hold(keeper, job_ids[:1], held=False)
+    assert any(keeper.retention.prune(1) for _ in range(4))
+    _hold(keeper, job_ids[1:98], held=False)
+    for _ in range(120):
+        keeper.retention.prune(1)
+    assert not any(keeper.parts(job_id)[there] for job_id in job_ids)
+
+
+def test_a_call_goes_once_around(small_windows: Keeper) -> None:
+    """However few rows there are, none of them is looked at twice for nothing, and none is left out."""
+    keeper = small_windows
+    job_ids = keeper.grown(keeper.lab.chip(), [timedelta(hours=n) for n in range(20, 10, -1)])
+    keeper.keep(jobs=timedelta(hours=1))
+    _hold(keeper, job_ids[:9])
+    assert keeper.retention.run() == Pruned(jobs=1)
+    for job_id in job_ids[:9]:
+        _hold(keeper, [job_id], held=False)
+        assert keeper.retention.run() == Pruned(jobs=1)
+
+
+def test_a_position_that_another_prune_has_moved_is_not_waited_for(small_windows: Keeper) -> None:
+    keeper = small_windows
+    _hold(keeper, keeper.grown(keeper.lab.chip(), [timedelta(hours=n) for n in range(100, 2, -1)]))
+    keeper.keep(jobs=timedelta(hours=1))
+    first = keeper.lab.session(keeper.lab.person("root"))
+    second = _impatient(keeper.lab.session(keeper.lab.person("root"), autocommit=True))
+    for session in (first, second):
+        session.execute("SELECT * FROM calib.prune()")
+    first.commit()
 
 
 # ------------------------------------------------------------------ beside others
@@ -91,6 +165,65 @@ def test_a_bulk_cancel_goes_past_a_job_that_is_being_pruned(pruning: Keeper) -> 
     asked = client.execute("UPDATE calib.jobs SET cancel_requested = true WHERE chip_id = %s", (chip_id,))
     assert asked.rowcount == 1
     assert lab.job(waiting)["state"] == "cancelled"
+
+
+def test_a_bulk_cancel_goes_past_a_job_that_was_pruned_meanwhile(keeper: Keeper) -> None:
+    lab, chip_id = keeper.lab, keeper.lab.chip()
+    old = keeper.measured(chip_id)
+    keeper.mirror()
+    keeper.keep(jobs=KEPT)
+    keeper.wait(2 * KEPT)
+    waiting = lab.submit(chip_id)
+    holder, client = lab.session(lab.ana), lab.session(lab.olga, autocommit=True)
+    warnings: list[str | None] = []
+    client.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
+    client.execute("SET statement_timeout = '10s'")
+    holder.execute("UPDATE calib.jobs SET priority = 1 WHERE job_id = %s", (waiting,))
+    cancel = "UPDATE calib.jobs SET cancel_requested = true WHERE chip_id = %s"
+    with ThreadPoolExecutor(1) as pool:
+        # It waits at the newest job; the old one comes last, and is gone by then.
+        asked = pool.submit(client.execute, cancel, (chip_id,))
+        lab.wait_until_blocked(lab.olga)
+        assert keeper.retention.run() == Pruned(jobs=1)
+        holder.commit()
+        assert asked.result(timeout=20).rowcount == 1
+    assert warnings == [f"job {old} was not cancelled: it had already ended and was pruned"]
+    assert lab.job(waiting)["state"] == "cancelled"
+
+
+def test_a_mark_that_waited_for_a_prune_finds_no_job(keeper: Keeper) -> None:
+    lab = keeper.lab
+    old = keeper.measured(lab.chip())
+    keeper.mirror()
+    keeper.keep(jobs=KEPT)
+    keeper.wait(2 * KEPT)
+    pruner = lab.session(lab.person("root"))
+    pruner.execute("SELECT calib.prune()")
+    admin = lab.session(lab.person("marker", "calib_admin"), autocommit=True)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: admin.execute("SELECT calib.mark(%s) AS marked", (old,)).fetchone())
+        lab.wait_until_blocked(lab.person("marker"))
+        pruner.commit()
+        assert asked.result(timeout=10) == {"marked": False}
+
+
+def test_marks_of_all_jobs_go_past_one_that_was_pruned_meanwhile(keeper: Keeper) -> None:
+    lab, chip_id = keeper.lab, keeper.lab.chip()
+    first, old, last = (keeper.measured(chip_id) for _ in range(3))
+    keeper.mirror()
+    lab.rows("SELECT calib.mark(%s), calib.mark(%s)", first, last)
+    keeper.keep(jobs=KEPT)
+    keeper.wait(2 * KEPT)
+    mirror = lab.session()
+    mirror.execute("SELECT calib.mark(%s)", (first,))
+    admin = lab.session(lab.person("marker", "calib_admin"), autocommit=True)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(lambda: admin.execute("SELECT calib.mark_all() AS jobs").fetchone())
+        lab.wait_until_blocked(lab.person("marker"))
+        assert keeper.retention.run() == Pruned(jobs=1)
+        mirror.commit()
+        assert asked.result(timeout=10) == {"jobs": 2}
+    assert keeper.parts(old)["jobs"] == 0
 
 
 def test_a_prune_passes_by_what_another_session_holds(keeper: Keeper) -> None:

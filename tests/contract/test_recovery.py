@@ -97,3 +97,26 @@ def test_flow_runs_are_looked_after_by_strangers_only_where_nobody_serves(
     stranger.flow_run_synced(claimed.job_id, claimed.attempt)
     assert lab.value(synced, claimed.job_id)
     assert stranger.unsynced_flow_runs() == []
+
+
+def _left_behind(lab: Lab, chip_id: str) -> int:
+    """A job that has ended and whose flow run nobody has brought into line."""
+    claimed, lease = lab.running(chip_id)
+    lease.set_flow_run(uuid.uuid4())
+    lease.conclude(JobState.COMPLETED)
+    lease.finish()
+    return claimed.job_id
+
+
+def test_flow_runs_that_cannot_be_synced_keep_no_other_from_its_turn(lab: Lab) -> None:
+    """Twenty are looked at; of the chip and of chips that nobody serves, there is one more than these."""
+    chip_id, left = lab.chip(), lab.chip()
+    for _ in range(20):
+        _left_behind(lab, chip_id)
+    wanted = {_left_behind(lab, chip_id), _left_behind(lab, left)}
+    lab.executor(left).stopped()
+    for _ in range(200):
+        looked_at = lab.executor(chip_id).unsynced_flow_runs()
+        assert len(looked_at) == 20
+        wanted -= {run.job_id for run in looked_at}
+    assert not wanted
