@@ -29,6 +29,7 @@ FUNCTIONS = {
     "schema_version": {"reader"},
     "oldest_served_version": {"reader"},
     "parameters_as_of": {"reader"},
+    "parameters_at": {"reader"},
     "requeue": {"submitter"},
     "pause_chip": {"operator"},
     "resume_chip": {"operator"},
