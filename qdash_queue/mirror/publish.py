@@ -66,13 +66,17 @@ class Publisher:
             MissingInQDashError: QDash lacks something that it has to make; nothing was written.
             DocumentsRefusedError: MongoDB refuses some documents for good; all others are written.
         """
+        owner = self._source.job_owner(job_id)
+        if owner is None:
+            return False
+        # Before anything large is read: a job that waits for QDash is tried every few minutes, for weeks.
+        place = self._lookup.place_of(owner.project_id, owner.chip_id, owner.username)
         snapshot = self._source.job_snapshot(job_id)
         if snapshot is None or snapshot.job.execution_id is None:
             return False
         job, execution_id = snapshot.job, snapshot.job.execution_id
         history = self._source.job_history(job.chip_id, job_id)
-        qids = snapshot.qids | {of_day.qid for of_day in history}
-        place = self._lookup.place_of(job.project_id, job.chip_id, job.username, qids)
+        place = self._lookup.with_targets(place, snapshot.qids | {of_day.qid for of_day in history})
         refusals = [
             *self._publish_task_results(snapshot, place, guard),
             *self._publish_parameters(place, snapshot.parameters, history),
@@ -87,8 +91,11 @@ class Publisher:
             return self.publish_job(job_id)
         return True
 
-    def publish_chip(self, chip_id: str) -> bool:
+    def publish_chip(self, chip_id: str, mark_id: int) -> bool:
         """Mirror a chip's parameters into every project in which QDash has the chip.
+
+        All that is in force, and the days that were changed by hand since the mark, or ever if there is none:
+        a project that got the chip later has its earlier days from a rebuild.
 
         Raises:
             MissingInQDashError: QDash has the chip nowhere, or not all of it.
@@ -102,7 +109,7 @@ class Publisher:
             raise MissingInQDashError(
                 f'QDash has no chip "{chip_id}" in any project of the queue: make it there (POST /chips)'
             )
-        history = self._source.chip_history(chip_id)
+        history = self._source.chip_history(chip_id, mark_id)
         refusals: list[Refusal] = []
         for project_id in projects:
             place = self._lookup.chip_place(project_id, chip_id, snapshot.qids)

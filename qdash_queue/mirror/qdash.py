@@ -46,7 +46,7 @@ class ChipPlace(BaseModel):
     project_id: str
     chip_id: str
     cooldown_id: str
-    targets: dict[str, Target]
+    targets: dict[str, Target] = Field(default_factory=dict)
 
 
 class Place(ChipPlace):
@@ -61,11 +61,11 @@ class QDashLookup:
     def __init__(self, database: QDashDatabase) -> None:
         self._database = database
 
-    def place_of(self, project_id: str, chip_id: str, username: str, qids: Iterable[str]) -> Place:
-        """Where the documents of a user's job on these qubits and couplings go.
+    def place_of(self, project_id: str, chip_id: str, username: str) -> Place:
+        """Where the documents of a user's job go, without its qubits and couplings.
 
         Raises:
-            MissingInQDashError: QDash lacks the user, the project, the chip, or a qubit or coupling of it.
+            MissingInQDashError: QDash lacks the user, the project or the chip.
         """
         user = self._database["user"].find_one({"username": username}, {"user_id": 1})
         if user is None or not isinstance(user.get("user_id"), str):
@@ -78,8 +78,15 @@ class QDashLookup:
             chip_id=chip_id,
             user_id=user["user_id"],
             cooldown_id=self._require_chip(project_id, chip_id),
-            targets=self._targets(project_id, chip_id, qids),
         )
+
+    def with_targets(self, place: Place, qids: Iterable[str]) -> Place:
+        """The place with its qubits and couplings.
+
+        Raises:
+            MissingInQDashError: QDash lacks one of them.
+        """
+        return place.model_copy(update={"targets": self._targets(place.project_id, place.chip_id, qids)})
 
     def chip_place(self, project_id: str, chip_id: str, qids: Iterable[str]) -> ChipPlace:
         """Where the chip's parameters go in the project.

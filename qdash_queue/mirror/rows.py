@@ -15,6 +15,14 @@ from qdash_queue.mirror.refusals import Refusal
 from qdash_queue.models import Job, Parameter, Row, TaskRun
 
 
+class JobOwner(Row):
+    """What says where in QDash a job goes."""
+
+    project_id: str
+    chip_id: str
+    username: str
+
+
 class FigureRow(Row):
     """A figure of a task run, without its content, from ``calib.figures``."""
 

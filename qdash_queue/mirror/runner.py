@@ -346,7 +346,7 @@ class Mirror:
             if mark.job_id is not None:
                 shown = self._publisher.publish_job(mark.job_id, guard)
             else:
-                shown = self._publisher.publish_chip(mark.chip_id or "")
+                shown = self._publisher.publish_chip(mark.chip_id or "", mark.mark_id)
         except (DatabaseAwayError, DocumentsRefusedError):
             raise
         except ConnectionFailure as error:

@@ -17,6 +17,7 @@ from qdash_queue.mirror.refusals import DocumentsRefusedError
 from qdash_queue.mirror.rows import (
     ChipSnapshot,
     DayParameters,
+    JobOwner,
     JobSnapshot,
     Mark,
     MarkLag,
@@ -26,20 +27,28 @@ from qdash_queue.mirror.rows import (
 
 # The days on which the job, or somebody's hand, gave a target a new value.
 _DAYS_OF_JOB = """
-SELECT DISTINCT p.qid, to_char(p.valid_from AT TIME ZONE s.time_zone, 'YYYYMMDD') AS day
-  FROM calib.parameter_history p, calib.settings s WHERE p.job_id = :job_id
+SELECT DISTINCT p.qid,
+       to_char(p.valid_from AT TIME ZONE (SELECT time_zone FROM calib.settings), 'YYYYMMDD') AS day
+  FROM calib.parameter_history p WHERE p.job_id = :job_id
 """
+# Of imports, edits and reverts only what came since the mark was made, with a day's grace: its writer stamps
+# the versions before the mark, and a mark that has been served counts from the end of the serving. Without a
+# mark, all of them.
 _DAYS_OF_CHIP = """
-SELECT DISTINCT p.qid, to_char(p.valid_from AT TIME ZONE s.time_zone, 'YYYYMMDD') AS day
-  FROM calib.parameter_history p, calib.settings s WHERE p.chip_id = :chip_id AND p.source <> 'task'
+SELECT DISTINCT p.qid,
+       to_char(p.valid_from AT TIME ZONE (SELECT time_zone FROM calib.settings), 'YYYYMMDD') AS day
+  FROM calib.parameter_history p WHERE p.chip_id = :chip_id AND p.source <> 'task'
+   AND p.valid_from >= coalesce((SELECT m.marked_at - interval '1 day' FROM calib.mirror_lag m
+                                  WHERE m.mark_id = :mark_id), '-infinity')
 """
-# What was valid when such a day ended, or is now.
+# What was valid when such a day ended, or is now. The one time zone is not joined: PostgreSQL would plan for a
+# thousand of them.
 _AT_END_OF_DAY = """
 SELECT jsonb_build_object('qid', d.qid, 'day', d.day, 'parameters', jsonb_agg(to_jsonb(h)))::text
-  FROM (SELECT u.qid, u.day, (u.day::date + 1)::timestamp AT TIME ZONE s.time_zone AS ends_at
-          FROM unnest(CAST(:qids AS text[]), CAST(:days AS text[])) u(qid, day), calib.settings s) d
-  JOIN calib.parameter_history h ON h.chip_id = :chip_id AND h.qid = d.qid
-   AND h.valid_from < d.ends_at AND (h.valid_to IS NULL OR h.valid_to >= d.ends_at)
+  FROM (SELECT u.qid, u.day,
+               (u.day::date + 1)::timestamp AT TIME ZONE (SELECT time_zone FROM calib.settings) AS ends_at
+          FROM unnest(CAST(:qids AS text[]), CAST(:days AS text[])) u(qid, day)) d
+  CROSS JOIN LATERAL calib.parameters_at(:chip_id, d.qid, d.ends_at - interval '1 microsecond') h
  GROUP BY d.qid, d.day ORDER BY d.day, d.qid
 """
 
@@ -93,6 +102,15 @@ class Source:
     def __init__(self, database: Database) -> None:
         self._database = database
 
+    def job_owner(self, job_id: int) -> JobOwner | None:
+        """To whom the job belongs; None where there is nothing to show: it is gone, or it never started."""
+        row = self._database.row(
+            "SELECT project_id, chip_id, username FROM calib.jobs"
+            " WHERE job_id = :job_id AND execution_id IS NOT NULL",
+            job_id=job_id,
+        )
+        return JobOwner.model_validate(dict(row)) if row is not None else None
+
     def job_snapshot(self, job_id: int) -> JobSnapshot | None:
         """The job and everything that hangs on it; None where there is no such job."""
         found = self._text(_JOB_SNAPSHOT, job_id=job_id)
@@ -107,9 +125,10 @@ class Source:
         """Where the job gave a target new values: all that was valid of it when that day ended."""
         return self._at_end_of_day(chip_id, self._database.rows(_DAYS_OF_JOB, job_id=job_id))
 
-    def chip_history(self, chip_id: str) -> list[DayParameters]:
-        """The same for the days of imports, edits and reverts on the chip."""
-        return self._at_end_of_day(chip_id, self._database.rows(_DAYS_OF_CHIP, chip_id=chip_id))
+    def chip_history(self, chip_id: str, mark_id: int) -> list[DayParameters]:
+        """The same for the days of imports, edits and reverts since the mark, or ever if there is none."""
+        days = self._database.rows(_DAYS_OF_CHIP, chip_id=chip_id, mark_id=mark_id)
+        return self._at_end_of_day(chip_id, days)
 
     def job_ids(self, day: date | None = None) -> list[int]:
         """All jobs that ever started, or that first started on a day of the queue's; oldest first."""

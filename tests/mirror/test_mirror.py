@@ -167,7 +167,7 @@ def test_older_rows_never_replace_newer_ones(
     mirror.run_once()
     before = state_of(qdash, layout)
 
-    place = QDashLookup(qdash).place_of(PROJECT, CHIP, USER, ["0"])
+    place = QDashLookup(qdash).place_of(PROJECT, CHIP, USER)
     writer = Writer(qdash)
     # What a mirror that stood still since then would write now.
     execution = execution_document(stale.job, place.user_id, layout)

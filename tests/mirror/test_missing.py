@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import pytest
+import sqlalchemy as sa
 
 from qdash_queue.database import Database
 from qdash_queue.mirror import Mirror
@@ -73,6 +75,53 @@ def test_other_chips_pass_one_that_waits(
     assert list(report.waiting) == [f"job {waiting.job_id}"]
     assert execution_of(qdash, shown.execution_id)["status"] == "completed"
     assert [mark.job_id for mark in mirror.lag().marks] == [waiting.job_id]
+
+
+@contextmanager
+def snapshots() -> Iterator[list[str]]:
+    """The statements meanwhile that read a job's results."""
+    seen: list[str] = []
+
+    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+        if "calib.task_runs" in statement:
+            seen.append(statement)
+
+    sa.event.listen(sa.Engine, "before_cursor_execute", note)
+    try:
+        yield seen
+    finally:
+        sa.event.remove(sa.Engine, "before_cursor_execute", note)
+
+
+@pytest.mark.parametrize("remove", [_no_user, _no_project, _no_chip])
+def test_a_job_that_waits_for_qdash_costs_no_look_at_its_results(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, remove: Callable[[QDashDatabase], None]
+) -> None:
+    remove(qdash)
+    job = world.run(["0"], ["CheckT1"], always(passing("CheckT1", figures=0)))
+    with snapshots() as seen:
+        assert list(mirror.run_once().waiting) == [f"job {job.job_id}"]
+    assert seen == []
+    set_up_qdash(qdash)
+    world.database.execute("SELECT calib.mark_all()")
+    with snapshots() as seen:
+        assert mirror.run_once().waiting == {}
+    assert len(seen) == 1
+
+
+def test_fresh_jobs_pass_many_that_wait(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, owner: Database
+) -> None:
+    record = always(passing("CheckT1", figures=0))
+    ghost = make_chip(owner, "GHOST")
+    waiting = {f"job {ghost.run(['0'], ['CheckT1'], record).job_id}" for _ in range(60)}
+    fresh = world.run(["0"], ["CheckT1"], record)
+    # All of them are due before it.
+    owner.execute("UPDATE calib_private.outbox SET next_try_at = marked_at")
+    with snapshots() as seen:
+        assert set(mirror.run_once().waiting) == waiting
+    assert len(seen) == 1
+    assert execution_of(qdash, fresh.execution_id)["status"] == "completed"
 
 
 def test_figure_that_cannot_be_rendered_stops_nothing(
