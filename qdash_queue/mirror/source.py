@@ -41,8 +41,8 @@ SELECT DISTINCT p.qid,
    AND p.valid_from >= coalesce((SELECT m.marked_at - interval '1 day' FROM calib.mirror_lag m
                                   WHERE m.mark_id = :mark_id), '-infinity')
 """
-# What was valid when such a day ended, or is now. The one time zone is not joined: PostgreSQL would plan for a
-# thousand of them.
+# What was valid when such a day ended, or is now. The one time zone is not joined: PostgreSQL would plan for
+# a thousand of them.
 _AT_END_OF_DAY = """
 SELECT jsonb_build_object('qid', d.qid, 'day', d.day, 'parameters', jsonb_agg(to_jsonb(h)))::text
   FROM (SELECT u.qid, u.day,
