@@ -41,7 +41,8 @@ def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
     Raises:
         CalibrationError: kind ``missing_input`` or ``instrument``; it could not be connected.
     """
-    backend = make_backend(context.backend_kind, backend_session(context, qids))
+    session = persistently(lambda: backend_session(context, qids))
+    backend = make_backend(context.backend_kind, session)
     try:
         backend.connect()
     except BaseException:
@@ -50,13 +51,16 @@ def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
     return backend
 
 
-def bring_to_rest(context: JobContext, backend: BaseBackend) -> None:
+def bring_to_rest(context: JobContext, backend: BaseBackend, lease_seconds: float) -> None:
     """Make the instrument idle and note it; if that fails, the chip is paused with the reason.
 
     Raises:
         CalibrationError: it stays busy or does not answer.
-        LeaseLostError: the chip belongs to somebody else by now.
+        LeaseLostError: the chip belongs to somebody else by now; the instrument was not touched.
+        DatabaseAwayError: nobody knows whose the chip is, or how the instrument is could not be noted.
     """
+    # Asked first: whoever holds the chip after us may be in the middle of a measurement.
+    persistently(lambda: context.lease.heartbeat(lease_seconds))
     try:
         backend.quiesce()
     except CalibrationError as error:
@@ -77,11 +81,12 @@ def quiesce(context: JobContext) -> None:
     make_backend(context.backend_kind, session).quiesce()
 
 
-def rest_before_use(context: JobContext) -> None:
+def rest_before_use(context: JobContext, lease_seconds: float) -> None:
     """Bring an instrument to rest whose last user was lost; errors as of :func:`bring_to_rest`."""
-    backend = make_backend(context.backend_kind, backend_session(context, ()))
+    session = persistently(lambda: backend_session(context, ()))
+    backend = make_backend(context.backend_kind, session)
     try:
-        bring_to_rest(context, backend)
+        bring_to_rest(context, backend, lease_seconds)
     finally:
         backend.close()
 

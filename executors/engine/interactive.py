@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import shutil
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
@@ -14,10 +15,10 @@ from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.heartbeat import Heartbeat
 from executors.engine.instrument import session_qids
 from executors.engine.persistence import persistently
-from executors.session import JobContext, instruments_folder, new_scratch_folder
+from executors.session import JobContext, instruments_folder, new_scratch_folder, use_job
 from executors.stop import StopFlag
 from qdash_queue.database import Database
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError
+from qdash_queue.errors import DatabaseAwayError, IllegalTransitionError, LeaseLostError, QueueError
 from qdash_queue.leases import Executor, Lease
 from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.queue import Queue
@@ -39,6 +40,7 @@ class InteractiveJob:
     Attributes:
         context: what the session works under.
         qids: what it may touch.
+        lease_seconds: how long the lease lasts without being renewed.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class InteractiveJob:
     ) -> None:
         self.context = context
         self.qids = qids
+        self.lease_seconds = settings.lease_seconds
         self._queue = queue
         self._executor = executor
         self._heartbeat = Heartbeat(context.lease, context.stop, settings, context.claimed.timeout_seconds)
@@ -83,17 +86,30 @@ class InteractiveJob:
             undo.pop_all()
         return job
 
+    @contextmanager
+    def at_work(self) -> Iterator[None]:
+        """The job is current in the block, and a cancel after the task waits for the block's end."""
+        with use_job(self.context), self._heartbeat.at_work():
+            yield
+
     def request_cancel(self, reason: str) -> None:
         """Ask for the cancel on the row, as everybody else does."""
-        self._queue.cancel(self.context.claimed.job_id, CancelMode.NOW, reason)
+        persistently(lambda: self._queue.cancel(self.context.claimed.job_id, CancelMode.NOW, reason))
 
-    def end(self, state: JobState, failure: Failure | None) -> JobState | None:
-        """Give the verdict, end the job, free the chip; the standing state, ``None`` after a lost lease."""
+    def end(self, state: JobState, failure: Failure | None, *, at_rest: bool = True) -> JobState | None:
+        """Give the verdict, end the job, free the chip; the standing state, ``None`` after a lost lease.
+
+        If nobody knows that the instrument is at rest, the lease is left to run out: that tells the next user
+        to see to it.
+        """
         self._heartbeat.stop()
         ended: JobState | None = None
         try:
-            persistently(lambda: self.context.lease.conclude(state, failure))
-            ended = persistently(self.context.lease.finish)
+            # Refused is a cancel that came after the verdict, which stands.
+            with suppress(IllegalTransitionError):
+                ended = persistently(lambda: self.context.lease.conclude(state, failure))
+            if at_rest:
+                ended = persistently(self.context.lease.finish)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
         finally:

@@ -22,9 +22,10 @@ from executors.engine.instrument import bring_to_rest, open_backend, rest_before
 from executors.engine.interactive import InteractiveJob
 from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
 from executors.engine.overrides import TaskDetails, check_defaults, overrides_for
+from executors.engine.persistence import persistently
 from executors.engine.prefect_task import run_visibly
 from executors.engine.recorder import TaskRecorder
-from executors.session import JobContext, current_job, use_job
+from executors.session import JobContext, current_job
 from executors.stop import StopReason
 from qdash_queue.errors import AlreadyFinalError, DatabaseAwayError, LeaseLostError, QueueError
 from qdash_queue.models import PlannedTask
@@ -94,7 +95,7 @@ class CalibOrchestrator:
         context = current_job()
         if context is not None:
             self._check_agreement(context)
-            qids = session_qids(context.database, self.config)
+            qids = persistently(lambda: session_qids(context.database, self.config))
             self._session = _Session(context, open_backend(context, qids), qids, None)
         elif self.config.skip_execution:
             raise ConfigError(
@@ -106,9 +107,9 @@ class CalibOrchestrator:
     def _open_script_session(self) -> _Session:
         job = InteractiveJob.open(self.config, self._settings)
         try:
-            with use_job(job.context):
+            with job.at_work():
                 if job.context.claimed.dirty:
-                    rest_before_use(job.context)
+                    rest_before_use(job.context, job.lease_seconds)
                 backend = open_backend(job.context, job.qids)
         except BaseException as error:
             self._verdict = job.end(JobState.FAILED, failure_of(error, "connecting", Phase.PREPARE))
@@ -160,7 +161,8 @@ class CalibOrchestrator:
             task_type = task_class(name).task_type
             planned.append(PlannedTask(task=name, qid=qid, task_type=task_type, repetition=seen[name, qid]))
             seen[name, qid] += 1
-        session.context.lease.plan_tasks(planned)
+        with self._inside(session):
+            persistently(lambda: session.context.lease.plan_tasks(planned))
 
     def run_task(
         self,
@@ -250,7 +252,7 @@ class CalibOrchestrator:
 
     def _inside(self, session: _Session) -> AbstractContextManager[object]:
         # A notebook runs each cell in a context of its own, so a script's job is made current call by call.
-        return nullcontext() if session.interactive is None else use_job(session.context)
+        return nullcontext() if session.interactive is None else session.interactive.at_work()
 
     def _open(self) -> _Session:
         if self._session is None:
@@ -284,22 +286,29 @@ class CalibOrchestrator:
         session, self._session = self._session, None
         if self._verdict is not None:
             return self._verdict
+        at_rest = False
         try:
             if session is not None:
-                self._let_go(session, state)
+                at_rest = self._let_go(session, state)
         finally:
-            self._verdict = self._conclude(session, state, failure)
+            self._verdict = self._conclude(session, state, failure, at_rest=at_rest)
         return self._verdict
 
-    def _let_go(self, session: _Session, state: JobState) -> None:
+    def _let_go(self, session: _Session, state: JobState) -> bool:
+        """Close the backend; whether the chip can be freed, the instrument at rest or the chip paused."""
+        job = session.interactive
         try:
             # In a job the executor sees to it; a script has nobody else.
-            if session.interactive is not None and state is not JobState.COMPLETED:
-                bring_to_rest(session.context, session.backend)
-        except (CalibrationError, QueueError, DatabaseAwayError) as error:
+            if job is not None and state is not JobState.COMPLETED:
+                bring_to_rest(session.context, session.backend, job.lease_seconds)
+        except CalibrationError as error:
             logger.warning("the instrument could not be brought to rest: %s", error)
+        except (QueueError, DatabaseAwayError) as error:
+            logger.warning("bringing the instrument to rest is left to whoever has the chip next: %s", error)
+            return False
         finally:
             session.backend.close()
+        return True
 
     def _abandon(self) -> None:
         """At the interpreter's end: a script that gave no verdict has failed."""
@@ -310,11 +319,11 @@ class CalibOrchestrator:
             logger.warning("the session could not be ended: %s", error)
 
     def _conclude(
-        self, session: _Session | None, state: JobState, failure: Failure | None
+        self, session: _Session | None, state: JobState, failure: Failure | None, *, at_rest: bool
     ) -> JobState | None:
         if session is not None and session.interactive is not None:
             atexit.unregister(self._abandon)
-            return session.interactive.end(state, failure)
+            return session.interactive.end(state, failure, at_rest=at_rest)
         context = current_job() if session is None else session.context
         if context is None or self.config.skip_execution:
             return None

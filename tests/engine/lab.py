@@ -17,7 +17,7 @@ from executors.stop import StopFlag
 from qdash_queue.admin import Admin
 from qdash_queue.database import Database
 from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import Parameter, TaskRun
+from qdash_queue.models import Job, Parameter, TaskRun
 from qdash_queue.parameters import Parameters
 from qdash_queue.queue import Queue
 from qdash_queue.settings import Settings
@@ -127,6 +127,23 @@ class Lab:
                 present = self.value(qid, name)
                 unit = "" if present is None else present.unit
                 Parameters(self.database, CHIP).set(qid, name, value, unit=unit, reason="for the test")
+
+
+def script_session(
+    lab: Lab, settings: Mapping[str, float] | None = None, **changes: Any
+) -> CalibOrchestrator:
+    """A session as a plain script makes it, with ``settings`` and other changes; not open yet."""
+    given: dict[str, Any] = {"username": USERNAME, "chip_id": CHIP, "qids": ["0"], **changes}
+    changed = lab.settings.model_copy(update=dict(settings or {}))
+    orchestrator = CalibOrchestrator(CalibConfig(**given), changed)
+    lab._sessions.append(orchestrator)
+    return orchestrator
+
+
+def only_job(lab: Lab) -> Job:
+    """The one job that there is."""
+    (job,) = lab.queue.list()
+    return job
 
 
 def build(database: CalibDatabase, state_path: Path) -> Lab:

@@ -4,9 +4,14 @@ from collections.abc import Callable
 
 import pytest
 
+from executors.engine.instrument import open_backend
 from executors.engine.persistence import persistently
 from executors.stop import StopFlag, Stopped, StopReason, use_stop_flag
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
+from tests.engine.lab import Lab
+from tests.engine.outage import outage
+
+AGAIN = "the database is away, trying again"
 
 
 def away(times: int, otherwise: Callable[[], str]) -> Callable[[], str]:
@@ -43,3 +48,18 @@ def test_a_refusal_is_not_repeated() -> None:
 
     with pytest.raises(LeaseLostError):
         persistently(refused)
+
+
+def test_a_restart_before_the_first_task_fails_no_job(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        with outage(lab, AGAIN):
+            session = lab.session(["0"], muxes=[0])
+        with outage(lab, AGAIN):
+            session.plan([("GoodTask", "0")])
+        session.run_task("GoodTask", "0")
+    assert lab.statuses(job.claimed.job_id) == {("GoodTask", "0"): "completed"}
+
+
+def test_a_restart_does_not_keep_a_backend_from_being_opened(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job, outage(lab, AGAIN):
+        open_backend(job, ["0"]).close()

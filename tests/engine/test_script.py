@@ -20,11 +20,10 @@ from executors.engine import (
 )
 from executors.stop import Stopped, StopReason
 from qdash_queue.errors import ExecutorRefusedError, QueueError
-from qdash_queue.models import Job
 from qdash_queue.settings import Settings
 from qdash_queue.values import CalibrationError, CancelMode
 from tests.databases import CalibDatabase
-from tests.engine.lab import CHIP, USERNAME, Lab
+from tests.engine.lab import CHIP, USERNAME, Lab, only_job, script_session
 from tests.engine.waiting import until
 
 QUICKSTART = """
@@ -83,16 +82,6 @@ def run_script(lab: Lab, text: str, folder: Path) -> subprocess.CompletedProcess
         timeout=120,
         check=False,
     )
-
-
-def script_session(lab: Lab, **changes: Any) -> CalibOrchestrator:
-    given: dict[str, Any] = {"username": USERNAME, "chip_id": CHIP, "qids": ["0"], **changes}
-    return CalibOrchestrator(CalibConfig(**given), lab.settings)
-
-
-def only_job(lab: Lab) -> Job:
-    (job,) = lab.queue.list()
-    return job
 
 
 def expect_everything_given_back(lab: Lab) -> None:

@@ -19,9 +19,8 @@ from executors.stop import Stopped, StopReason
 from qdash_queue.errors import LeaseLostError
 from qdash_queue.values import CancelMode
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+from tests.engine.outage import CUT
 from tests.engine.waiting import until
-
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
 
 
 def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:

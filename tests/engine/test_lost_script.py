@@ -1,0 +1,184 @@
+"""Sessions in a plain script that do not end in time: the chip goes to others, and stays theirs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+
+import pytest
+
+from executors.engine import CalibOrchestrator, instrument
+from executors.engine.persistence import persistently
+from executors.session import instruments_folder
+from executors.stop import Stopped
+from qdash_queue.errors import LeaseLostError
+from qdash_queue.values import CancelMode
+from tests.databases import CalibDatabase
+from tests.engine.lab import CHIP, Lab, only_job, script_session
+from tests.engine.outage import outage
+from tests.engine.waiting import until
+
+SHORT = {"lease_seconds": 3.0, "term_grace_seconds": 0.5}
+EXPIRE = "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
+SWEEP = "SELECT calib.sweep()"
+
+
+@pytest.fixture(autouse=True)
+def _registered(lab: Lab) -> None:
+    """An executor has registered for the chip once."""
+    lab.offer()
+
+
+def leave_by_an_error(session: CalibOrchestrator) -> None:
+    with pytest.raises(ZeroDivisionError), session:
+        raise ZeroDivisionError
+
+
+def wait_until_swept(lab: Lab) -> None:
+    until(lambda: bool(lab.executor.sweep()), 20)
+
+
+def expect_the_next_claim_to_quiesce(lab: Lab) -> None:
+    assert lab.queue.chip(CHIP).running_job_id is None
+    assert lab.claim(["GoodTask"], ["0"]).claimed.dirty
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        CalibOrchestrator.fail,
+        CalibOrchestrator.cancel,
+        CalibOrchestrator.complete,
+        CalibOrchestrator._abandon,
+        leave_by_an_error,
+    ],
+)
+def test_a_script_that_lost_the_chip_leaves_the_instrument_alone(
+    lab: Lab, database: CalibDatabase, end: Callable[[CalibOrchestrator], object]
+) -> None:
+    session = script_session(lab)
+    session.initialize()
+    with database.connect() as owner, owner.transaction():  # No heartbeat comes between.
+        owner.execute(EXPIRE)
+        owner.execute(SWEEP)
+    other = lab.claim(["GoodTask"], ["0"])
+    measuring = instruments_folder(lab.state_path) / f"{CHIP}.busy.json"
+    measuring.write_text("{}")
+    end(session)
+    assert measuring.exists()
+    assert lab.queue.chip(CHIP).running_job_id == other.claimed.job_id
+    other.lease.heartbeat()
+
+
+def test_a_script_that_cannot_ask_whose_the_chip_is_leaves_the_instrument_to_the_next(
+    lab: Lab, database: CalibDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session = script_session(lab)
+    session.initialize()
+    measuring = instruments_folder(lab.state_path) / f"{CHIP}.busy.json"
+    measuring.write_text("{}")
+    monkeypatch.setattr(instrument, "persistently", partial(persistently, patience=0.5))
+    with outage(lab, "is left to whoever has the chip next"):
+        assert session.fail("the beam is gone") == "failed"
+    assert measuring.exists()
+    with database.connect() as owner:
+        owner.execute(EXPIRE)
+        owner.execute(SWEEP)
+    assert only_job(lab).failure_message == "the beam is gone"
+    expect_the_next_claim_to_quiesce(lab)
+
+
+@pytest.mark.parametrize("mode", list(CancelMode))
+def test_a_cancel_ends_a_session_that_nobody_works_in(lab: Lab, mode: CancelMode) -> None:
+    session = script_session(lab, SHORT)
+    session.initialize()
+    session.run_task("GoodTask", "0")
+    lab.queue.cancel(session.job_id, mode, "beam time")
+    wait_until_swept(lab)
+    job = only_job(lab)
+    assert (job.state, job.cancel_reason) == ("cancelled", "beam time")
+    expect_the_next_claim_to_quiesce(lab)
+    with pytest.raises(Stopped, match=r"stopped: (cancel|lease lost)"):
+        session.run_task("GoodTask", "0")
+    with pytest.raises(LeaseLostError, match=f"the lease on job {job.job_id} .* is lost"):
+        session.plan([("GoodTask", "0")])
+    assert session.complete() is None
+
+
+def test_a_session_that_wakes_up_after_its_cancel_still_ends_well(
+    lab: Lab, caplog: pytest.LogCaptureFixture
+) -> None:
+    session = script_session(lab, {**SHORT, "lease_seconds": 30.0})
+    session.initialize()
+    lab.queue.cancel(session.job_id, CancelMode.NOW, "beam time")
+    until(lambda: "its session does not end: the chip is free to others in 30 s" in caplog.text, 20)
+    assert session.complete() == "cancelled"
+    assert lab.queue.chip(CHIP).running_job_id is None
+
+
+def test_a_cancel_after_the_task_waits_for_a_task_that_runs(lab: Lab) -> None:
+    def cancel() -> None:
+        until(lambda: "running" in lab.statuses(only_job(lab).job_id).values())
+        lab.queue.cancel(only_job(lab).job_id, CancelMode.AFTER_TASK, "lunch")
+        time.sleep(SHORT["lease_seconds"] + 2 * SHORT["term_grace_seconds"])
+        swept.extend(lab.executor.sweep())
+        lab.queue.cancel(only_job(lab).job_id, CancelMode.NOW, "beam time")
+
+    swept: list[object] = []
+    session = script_session(lab, SHORT)
+    session.initialize()
+    thread = threading.Thread(target=cancel)
+    thread.start()
+    with pytest.raises(Stopped, match="stopped: cancel"), session:
+        session.run_task("SlowTask", "0")
+    thread.join()
+    assert swept == []
+    assert only_job(lab).state == "cancelled"
+
+
+def limit_to_a_second(database: CalibDatabase) -> None:
+    with database.connect() as owner:
+        owner.execute("UPDATE calib_private.flows SET timeout_seconds = 1 WHERE flow = 'interactive'")
+
+
+def test_the_time_limit_ends_a_session_that_nobody_works_in(lab: Lab, database: CalibDatabase) -> None:
+    limit_to_a_second(database)
+    session = script_session(lab, SHORT)
+    session.initialize()
+    wait_until_swept(lab)
+    job = only_job(lab)
+    assert (job.state, job.failure_kind) == ("failed", "timeout")
+    assert job.failure_message == "the job was stopped at its time limit of 1 s"
+    expect_the_next_claim_to_quiesce(lab)
+    assert session.fail("too late") is None
+
+
+def test_a_cancel_by_a_session_whose_time_was_over_lets_the_verdict_stand(
+    lab: Lab, database: CalibDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    limit_to_a_second(database)
+    session = script_session(lab, {**SHORT, "lease_seconds": 30.0})
+    session.initialize()
+    until(lambda: "its session does not end" in caplog.text, 20)
+    assert session.cancel() == "failed"
+    assert only_job(lab).failure_kind == "timeout"
+    assert lab.queue.chip(CHIP).running_job_id is None
+
+
+def test_a_lease_that_the_clock_gave_up_is_not_renewed(
+    lab: Lab, database: CalibDatabase, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.WARNING)
+    session = script_session(lab, SHORT)
+    session.initialize()
+    with database.connect() as other, other.transaction():
+        other.execute("SELECT FROM calib_private.leases FOR UPDATE")  # A heartbeat waits for this one.
+        time.sleep(SHORT["lease_seconds"] + 1.0)
+    wait_until_swept(lab)
+    assert "the lease could not be renewed in time" in caplog.text
+    assert only_job(lab).failure_kind == "lost"
+    expect_the_next_claim_to_quiesce(lab)
+    assert session.complete() is None
