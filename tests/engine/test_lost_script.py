@@ -23,6 +23,7 @@ from tests.engine.waiting import until
 
 SHORT = {"lease_seconds": 3.0, "term_grace_seconds": 0.5}
 EXPIRE = "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
+HOLDS = "SELECT expires_at > clock_timestamp() FROM calib_private.leases WHERE job_id IS NOT NULL"
 SWEEP = "SELECT calib.sweep()"
 
 
@@ -174,9 +175,11 @@ def test_a_lease_that_the_clock_gave_up_is_not_renewed(
     caplog.set_level(logging.WARNING)
     session = script_session(lab, SHORT)
     session.initialize()
-    with database.connect() as other, other.transaction():
-        other.execute("SELECT FROM calib_private.leases FOR UPDATE")  # A heartbeat waits for this one.
-        time.sleep(SHORT["lease_seconds"] + 1.0)
+    with database.connect() as other:
+        with other.transaction():
+            other.execute("SELECT FROM calib_private.leases FOR UPDATE")  # A heartbeat waits for this one.
+            time.sleep(SHORT["lease_seconds"] + 1.0)
+        until(lambda: other.execute(HOLDS).fetchone() == (True,))  # It came through, too late.
     wait_until_swept(lab)
     assert "the lease could not be renewed in time" in caplog.text
     assert only_job(lab).failure_kind == "lost"
