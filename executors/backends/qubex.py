@@ -17,6 +17,7 @@ from typing import Any, ClassVar, Final
 import yaml
 
 from executors.backends.base import BackendSession, instrument_failure
+from executors.backends.checkpoints import check_before_executions
 from executors.backends.configuration import write_parameters
 from executors.backends.experiment import ExperimentBackend
 
@@ -65,6 +66,7 @@ class QubexBackend(ExperimentBackend):
                 "connect_failed",
                 "check power and network",
             ) from error
+        check_before_executions(experiment.ctx.backend_controller, self.session.checkpoint)
         self._connected_at = time.monotonic()
         return experiment
 

@@ -15,12 +15,19 @@ from qubex.backend.quel3 import (
     Quel3FixedTimeline,
 )
 
-from executors.backends.base import BackendSession, make_backend
+from calibtasks.check_rabi import CheckRabi
+from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.backends.checkpoints import check_before_executions
 from executors.backends.configuration import SessionFiles, write_parameters
 from executors.backends.simchip.quel3 import SimulatedQuel3Controller
 from qdash_queue.values import CalibrationError, Failure, FailureKind, ParameterModel
+from tests.backends.measuring import measure
 
 MakeSession = Callable[..., BackendSession]
+
+
+class StoppedByTest(BaseException):
+    """As a job's stop, it is no Exception that a library might swallow."""
 
 
 def failure_of(session: BackendSession) -> Failure:
@@ -69,6 +76,27 @@ def test_a_missing_driver_is_told_with_what_to_install(
     failure = failure_of(new_session(config_dir=configured(tmp_path, systems)))
     assert failure.cause == "no_driver"
     assert f"qubex[{flavour}]" in failure.remedy
+
+
+def test_a_sweep_is_stopped_between_its_points(connected: Callable[..., BaseBackend]) -> None:
+    """On the way that real instruments take too: qubex's own, down to its backend controller."""
+    backend = connected()
+    looks: list[None] = []
+    check_before_executions(backend.get_instance().ctx.backend_controller, lambda: looks.append(None))
+    measured = measure(backend, CheckRabi())
+    points = len(measured.run.data["time"].values)
+    assert len(looks) >= points
+
+    def stop() -> None:
+        looks.append(None)
+        if len(looks) == 5:
+            raise StoppedByTest
+
+    looks.clear()
+    check_before_executions(backend.get_instance().ctx.backend_controller, stop)
+    with pytest.raises(StoppedByTest):
+        measure(backend, CheckRabi())
+    assert len(looks) < points
 
 
 def test_stored_values_replace_those_of_a_parameter_file_and_leave_the_others(tmp_path: Path) -> None:
