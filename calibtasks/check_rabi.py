@@ -27,7 +27,7 @@ from calibtasks.fits import fit_damped_cosine
 from calibtasks.iq import Projection, project
 from calibtasks.least_squares import Fit, is_signal, no_signal
 from calibtasks.library import library_rabi
-from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
+from calibtasks.measurement import GUARD_POINTS, INTERVAL, READOUT_INPUTS, Sweep, shots_parameter, with_guards
 from calibtasks.pulses import rabi_pulse
 from calibtasks.run_parameters import RunParameter
 from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
@@ -158,7 +158,8 @@ class CheckRabi(BaseTask):
             Sweep.of(self, backend, qid, detuning=float(self.setting("side_detuning"))),
             shots=max(1, sweep.shots // 2),
         )
-        plateau = sweep.on_grid(np.asarray(self.setting("time_range")))
+        steps = np.asarray(self.setting("time_range"))
+        plateau = sweep.on_grid(with_guards(steps))
         drive = self.input("control_amplitude")
 
         def sequence(time: float) -> list[Any]:
@@ -166,9 +167,12 @@ class CheckRabi(BaseTask):
 
         reference = sweep.measure(lambda _: [Blank(REFERENCE_WAIT_NS)], np.zeros(1))
         iq = sweep.measure(sequence, plateau)
-        side_plateau = plateau[: max(MIN_SIDE_POINTS, (plateau.size + 1) // 2)]
+        # The first half of the steps, with all the guards, which are among the first points.
+        side_plateau = plateau[: max(MIN_SIDE_POINTS, (plateau.size + len(GUARD_POINTS) + 1) // 2)]
         side_iq = side_sweep.measure(sequence, side_plateau)
         time = plateau + RABI_RAMP_NS
+        # qubex starts its fit from a Fourier transform, which needs even steps.
+        even = np.isin(plateau, sweep.on_grid(steps))
         return RunResult(
             Dataset(
                 [
@@ -179,7 +183,7 @@ class CheckRabi(BaseTask):
                     MeasuredArray("side_iq", side_iq, "a.u.", "averaged IQ signal of the second sweep"),
                 ]
             ),
-            library_rabi(sweep.label, time, iq, complex(reference[0])),
+            library_rabi(sweep.label, time[even], iq[even], complex(reference[0])),
         )
 
     def postprocess(

@@ -27,7 +27,7 @@ from calibtasks.fits import fit_ramsey
 from calibtasks.iq import Projection, project
 from calibtasks.least_squares import Fit, is_signal, no_signal, unresolved_decay
 from calibtasks.library import library_ramsey
-from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
+from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter, with_guards
 from calibtasks.pulses import half_pi_pulse
 from calibtasks.run_parameters import RunParameter
 from qdash_queue.values import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
@@ -35,8 +35,6 @@ from qdash_queue.values import Failure, FiniteRange, ParameterModel, RunParamete
 IN_PHASE_ROTATION: Final = math.pi
 QUADRATURE_ROTATION: Final = -math.pi / 2
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
-GUARD_POINTS: Final = (0.13, 0.29, 0.53, 0.79)
-"""Extra waiting times, in steps of the sweep, at which no two frequencies below fifty foldings agree."""
 
 
 class CheckRamsey(BaseTask):
@@ -95,7 +93,7 @@ class CheckRamsey(BaseTask):
     def run(self, backend: Backend, qid: str) -> RunResult:
         """Measure; arrays ``time`` (ns), ``iq_x`` and ``iq_y`` (a.u., complex), each of shape (n,)."""
         sweep = Sweep.of(self, backend, qid, detuning=float(self.setting("detuning")))
-        time = sweep.on_grid(_with_guards(np.asarray(self.setting("time_range"))))
+        time = sweep.on_grid(with_guards(np.asarray(self.setting("time_range"))))
         half_pi = half_pi_pulse(self.input("hpi_amplitude"), self.input("hpi_length"))
 
         def sequence(rotation: float) -> Any:
@@ -138,13 +136,6 @@ class CheckRamsey(BaseTask):
             failure=_failure(fit, time, projection, int(self.setting("shots"))),
             quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
         )
-
-
-def _with_guards(time: Real) -> Real:
-    """The times, and a few between the first two, which tell a fast fringe from a slow one."""
-    if time.size < 2:
-        return time
-    return np.concatenate([time, time[0] + (time[1] - time[0]) * np.asarray(GUARD_POINTS)])
 
 
 def _failure(fit: Fit, time: Real, projection: Projection, shots: int) -> Failure | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,16 @@ INTERVAL = RunParameter(
     description="time from shot to shot",
     limits=FiniteRange(low=1_000, high=1_000_000_000),
 )
+
+GUARD_POINTS: Final = (0.13, 0.29, 0.53, 0.79)
+"""Extra times, in steps of the sweep, at which no two frequencies below fifty foldings agree."""
+
+
+def with_guards(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The times, and a few between the first two, which tell a fast oscillation from a slow one."""
+    if times.size < 2:
+        return times
+    return np.concatenate([times, times[0] + (times[1] - times[0]) * np.asarray(GUARD_POINTS)])
 
 
 def shots_parameter(shots: int) -> RunParameter:

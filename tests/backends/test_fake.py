@@ -153,6 +153,16 @@ def test_a_wrong_drive_frequency_is_refused(connected: Connect, detuning: float)
     assert found.result.figures
 
 
+@pytest.mark.parametrize("rabi_mhz", [10.6, 35.5, 92.4, 99.5, 106.6, 117.3])
+def test_an_oscillation_faster_than_the_step_is_seen_as_such(connected: Connect, rabi_mhz: float) -> None:
+    drive = true_qubit(SEED, "SIM16", 0).drive
+    backend = connected(stored={"0": {"control_amplitude": rabi_mhz * 1e-3 / drive}})
+    found = measure(backend, CheckRabi())
+    failure = refusal(found)
+    assert (failure.cause if failure else None) == (None if rabi_mhz < 40 else "rabi_frequency")
+    assert found.result.output_parameters["rabi_frequency"].value == pytest.approx(rabi_mhz, rel=0.02)
+
+
 def test_other_tasks_refuse_a_wrong_drive_frequency(connected: Connect) -> None:
     frequency = true_qubit(SEED, "SIM16", 0).frequency
     backend = connected(stored={"0": {"qubit_frequency": frequency + 0.1, **CALIBRATED}})
@@ -237,7 +247,8 @@ def test_hardware_time_is_counted_apart_from_wall_time(connected: Connect) -> No
     backend = connected()
     begin = time.monotonic()
     measure(backend, CheckRabi({"shots": 1000}))
-    points = 1 + 51 + 26 / 2
+    guards = 4
+    points = 1 + (51 + guards) + (26 + guards) / 2
     assert backend.hardware_seconds == pytest.approx(points * 1000 * 153_600e-9, rel=0.01)
     assert time.monotonic() - begin < backend.hardware_seconds
 
