@@ -202,6 +202,15 @@ def test_a_pulse_above_full_scale_is_not_played(connected: Connect) -> None:
     assert backend.hardware_seconds == 0
 
 
+@pytest.mark.parametrize(("length", "nearest"), [(31, "30 and 32"), (33, "32 and 34"), (999, "998 and 1000")])
+def test_a_pulse_off_the_sampling_grid_is_refused_in_words(
+    connected: Connect, length: int, nearest: str
+) -> None:
+    with pytest.raises(CalibrationError, match=f"got {length} ns: {nearest} ns are nearest") as refused:
+        measure(connected(), CreateHPIPulse({"hpi_duration": length}))
+    assert refused.value.failure.kind is FailureKind.INVALID_REQUEST
+
+
 def test_no_readout_is_no_signal(connected: Connect) -> None:
     resonator = true_qubit(SEED, "SIM16", 0).resonator
     backend = connected(stored={"0": {"readout_frequency": resonator - 0.3}})
