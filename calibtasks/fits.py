@@ -208,8 +208,8 @@ def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: Arra
 
     Model: ``in_phase + i quadrature = amplitude * exp(-rate * time + i(2π frequency * time + phase)) +
     offset``, with a complex offset (``offset_i``, ``offset_q``). Arrays are 1-D and real, of one length.
-    Bound: no decay (``rate`` of zero or less, or ten sweeps long), or the frequency at Nyquist's. Raises
-    CalibrationError on unusable data.
+    ``rate`` comes out zero or negative when there is no decay to see: ask ``unresolved_decay``. Bound: the
+    frequency beyond what the points can tell. Raises CalibrationError on unusable data.
     """
     check_data(what, time, in_phase, parameters=3)
     check_data(what, time, quadrature, parameters=3)
@@ -237,9 +237,7 @@ def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: Arra
         amplitude, phase = -amplitude, phase + np.pi
     phase = float(np.angle(np.exp(1j * phase)))
     bound = ""
-    if rate <= 0.1:
-        bound = "no decay is seen within the sweep"
-    elif abs(frequency) > highest:
+    if abs(frequency) > highest:
         bound = f"a frequency of {frequency / span:.3g} is outside what the sweep can tell"
     offset = mean + scale * complex(offset_i, offset_q)
 
