@@ -35,6 +35,8 @@ from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel
 RABI_RAMP_NS: Final = 20.0
 """Ramp of the drive pulse; its area equals that of so much plateau."""
 REFERENCE_WAIT_NS: Final = 8.0
+REFERENCE_POINTS: Final = 16
+"""Points that share the shots of the undriven signal, so that its own scatter is seen."""
 NOMINAL_RABI_MHZ: Final = 12.5
 """The Rabi frequency that the stored control amplitude is meant to give."""
 RESONANT_DETUNING: Final = 0.2
@@ -49,13 +51,18 @@ _IQ: Final = FiniteRange(low=1e-9, high=1e3)
 class _Analysis:
     time: NDArray[np.float64]
     iq: NDArray[np.complex128]
-    reference: complex
+    undriven: NDArray[np.complex128]
     projection: Projection
     fit: Fit
     side_time: NDArray[np.float64]
     side_signal: NDArray[np.float64]
     side_fit: Fit
     side_detuning: float
+
+    @property
+    def reference(self) -> complex:
+        """The undriven signal."""
+        return complex(self.undriven.mean())
 
     def detuning(self) -> tuple[float, float]:
         """Drive frequency minus the qubit's, and its error, in MHz.
@@ -71,6 +78,35 @@ class _Analysis:
         return (side**2 - rabi**2 - self.side_detuning**2) / (
             2 * self.side_detuning
         ), errors / self.side_detuning
+
+    def drive_strength(self) -> tuple[float, float]:
+        """Rabi frequency Ω of this drive on resonance, and its error, in MHz; NaN when none would fit.
+
+        Ω² = f² - Δ² with the Δ of :meth:`detuning`, so Ω dΩ = f (1 + Δ/δ) df - (Δ f'/δ) df'.
+        """
+        rabi, side = self.fit.values["frequency"] * 1e3, self.side_fit.values["frequency"] * 1e3
+        detuning, _ = self.detuning()
+        if not detuning**2 < rabi**2:
+            return math.nan, math.nan
+        strength, part = math.sqrt(rabi**2 - detuning**2), detuning / self.side_detuning
+        errors = math.hypot(
+            rabi * (1 + part) * self.fit.errors["frequency"] * 1e3,
+            part * side * self.side_fit.errors["frequency"] * 1e3,
+        )
+        return strength, errors / strength
+
+    def reference_phase_error(self) -> float:
+        """Error of the undriven signal's phase, radians, from the scatter of its points across its direction.
+
+        That holds the shot noise of a hot qubit too, which lies along the IQ axis.
+        """
+        points = self.undriven.size
+        if points <= 3:  # Too few to scatter: older data has one, as noisy as a point of the sweep.
+            return self.projection.noise / math.sqrt(points) / abs(self.reference)
+        across = (self.undriven * np.exp(-1j * np.angle(self.reference))).imag
+        # Widened by the variance of Student's distribution, as the fits' errors are: 15/13 for 16 points.
+        variance = float(np.var(across, ddof=1)) / points * (points - 1) / (points - 3)
+        return math.sqrt(variance) / abs(self.reference)
 
 
 class CheckRabi(BaseTask):
@@ -165,7 +201,8 @@ class CheckRabi(BaseTask):
         def sequence(time: float) -> list[Any]:
             return [rabi_pulse(drive, time, RABI_RAMP_NS)]
 
-        reference = sweep.measure(lambda _: [Blank(REFERENCE_WAIT_NS)], np.zeros(1))
+        few_shots = replace(sweep, shots=max(1, sweep.shots // REFERENCE_POINTS))
+        undriven = few_shots.measure(lambda _: [Blank(REFERENCE_WAIT_NS)], np.zeros(REFERENCE_POINTS))
         iq = sweep.measure(sequence, plateau)
         # The first half of the steps, with all the guards, which are among the first points.
         side_plateau = plateau[: max(MIN_SIDE_POINTS, (plateau.size + len(GUARD_POINTS) + 1) // 2)]
@@ -178,12 +215,12 @@ class CheckRabi(BaseTask):
                 [
                     MeasuredArray("time", time, "ns", "pulse area over its amplitude"),
                     MeasuredArray("iq", iq, "a.u.", "averaged IQ signal"),
-                    MeasuredArray("reference_iq", reference, "a.u.", "IQ signal without a drive"),
+                    MeasuredArray("reference_iq", undriven, "a.u.", "IQ signal without a drive"),
                     MeasuredArray("side_time", side_plateau + RABI_RAMP_NS, "ns", "time of the second sweep"),
                     MeasuredArray("side_iq", side_iq, "a.u.", "averaged IQ signal of the second sweep"),
                 ]
             ),
-            library_rabi(sweep.label, time[even], iq[even], complex(reference[0])),
+            library_rabi(sweep.label, time[even], iq[even], complex(undriven.mean())),
         )
 
     def postprocess(
@@ -191,14 +228,14 @@ class CheckRabi(BaseTask):
     ) -> PostProcessResult:
         """Fit a damped cosine along the IQ axis; refuse no oscillation, and one of a drive off resonance."""
         data = run_result.data
-        reference = complex(data.values("reference_iq")[0])
-        projection = project("Rabi oscillation", data.values("iq"), reference)
+        undriven = data.values("reference_iq")
+        projection = project("Rabi oscillation", data.values("iq"), complex(undriven.mean()))
         fit = fit_damped_cosine("Rabi oscillation", data.values("time"), projection.signal)
         side_time, side_signal = data.values("side_time"), projection.apply(data.values("side_iq"))
         found = _Analysis(
             time=data.values("time"),
             iq=data.values("iq"),
-            reference=reference,
+            undriven=undriven,
             projection=projection,
             fit=fit,
             side_time=side_time,
@@ -259,7 +296,8 @@ def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
     centre = projection.centre * complex(math.cos(angle), -math.sin(angle))
     noise, amplitude = projection.noise, fit.values["amplitude"]
     frequency, frequency_error = fit.values["frequency"] * 1e3, fit.errors["frequency"] * 1e3
-    slope, relative = frequency / drive, frequency_error / frequency
+    strength, strength_error = found.drive_strength()
+    slope, relative = strength / drive, strength_error / strength
     control = NOMINAL_RABI_MHZ / slope
     mean_error, angle_error = noise / math.sqrt(points), noise / float(np.linalg.norm(projection.signal))
     return {
@@ -277,7 +315,7 @@ def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
         ),
         "rabi_noise": (noise, noise / math.sqrt(2 * points)),
         "rabi_distance": (centre.real, math.hypot(mean_error, centre.imag * angle_error)),
-        "rabi_reference_phase": (float(np.angle(found.reference)), noise / abs(found.reference)),
+        "rabi_reference_phase": (float(np.angle(found.reference)), found.reference_phase_error()),
         "control_amplitude": (control, control * relative),
         "maximum_rabi_frequency": (slope, slope * relative),
     }
