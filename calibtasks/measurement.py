@@ -29,7 +29,7 @@ INTERVAL = RunParameter(
     unit="ns",
     value_type="int",
     value=153600,
-    description="time from shot to shot",
+    description="wait from the end of one shot to the next",
     limits=FiniteRange(low=1_000, high=1_000_000_000),
 )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -216,10 +217,14 @@ def test_the_same_seed_gives_the_same_data_whatever_else_is_measured() -> None:
     assert not np.array_equal(other, alone)
 
 
-def test_the_virtual_clock_counts_shots_times_interval() -> None:
+def test_the_virtual_clock_counts_the_sequence_and_the_interval_after_it() -> None:
     engine = Engine("SIM16", 3)
-    engine.run(program(CaptureMode.AVERAGED_VALUE, shots=1000))
-    assert engine.hardware_seconds == pytest.approx(1000 * 153_600e-9)
+    asked = program(CaptureMode.AVERAGED_VALUE, shots=1000)
+    engine.run(asked)
+    sequence = 40.0 + 384.0
+    assert engine.hardware_seconds == pytest.approx(1000 * (153_600 + sequence) * 1e-9)
+    late = replace(asked, drives={0: (square(0.01, 40.0, 4.2, start=1000.0),)}, reads={})
+    assert late.hardware_seconds() == pytest.approx(1000 * (153_600 + 1040) * 1e-9)
 
 
 def test_a_wrong_readout_frequency_hides_the_qubit() -> None:
