@@ -18,6 +18,7 @@ SQL = Path(__file__).parents[1] / "sql"
 REPLACED = {
     "0001": {
         "calib.parameters_as_of": "70_parameters.sql",
+        "calib.import_parameters": "70_parameters.sql",
         "calib_private.sweep_expired": "50_executors.sql",
         "calib.mark": "90_mirror.sql",
         "calib.mark_all": "90_mirror.sql",

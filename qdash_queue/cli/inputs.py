@@ -23,11 +23,28 @@ def json_object(text: str, name: str) -> dict[str, JsonValue]:
     if text.startswith("@"):
         text = file_text(Path(text[1:]), name)
     try:
-        found = json.loads(text)
+        found = json.loads(text, object_pairs_hook=_once_each)
+    except RecursionError as error:
+        raise RefusedError(f"{name}: expected a JSON object, got one nested too deep", column=name) from error
+    except _RepeatedNameError as error:
+        raise RefusedError(f"{name}: {error}", column=name) from error
     except ValueError as error:
         raise RefusedError(f"{name}: expected a JSON object, got no JSON: {error}", column=name) from error
     if not isinstance(found, dict):
         raise RefusedError(f"{name}: expected a JSON object, got {_kind(found)}", column=name)
+    return found
+
+
+class _RepeatedNameError(ValueError):
+    """JSON would keep the last of them, and lose the others without a word."""
+
+
+def _once_each(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
+    found: dict[str, JsonValue] = {}
+    for name, value in pairs:
+        if name in found:
+            raise _RepeatedNameError(f"expected each name once in an object, got {json.dumps(name)} again")
+        found[name] = value
     return found
 
 
@@ -45,8 +62,15 @@ def file_text(file: Path, name: str) -> str:
 
 
 def zoned(at: datetime | None) -> datetime | None:
-    """A time without a zone is the caller's local one."""
-    return at.astimezone() if at is not None and at.tzinfo is None else at
+    """A time without a zone is the caller's local one.
+
+    Raises:
+        RefusedError: the year that it has in UTC is none.
+    """
+    try:
+        return at.astimezone() if at is not None and at.tzinfo is None else at
+    except (ValueError, OverflowError) as error:
+        raise RefusedError(f"expected a time between the years 2 and 9998, got {at}") from error
 
 
 def kept_for(text: str, name: str) -> timedelta | None:

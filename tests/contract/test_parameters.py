@@ -241,6 +241,10 @@ def test_an_import_is_all_or_nothing(lab: Lab) -> None:
         lab.olga.database.execute(
             "SELECT calib.import_parameters(:chip_id, '{\"0\": {\"t1\": 1e999}}', 'design')", chip_id=chip_id
         )
+    for name, near in (("erorr", "error"), ("units", "unit")):
+        said = f'parameter {NAME}: unknown name "{name}": did you mean "{near}"'
+        with pytest.raises(BadValueError, match=said):
+            parameters.import_values({"0": {"t1": {"value": 1}, NAME: {"value": 1, name: 3}}}, "design")
     for reason in ("", "   "):
         with pytest.raises(BadValueError, match="reason: expected 1 to 1000 characters"):
             parameters.import_values({"0": {"t1": {"value": 1}}}, reason)

@@ -1,0 +1,1 @@
+DROP FUNCTION calib_private.require_known_names(text, jsonb);
