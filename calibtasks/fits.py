@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibtasks.least_squares import Complex, Fit, Real, check_data, goodness, refine, search
+from calibtasks.least_squares import Complex, Fit, Real, check_data, goodness, refine, search, solve
 
 _TWO_PI: Final = 2 * np.pi
 _OVERSAMPLING: Final = 4
@@ -61,14 +61,22 @@ def _frequency_grid(u: Real) -> Real:
 
 
 def _cosine_start(u: Real, v: Real) -> tuple[list[float], float, float]:
-    """Parameters to start from, and the lowest and highest frequency that the points can tell."""
+    """Parameters to start from, and the lowest and highest frequency that the points can tell.
+
+    A few points close together ask for many frequencies, so the sums over the points are matrix products.
+    """
     frequencies, rates = _frequency_grid(u), np.array([0.0, 0.7, 2.0, 6.0])
     waves = np.exp(1j * _TWO_PI * frequencies[:, None] * u)
-    damped = (np.exp(-rates[:, None] * u)[:, None, :] * waves).reshape(-1, len(u))
-    best, (cosine, sine, offset) = search(
-        np.stack([damped.real, damped.imag, np.ones(damped.shape)], axis=2), v
+    damping = np.exp(-rates[:, None] * u).T
+    once, twice, seen = waves @ damping, waves**2 @ damping**2, waves @ (damping * v[:, None])
+    square, count = np.sum(damping**2, axis=0), np.full(once.shape, float(len(u)))
+    cosines, sines, mixed = (square + twice.real) / 2, (square - twice.real) / 2, twice.imag / 2
+    normal = [[cosines, mixed, once.real], [mixed, sines, once.imag], [once.real, once.imag, count]]
+    best, (cosine, sine, offset) = solve(
+        np.moveaxis(np.asarray(normal), (0, 1), (2, 3)).reshape(-1, 3, 3),
+        np.stack([seen.real, seen.imag, np.full(once.shape, float(np.sum(v)))], axis=2).reshape(-1, 3),
     )
-    rate, frequency = rates[best // len(frequencies)], frequencies[best % len(frequencies)]
+    frequency, rate = frequencies[best // len(rates)], rates[best % len(rates)]
     start = [np.hypot(cosine, sine), frequency, np.arctan2(-sine, cosine), offset, rate]
     return list(map(float, start)), frequencies[0] / 1.5, frequencies[-1] + 1 / _OVERSAMPLING
 

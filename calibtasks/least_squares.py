@@ -117,9 +117,16 @@ def check_data(what: str, x: ArrayLike, y: ArrayLike, *, parameters: int) -> Non
 def search(basis: NDArray[np.float64], y: Real) -> tuple[int, Real]:
     """The candidate that explains y best, and its coefficients; basis has shape (candidates, n, k)."""
     transposed = basis.transpose(0, 2, 1)
-    normal = transposed @ basis
-    normal += 1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(basis.shape[2])
-    moments = transposed @ y
+    return solve(transposed @ basis, transposed @ y)
+
+
+def solve(normal: Real, moments: Real) -> tuple[int, Real]:
+    """The candidate that explains most, and its coefficients.
+
+    ``normal`` holds the products of the basis with itself, shape (candidates, k, k), and ``moments`` those
+    with the data, shape (candidates, k).
+    """
+    normal = normal + 1e-12 * np.trace(normal, axis1=1, axis2=2)[:, None, None] * np.eye(normal.shape[2])
     coefficients = np.linalg.solve(normal, moments[..., None])[..., 0]
     explained = np.sum(coefficients * moments, axis=1)
     best = int(np.argmax(explained))

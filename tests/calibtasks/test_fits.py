@@ -232,8 +232,11 @@ def test_a_decay_that_never_ends_runs_to_its_bound() -> None:
 
 
 def test_a_fit_takes_little_time() -> None:
-    data = [decay_data(), wave_data()]
-    for fit, (x, y) in zip((FITS["decay"], FITS["cosine"]), data, strict=True):
+    times, wave = wave_data()
+    # A few points close together ask for many frequencies.
+    guarded = np.append(times, [1.2, 2.4, 4.4, 6.4]), np.append(wave, wave[:4])
+    data = [decay_data(), (times, wave), guarded]
+    for fit, (x, y) in zip((FITS["decay"], FITS["cosine"], FITS["cosine"]), data, strict=True):
         fit(x, y)
         begin = time.process_time()
         for _ in range(50):

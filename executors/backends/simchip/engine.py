@@ -8,7 +8,8 @@ noise ∝ 1/√shots.
 
 Not modelled: drives during a capture, back-action and ring-up of the resonator, couplings between qubits, and
 what one shot leaves for the next: each starts from rest, however short the interval is against T1. (A real
-qubit keeps exp(-interval / T1) of its excitation: 8 % with 153.6 μs and a T1 of 60 μs; that alone would make CheckT1 read 5 % more.)
+qubit keeps exp(-interval / T1) of its excitation: 8 % with 153.6 μs and a T1 of 60 μs, which then reads 5 %
+longer.)
 """
 
 from __future__ import annotations
