@@ -113,7 +113,8 @@ class DemoStage:
 def new_stage(output: Path, *, keep: bool) -> Iterator[DemoStage]:
     """A stage in a new folder; it is cleared at the end unless it is to be kept and all went well."""
     prepare_output(output)
-    folder = Path(tempfile.mkdtemp(prefix="qdash-queue-demo-"))
+    # Without links: by this path the processes of the demo are told from others.
+    folder = Path(tempfile.mkdtemp(prefix="qdash-queue-demo-")).resolve()
     # PostgreSQL refuses to run as root: the account that root lends it must reach its own folder below.
     folder.chmod(0o711)
     (folder / SIGN).touch()
@@ -157,6 +158,8 @@ def stop_kept(folder: Path) -> list[str]:
     """
     if not (folder / SIGN).exists():
         raise RefusedError(f"expected the folder of a kept demo, got {folder}", column="stop")
+    # A link to the folder cannot be removed in its place.
+    folder = folder.resolve()
     stopped = stop_detached(folder)
     shutil.rmtree(folder, ignore_errors=True)
     return stopped

@@ -78,8 +78,8 @@ class Order:
 
     @property
     def pid_file(self) -> Path:
-        """Where the guard writes its process id while it lives."""
-        return self.directory / f"{self.name}.pid"
+        """Where the guard writes its process id while it lives; without links, for `stop_detached`."""
+        return self.directory.resolve() / f"{self.name}.pid"
 
 
 class ServerProcess:
@@ -180,7 +180,7 @@ class ServerProcess:
 
 
 def stop_detached(directory: Path, *, seconds: float = 30.0) -> list[str]:
-    """Stop every server that was left running in the directory.
+    """Stop every server that was left running in the directory, however its path is spelled.
 
     Returns:
         The names of the servers stopped.
@@ -189,7 +189,7 @@ def stop_detached(directory: Path, *, seconds: float = 30.0) -> list[str]:
         EmbeddedServerError: if one is still there after `seconds`.
     """
     stopped = []
-    for pid_file in sorted(directory.rglob("*.pid")):
+    for pid_file in sorted(directory.resolve().rglob("*.pid")):
         pid = _guard_of(pid_file)
         if pid is None:
             continue
@@ -212,4 +212,5 @@ def _guard_of(pid_file: Path) -> int | None:
         command = Path(f"/proc/{pid}/cmdline").read_bytes().decode(errors="replace")
     except (OSError, ValueError):
         return None
-    return pid if str(pid_file) in command else None
+    # The command line holds the path as JSON spells it.
+    return pid if json.dumps(str(pid_file)) in command else None

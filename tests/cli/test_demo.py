@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from qdash_queue.cli.demo_stage import SIGN
 from qdash_queue.cli.demo_story import NotSeenError, Story
+from qdash_queue.embedded.process import Lifetime, Order, ServerProcess
 from tests.cli.desk import CHIP, PROJECT, Desk, type_in
 
 INSERT = "INSERT INTO calib.jobs (project_id, chip_id, parameters) VALUES ('{}', '{}', '{}') RETURNING job_id"
@@ -53,6 +57,27 @@ def test_somebody_elses_folder_is_left_alone(tmp_path: Path) -> None:
 
 def test_only_a_kept_demo_can_be_stopped(tmp_path: Path) -> None:
     assert "expected the folder of a kept demo" in type_in("demo", "--stop", str(tmp_path)).sentence
+
+
+@pytest.mark.parametrize("spelled", ["kept", "link"])
+def test_a_kept_demo_is_stopped_by_any_spelling_of_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelled: str
+) -> None:
+    home = tmp_path / "kept" / "mirror"
+    home.mkdir(parents=True)
+    (tmp_path / "kept" / SIGN).touch()
+    (tmp_path / "link").symlink_to("kept")
+    monkeypatch.chdir(tmp_path)
+    process = ServerProcess(Order("mirror", ["sleep", "600"], home, os.environ, lifetime=Lifetime.DETACHED))
+    try:
+        deadline = time.monotonic() + 20
+        while not (home / "mirror.pid").exists() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert type_in("demo", "--stop", spelled, "--json").document["stopped"] == "mirror"
+        assert not process.is_running()
+        assert not (tmp_path / "kept").exists()
+    finally:
+        process.stop()
 
 
 def test_the_story_shows_sql_as_a_terminal_does(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:

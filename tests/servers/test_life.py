@@ -151,6 +151,25 @@ def test_detached_server_lives_on_until_stopped_by_its_directory(tmp_path: Path)
     assert stop_detached(tmp_path) == []
 
 
+@pytest.mark.parametrize("name", ["plain", "Süd 7"])
+def test_detached_server_is_found_however_its_directory_is_spelled(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    folder, link = tmp_path / name, tmp_path / "link"
+    folder.mkdir()
+    link.symlink_to(folder)
+    monkeypatch.chdir(tmp_path)
+    for started_in, stopped_by in ((folder, Path(name)), (folder, link), (link, folder)):
+        order = Order("sleep", ["sleep", "600"], started_in, os.environ, lifetime=Lifetime.DETACHED)
+        process = ServerProcess(order)
+        server = _server_of(process)
+        try:
+            assert stop_detached(stopped_by) == ["sleep"]
+            _until(lambda server=server: _gone(server))  # type: ignore[misc]
+        finally:
+            process.stop()
+
+
 def test_number_of_another_process_is_left_alone(tmp_path: Path) -> None:
     (tmp_path / "mongod.pid").write_text(str(os.getpid()))
     assert stop_detached(tmp_path) == []
