@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import psycopg
 from psycopg.rows import DictRow, dict_row
@@ -17,16 +17,33 @@ from qdash_queue.migrate import head
 from qdash_queue.settings import Settings
 
 EXTENSIONS = ("pg_trgm", "btree_gist")
+# The doctor must not wait in the queue that it looks at.
+PATIENCE = b"SET lock_timeout = '2s'; SET statement_timeout = '10s'"
 
 Connection = psycopg.Connection[DictRow]
 
 
 def examine(settings: Settings) -> list[Finding]:
     """Look at everything that the settings name; reads only."""
-    found = list(_database_findings(settings.database_url))
+    found = list(_guarded("database", _database_findings(settings.database_url)))
     found += prefect_findings(settings.prefect_api_url)
     found += mongo_findings(settings)
     return found
+
+
+def _guarded(about: str, findings: Iterable[Finding]) -> Iterator[Finding]:
+    """The findings; what stops the look at one thing is a finding itself, and the others are still told."""
+    try:
+        yield from findings
+    except psycopg.errors.LockNotAvailable:
+        yield problem(
+            about,
+            "cannot be looked at: another session holds a lock on it",
+            "Let that session end; after half a minute a superuser's doctor names it among the transactions.",
+        )
+    except psycopg.Error as error:
+        words = " ".join((error.diag.message_primary or str(error)).split())
+        yield problem(about, f"cannot be looked at: {words}", "Mend what it names and look again.")
 
 
 def _database_findings(url: str) -> Iterator[Finding]:
@@ -48,6 +65,7 @@ def _database_findings(url: str) -> Iterator[Finding]:
         me = str(role["name"]) if role else ""
         info = connection.info
         where = f"{info.dbname} at {info.host}:{info.port}"
+        connection.execute(PATIENCE)
         yield fine("database", f"{where} answers {me} (PostgreSQL {info.server_version // 10000})")
         yield from _schema_findings(connection, me)
 
@@ -99,26 +117,39 @@ def _schema_findings(connection: Connection, me: str) -> Iterator[Finding]:
             f"the extension {', '.join(missing)} is missing in schema calib_ext",
             "As a superuser: " + " ".join(f"CREATE EXTENSION {name} SCHEMA calib_ext;" for name in missing),
         )
-    roles = _rows(
-        connection,
-        "SELECT rolname FROM pg_roles"
-        " WHERE starts_with(rolname, 'calib_') AND pg_has_role(current_user, oid, 'MEMBER') ORDER BY rolname",
-    )
-    names = [str(row["rolname"]) for row in roles]
+    names = _roles(connection, "USAGE")
     if "calib_reader" not in names:
-        yield problem(
-            "role",
-            f"{me} is a member of no calib_* role and may do nothing here",
-            f"GRANT calib_submitter TO {me};",
-        )
+        yield _powerless(me, _roles(connection, "MEMBER"))
         return
     yield fine("role", f"{me} is a member of {', '.join(names)}")
-    behind = _version_finding(connection)
-    yield behind
-    yield from _project_findings(connection, me, names)
-    yield from _chip_findings(connection)
-    yield from mirror_findings(connection)
-    yield from transaction_findings(connection)
+    # First, because it reads no table that one of them may have locked.
+    yield from _guarded("transactions", transaction_findings(connection))
+    yield from _guarded("schema", _version_findings(connection))
+    yield from _guarded("projects", _project_findings(connection, me, names))
+    yield from _guarded("chips", _chip_findings(connection))
+    yield from _guarded("mirror", mirror_findings(connection))
+
+
+def _roles(connection: Connection, how: str) -> list[str]:
+    """The queue's roles of which one is a MEMBER, or has the USAGE: a login may be told not to inherit."""
+    rows = _rows(
+        connection,
+        "SELECT rolname FROM pg_roles"
+        " WHERE starts_with(rolname, 'calib_') AND pg_has_role(current_user, oid, %s) ORDER BY rolname",
+        how,
+    )
+    return [str(row["rolname"]) for row in rows]
+
+
+def _powerless(me: str, roles: Sequence[str]) -> Finding:
+    if "calib_reader" not in roles:
+        words = f"{me} is a member of no calib_* role and may do nothing here"
+        return problem("role", words, f"GRANT calib_submitter TO {me};")
+    return problem(
+        "role",
+        f"{me} is a member of {', '.join(roles)} without inheriting their rights, and may do nothing here",
+        f"ALTER ROLE {me} INHERIT; and since PostgreSQL 16 also GRANT {roles[-1]} TO {me} WITH INHERIT TRUE;",
+    )
 
 
 def _missing_extensions(connection: Connection) -> list[str]:
@@ -138,22 +169,23 @@ def _unavailable_extensions(connection: Connection, missing: Sequence[str]) -> I
             )
 
 
-def _version_finding(connection: Connection) -> Finding:
+def _version_findings(connection: Connection) -> Iterator[Finding]:
     row = connection.execute("SELECT calib.schema_version() AS version").fetchone()
     version, wanted = int(row["version"]) if row else 0, int(head())
     if version < wanted:
-        return problem(
+        yield problem(
             "schema",
             f"the schema is behind: version {version}, this program speaks {wanted}",
             "Run qdash-queue migrate as an owner of the database.",
         )
-    if version > wanted:
-        return note(
+    elif version > wanted:
+        yield note(
             "schema",
             f"the schema is newer: version {version}, this program speaks {wanted}",
             "The contract only grows; update this program when you want what is new.",
         )
-    return fine("schema", f"version {version}, as this program speaks")
+    else:
+        yield fine("schema", f"version {version}, as this program speaks")
 
 
 def _project_findings(connection: Connection, me: str, roles: Sequence[str]) -> Iterator[Finding]:

@@ -269,6 +269,43 @@ def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest
     assert f"pg_terminate_backend({pid})" in found["remedy"]
 
 
+def test_a_locked_table_stops_neither_the_doctor_nor_its_other_findings(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qdash_queue.cli.health_transactions.OLD_TRANSACTION_SECONDS", 0.0)
+    with psycopg.connect(desk.database.url, application_name="an impatient tool") as holder:
+        pid = holder.info.backend_pid
+        holder.execute("LOCK TABLE calib_private.jobs IN ACCESS EXCLUSIVE MODE")
+        # Should the doctor wait for the lock, the test fails and does not hang.
+        holder.execute("SET idle_in_transaction_session_timeout = '20s'")
+        outcome = at(desk.database.url)
+    assert outcome.status == 1
+    assert f"process {pid} of postgres (an impatient tool)" in diagnosis(outcome, "transactions")["words"]
+    assert "another session holds a lock" in diagnosis(outcome, "chips")["words"]
+    assert diagnosis(outcome, "schema")["level"] == "ok"
+    assert diagnosis(outcome, "Prefect")["level"] == "note"
+
+
+def test_one_look_that_fails_leaves_the_others(desk: Desk) -> None:
+    with desk.database.connect() as connection:
+        connection.execute("REVOKE SELECT ON calib.mirror_lag FROM PUBLIC, calib_reader, calib_mirror")
+    outcome = desk.run("doctor", "--json")
+    assert problems(outcome) == ["mirror"]
+    assert "cannot be looked at: permission denied" in diagnosis(outcome, "mirror")["words"]
+    assert diagnosis(outcome, "transactions")["level"] == "ok"
+
+
+def test_a_login_that_does_not_inherit_its_roles(desk: Desk) -> None:
+    stranger = desk.database.login()
+    with desk.database.connect() as connection:
+        connection.execute(f"ALTER ROLE {stranger.name} NOINHERIT".encode())
+        connection.execute(f"GRANT calib_submitter TO {stranger.name}".encode())
+    outcome = at(stranger.url)
+    assert problems(outcome) == ["role"]
+    assert "without inheriting their rights" in diagnosis(outcome, "role")["words"]
+    assert "INHERIT TRUE" in diagnosis(outcome, "role")["remedy"]
+
+
 def _blocking_finding(desk: Desk, pid: int) -> dict[str, Any]:
     """The finding about the process, as soon as somebody waits for it."""
     for _ in range(100):
