@@ -41,10 +41,12 @@ def sqlalchemy_url(url: str) -> sa.URL:
         )
     try:
         parsed = sa.make_url(url)
-    except (sa.exc.ArgumentError, ValueError) as error:  # ValueError: a port that is no number
+    except (sa.exc.ArgumentError, ValueError):
+        # Without the URL and the library's words, which may hold the password.
         raise DatabaseAwayError(
-            f"expected a database URL such as postgresql://user@host/name, got {url!r}"
-        ) from error
+            "what is given is no database URL: expected one such as postgresql://user@host:5432/name,"
+            " with a number as its port and special characters of the password percent-encoded"
+        ) from None
     if parsed.drivername.partition("+")[0] not in ("postgresql", "postgres"):
         raise DatabaseAwayError(f"expected a PostgreSQL URL, got one of {parsed.drivername!r}")
     return parsed.set(drivername="postgresql+psycopg")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import re
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
@@ -24,13 +25,15 @@ def prefect_findings(api_url: str) -> Iterator[Finding]:
             "Set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api, or run qdash-queue up.",
         )
         return
-    trouble = _prefect_trouble(api_url)
+    # What stands before the @ may be a password.
+    shown_url = re.sub(r"^(\w+://)?.*@", r"\1", api_url)
+    trouble = _prefect_trouble(shown_url)
     if trouble is None:
-        yield fine("Prefect", f"{api_url} answers")
+        yield fine("Prefect", f"{shown_url} answers")
         return
     yield problem(
         "Prefect",
-        f"{api_url} {trouble}; jobs wait until it answers",
+        f"{shown_url} {trouble}; jobs wait until it answers",
         "Start it with prefect server start, or correct QDASH_QUEUE_PREFECT_API_URL; it ends in /api.",
     )
 

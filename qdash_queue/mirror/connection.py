@@ -6,8 +6,9 @@ from datetime import UTC
 
 from bson.codec_options import CodecOptions
 from pymongo import MongoClient
-from pymongo.errors import ConnectionFailure, PyMongoError
+from pymongo.errors import ConnectionFailure, InvalidName, PyMongoError
 
+from qdash_queue.errors import shown
 from qdash_queue.mirror.indexes import ensure_indexes
 from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 
@@ -23,7 +24,7 @@ def connect_mongo(url: str) -> MongoClient[MongoDocument]:
     """A client that notices within seconds when MongoDB is away, and comes back by itself.
 
     Raises:
-        MongoAwayError: there is no URL, or it is not one of MongoDB.
+        MongoAwayError: there is no URL, it is not one of MongoDB, or names a file that cannot be read.
     """
     if not url:
         raise MongoAwayError("no MongoDB is named: set QDASH_QUEUE_MONGO_URL to mongodb://host:27017")
@@ -35,14 +36,31 @@ def connect_mongo(url: str) -> MongoClient[MongoDocument]:
             socketTimeoutMS=_DO_WITHIN_MS,
             appname="qdash-queue mirror",
         )
-    except PyMongoError as error:
-        raise MongoAwayError(f"expected a MongoDB URL such as mongodb://host:27017: {error}") from error
+    except OSError as error:
+        raise MongoAwayError(
+            f"a certificate file that the MongoDB URL names cannot be read: {error.strerror}"
+        ) from error
+    except (PyMongoError, ValueError):
+        # Without the library's words, which may hold the password.
+        raise MongoAwayError(
+            "expected a MongoDB URL such as mongodb://host:27017, special characters of the password"
+            " percent-encoded; the host of mongodb+srv:// must be known to the name server"
+        ) from None
 
 
 def open_qdash(client: MongoClient[MongoDocument], name: str) -> QDashDatabase:
-    """QDash's database, with dates that know their zone."""
+    """QDash's database, with dates that know their zone.
+
+    Raises:
+        MongoAwayError: MongoDB allows no such name.
+    """
     options: CodecOptions[MongoDocument] = CodecOptions(tz_aware=True, tzinfo=UTC)
-    return client.get_database(name, codec_options=options)
+    try:
+        return client.get_database(name, codec_options=options)
+    except InvalidName as error:
+        raise MongoAwayError(
+            f"expected a MongoDB database's name in QDASH_QUEUE_MONGO_DATABASE, got {shown(name)}: {error}"
+        ) from error
 
 
 def require_qdash(database: QDashDatabase) -> list[str]:

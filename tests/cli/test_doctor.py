@@ -173,6 +173,15 @@ def test_prefect_is_down(shared_desk: Desk) -> None:
     assert "does not answer" in diagnosis(outcome, "Prefect")["words"]
 
 
+@pytest.mark.parametrize("url", ["http://bob:s3/cr@t@{}/api", "bob:s3/cr@t@{}/api"])
+def test_a_password_in_prefects_url_is_not_told(shared_desk: Desk, url: str) -> None:
+    outcome = shared_desk.run("doctor", "--json", prefect_api_url=url.format(CLOSED))
+    assert problems(outcome) == ["Prefect"]
+    assert f"{CLOSED}/api " in diagnosis(outcome, "Prefect")["words"]
+    assert "s3" not in outcome.out
+    assert "bob" not in outcome.out
+
+
 @pytest.mark.parametrize("url", ["localhost:4200/api", "ftp://x/api", "http://[/api"])
 def test_prefects_url_is_no_url(shared_desk: Desk, url: str) -> None:
     assert problems(shared_desk.run("doctor", "--json", prefect_api_url=url)) == ["Prefect"]
@@ -208,9 +217,22 @@ def test_mongodb_is_away(shared_desk: Desk) -> None:
     assert "MongoDB does not answer" in diagnosis(outcome, "MongoDB")["words"]
 
 
-def test_mongodbs_url_is_no_url(shared_desk: Desk) -> None:
-    outcome = shared_desk.run("doctor", "--json", mongo_url="http://x")
+@pytest.mark.parametrize(
+    "url", ["http://x", "mongodb://[::1/", "mongodb://bob:s3cret@x@db", "mongodb://bob@db:s3cret"]
+)
+def test_mongodbs_url_is_no_url(shared_desk: Desk, url: str) -> None:
+    outcome = shared_desk.run("doctor", "--json", mongo_url=url)
     assert "expected a MongoDB URL" in diagnosis(outcome, "MongoDB")["words"]
+    assert "s3cret" not in outcome.out
+    assert diagnosis(outcome, "database")["level"] == "ok"
+
+
+def test_a_certificate_that_cannot_be_read(shared_desk: Desk) -> None:
+    outcome = shared_desk.run(
+        "doctor", "--json", mongo_url=f"mongodb://{CLOSED}/?tls=true&tlsCAFile=/nowhere.pem"
+    )
+    assert problems(outcome) == ["MongoDB"]
+    assert "certificate file that the MongoDB URL names" in diagnosis(outcome, "MongoDB")["words"]
 
 
 def test_the_mirror_is_late(desk: Desk) -> None:

@@ -164,6 +164,15 @@ def test_a_login_without_roles_is_told(lab: Lab) -> None:
     assert "ask an administrator" in refused.value.hint
 
 
+@pytest.mark.parametrize(
+    "url", ["postgresql://bob:s3cret@db:54x2/q", "host=db user=bob password=s3cret", "s3cret"]
+)
+def test_a_url_that_cannot_be_read_keeps_its_password(url: str) -> None:
+    with pytest.raises(DatabaseAwayError, match="no database URL: expected one such as") as refused:
+        Database(url)
+    assert "s3cret" not in str(refused.value)
+
+
 @pytest.mark.parametrize("url", ["", "mysql://x/y", "postgresql://postgres@127.0.0.1:1/x", "nonsense"])
 def test_a_wrong_url_is_told(url: str) -> None:
     with pytest.raises(DatabaseAwayError):
