@@ -47,16 +47,20 @@ class Watcher(Protocol):
 
 
 def follow(queue: Queue, job_ids: Sequence[int], watcher: Watcher) -> list[Job]:
-    """Watch until all the jobs have ended; an outage of the database is waited out.
+    """Watch until all the jobs have ended; once they were found, an outage of the database is waited out.
 
     Returns:
         The jobs as they ended, in the order they were asked for.
 
     Raises:
         UnknownNameError: one of them does not exist.
+        DatabaseAwayError: the database does not answer at the start.
     """
     last_event = dict.fromkeys(job_ids, 0)
     ended: dict[int, Job] = {}
+    for job_id in last_event:
+        # Outside the waiting: a wrong address or password is no outage, and would be waited out for ever.
+        queue.get(job_id)
     while len(ended) < len(last_event):
         try:
             for job_id in [job_id for job_id in last_event if job_id not in ended]:

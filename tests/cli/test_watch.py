@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import threading
 import time
+from urllib.parse import urlsplit
 
 import pytest
 from rich.console import Console
 
+from qdash_queue.cli.refusals import EXIT_AWAY
 from qdash_queue.cli.watching import Bars, follow, groups
+from qdash_queue.database import Database
 from qdash_queue.queue import Queue
 from qdash_queue.values import JobState
-from tests.cli.desk import PASSED, Desk
+from tests.cli.desk import PASSED, Desk, type_in
 
 
 @pytest.mark.parametrize(
@@ -92,20 +95,31 @@ def test_too_many_tasks_for_the_screen_are_grouped(desk: Desk) -> None:
 
 def test_an_outage_of_the_database_is_waited_out(desk: Desk) -> None:
     job = desk.submit()
-    away = Queue.connect("postgresql://nobody@127.0.0.1:1/nothing")
+    queue = Queue(desk.connect("submitter"))
     said: list[str] = []
 
     class Listener:
         def see(self, _glance: object) -> None:
             said.append("seen")
+            if len(said) == 1:
+                queue.database = Database("postgresql://nobody@127.0.0.1:1/nothing")
 
         def lose_sight(self, words: str) -> None:
             said.append(words)
-            away.database = desk.connect("submitter")
+            queue.database = desk.connect("submitter")
             desk.queue.cancel(job.job_id)
 
     begun = time.monotonic()
-    ended = follow(away, [job.job_id], Listener())
+    ended = follow(queue, [job.job_id], Listener())
     assert [each.state for each in ended] == [JobState.CANCELLED]
-    assert "PostgreSQL does not answer" in said[0]
+    assert said[0] == "seen"
+    assert "PostgreSQL does not answer" in said[1]
     assert time.monotonic() - begun < 20
+
+
+def test_a_database_that_refuses_at_the_first_look_is_not_waited_for(desk: Desk) -> None:
+    url = urlsplit(desk.roles["submitter"].url)
+    wrong = url._replace(path="/no_such_database").geturl()
+    outcome = type_in("--database-url", wrong, "watch", "1")
+    assert outcome.status == EXIT_AWAY
+    assert "does not exist" in outcome.sentence
