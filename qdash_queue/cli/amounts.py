@@ -7,6 +7,10 @@ from datetime import datetime, timedelta
 
 _SMALLEST_PLAIN = 1e-4
 _LARGEST_PLAIN = 1e7
+# A double has no more digits, and near its ends no power of ten to divide by.
+_DIGITS = 1e15
+_SMALLEST_POWER = 1e-300
+_LARGEST_POWER = 1e300
 
 
 def amount(value: float | None, error: float, unit: str) -> str:
@@ -21,6 +25,8 @@ def amount(value: float | None, error: float, unit: str) -> str:
     if not (error > 0 and math.isfinite(error)):
         return f"{value:.7g}{tail}"
     scale = max(abs(value), error)
+    if error < scale / _DIGITS or not _SMALLEST_POWER < scale < _LARGEST_POWER:
+        return f"{value:.7g} ± {error:.2g}{tail}"
     if not _SMALLEST_PLAIN <= scale < _LARGEST_PLAIN:
         return _scientific(value, error, scale) + tail
     places = max(0, 1 - math.floor(math.log10(error)))

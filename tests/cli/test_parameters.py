@@ -108,6 +108,11 @@ def test_a_bad_file_changes_nothing(desk: Desk, tmp_path: Path) -> None:
         (0.0, 0.5, "", "0.00 ± 0.50"),
         (2.0, math.nan, "μs", "2 μs"),
         (None, 0.0, "μs", "no value"),
+        (1e308, 1e-320, "Hz", "1e+308 ± 1e-320 Hz"),
+        (1.5, 1e-300, "Hz", "1.5 ± 1e-300 Hz"),
+        (0.0, 5e-324, "Hz", "0 ± 4.9e-324 Hz"),
+        (math.inf, 1.0, "Hz", "inf ± 1 Hz"),
+        (math.nan, 1.0, "Hz", "nan ± 1 Hz"),
     ],
 )
 def test_an_error_decides_how_many_digits_are_shown(
