@@ -11,12 +11,14 @@ from qdash_queue.cli.session import Json, Session
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
+LOOK_SECONDS = 1.0
+
 
 def up(context: typer.Context, *, json: Json = False) -> None:
     """Start the embedded servers, migrate, and stay until Ctrl-C.
 
     The data stay in QDASH_QUEUE_STATE_PATH. A server that the settings name is used as it is, and none is
-    started in its place.
+    started in its place. A started one that dies ends the command, with status 4.
     """
     from qdash_queue.cli import stage  # noqa: PLC0415 - slow to load
     from qdash_queue.embedded.servers import EmbeddedServers, Kind  # noqa: PLC0415
@@ -43,7 +45,8 @@ def up(context: typer.Context, *, json: Json = False) -> None:
         lines = [*stage.exports(environment).splitlines(), psql]
         session.answer(document, lambda views: views.say_lines(lines))
         typer.echo(f"at revision {revision}; Ctrl-C stops the servers, the data stay", err=True)
-        stop.wait()
+        while not stop.wait(LOOK_SECONDS):
+            servers.check()
 
 
 def migrate(context: typer.Context, *, json: Json = False) -> None:

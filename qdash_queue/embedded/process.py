@@ -89,7 +89,8 @@ class ServerProcess:
         order: what to run.
 
     Raises:
-        EmbeddedServerError: from `wait_until`, if the server ends or does not answer in time.
+        EmbeddedServerError: from `wait_until`, if the server ends or does not answer in time, and from
+            `check`.
     """
 
     def __init__(self, order: Order) -> None:
@@ -125,6 +126,15 @@ class ServerProcess:
     def is_running(self) -> bool:
         """Whether the server has not ended."""
         return self._guard.poll() is None
+
+    def check(self) -> None:
+        """Look whether the server still runs.
+
+        Raises:
+            EmbeddedServerError: if it has ended.
+        """
+        if not self.is_running():
+            raise self._failure(f"ended with status {self._guard.returncode}")
 
     def log_text(self) -> str:
         """What the server has written since this start."""

@@ -79,6 +79,15 @@ class EmbeddedServer(ABC):
             raise
         return self
 
+    def check(self) -> None:
+        """Look whether the started server still runs.
+
+        Raises:
+            EmbeddedServerError: if it has ended by itself; with its log's end.
+        """
+        if self._process is not None:
+            self._process.check()
+
     def stop(self) -> None:
         """Stop the server in order; a temporary folder is removed. A stopped one is left alone."""
         if self._process is not None:

@@ -99,18 +99,25 @@ class EmbeddedServers:
                 raise
         return self
 
+    def check(self) -> None:
+        """Look whether all of them still run.
+
+        Raises:
+            EmbeddedServerError: of the first that has ended by itself; with its log's end.
+        """
+        for server in self._made():
+            server.check()
+
     def stop(self) -> None:
         """Stop them all; the last error, if any, is raised after all were asked."""
         with ExitStack() as stack:
-            for server in (self._postgres, self._mongo, self._prefect):
-                if server is not None:
-                    stack.callback(server.stop)
+            for server in self._made():
+                stack.callback(server.stop)
 
     def release(self) -> None:
         """Let go of detached servers: they run on until `process.stop_detached(directory)`."""
-        for server in (self._postgres, self._mongo, self._prefect):
-            if server is not None:
-                server.release()
+        for server in self._made():
+            server.release()
 
     def __enter__(self) -> Self:
         return self.start()
@@ -119,6 +126,9 @@ class EmbeddedServers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    def _made(self) -> list[EmbeddedServer]:
+        return [server for server in (self._postgres, self._mongo, self._prefect) if server is not None]
 
     def _make(self) -> dict[Kind, EmbeddedServer]:
         servers: dict[Kind, EmbeddedServer] = {}

@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 import psycopg
 import pytest
@@ -35,10 +36,12 @@ def folder() -> Iterator[Path]:
 
 
 @contextmanager
-def started(environment: dict[str, str], *options: str) -> Iterator[subprocess.Popen[str]]:
+def started(
+    environment: dict[str, str], *options: str, errors: IO[str] | None = None
+) -> Iterator[subprocess.Popen[str]]:
     """`qdash-queue up` as a process; it ends with the block, also when the block fails."""
     command = [*QDASH_QUEUE, "up", *options]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as up:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors, text=True, env=environment) as up:
         try:
             yield up
         finally:
@@ -56,13 +59,17 @@ def read_document(process: subprocess.Popen[str]) -> dict[str, str]:
     raise AssertionError(f"expected a document, got {lines}")
 
 
-def test_up_keeps_its_data_from_one_start_to_the_next(folder: Path) -> None:
-    environment = os.environ | {
+def only_postgres(folder: Path) -> dict[str, str]:
+    """The environment of an `up` that starts PostgreSQL alone: named servers are used as they are."""
+    return os.environ | {
         "QDASH_QUEUE_STATE_PATH": str(folder),
-        # Named servers are used as they are: only PostgreSQL is started here.
         "QDASH_QUEUE_MONGO_URL": "mongodb://127.0.0.1:1",
         "QDASH_QUEUE_PREFECT_API_URL": "http://127.0.0.1:1/api",
     }
+
+
+def test_up_keeps_its_data_from_one_start_to_the_next(folder: Path) -> None:
+    environment = only_postgres(folder)
     for start in range(2):
         with started(environment, "--json") as up:
             said = read_document(up)
@@ -77,6 +84,19 @@ def test_up_keeps_its_data_from_one_start_to_the_next(folder: Path) -> None:
             assert up.wait(30) == 0
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(url)
+
+
+def test_up_ends_in_words_when_a_server_dies(folder: Path) -> None:
+    said = folder / "said"
+    with said.open("w") as errors, started(only_postgres(folder), "--json", errors=errors) as up:
+        read_document(up)
+        postmaster = (folder / "servers" / "postgres" / "data" / "postmaster.pid").read_text().split()[0]
+        os.kill(int(postmaster), signal.SIGKILL)
+        assert up.wait(30) == 4
+    refused = json.loads(said.read_text().splitlines()[-1])["error"]
+    assert refused["code"] == "away"
+    assert refused["message"].startswith("postgres ended with status 137; its log ")
+    assert "ready to accept connections" in refused["message"]
 
 
 def test_up_prints_lines_for_a_shell(postgres_server: object, database_url: str) -> None:

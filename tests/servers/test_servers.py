@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import psutil
@@ -37,6 +38,20 @@ def test_one_that_fails_stops_the_others(monkeypatch: pytest.MonkeyPatch) -> Non
     with pytest.raises(EmbeddedServerError, match="no space left"):
         EmbeddedServers(kinds=PAIR, durability=Durability.FAST).start()
     assert psutil.Process().children(recursive=True) == before
+
+
+def test_one_that_dies_is_told_with_its_logs_end(tmp_path: Path) -> None:
+    with EmbeddedServers(tmp_path, kinds={Kind.MONGO}) as servers:
+        servers.check()
+        process = servers.mongo._process
+        assert process is not None
+        (mongod,) = psutil.Process(process.pid).children()
+        mongod.kill()
+        deadline = time.monotonic() + 20
+        while process.is_running() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        with pytest.raises(EmbeddedServerError, match=r"mongod ended with status 137; its log .*mongod.log"):
+            servers.check()
 
 
 def test_detached_ones_need_a_directory() -> None:
