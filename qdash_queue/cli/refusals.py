@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -93,6 +94,10 @@ def _status(run: Callable[[], Any], *, as_json: bool) -> int:
         refusal = refusal_of(error)
         if refusal is None:
             raise
+        if isinstance(error, OSError):
+            # What could not be written would be tried, and reported, once more as Python ends.
+            with contextlib.suppress(OSError):
+                sys.stdout.close()
         typer.echo(refusal.as_json() if as_json else refusal.as_words(), err=True)
         return refusal.exit_status
     return result if isinstance(result, int) else 0
@@ -166,8 +171,9 @@ def _of_libraries(error: Exception) -> Refusal | None:
     if isinstance(error, psycopg.Error):
         words = error.diag.message_primary or str(error).partition("\n")[0]
         return Refusal(f"PostgreSQL refused: {words}", error.sqlstate or "database")
-    if isinstance(error, OSError) and error.filename:
-        return Refusal(f"{error.filename}: {error.strerror}", "file")
+    if isinstance(error, OSError) and error.strerror:
+        where = error.filename or "the answer could not be written"
+        return Refusal(f"{where}: {error.strerror}", "file")
     if isinstance(error, SettingsError):
         return Refusal(str(error), "settings", error.variable)
     return None

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 import threading
 import time
+from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 from rich.console import Console
 
-from qdash_queue.cli.refusals import EXIT_AWAY
+from qdash_queue.cli.refusals import EXIT_AWAY, EXIT_REFUSED
 from qdash_queue.cli.watching import Bars, follow, groups
 from qdash_queue.database import Database
 from qdash_queue.queue import Queue
@@ -123,3 +126,16 @@ def test_a_database_that_refuses_at_the_first_look_is_not_waited_for(desk: Desk)
     outcome = type_in("--database-url", wrong, "watch", "1")
     assert outcome.status == EXIT_AWAY
     assert "does not exist" in outcome.sentence
+
+
+@pytest.mark.parametrize("words", [("jobs",), ("jobs", "--json")])
+def test_an_answer_that_cannot_be_written_is_told_in_one_sentence(desk: Desk, words: tuple[str, ...]) -> None:
+    desk.submit()
+    command = [sys.executable, "-m", "qdash_queue.cli", "--database-url", desk.roles["submitter"].url, *words]
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+        )
+    assert done.returncode == EXIT_REFUSED
+    assert len(done.stderr.splitlines()) == 1, done.stderr
+    assert "the answer could not be written: No space left on device" in done.stderr
