@@ -10,7 +10,7 @@ from psycopg.rows import DictRow, dict_row
 from qdash_queue.cli.findings import Finding, fine, note, problem
 from qdash_queue.cli.health_mirror import mirror_findings
 from qdash_queue.cli.health_servers import mongo_findings, prefect_findings
-from qdash_queue.cli.health_transactions import transaction_findings
+from qdash_queue.cli.health_transactions import notification_findings, transaction_findings
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.migrate import head
@@ -124,6 +124,7 @@ def _schema_findings(connection: Connection, me: str) -> Iterator[Finding]:
     yield fine("role", f"{me} is a member of {', '.join(names)}")
     # First, because it reads no table that one of them may have locked.
     yield from _guarded("transactions", transaction_findings(connection))
+    yield from _guarded("notifications", notification_findings(connection))
     yield from _guarded("schema", _version_findings(connection))
     yield from _guarded("projects", _project_findings(connection, me, names))
     yield from _guarded("chips", _chip_findings(connection))

@@ -14,6 +14,7 @@ OLD_TRANSACTION_SECONDS = 30.0
 # Shorter waits are the ordinary turn-taking of a busy queue.
 LONG_WAIT_SECONDS = 1.0
 SHOWN_WAITERS = 3
+FULL_NOTIFICATION_QUEUE = 0.5
 
 # Who waits for a lock and for whom. Process, role, application and waiting time show to everybody; statement,
 # state and age of other logins' sessions to members of pg_read_all_stats only.
@@ -60,6 +61,20 @@ def transaction_findings(connection: psycopg.Connection[DictRow]) -> Iterator[Fi
         yield fine(
             "transactions",
             f"none that you may see blocks another or is open for more than {OLD_TRANSACTION_SECONDS:.0f} s",
+        )
+
+
+def notification_findings(
+    connection: psycopg.Connection[DictRow], full: float = FULL_NOTIFICATION_QUEUE
+) -> Iterator[Finding]:
+    """The server's notification queue when it is fuller than that: a full one fails every change of jobs."""
+    row = connection.execute("SELECT pg_notification_queue_usage() AS used").fetchone()
+    if row and row["used"] > full:
+        yield problem(
+            "notifications",
+            f"the server's notification queue is {row['used']:.0%} full: a session listens in an open"
+            " transaction",
+            "End that transaction: the oldest one in pg_stat_activity whose session has run LISTEN.",
         )
 
 

@@ -11,7 +11,10 @@ from typing import Any
 
 import psycopg
 import pytest
+from psycopg.rows import dict_row
 
+from qdash_queue.cli.findings import Level
+from qdash_queue.cli.health_transactions import notification_findings
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.mirror.presence import Presence
 from tests.cli.desk import CHIP, Desk, Outcome, type_in
@@ -306,6 +309,14 @@ def test_a_locked_table_stops_neither_the_doctor_nor_its_other_findings(
     assert "another session holds a lock" in diagnosis(outcome, "chips")["words"]
     assert diagnosis(outcome, "schema")["level"] == "ok"
     assert diagnosis(outcome, "Prefect")["level"] == "note"
+
+
+def test_a_notification_queue_that_fills_up_is_told(shared_desk: Desk) -> None:
+    with psycopg.connect(shared_desk.database.url, row_factory=dict_row) as connection:
+        assert not list(notification_findings(connection))
+        (found,) = notification_findings(connection, full=-1.0)
+    assert found.level is Level.PROBLEM
+    assert "the server's notification queue is 0% full" in found.words
 
 
 def test_one_look_that_fails_leaves_the_others(desk: Desk) -> None:
