@@ -18,6 +18,9 @@ _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
 """How many foldings of a fringe's frequency are told apart."""
 
+_FOLDING_SIGMAS: Final = 5.0
+"""How clearly the points must tell a cosine above the usual step's Nyquist from its folding below."""
+
 
 def fit_decay(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
     """Fit ``amplitude * exp(-time / tau) + offset``; the amplitude may have either sign.
@@ -60,25 +63,50 @@ def _frequency_grid(u: Real) -> Real:
     return np.arange(0.35, nyquist, 1 / _OVERSAMPLING)
 
 
-def _cosine_start(u: Real, v: Real) -> tuple[list[float], float, float]:
-    """Parameters to start from, and the lowest and highest frequency that the points can tell.
+def _cosine_search(u: Real, v: Real, frequencies: Real) -> tuple[float, float, Real, float]:
+    """The best frequency, its rate, coefficients of cosine, sine and offset, and what it explains.
 
     A few points close together ask for many frequencies, so the sums over the points are matrix products.
     """
-    frequencies, rates = _frequency_grid(u), np.array([0.0, 0.7, 2.0, 6.0])
+    rates = np.array([0.0, 0.7, 2.0, 6.0])
     waves = np.exp(1j * _TWO_PI * frequencies[:, None] * u)
     damping = np.exp(-rates[:, None] * u).T
     once, twice, seen = waves @ damping, waves**2 @ damping**2, waves @ (damping * v[:, None])
     square, count = np.sum(damping**2, axis=0), np.full(once.shape, float(len(u)))
     cosines, sines, mixed = (square + twice.real) / 2, (square - twice.real) / 2, twice.imag / 2
     normal = [[cosines, mixed, once.real], [mixed, sines, once.imag], [once.real, once.imag, count]]
-    best, (cosine, sine, offset) = solve(
+    best, coefficients, explained = solve(
         np.moveaxis(np.asarray(normal), (0, 1), (2, 3)).reshape(-1, 3, 3),
         np.stack([seen.real, seen.imag, np.full(once.shape, float(np.sum(v)))], axis=2).reshape(-1, 3),
     )
-    frequency, rate = frequencies[best // len(rates)], rates[best % len(rates)]
+    frequency, rate = float(frequencies[best // len(rates)]), float(rates[best % len(rates)])
+    return frequency, rate, coefficients, explained
+
+
+def _cosine_start(u: Real, v: Real) -> tuple[list[float], float, float]:
+    """Parameters to start from, and the lowest and highest frequency that the points can tell.
+
+    A frequency folded at the usual step's Nyquist looks the same at most points, and may by chance be nearer
+    to one of the grid's. So all foldings of the best are compared once more, on a finer grid, and one above
+    Nyquist's is taken only where the points tell it beyond their noise.
+    """
+    frequencies = _frequency_grid(u)
+    lowest, highest = float(frequencies[0]), float(frequencies[-1]) + 1 / _OVERSAMPLING
+    coarse, *_ = _cosine_search(u, v, frequencies)
+    sampling = 1 / float(np.median(np.diff(np.sort(u))))
+    folds = sampling * np.arange(-np.ceil(2 * highest / sampling), np.ceil(highest / sampling) + 1)
+    fine = coarse + np.arange(-2, 3) / (4 * _OVERSAMPLING)
+    folded = np.abs(fine[:, None] + folds).ravel()
+    folded = folded[(folded >= lowest) & (folded <= highest)]
+    frequency, rate, (cosine, sine, offset), explained = _cosine_search(u, v, folded)
+    slow = folded[folded <= sampling / 2]
+    if slow.size and frequency > sampling / 2:
+        other = _cosine_search(u, v, slow)
+        variance = (float(v @ v) - explained) / (len(u) - 5)
+        if explained - other[3] <= _FOLDING_SIGMAS**2 * variance:
+            frequency, rate, (cosine, sine, offset), _ = other
     start = [np.hypot(cosine, sine), frequency, np.arctan2(-sine, cosine), offset, rate]
-    return list(map(float, start)), frequencies[0] / 1.5, frequencies[-1] + 1 / _OVERSAMPLING
+    return list(map(float, start)), lowest / 1.5, highest
 
 
 def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:

@@ -117,11 +117,12 @@ def check_data(what: str, x: ArrayLike, y: ArrayLike, *, parameters: int) -> Non
 def search(basis: NDArray[np.float64], y: Real) -> tuple[int, Real]:
     """The candidate that explains y best, and its coefficients; basis has shape (candidates, n, k)."""
     transposed = basis.transpose(0, 2, 1)
-    return solve(transposed @ basis, transposed @ y)
+    best, coefficients, _ = solve(transposed @ basis, transposed @ y)
+    return best, coefficients
 
 
-def solve(normal: Real, moments: Real) -> tuple[int, Real]:
-    """The candidate that explains most, and its coefficients.
+def solve(normal: Real, moments: Real) -> tuple[int, Real, float]:
+    """The candidate that explains most, its coefficients, and the sum of squares that it explains.
 
     ``normal`` holds the products of the basis with itself, shape (candidates, k, k), and ``moments`` those
     with the data, shape (candidates, k).
@@ -130,7 +131,7 @@ def solve(normal: Real, moments: Real) -> tuple[int, Real]:
     coefficients = np.linalg.solve(normal, moments[..., None])[..., 0]
     explained = np.sum(coefficients * moments, axis=1)
     best = int(np.argmax(explained))
-    return best, coefficients[best]
+    return best, coefficients[best], float(explained[best])
 
 
 @dataclass(frozen=True)

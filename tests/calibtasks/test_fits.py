@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from calibtasks.fits import fit_damped_cosine, fit_decay, fit_pulse_amplitude, fit_ramsey
 from calibtasks.iq import project
 from calibtasks.least_squares import Fit, is_signal
+from calibtasks.measurement import with_guards
 from qdash_queue.values import CalibrationError, FailureKind
 from tests.calibtasks.signals import RABI_RAMP_NS, Bench
 
@@ -120,6 +121,16 @@ def test_ramsey_fit_tells_the_sign_and_a_fringe_faster_than_the_step(detuning: f
     fit = fit_ramsey("fringe", times, fringe.real + noise[0], fringe.imag + noise[1])
     assert fit.failure("fringe") is None
     assert abs(fit.values["frequency"] - detuning) < 5 * fit.errors["frequency"]
+
+
+@pytest.mark.parametrize(("highest", "noise"), [(0.06, 0.02), (0.06, 0.3), (0.2, 0.02)])
+def test_a_cosine_is_not_taken_for_its_folding_at_the_steps_nyquist(highest: float, noise: float) -> None:
+    rng = np.random.default_rng(6)
+    times = np.unique(np.round(with_guards(RABI_NS) / 0.4) * 0.4) + RABI_RAMP_NS
+    for frequency in rng.uniform(0.004, highest, size=60):
+        signal = np.cos(2 * np.pi * frequency * times) + noise * rng.normal(size=times.size)
+        fit = fit_damped_cosine("wave", times, signal)
+        assert abs(fit.values["frequency"] - frequency) < 6 * fit.errors["frequency"]
 
 
 # ------------------------------------------------------------------ invariance
