@@ -78,7 +78,7 @@ class FakeBackend(ExperimentBackend):
 
     @property
     def hardware_seconds(self) -> float:
-        """Seconds by the virtual clock: shots times their interval."""
+        """Seconds by the virtual clock: shots times their sequence and interval."""
         return self._engine.hardware_seconds
 
 
