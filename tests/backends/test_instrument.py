@@ -35,7 +35,7 @@ def test_checkpoint_is_called_before_each_execution(connected: Connect) -> None:
     with pytest.raises(KeyboardInterrupt):
         measure(backend, CheckRabi())
     assert calls == 10
-    # Nine sixteenths of the undriven qubit's shots, each a readout of 552 ns with its margins, and the interval.
+    # Nine sixteenths of the undriven qubit's shots, each a readout of 552 ns and the interval.
     assert backend.hardware_seconds == pytest.approx(9 * 2048 / 16 * (552 + 153_600) * 1e-9)
 
 
