@@ -11,6 +11,7 @@ import pytest
 
 from qdash_queue.cli.findings import Level
 from qdash_queue.cli.health_transactions import LONG_WAIT_SECONDS, transaction_findings
+from qdash_queue.errors import DatabaseBusyError
 from qdash_queue.migrate import MIGRATION_LOCK
 from tests.contract.lab import PROJECT, Connection, Lab, insert
 from tests.contract.test_locks import full_life
@@ -67,9 +68,9 @@ def test_no_call_left_open_stops_the_queue(stage: Stage) -> None:
                 lab.ready(chip_id).claim()
                 lab.olga.queue.cancel(lab.submit(chip_id, lab.olga))
                 lab.ready(chip_id).sweep()
-            except psycopg.errors.LockNotAvailable as error:
+            except DatabaseBusyError as error:
                 if timeout != BOUND:
-                    unbound.append(f"{function.name} of {allowed[0]}: {error.diag.message_primary}")
+                    unbound.append(f"{function.name} of {allowed[0]}: {error}")
         except psycopg.Error as error:
             if not (error.sqlstate or "").startswith("CQ"):
                 unbound.append(f"{function.name} of {allowed[0]}: {error}")
