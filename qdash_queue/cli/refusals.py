@@ -94,7 +94,7 @@ def _status(run: Callable[[], Any], *, as_json: bool) -> int:
         refusal = refusal_of(error)
         if refusal is None:
             raise
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and not error.filename:
             # What could not be written would be tried, and reported, once more as Python ends.
             with contextlib.suppress(OSError):
                 sys.stdout.close()

@@ -73,7 +73,7 @@ def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
         (("jobs", "--limit", "0"), "--limit"),
         (("job",), "No such command"),
         (("--database-url", "mysql://x/y", "jobs"), "expected a PostgreSQL URL"),
-        (("--database-url", "nonsense", "jobs"), "expected a database URL"),
+        (("--database-url", "nonsense", "jobs"), "what is given is no database URL"),
         (("--database-url", "postgresql://h:port/x", "jobs"), "database"),
         (("--database-url", "postgresql://x@127.0.0.1:1/y", "jobs"), "PostgreSQL does not answer"),
     ],

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from executors.children import ChildError, Nursery
+from executors.forkserver import PARENT, SOCKET_FOLDER
 from executors.orders import ChildSetup
 from executors.scratch import ScratchFolders
 from tests.executors.crew import eventually
@@ -25,8 +26,12 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         seed=0,
         log_level=30,
     )
-    with Nursery(setup) as nursery:
-        yield nursery
+    with pytest.MonkeyPatch.context() as environment:
+        # Taken back at the end: what is told to this forkserver is not meant for later tests' executors.
+        for name in (PARENT, SOCKET_FOLDER):
+            environment.setenv(name, "")
+        with Nursery(setup) as nursery:
+            yield nursery
     # What multiprocessing leaves running until the interpreter's end.
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
     resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
