@@ -17,21 +17,21 @@ class ScratchFolders:
         self._state_path = state_path
         self._next: Path | None = None
 
-    def prepare(self) -> None:
-        """Make sure that there is a folder for the next job.
+    def prepare(self) -> Path:
+        """The folder for the next job, made if there is none.
 
         Raises:
             OSError: none can be made.
         """
         if self._next is None or not self._next.is_dir():
             self._next = new_scratch_folder(self._state_path, "job")
+        return self._next
 
     @contextmanager
     def take(self) -> Iterator[Path]:
         """The prepared folder; it is removed with all that the job left there."""
-        self.prepare()
-        folder, self._next = self._next, None
-        assert folder is not None  # noqa: S101 - it was prepared above
+        folder = self.prepare()
+        self._next = None
         try:
             yield folder
         finally:
