@@ -18,7 +18,7 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, PyMongoError
 
 from qdash_queue.database import Database
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseAwayError, DatabaseBusyError
 from qdash_queue.mirror.artifacts import ArtifactWriter
 from qdash_queue.mirror.connection import (
     MongoAwayError,
@@ -347,6 +347,10 @@ class Mirror:
                 shown = self._publisher.publish_job(mark.job_id, guard)
             else:
                 shown = self._publisher.publish_chip(mark.chip_id or "", mark.mark_id)
+        except DatabaseBusyError as error:
+            return _stopped(
+                mark, str(error)
+            )  # If all are met by it, so is the noting of this one, which raises.
         except (DatabaseAwayError, DocumentsRefusedError):
             raise
         except ConnectionFailure as error:

@@ -55,6 +55,26 @@ def test_twice_is_once(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, 
     assert state_of(qdash, layout) == once
 
 
+def test_a_read_that_runs_out_of_time_keeps_no_other_job_back(
+    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    slow, other = world.run(["0"]), world.run(["1"])
+    world.database.execute(
+        "CREATE FUNCTION calib.readable(p_job_id bigint) RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN"
+        f" IF p_job_id = {slow.job_id} THEN RAISE 'out of time' USING ERRCODE = 'query_canceled'; END IF;"
+        " RETURN true; END $$"
+    )
+    seen = world.database.value("SELECT rtrim(pg_get_viewdef('calib.task_runs'), ';')")
+    world.database.execute(
+        f"CREATE OR REPLACE VIEW calib.task_runs AS SELECT * FROM ({seen}) t WHERE calib.readable(t.job_id)"
+    )
+    report = mirror.run_once()
+    assert report.waiting == {f"job {slow.job_id}": "PostgreSQL cannot do it now: out of time"}
+    assert execution_of(qdash, other.execution_id)["status"] == "completed"
+    (mark,) = mirror.lag().marks
+    assert (mark.job_id, mark.last_error) == (slow.job_id, "PostgreSQL cannot do it now: out of time")
+
+
 def test_rebuild_into_an_emptied_mongodb_gives_the_same(
     world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout
 ) -> None:
