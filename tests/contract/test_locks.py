@@ -2,62 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
 
 import psycopg
 import pytest
 
 from qdash_queue.errors import DuplicateJobError
 from qdash_queue.leases import Lease
-from qdash_queue.models import ClaimedJob, PlannedTask, TaskRecord
-from qdash_queue.values import Failure, FailureKind, JobState, ParameterModel, TaskStatus
+from qdash_queue.models import ClaimedJob
+from qdash_queue.values import Failure, FailureKind, JobState
 from tests.contract.lab import PROJECT, Connection, Lab, insert
-
-VALUE = ParameterModel(parameter_name="rabi_frequency", value=12.5, error=0.1, unit="MHz")
-RECORD = TaskRecord(status=TaskStatus.COMPLETED, output_parameters={"rabi_frequency": VALUE})
+from tests.contract.meeting import (
+    ask_cancel,
+    be_impatient,
+    cancel,
+    full_life,
+    in_thread,
+    open_transaction,
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def impatient(lab: Lab) -> None:
-    """The executors' login gives up on any lock it has to wait for: a wait is a failure."""
-    lab.owner.execute(f"ALTER ROLE {lab.machine.name} SET lock_timeout = '300ms'".encode())
-
-
-@contextmanager
-def open_transaction(session: Connection) -> Iterator[Connection]:
-    """What is done in it stays uncommitted while the block runs."""
-    yield session
-    session.rollback()
-
-
-def full_life(lab: Lab, claimed: ClaimedJob, state: JobState = JobState.COMPLETED) -> None:
-    """All that an executor writes from the claim to the end."""
-    lease = lab.lease(claimed)
-    lease.heartbeat()
-    lease.plan_tasks([PlannedTask(task="CheckRabi", qid="0"), PlannedTask(task="CheckT1", qid="0")])
-    lease.record_task(lease.start_task(PlannedTask(task="CheckRabi", qid="0")), RECORD)
-    lease.log_event("flow_started")
-    lease.heartbeat()
-    lease.conclude(state)
-    assert lease.finish() == state
-
-
-def _cancel(job_id: int) -> tuple[str, tuple[int]]:
-    return "UPDATE calib.jobs SET cancel_requested = true WHERE job_id = %s", (job_id,)
-
-
-def _ask_cancel(client: Connection, job_id: int) -> int:
-    return client.execute(*_cancel(job_id)).rowcount
+    be_impatient(lab)
 
 
 def test_an_uncommitted_cancel_does_not_block_the_job(lab: Lab) -> None:
     claimed, _ = lab.running(lab.chip())
     with open_transaction(lab.session(lab.olga)) as client:
-        assert client.execute(*_cancel(claimed.job_id)).rowcount == 1
+        assert client.execute(*cancel(claimed.job_id)).rowcount == 1
         full_life(lab, claimed)
     assert lab.job(claimed.job_id)["cancel_requested"] is False
 
@@ -65,7 +39,7 @@ def test_an_uncommitted_cancel_does_not_block_the_job(lab: Lab) -> None:
 def test_an_uncommitted_cancel_does_not_block_prefects(lab: Lab) -> None:
     claimed, lease = lab.running(lab.chip())
     with open_transaction(lab.session(lab.olga)) as client:
-        client.execute(*_cancel(claimed.job_id))
+        client.execute(*cancel(claimed.job_id))
         lease.cancel_from_prefect("cancelled in Prefect")
         assert lease.heartbeat() is not None
         assert lease.conclude(JobState.CANCELLED) == JobState.CANCELLED
@@ -111,7 +85,7 @@ def test_an_expired_job_is_ended_beside_an_uncommitted_cancel(lab: Lab) -> None:
     """Asked for while the job still ran, it locks the cancel and not the job."""
     claimed, lease = lab.running(lab.chip(), flow="repeat", parameters={}, max_attempts=3)
     with open_transaction(lab.session(lab.olga)) as client:
-        client.execute(*_cancel(claimed.job_id))
+        client.execute(*cancel(claimed.job_id))
         lease.give_back("executor stopped")
         lab.owner.execute(
             "UPDATE calib_private.jobs SET not_after = now() WHERE job_id = %s", (claimed.job_id,)
@@ -171,13 +145,6 @@ def test_a_dedup_key_is_free_when_its_holder_gives_up(lab: Lab) -> None:
 # ------------------------------------------------------------------ meeting a claim
 
 
-def _in_thread(target: Callable[[], Any]) -> Future[Any]:
-    pool = ThreadPoolExecutor(1)
-    future = pool.submit(target)
-    pool.shutdown(wait=False)
-    return future
-
-
 def _claim_uncommitted(lab: Lab, chip_id: str) -> tuple[Connection, ClaimedJob]:
     lab.ready(chip_id)
     session = lab.session(lab.machine)
@@ -191,7 +158,7 @@ def test_a_cancel_that_waited_for_the_claim_leaves_no_lock_on_the_running_job(la
     job_id = lab.submit(chip_id)
     executor, claimed = _claim_uncommitted(lab, chip_id)
     client = lab.session(lab.olga)
-    asked = _in_thread(partial(_ask_cancel, client, job_id))
+    asked = in_thread(partial(ask_cancel, client, job_id))
     lab.wait_until_blocked(lab.olga)
     executor.commit()
     assert asked.result(timeout=10) == 1
@@ -207,7 +174,7 @@ def test_a_cancel_that_waited_for_a_failed_claim_ends_the_job(lab: Lab) -> None:
     job_id = lab.submit(chip_id)
     executor, _ = _claim_uncommitted(lab, chip_id)
     client = lab.session(lab.olga, autocommit=True)
-    asked = _in_thread(partial(_ask_cancel, client, job_id))
+    asked = in_thread(partial(ask_cancel, client, job_id))
     lab.wait_until_blocked(lab.olga)
     executor.rollback()
     assert asked.result(timeout=10) == 1
@@ -219,7 +186,7 @@ def test_a_change_of_priority_that_waited_for_the_claim_is_refused_and_holds_not
     job_id = lab.submit(chip_id)
     executor, claimed = _claim_uncommitted(lab, chip_id)
     client = lab.session(lab.olga)
-    asked = _in_thread(
+    asked = in_thread(
         lambda: client.execute("UPDATE calib.jobs SET priority = 5 WHERE job_id = %s", (job_id,)).rowcount
     )
     lab.wait_until_blocked(lab.olga)
@@ -233,7 +200,7 @@ def test_a_cancel_that_crosses_a_requeue_is_not_forgotten(lab: Lab) -> None:
     chip_id = lab.chip()
     claimed, lease = lab.running(chip_id, flow="repeat", parameters={}, max_attempts=3)
     client = lab.session(lab.olga)
-    client.execute(*_cancel(claimed.job_id))
+    client.execute(*cancel(claimed.job_id))
     assert lease.give_back("executor stopped") == JobState.SCHEDULED
     client.commit()
     lab.olga.queue.pause_chip(chip_id, "beam time")
@@ -244,7 +211,7 @@ def test_a_cancel_that_crosses_a_requeue_is_not_forgotten(lab: Lab) -> None:
 def test_a_cancel_that_crosses_a_requeue_is_seen_by_the_next_claim(lab: Lab) -> None:
     claimed, lease = lab.running(lab.chip(), flow="repeat", parameters={}, max_attempts=3)
     client = lab.session(lab.olga)
-    client.execute(*_cancel(claimed.job_id))
+    client.execute(*cancel(claimed.job_id))
     lease.give_back("executor stopped")
     client.commit()
     assert lab.ready(claimed.chip_id).claim() is None
@@ -261,7 +228,7 @@ def test_a_pause_returns_once_a_claim_that_came_before_it_shows(lab: Lab) -> Non
     job_id = lab.submit(chip_id)
     executor, claimed = _claim_uncommitted(lab, chip_id)
     operator = lab.session(lab.olga, autocommit=True)
-    paused = _in_thread(partial(operator.execute, PAUSE, (chip_id,)))
+    paused = in_thread(partial(operator.execute, PAUSE, (chip_id,)))
     lab.wait_until_blocked(lab.olga)
     executor.commit()
     paused.result(timeout=10)
@@ -306,7 +273,7 @@ def test_a_cancel_that_waited_behind_nothing_meets_the_finish(lab: Lab) -> None:
     """Asked and uncommitted while the job completes: never seen, and the job stays completed."""
     claimed, lease = lab.running(lab.chip())
     client = lab.session(lab.olga)
-    client.execute(*_cancel(claimed.job_id))
+    client.execute(*cancel(claimed.job_id))
     lease.conclude(JobState.COMPLETED)
     assert lease.finish() == JobState.COMPLETED
     client.commit()
@@ -324,7 +291,7 @@ def test_cancels_and_finishes_in_a_race_end_each_job_once(lab: Lab) -> None:
         claimed = executor.claim()
         assert claimed is not None
         lease = lab.lease(claimed)
-        asked = _in_thread(partial(_ask_cancel, client, job_id))
+        asked = in_thread(partial(ask_cancel, client, job_id))
         seen = lease.heartbeat()
         standing = lease.conclude(JobState.CANCELLED if seen else JobState.COMPLETED)
         assert lease.finish() == standing
@@ -337,82 +304,7 @@ def test_cancels_and_finishes_in_a_race_end_each_job_once(lab: Lab) -> None:
     assert outcomes <= {("completed", 0), ("completed", 1), ("cancelled", 1)}
 
 
-# ------------------------------------------------------------------ operators' open transactions
-
-
-def _idle_timeout(session: Connection) -> str:
-    row = session.execute("SHOW idle_in_transaction_session_timeout").fetchone()
-    assert row is not None
-    return str(row["idle_in_transaction_session_timeout"])
-
-
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT calib.set_parameter('{chip}', '0', 'rabi_frequency', 1, 0, 'MHz', 'by hand')",
-        "SELECT calib.import_parameters('{chip}', '{{\"0\": {{\"rabi_frequency\": 1}}}}', 'design')",
-        "SELECT calib.pause_chip('{chip}', 'beam time')",
-        "SELECT calib.resume_chip('{chip}')",
-    ],
-)
-def test_an_edit_left_open_is_ended_by_the_server(lab: Lab, statement: str) -> None:
-    session = lab.session(lab.olga)
-    session.execute(statement.format(chip=lab.chip()).encode())
-    assert _idle_timeout(session) == "10s"
-    session.rollback()
-    assert _idle_timeout(session) == "0"
-
-
-def test_a_cancel_of_a_running_job_left_open_is_ended_by_the_server(lab: Lab) -> None:
-    """Another one's cancel of the same job waits for it; a waiting job's holds up nothing that runs."""
-    claimed, _ = lab.running(lab.chip())
-    waiting = lab.submit(claimed.chip_id)
-    with open_transaction(lab.session(lab.olga)) as session:
-        session.execute(*_cancel(waiting))
-        assert _idle_timeout(session) == "0"
-        session.execute(*_cancel(claimed.job_id))
-        assert _idle_timeout(session) == "10s"
-
-
-def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
-    task_run_id = lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
-    operator = lab.session(lab.olga)
-    operator.execute(
-        "SELECT calib.set_parameter(%s, '0', 'rabi_frequency', 1, 0, 'MHz', 'by hand')", (claimed.chip_id,)
-    )
-    operator.execute("SET LOCAL idle_in_transaction_session_timeout = '300ms'")
-    recorder = lab.session(lab.machine, autocommit=True)
-    recorder.execute("SET lock_timeout = '10s'")
-    recorder.execute(
-        "SELECT calib.record_task(%s, %s, %s, 'completed', %s)",
-        (claimed.job_id, claimed.fence, task_run_id, RECORD.model_dump_json(include={"output_parameters"})),
-    )
-    values = lab.rows(
-        "SELECT value, source FROM calib.parameter_history WHERE chip_id = %s ORDER BY valid_from",
-        claimed.chip_id,
-    )
-    assert values == [{"value": 12.5, "source": "task"}]
-
-
-def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
-    chip_id = lab.chip()
-    first, second = lab.session(lab.olga), lab.session(lab.olga, autocommit=True)
-    edit = "SELECT calib.set_parameter(%s, '0', 't1', %s, 0, 'us', 'by hand')"
-    for begin in (1.0, 3.0):  # once without a value in force, once with one
-        first.execute(edit, (chip_id, begin))
-        waiting = _in_thread(partial(second.execute, edit, (chip_id, begin + 1)))
-        lab.wait_until_blocked(lab.olga)
-        first.commit()
-        waiting.result(timeout=10)
-    history = lab.rows(
-        "SELECT value, valid_from, valid_to FROM calib.parameter_history WHERE chip_id = %s"
-        " ORDER BY valid_from",
-        chip_id,
-    )
-    assert [row["value"] for row in history] == [1, 2, 3, 4]
-    assert [row["valid_to"] for row in history[:-1]] == [row["valid_from"] for row in history[1:]]
-    assert history[-1]["valid_to"] is None
+# ------------------------------------------------------------------ meeting a verb of the holder
 
 
 def test_a_paused_heartbeat_is_not_needed_to_sweep_another_chip(lab: Lab) -> None:
@@ -424,14 +316,6 @@ def test_a_paused_heartbeat_is_not_needed_to_sweep_another_chip(lab: Lab) -> Non
     holder.rollback()
 
 
-def test_marks_of_all_jobs_left_open_do_not_block_a_running_one(lab: Lab) -> None:
-    claimed, _ = lab.running(lab.chip())
-    with open_transaction(lab.session(lab.person("root"))) as admin:
-        admin.execute("SELECT calib.mark_all()")
-        assert _idle_timeout(admin) == "10s"
-        full_life(lab, claimed)
-
-
 def test_the_lease_is_not_needed_for_asking(lab: Lab) -> None:
     """The other way round: an executor's open transaction never makes a client wait."""
     claimed, _ = lab.running(lab.chip())
@@ -439,7 +323,7 @@ def test_the_lease_is_not_needed_for_asking(lab: Lab) -> None:
     holder.execute("SELECT * FROM calib.heartbeat(%s, %s)", (claimed.job_id, claimed.fence))
     client = lab.session(lab.olga, autocommit=True)
     client.execute("SET lock_timeout = '300ms'")
-    assert client.execute(*_cancel(claimed.job_id)).rowcount == 1
+    assert client.execute(*cancel(claimed.job_id)).rowcount == 1
     insert(client, project_id=PROJECT, chip_id=claimed.chip_id, flow="repeat")
     holder.commit()
     lease = Lease(lab.machine.database, claimed.job_id, claimed.fence)

@@ -14,7 +14,7 @@ from qdash_queue.cli.health_transactions import LONG_WAIT_SECONDS, transaction_f
 from qdash_queue.errors import DatabaseBusyError
 from qdash_queue.migrate import MIGRATION_LOCK
 from tests.contract.lab import PROJECT, Connection, Lab, insert
-from tests.contract.test_locks import full_life
+from tests.contract.meeting import full_life
 from tests.databases import Cluster
 from tests.hostile.functions import callers, fair_call, functions, present
 from tests.hostile.stage import ROLES, Stage, open_stage

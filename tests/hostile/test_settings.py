@@ -12,7 +12,7 @@ import pytest
 
 from executors.wakeup import Listener, Wakeup
 from tests.contract.lab import DENIED, PARAMETERS, PROJECT, Connection, outcome
-from tests.contract.test_locks import full_life
+from tests.contract.meeting import full_life
 from tests.databases import Cluster
 from tests.hostile.stage import ROLES, Stage, open_stage
 

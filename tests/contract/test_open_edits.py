@@ -1,0 +1,106 @@
+"""What operators and administrators leave open: ended by the server when it idles, waited for no longer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import pytest
+
+from qdash_queue.models import PlannedTask
+from tests.contract.lab import Connection, Lab
+from tests.contract.meeting import (
+    RECORD,
+    be_impatient,
+    cancel,
+    full_life,
+    in_thread,
+    open_transaction,
+)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def impatient(lab: Lab) -> None:
+    be_impatient(lab)
+
+
+def _idle_timeout(session: Connection) -> str:
+    row = session.execute("SHOW idle_in_transaction_session_timeout").fetchone()
+    assert row is not None
+    return str(row["idle_in_transaction_session_timeout"])
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT calib.set_parameter('{chip}', '0', 'rabi_frequency', 1, 0, 'MHz', 'by hand')",
+        "SELECT calib.import_parameters('{chip}', '{{\"0\": {{\"rabi_frequency\": 1}}}}', 'design')",
+        "SELECT calib.pause_chip('{chip}', 'beam time')",
+        "SELECT calib.resume_chip('{chip}')",
+    ],
+)
+def test_an_edit_left_open_is_ended_by_the_server(lab: Lab, statement: str) -> None:
+    session = lab.session(lab.olga)
+    session.execute(statement.format(chip=lab.chip()).encode())
+    assert _idle_timeout(session) == "10s"
+    session.rollback()
+    assert _idle_timeout(session) == "0"
+
+
+def test_a_cancel_of_a_running_job_left_open_is_ended_by_the_server(lab: Lab) -> None:
+    """Another one's cancel of the same job waits for it; a waiting job's holds up nothing that runs."""
+    claimed, _ = lab.running(lab.chip())
+    waiting = lab.submit(claimed.chip_id)
+    with open_transaction(lab.session(lab.olga)) as session:
+        session.execute(*cancel(waiting))
+        assert _idle_timeout(session) == "0"
+        session.execute(*cancel(claimed.job_id))
+        assert _idle_timeout(session) == "10s"
+
+
+def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    task_run_id = lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
+    operator = lab.session(lab.olga)
+    operator.execute(
+        "SELECT calib.set_parameter(%s, '0', 'rabi_frequency', 1, 0, 'MHz', 'by hand')", (claimed.chip_id,)
+    )
+    operator.execute("SET LOCAL idle_in_transaction_session_timeout = '300ms'")
+    recorder = lab.session(lab.machine, autocommit=True)
+    recorder.execute("SET lock_timeout = '10s'")
+    recorder.execute(
+        "SELECT calib.record_task(%s, %s, %s, 'completed', %s)",
+        (claimed.job_id, claimed.fence, task_run_id, RECORD.model_dump_json(include={"output_parameters"})),
+    )
+    values = lab.rows(
+        "SELECT value, source FROM calib.parameter_history WHERE chip_id = %s ORDER BY valid_from",
+        claimed.chip_id,
+    )
+    assert values == [{"value": 12.5, "source": "task"}]
+
+
+def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
+    chip_id = lab.chip()
+    first, second = lab.session(lab.olga), lab.session(lab.olga, autocommit=True)
+    edit = "SELECT calib.set_parameter(%s, '0', 't1', %s, 0, 'us', 'by hand')"
+    for begin in (1.0, 3.0):  # once without a value in force, once with one
+        first.execute(edit, (chip_id, begin))
+        waiting = in_thread(partial(second.execute, edit, (chip_id, begin + 1)))
+        lab.wait_until_blocked(lab.olga)
+        first.commit()
+        waiting.result(timeout=10)
+    history = lab.rows(
+        "SELECT value, valid_from, valid_to FROM calib.parameter_history WHERE chip_id = %s"
+        " ORDER BY valid_from",
+        chip_id,
+    )
+    assert [row["value"] for row in history] == [1, 2, 3, 4]
+    assert [row["valid_to"] for row in history[:-1]] == [row["valid_from"] for row in history[1:]]
+    assert history[-1]["valid_to"] is None
+
+
+def test_marks_of_all_jobs_left_open_do_not_block_a_running_one(lab: Lab) -> None:
+    claimed, _ = lab.running(lab.chip())
+    with open_transaction(lab.session(lab.person("root"))) as admin:
+        admin.execute("SELECT calib.mark_all()")
+        assert _idle_timeout(admin) == "10s"
+        full_life(lab, claimed)
