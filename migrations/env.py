@@ -9,32 +9,32 @@ from alembic import context
 
 from qdash_queue.migrate import (
     LOCK_WAIT_MILLISECONDS,
-    MIGRATION_LOCK,
     VERSION_SCHEMA,
     VERSION_TABLE,
     MigrationError,
+    SchemaFiles,
     run_sql_file,
 )
 
-OWNER_AND_SCHEMA = Path(__file__).parent / "sql" / "owner.sql"
+HERE = Path(__file__).parent
+FOUNDATION = "00_foundation.sql"
+"""What tables rest on, and so comes before the revisions; every other file comes after them."""
 
 
 def _migrate(connection: sa.Connection) -> None:
-    # Two migrations of one database wait for each other; the lock goes with the connection.
-    connection.execute(sa.text("SELECT pg_advisory_lock(:key)"), {"key": MIGRATION_LOCK})
-    # All others queue up behind a lock that is waited for, heartbeats too.
-    connection.execute(sa.text(f"SET lock_timeout = {LOCK_WAIT_MILLISECONDS}"))
-    run_sql_file(connection, OWNER_AND_SCHEMA)
+    run_sql_file(connection, HERE / "roles.sql")
     connection.exec_driver_sql("SET ROLE calib_owner")
     connection.commit()
-    context.configure(
-        connection=connection,
-        version_table=VERSION_TABLE,
-        version_table_schema=VERSION_SCHEMA,
-        transaction_per_migration=True,
-    )
-    with context.begin_transaction():
+    with connection.begin():
+        # All others queue up behind a lock that is waited for, heartbeats too.
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_WAIT_MILLISECONDS}")
+        files = SchemaFiles(connection, sorted((HERE / "schema").glob("[0-9]*.sql")))
+        files.apply(FOUNDATION)
+        context.configure(
+            connection=connection, version_table=VERSION_TABLE, version_table_schema=VERSION_SCHEMA
+        )
         context.run_migrations()
+        files.apply()
 
 
 given = context.config.attributes.get("connection")

@@ -1,10 +1,9 @@
-"""Bring a database to the queue's schema, or away from it: Alembic, the SQL in files beside the revisions."""
+"""Bring a database to the queue's schema: tables by Alembic's revisions, functions and views by SQL files."""
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -13,7 +12,7 @@ import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.pool import NullPool
 
@@ -22,15 +21,23 @@ from qdash_queue.errors import DatabaseAwayError, is_connection_loss
 
 VERSION_SCHEMA = "calib_private"
 VERSION_TABLE = "alembic_version"
+OLDEST_REVISION, OLDEST_RELEASE = "0004", "0.3.0"
+"""Where an older database has to stand before this release can migrate it."""
 # Any number that other programs' locks in the same database are unlikely to use.
 MIGRATION_LOCK = 5_127_040_919
 _IN_USE = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
-_BREATH_SECONDS = 0.2
+_PAUSE_SECONDS = 0.2
+_LOCK_HOLDER = """
+SELECT a.usename, a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
+ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (
+         SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+   AND (l.classid::bigint << 32) + l.objid::bigint = :key LIMIT 1
+"""
 LOCK_SECONDS = 3
-"""How long a migration tries to get a table that somebody else uses."""
+"""How long a migration tries to get a table that another session uses."""
 LOCK_WAIT_MILLISECONDS = 500
 """How long it waits for it each time: less than PostgreSQL lets pass before it looks for a deadlock, so that
-it is the migration that steps back from one, and not whoever reads meanwhile."""
+it is the migration that steps back from one, and not a session that reads meanwhile."""
 
 
 class MigrationError(Exception):
@@ -56,10 +63,15 @@ def script_location() -> Path:
 
 def head() -> str:
     """The revision that this version of the program speaks to."""
-    newest = ScriptDirectory.from_config(_config()).get_current_head()
-    if newest is None:
+    return _revisions()[0].revision
+
+
+def _revisions() -> Sequence[Script]:
+    """From the newest to the oldest."""
+    found = list(ScriptDirectory.from_config(_config()).walk_revisions())
+    if not found:
         raise MigrationError(f"expected revisions in {script_location()}, found none")
-    return newest
+    return found
 
 
 def current(database_url: str) -> str | None:
@@ -69,13 +81,15 @@ def current(database_url: str) -> str | None:
         DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
     with _connection(database_url) as connection:
-        table = sa.inspect(connection).has_table(VERSION_TABLE, schema=VERSION_SCHEMA)
-        if not table:
-            return None
-        context = MigrationContext.configure(
-            connection, opts={"version_table": VERSION_TABLE, "version_table_schema": VERSION_SCHEMA}
-        )
-        return context.get_current_revision()
+        return _revision(connection)
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    there = sa.inspect(connection).has_table(VERSION_TABLE, schema=VERSION_SCHEMA)
+    options = {"version_table": VERSION_TABLE, "version_table_schema": VERSION_SCHEMA}
+    revision = MigrationContext.configure(connection, opts=options).get_current_revision() if there else None
+    connection.commit()
+    return revision
 
 
 def schema_version(database_url: str) -> int | None:
@@ -90,47 +104,67 @@ def schema_version(database_url: str) -> int | None:
         return None if version is None else int(version)
 
 
-def upgrade(database_url: str, revision: str = "head") -> str:
-    """Bring the database up to the revision, one transaction for each; at the revision already, do nothing.
+def upgrade(database_url: str, *, patience_seconds: float = 30) -> str:
+    """Bring the database to the newest revision, in one transaction; at it already, do and lock nothing.
 
     Needs a superuser, or a role with CREATEROLE that may create schemas and extensions in the database.
+
+    Args:
+        database_url: of the database to migrate.
+        patience_seconds: how long another migration of the same database is waited for.
 
     Returns:
         The revision that the database has now.
 
     Raises:
-        MigrationError: the revision is unknown, or its SQL failed.
+        MigrationError: the database is not one that this release can go on from, or the SQL failed.
         DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
-    _persistently(database_url, lambda config: command.upgrade(config, revision))
-    return current(database_url) or ""
-
-
-def downgrade(database_url: str, revision: str) -> None:
-    """Take the database back to the revision, or to nothing by `base`.
-
-    The data that only the newer revision knows are lost. Roles and extensions, the whole server's, stay.
-
-    Raises:
-        MigrationError: the revision is unknown, or its SQL failed.
-        DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
-    """
-    _persistently(database_url, lambda config: command.downgrade(config, revision))
-
-
-def _persistently(database_url: str, migrate: Callable[[Config], None]) -> None:
-    """Migrate, again and again for a while if somebody uses a table."""
     give_up_at = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            with _connection(database_url) as connection, _in_words():
-                migrate(_config(connection))
+            with _connection(database_url) as connection, _in_words(), _alone(connection, patience_seconds):
+                command.upgrade(_config(connection), "head")
         except TableInUseError:
             if time.monotonic() > give_up_at:
                 raise
-            time.sleep(_BREATH_SECONDS)  # Whoever queued up behind the migration goes first.
+            time.sleep(_PAUSE_SECONDS)  # What queued up behind the migration goes first.
         else:
-            return
+            return current(database_url) or ""
+
+
+@contextmanager
+def _alone(connection: sa.Connection, patience_seconds: float) -> Iterator[None]:
+    """Hold the migration lock; it goes with the connection."""
+    give_up_at = time.monotonic() + patience_seconds
+    key = {"key": MIGRATION_LOCK}
+    while not connection.scalar(sa.text("SELECT pg_try_advisory_lock(:key)"), key):
+        holder = connection.execute(sa.text(_LOCK_HOLDER), key).one_or_none()
+        connection.commit()
+        if time.monotonic() > give_up_at:
+            raise MigrationError(
+                "another session holds the migration lock"
+                + (
+                    f" (login {holder.usename}, process {holder.pid}, {holder.application_name!r})"
+                    if holder
+                    else ""
+                )
+                + "; nothing was changed: wait for it or end it, and migrate again"
+            )
+        time.sleep(_PAUSE_SECONDS)
+    connection.commit()
+    _require_known_revision(connection)
+    yield
+
+
+def _require_known_revision(connection: sa.Connection) -> None:
+    revision = _revision(connection)
+    if revision is None or revision in {each.revision for each in _revisions()}:
+        return
+    raise MigrationError(
+        f"the database is at revision {revision}, from which this release cannot go on: an older one is"
+        f" first brought to {OLDEST_REVISION} by release {OLDEST_RELEASE}, a newer one needs a newer program"
+    )
 
 
 def run_sql_file(connection: sa.Connection, file: Path) -> None:
@@ -138,8 +172,12 @@ def run_sql_file(connection: sa.Connection, file: Path) -> None:
 
     Raises:
         MigrationError: naming the file and the line.
+        TableInUseError: another transaction uses what a statement changes.
     """
-    text = file.read_text(encoding="utf-8")
+    _run_sql(connection, file.read_text(encoding="utf-8"), file)
+
+
+def _run_sql(connection: sa.Connection, text: str, file: Path, begun: int = 1) -> None:
     raw = connection.connection.driver_connection
     if not isinstance(raw, psycopg.Connection):
         raise MigrationError(f"expected a psycopg connection, got {type(raw).__name__}")
@@ -151,47 +189,75 @@ def run_sql_file(connection: sa.Connection, file: Path) -> None:
             raise DatabaseAwayError(f"PostgreSQL went away during {file.name}") from error
         if isinstance(error, _IN_USE):
             raise TableInUseError(file.name) from error
-        raise MigrationError(_located(error, file, text)) from error
+        position = error.diag.statement_position
+        # What fails inside a function has a position in that function.
+        line = begun + (text.count("\n", 0, int(position)) if position else 0)
+        context = f" ({error.diag.context.splitlines()[0]})" if error.diag.context else ""
+        raise MigrationError(
+            f"{file.name}, line {line}: {error.diag.message_primary or error}{context}"
+        ) from error
 
 
-def run_sql_folder(connection: sa.Connection, folder: Path) -> None:
-    """Run the folder's SQL files in the order of their names; see `run_sql_file`.
+class SchemaFiles:
+    """The SQL files of functions, views and triggers, of which a migration applies what differs.
 
-    Raises:
-        MigrationError: naming the file and the line, or the folder if it holds none.
-    """
-    files = sorted(folder.glob("*.sql"))
-    if not files:
-        raise MigrationError(f"expected SQL files in {folder}, found none")
-    for file in files:
-        run_sql_file(connection, file)
-
-
-def restore_functions(connection: sa.Connection, folder: Path, files: Mapping[str, str]) -> None:
-    """Define functions again as an earlier revision's SQL files define them.
+    A table keeps the statements that the database has, so that a migration of a database that has them all
+    takes no lock: CREATE OR REPLACE VIEW would wait for every reader, and others would queue up behind it. A
+    revision that drops an object deletes its statements from that table, so that they are applied again.
 
     Args:
-        connection: in whose transaction it is done.
-        folder: the earlier revision's SQL files.
-        files: a function's name with its schema, and the file that defines it, once.
-
-    Raises:
-        MigrationError: a file does not define the function exactly once.
+        connection: of the schema's owner; in whose transaction it is done.
+        files: in their order. A statement ends with a line that ends with a semicolon outside of $$.
     """
-    for name, file in files.items():
-        text = (folder / file).read_text(encoding="utf-8")
-        definition = rf"^CREATE (?:OR REPLACE )?(FUNCTION {re.escape(name)}\(.*?\$\$;)$"
-        found = re.findall(definition, text, re.DOTALL | re.MULTILINE)
-        if len(found) != 1:
-            raise MigrationError(f"expected one definition of {name} in {file}, found {len(found)}")
-        connection.exec_driver_sql(f"CREATE OR REPLACE {found[0]}".replace("%", "%%"))
+
+    def __init__(self, connection: sa.Connection, files: Sequence[Path]) -> None:
+        self._connection = connection
+        self._files = files
+        connection.exec_driver_sql(
+            "CREATE TABLE IF NOT EXISTS calib_private.schema_statements"
+            " (position integer PRIMARY KEY, statement text NOT NULL)"
+        )
+
+    def apply(self, only: str | None = None) -> None:
+        """Apply what differs, of one file or of all.
+
+        Raises:
+            MigrationError: naming the file and the line.
+            TableInUseError: another transaction uses what a statement changes.
+        """
+        known = set(
+            self._connection.scalars(sa.text("SELECT statement FROM calib_private.schema_statements"))
+        )
+        # Functions call one another, and no order would suit them all.
+        self._connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
+        found = [
+            (file, *each) for file in self._files for each in _statements(file) if only in {None, file.name}
+        ]
+        for file, line, statement in found:
+            if statement not in known:
+                _run_sql(self._connection, statement, file, line)
+        if only is None and {statement for *_, statement in found} != known:
+            self._connection.exec_driver_sql("DELETE FROM calib_private.schema_statements")
+            self._connection.execute(
+                sa.text("INSERT INTO calib_private.schema_statements VALUES (:position, :statement)"),
+                [{"position": n, "statement": statement} for n, (*_, statement) in enumerate(found)],
+            )
 
 
-def _located(error: psycopg.Error, file: Path, text: str) -> str:
-    position = error.diag.statement_position
-    line = f", line {text.count(chr(10), 0, int(position)) + 1}" if position else ""
-    context = f" ({error.diag.context.splitlines()[0]})" if error.diag.context else ""
-    return f"{file.name}{line}: {error.diag.message_primary or error}{context}"
+def _statements(file: Path) -> Iterator[tuple[int, str]]:
+    """Each statement without the comment above it, and the line where it begins."""
+    begun, lines = 1, list[str]()
+    for number, line in enumerate(file.read_text(encoding="utf-8").splitlines(), 1):
+        if not lines and (not line or line.startswith("--")):
+            continue
+        if not lines:
+            begun = number
+        lines.append(line)
+        if line.endswith(";") and "\n".join(lines).count("$$") % 2 == 0:
+            yield begun, "\n".join(lines)
+            lines = []
+    if lines:
+        raise MigrationError(f"{file.name}, line {begun}: a statement without its semicolon")
 
 
 def _config(connection: sa.Connection | None = None) -> Config:

@@ -15,62 +15,8 @@ import pytest
 from qdash_queue import migrate
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.process import Durability
-from qdash_queue.models import PlannedTask
-from qdash_queue.values import JobState
-from tests.contract.lab import Lab, open_lab
-from tests.contract.test_results import RECORD
+from tests.contract.lab import open_lab
 from tests.databases import CalibDatabase, Cluster
-
-ROLES = {
-    "calib_owner",
-    "calib_reader",
-    "calib_submitter",
-    "calib_operator",
-    "calib_executor",
-    "calib_mirror",
-    "calib_admin",
-}
-
-
-def _use(lab: Lab) -> None:
-    """One job through to its end, one waiting, one running."""
-    claimed, lease = lab.running(lab.chip())
-    lease.record_task(lease.start_task(PlannedTask(task="CheckRabi", qid="0")), RECORD)
-    lease.conclude(JobState.COMPLETED)
-    lease.finish()
-    lab.submit(claimed.chip_id)
-    lab.running(lab.chip())
-    lab.olga.queue.pause_chip(claimed.chip_id, "beam time")
-
-
-def test_a_used_database_goes_down_and_up_again(database: CalibDatabase) -> None:
-    with open_lab(database) as lab:
-        _use(lab)
-    migrate.downgrade(database.url, "base")
-    with psycopg.connect(database.url) as connection:
-        left = connection.execute(
-            "SELECT relname FROM pg_class WHERE relnamespace IN (SELECT oid FROM pg_namespace WHERE"
-            " nspname LIKE 'calib%')"
-            " AND relkind IN ('r', 'v', 'S') AND relname NOT LIKE 'alembic%'"
-        ).fetchall()
-        types = connection.execute(
-            "SELECT typname FROM pg_type t JOIN pg_namespace n ON n.oid = typnamespace"
-            " WHERE nspname IN ('calib', 'calib_private') AND typname NOT LIKE '%alembic%'"
-        ).fetchall()
-        roles = connection.execute("SELECT rolname FROM pg_roles WHERE rolname LIKE 'calib%'").fetchall()
-    assert (left, types) == ([], [])
-    assert {row[0] for row in roles} >= ROLES
-    migrate.upgrade(database.url)
-    with open_lab(database) as lab:
-        _use(lab)
-
-
-def test_another_database_of_the_server_is_untouched(
-    database: CalibDatabase, postgres_server: Cluster
-) -> None:
-    with postgres_server.database() as other, open_lab(other) as lab:
-        migrate.downgrade(database.url, "base")
-        _use(lab)
 
 
 def _migrated_at_once(databases: list[CalibDatabase]) -> None:
@@ -104,8 +50,7 @@ def test_they_race_for_the_roles_of_a_new_server(contained: bool) -> None:
         with psycopg.connect(server.url, autocommit=True) as connection:
             for name in ("one", "two", "three"):
                 connection.execute(f"CREATE DATABASE {name}".encode())
-        for script in ("owner.sql", "0001/00_bootstrap.sql"):
-            _second_waits_for_first(server, (migrate.script_location() / "sql" / script).read_bytes())
+        _second_waits_for_first(server, (migrate.script_location() / "roles.sql").read_bytes())
         _migrated_at_once([CalibDatabase(server, name) for name in ("one", "two", "three")])
 
 

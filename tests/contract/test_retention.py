@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import uuid
-from collections.abc import Callable
 from datetime import timedelta
 
 import pytest
 
-from qdash_queue import migrate
 from qdash_queue.errors import BadValueError, NotPermittedError
 from qdash_queue.models import PlannedTask
 from qdash_queue.retention import Pruned, Retention
@@ -138,115 +135,3 @@ def test_a_running_job_keeps_all_however_old_its_parts_are(keeper: Keeper) -> No
     keeper.wait(2 * KEPT)
     assert not keeper.retention.run()
     assert keeper.parts(claimed.job_id) == before
-
-
-def test_the_origin_survives_a_revision_taken_back_and_put_on_again(keeper: Keeper) -> None:
-    lab = keeper.lab
-    keeper.measured(lab.chip())
-    keeper.mirror()
-    keeper.keep(jobs=KEPT)
-    keeper.wait(2 * KEPT)
-    columns = "SELECT qid, value, valid_from, source, task_run_id FROM calib.parameter_history ORDER BY qid"
-    before = lab.rows(columns)
-    assert keeper.retention.run().jobs == 1
-    migrate.downgrade(lab.calib.url, "0001")
-    assert lab.rows(columns) == before
-    migrate.upgrade(lab.calib.url)
-    assert lab.rows(columns) == before
-    lab.olga.database.execute(
-        "SELECT calib.set_parameter(:chip, '0', 'rabi_frequency', 13, 0, 'MHz', 'spectroscopy')",
-        chip=lab.value("SELECT chip_id FROM calib.chips"),
-    )
-
-
-def test_what_was_there_before_this_revision_grows_old_too(keeper: Keeper) -> None:
-    lab = keeper.lab
-    keeper.measured(lab.chip())
-    keeper.mirror()
-    history = "SELECT * FROM calib.parameter_history ORDER BY qid"
-    before = lab.rows(history)
-    assert all(row["job_id"] and row["execution_id"] for row in before)
-    migrate.downgrade(lab.calib.url, "0001")
-    assert lab.rows(history) == before
-    assert lab.value(
-        "SELECT convalidated FROM pg_constraint WHERE conname = 'parameter_versions_task_run_id_fkey'"
-    )
-    migrate.upgrade(lab.calib.url)
-    assert lab.rows(history) == before
-    keeper.keep(figures=KEPT, raw_data=KEPT)
-    keeper.wait(KEPT)
-    assert not keeper.retention.run()
-    keeper.wait(timedelta(seconds=1))
-    assert keeper.retention.run() == Pruned(figures=4, raw_data=2)
-
-
-# ------------------------------------------------------------------ what somebody waits for
-
-
-def _unmirrored(keeper: Keeper, chip_id: str) -> int:
-    job_id = keeper.measured(chip_id)
-    keeper.render()
-    return job_id
-
-
-def _unrendered(keeper: Keeper, chip_id: str) -> int:
-    job_id = keeper.measured(chip_id)
-    keeper.lab.rows("SELECT calib.mark_done(mark_id, version) FROM calib_private.outbox")
-    return job_id
-
-
-def _unsynced(keeper: Keeper, chip_id: str) -> int:
-    job_id = keeper.measured(chip_id, flow_run_id=uuid.uuid4())
-    keeper.mirror()
-    return job_id
-
-
-def _release(keeper: Keeper, job_id: int) -> None:
-    keeper.mirror()
-    keeper.lab.machine.database.execute("SELECT calib.flow_run_synced(:job_id, 1)", job_id=job_id)
-
-
-@pytest.mark.parametrize("part", PARTS)
-@pytest.mark.parametrize("waits", [_unmirrored, _unrendered, _unsynced])
-def test_nothing_goes_of_a_job_that_somebody_waits_for(
-    keeper: Keeper, part: str, waits: Callable[[Keeper, str], int]
-) -> None:
-    job_id = waits(keeper, keeper.lab.chip())
-    before = keeper.parts(job_id)
-    keeper.keep(**{part: KEPT})
-    keeper.wait(2 * KEPT)
-    assert not keeper.retention.run()
-    assert keeper.parts(job_id) == before
-    _release(keeper, job_id)
-    assert keeper.retention.run()
-
-
-@pytest.mark.parametrize("part", PARTS)
-def test_a_job_that_must_stay_does_not_hold_up_the_others(keeper: Keeper, part: str) -> None:
-    stays, goes = (keeper.measured(keeper.lab.chip()) for _ in range(2))
-    keeper.mirror()
-    keeper.lab.rows("SELECT calib.mark(%s)", stays)
-    before = keeper.parts(stays)
-    keeper.keep(**{part: KEPT})
-    keeper.wait(2 * KEPT)
-    total = Pruned()
-    while batch := keeper.retention.prune(1):
-        total += batch
-    assert total
-    assert keeper.parts(stays) == before
-    assert keeper.parts(goes)[part if part != "events" else "job_events"] == 0
-
-
-def test_rows_of_executors_that_are_long_gone_are_removed(keeper: Keeper) -> None:
-    lab, chip_id = keeper.lab, keeper.lab.chip()
-    stopped, lost = lab.ready(chip_id, "stopped"), lab.ready(chip_id, "lost")
-    stopped.stopped()
-    claimed, _ = lab.running(lab.chip())
-    keeper.wait(8 * DAY)
-    alive = lab.ready(chip_id, "alive")
-    assert keeper.retention.run() == Pruned(executors=2)
-    left = {row["executor_id"] for row in lab.rows("SELECT executor_id FROM calib.executors")}
-    assert left == {alive.executor_id, lab.job(claimed.job_id)["executor_id"]}
-    # It was only paused: it comes back under its name.
-    lost.register()
-    assert lost.executor_id in str(lab.rows("SELECT executor_id FROM calib.executors"))

@@ -1,0 +1,66 @@
+-- Events, outbox marks and the limits that every writer keeps.
+
+CREATE OR REPLACE FUNCTION calib_private.write_event(p_job_id bigint, p_event text,
+  p_detail jsonb DEFAULT '{}', p_old text DEFAULT NULL, p_new text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  INSERT INTO calib_private.job_events (job_id, actor, event, old_state, new_state, attempt, fence, detail)
+  SELECT p_job_id, calib_private.actor(), p_event, p_old, p_new, nullif(j.attempt, 0), j.fence,
+      coalesce(p_detail, '{}')
+    FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+END $$;
+
+-- A change of the subject is a reason to try again.
+CREATE OR REPLACE FUNCTION calib_private.mark_job(p_job_id bigint)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at)
+  VALUES (p_job_id, calib_private.now(), calib_private.now())
+  ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1,
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
+$$;
+
+CREATE OR REPLACE FUNCTION calib_private.mark_chip(p_chip_id text)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO calib_private.outbox AS o (chip_id, marked_at, next_try_at)
+  VALUES (p_chip_id, calib_private.now(), calib_private.now())
+  ON CONFLICT (chip_id) DO UPDATE SET version = o.version + 1,
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
+$$;
+
+-- What hangs on a job has changed: whoever mirrors it must not take the older state for the newer.
+CREATE OR REPLACE FUNCTION calib_private.touch_job(p_job_id bigint)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE calib_private.jobs j SET version = j.version + 1 WHERE j.job_id = p_job_id
+$$;
+
+-- For verbs of people that lock rows which a running job writes too. Whoever leaves such a transaction open
+-- and goes to lunch would freeze the job: the server ends it, well before the job's lease runs out.
+CREATE OR REPLACE FUNCTION calib_private.bound_transaction()
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
+END $$;
+
+-- Rows that every chip's running jobs write too: the marks of the outbox, and the day's counter of execution
+-- ids. Whoever writes one and leaves the transaction open is ended by the server, by whatever function it
+-- came.
+CREATE OR REPLACE FUNCTION calib_private.bound_writer()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER bound_writer BEFORE UPDATE OR DELETE ON calib_private.outbox FOR EACH STATEMENT
+  EXECUTE FUNCTION calib_private.bound_writer();
+CREATE OR REPLACE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_counters FOR EACH STATEMENT
+  EXECUTE FUNCTION calib_private.bound_writer();
+
+CREATE OR REPLACE FUNCTION calib_private.forbid_change()
+RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.refuse('CQ010', '', format('%s only grows: rows of it are never changed',
+    TG_TABLE_NAME));
+  RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER events_only_grow BEFORE UPDATE ON calib_private.job_events FOR EACH ROW
+  EXECUTE FUNCTION calib_private.forbid_change();

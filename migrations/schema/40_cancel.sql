@@ -1,0 +1,123 @@
+-- Cancels. A cancel is a row of its own, so that a client's open transaction never locks a running job.
+
+-- How the running attempt will end, if that is settled already.
+CREATE OR REPLACE FUNCTION calib_private.verdict(p_job_id bigint)
+RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN (SELECT a.verdict FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+    WHERE j.job_id = p_job_id);
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reason text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_old calib_private.cancel_requests;
+BEGIN
+  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  VALUES (p_job_id, 'client', p_mode, p_reason, calib_private.actor(), calib_private.now())
+    ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_requested',
+      jsonb_build_object('mode', p_mode, 'reason', p_reason));
+    RETURN;
+  END IF;
+  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.door = 'client'
+      FOR NO KEY UPDATE;
+  IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
+    PERFORM calib_private.refuse('CQ012', 'cancel_mode',
+      format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
+  ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
+    UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
+        AND k.door = 'client';
+    PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
+      jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  END IF;
+END $$;
+
+-- Ends a job that waits; false if it does not wait.
+CREATE OR REPLACE FUNCTION calib_private.cancel_waiting(p_job_id bigint)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  UPDATE calib_private.jobs j SET state = 'cancelled', finished_at = calib_private.now(), version = version
+      + 1
+   WHERE j.job_id = p_job_id AND j.state = 'scheduled';
+  RETURN FOUND;
+END $$;
+
+-- Cancels a job that waits; false if it has started meanwhile. The job is locked before its cancel request,
+-- as claim and sweep do, or two of them could wait for each other.
+CREATE OR REPLACE FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
+  -- Whoever waited for a claim holds the row now although it runs. Only the end of a subtransaction gives
+  -- that lock up; kept until the client commits, it would freeze the running job.
+  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
+  PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
+  RETURN calib_private.cancel_waiting(p_job_id);
+EXCEPTION WHEN SQLSTATE 'CQ000' THEN
+  RETURN false;
+END $$;
+
+-- False: too late, nothing was changed. The caller has checked the right to do it.
+CREATE OR REPLACE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job calib_private.jobs; v_verdict text;
+BEGIN
+  LOOP
+    SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+    EXIT WHEN v_job.state IS DISTINCT FROM 'scheduled';
+    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN true; END IF;
+  END LOOP;
+  -- The statement still sees it, but a prune has committed meanwhile.
+  IF v_job.job_id IS NULL THEN
+    RAISE WARNING 'job % was not cancelled: it had already ended and was pruned', p_job_id
+      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+    RETURN false;
+  END IF;
+  v_verdict := calib_private.verdict(p_job_id);
+  IF v_job.state = 'running' AND v_verdict IS NULL THEN
+    -- Whoever else cancels the job waits until this transaction ends.
+    PERFORM calib_private.bound_transaction();
+    PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
+    PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);
+    RETURN true;
+  END IF;
+  -- A job that is being pruned at this moment keeps no event, and must not undo a bulk cancel.
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id FOR KEY SHARE SKIP LOCKED;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_too_late',
+      jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  END IF;
+  IF v_job.finished_at IS NULL THEN
+    RAISE WARNING 'job % was not cancelled: it is just ending (%)', p_job_id, v_verdict
+      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+    RETURN false;
+  END IF;
+  RAISE WARNING 'job % was not cancelled: it had already ended (%) at %', p_job_id, v_job.state,
+    to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+    USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+  RETURN false;
+END $$;
+
+-- Prefect's own Cancel buttons ask here, so that all doors lead to the same job.
+CREATE OR REPLACE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  IF EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.mode = 'now') THEN
+      RETURN; END IF;
+  IF calib_private.verdict(p_job_id) IS NOT NULL THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_too_late',
+      jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
+    RETURN;
+  END IF;
+  PERFORM calib_private.write_event(p_job_id,
+    CASE WHEN EXISTS (SELECT FROM calib_private.cancel_requests k
+    WHERE k.job_id = p_job_id) THEN 'cancel_escalated' ELSE 'cancel_requested' END,
+        jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
+  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  VALUES (p_job_id, 'prefect', 'now', coalesce(left(p_reason, 1000), ''), calib_private.actor(),
+    calib_private.now());
+END $$;

@@ -1,0 +1,246 @@
+-- The executor's verbs on a chip's lease. One lease row per chip is mutex, lease and fence; every write after
+-- the claim proves that it holds the lease. Lock order: lease, job, attempt, task, mark.
+
+CREATE OR REPLACE FUNCTION calib_private.claimed_row(p_job_id bigint)
+RETURNS calib.claimed_job LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT (j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id,
+    j.flow, j.parameters, j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at,
+      j.started_at, l.dirty)::calib.claimed_job
+    FROM calib_private.jobs j JOIN calib_private.leases l USING (chip_id) WHERE j.job_id = p_job_id
+$$;
+
+-- QDash makes YYYYMMDD-NNN; ours are YYYYMMDD-qNNN and can never be the same.
+CREATE OR REPLACE FUNCTION calib_private.next_execution_id()
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_day date; v_n integer;
+BEGIN
+  SELECT (calib_private.now() AT TIME ZONE s.time_zone)::date INTO v_day FROM calib_private.settings s;
+  INSERT INTO calib_private.execution_counters AS c (day, last_n) VALUES (v_day, 1)
+    ON CONFLICT (day) DO UPDATE SET last_n = c.last_n + 1 RETURNING c.last_n INTO v_n;
+  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_n::text, greatest(3, length(v_n::text)), '0');
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_now timestamptz := calib_private.now();
+BEGIN
+  IF p_job_id IS NOT NULL THEN RETURN true; END IF;
+  -- idle-poll:begin
+  PERFORM FROM calib_private.jobs j
+    WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+      AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
+    ORDER BY j.priority DESC, j.job_id LIMIT 1;
+  -- idle-poll:end
+  RETURN FOUND;
+END $$;
+
+-- Looks without locking, so that idle, paused and standing-by executors write nothing.
+CREATE OR REPLACE FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint)
+RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_holder text; v_paused boolean;
+BEGIN
+  SELECT l.executor_id, c.paused INTO v_holder, v_paused
+    FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id) WHERE l.chip_id = p_chip_id;
+  IF v_holder IS NOT NULL THEN RETURN v_holder = p_executor_id; END IF;
+  RETURN NOT v_paused AND calib_private.is_due(p_chip_id, p_job_id);
+END $$;
+
+-- The first due job that can be locked; one whose cancel arrived unseen ends here. `interactive` jobs belong
+-- to the session that inserted them and are only taken by their number.
+CREATE OR REPLACE FUNCTION calib_private.take_due_job(p_chip_id text, p_job_id bigint)
+RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job_id bigint; v_now timestamptz := calib_private.now();
+BEGIN
+  LOOP
+    IF p_job_id IS NULL THEN
+      -- due-job:begin
+      SELECT j.job_id INTO v_job_id FROM calib_private.jobs j
+       WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+         AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
+       ORDER BY j.priority DESC, j.job_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+      -- due-job:end
+    ELSE
+      SELECT j.job_id INTO v_job_id FROM calib_private.jobs j
+       WHERE j.job_id = p_job_id AND j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+         AND (j.not_after IS NULL OR j.not_after > v_now) FOR NO KEY UPDATE SKIP LOCKED;
+    END IF;
+    IF v_job_id IS NULL OR NOT EXISTS (SELECT FROM calib_private.cancel_requests k
+        WHERE k.job_id = v_job_id) THEN
+      RETURN v_job_id;
+    END IF;
+    PERFORM calib_private.cancel_waiting(v_job_id);
+  END LOOP;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.lease_interval(p_seconds double precision)
+RETURNS interval LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_seconds IS NULL OR NOT p_seconds BETWEEN 0.1 AND 3600 THEN
+    PERFORM calib_private.refuse('CQ007', 'lease_seconds',
+      format('lease_seconds: expected 0.1 to 3600, got %s', coalesce(p_seconds::text, 'nothing')));
+  END IF;
+  RETURN make_interval(secs => p_seconds);
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p_lease.executor_id = p_executor_id
+     AND NOT EXISTS (SELECT FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+       WHERE j.job_id = p_lease.job_id AND (a.flow_run_id IS NOT NULL OR a.verdict IS NOT NULL
+           OR j.tasks_total > 0))
+$$;
+
+CREATE OR REPLACE FUNCTION calib.claim(p_chip_id text, p_executor_id text,
+  p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL)
+RETURNS SETOF calib.claimed_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases; v_claimed calib.claimed_job; v_job_id bigint; v_now timestamptz;
+  v_duration interval := calib_private.lease_interval(p_lease_seconds);
+BEGIN
+  PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
+  SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  IF v_lease.job_id IS NULL THEN
+    -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
+    -- only now, when a job is due; held against nobody else who reads or names the chip.
+    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused FOR SHARE SKIP LOCKED;
+    IF NOT FOUND THEN RETURN; END IF;
+    v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
+  ELSIF calib_private.claim_is_unused(v_lease, p_executor_id)
+      AND v_lease.job_id = coalesce(p_job_id, v_lease.job_id) THEN
+    -- An answer that was lost on the way is given again, with a full lease: the executor counts from now.
+    UPDATE calib_private.leases l SET expires_at = calib_private.now() + v_duration
+        WHERE l.chip_id = p_chip_id;
+    RETURN NEXT calib_private.claimed_row(v_lease.job_id);
+  END IF;
+  IF v_job_id IS NULL THEN RETURN; END IF;
+  v_now := calib_private.now();
+  UPDATE calib_private.leases l SET fence = l.fence + 1, job_id = v_job_id, executor_id = p_executor_id,
+    expires_at = v_now + v_duration WHERE l.chip_id = p_chip_id;
+  UPDATE calib_private.jobs j SET state = 'running', attempt = j.attempt + 1, fence = v_lease.fence + 1,
+    executor_id = p_executor_id, flow_run_id = NULL, started_at = coalesce(j.started_at, v_now),
+    tasks_total = 0, tasks_done = 0, tasks_failed = 0,
+      execution_id = coalesce(j.execution_id, calib_private.next_execution_id()), version = j.version + 1
+   WHERE j.job_id = v_job_id
+  RETURNING j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id,
+    j.flow, j.parameters, j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at,
+      j.started_at, v_lease.dirty INTO v_claimed;
+  INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, started_at)
+  VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, v_now);
+  RETURN NEXT v_claimed;
+END $$;
+
+-- Refuses whoever does not hold the lease that was looked up and locked.
+CREATE OR REPLACE FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint,
+  p_fence bigint)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_lease.chip_id IS NULL THEN
+    PERFORM calib_private.refuse('CQ020', 'fence',
+      format('the lease on job %s (fence %s) is lost: another attempt or another job may hold the chip',
+      p_job_id, p_fence));
+  ELSIF NOT EXISTS (SELECT FROM calib_private.executors e WHERE e.executor_id = p_lease.executor_id
+      AND calib_private.actor_is(e.role_name)) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id',
+      format('%s may not act for executor %s', calib_private.actor(), p_lease.executor_id));
+  END IF;
+END $$;
+
+-- Locks the lease against a sweep until the end of the transaction; refuses whoever does not hold it.
+CREATE OR REPLACE FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint)
+RETURNS calib_private.leases LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases;
+BEGIN
+  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence
+      FOR NO KEY UPDATE;
+  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  RETURN v_lease;
+END $$;
+
+-- Renews the lease and tells whether somebody asked to cancel. Reads the request without locking it: a client
+-- may hold it in an open transaction.
+CREATE OR REPLACE FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint,
+  p_lease_seconds double precision DEFAULT 30)
+RETURNS SETOF calib.cancel_request
+LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence); v_cancel calib.cancel_request;
+BEGIN
+  UPDATE calib_private.leases l SET expires_at = calib_private.now()
+      + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = v_lease.chip_id;
+  UPDATE calib_private.executors e SET last_seen_at = calib_private.now(), condition = 'ready'
+      WHERE e.executor_id = v_lease.executor_id;
+  -- A verdict stands: who asks now asks too late, and must not be told that the request was seen.
+  IF calib_private.verdict(p_job_id) IS NOT NULL THEN RETURN; END IF;
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
+      INTO v_cancel
+    FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
+  IF NOT FOUND THEN RETURN; END IF;
+  UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
+   WHERE j.job_id = p_job_id AND j.cancel_seen_at IS NULL;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_seen',
+      jsonb_build_object('mode', v_cancel.cancel_mode));
+    PERFORM calib_private.mark_job(p_job_id);
+  END IF;
+  RETURN NEXT v_cancel;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  UPDATE calib_private.jobs j SET flow_run_id = p_flow_run_id, version = j.version + 1
+   WHERE j.job_id = p_job_id AND j.flow_run_id IS DISTINCT FROM p_flow_run_id;
+  IF NOT FOUND THEN RETURN; END IF;   -- asked again because the first answer was lost
+  UPDATE calib_private.attempts a SET flow_run_id = p_flow_run_id WHERE a.job_id = p_job_id
+      AND a.fence = p_fence;
+  PERFORM calib_private.write_event(p_job_id, 'flow_run_created',
+    jsonb_build_object('flow_run_id', p_flow_run_id));
+  PERFORM calib_private.mark_job(p_job_id);
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text,
+  p_detail jsonb DEFAULT '{}')
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  IF p_event IS NULL OR p_event NOT IN ('flow_started', 'stop_requested', 'sigterm', 'sigkill',
+      'child_exited', 'hook_ran') THEN
+    PERFORM calib_private.refuse('CQ007', 'event',
+      format('event: an executor may not write %s itself', calib_private.shown(p_event)));
+  END IF;
+  PERFORM calib_private.require_shape('detail', coalesce(p_detail, '{}'), 'object');
+  PERFORM calib_private.write_event(p_job_id, p_event, p_detail);
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb DEFAULT '{}')
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+BEGIN
+  PERFORM calib_private.require_shape('detail', coalesce(p_detail, '{}'), 'object');
+  UPDATE calib_private.leases l SET dirty = false WHERE l.chip_id = v_lease.chip_id;
+  PERFORM calib_private.write_event(p_job_id, 'quiesced', p_detail);
+END $$;
+
+-- An instrument that cannot be brought to rest must not be given to the next job: the chip is paused with the
+-- reason.
+CREATE OR REPLACE FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+BEGIN
+  UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
+  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: '
+    || left(coalesce(p_reason, ''), 500), paused_by = calib_private.actor(), paused_at = calib_private.now()
+      WHERE c.chip_id = v_lease.chip_id;
+  PERFORM calib_private.write_event(p_job_id, 'quiesce_failed',
+    jsonb_build_object('reason', left(coalesce(p_reason, ''), 500)));
+END $$;

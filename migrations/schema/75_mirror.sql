@@ -1,0 +1,157 @@
+-- The mirror's verbs. A mark says that a job or a chip's parameters changed; the mirror reads the present
+-- rows and removes the mark if nothing changed meanwhile.
+
+CREATE OR REPLACE FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF coalesce(length(p_mirror_id), 0) NOT BETWEEN 1 AND 200 THEN
+    PERFORM calib_private.refuse('CQ007', 'mirror_id',
+      format('mirror_id: expected 1 to 200 characters, got %s', calib_private.shown(p_mirror_id)));
+  END IF;
+  PERFORM calib_private.require_text('host', p_host, 1, 255);
+  PERFORM calib_private.require_text('version', p_version, 1, 200);
+  IF p_pid IS NULL THEN PERFORM calib_private.refuse('CQ007', 'pid',
+      'pid: expected the number of a process, got nothing'); END IF;
+  DELETE FROM calib_private.mirrors m WHERE m.last_seen_at < calib_private.now() - interval '7 days';
+  INSERT INTO calib_private.mirrors (mirror_id, role_name, host, pid, version, started_at, last_seen_at)
+  VALUES (p_mirror_id, calib_private.actor(), left(p_host, 200), p_pid, left(p_version, 200),
+    calib_private.now(), calib_private.now())
+  ON CONFLICT (mirror_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
+    WHERE calib_private.mirrors.role_name = excluded.role_name;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ021', 'mirror_id',
+      format('mirror %s belongs to another role', calib_private.shown(p_mirror_id)));
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text DEFAULT 'ready')
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE calib_private.mirrors m SET last_seen_at = calib_private.now(), condition = left(p_condition, 1000)
+   WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
+$$;
+
+CREATE OR REPLACE FUNCTION calib.mirror_stopped(p_mirror_id text)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE calib_private.mirrors m SET stopped_at = calib_private.now()
+   WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
+$$;
+
+CREATE OR REPLACE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision)
+RETURNS SETOF calib.outbox_mark LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE calib_private.outbox o SET next_try_at = calib_private.now()
+      + make_interval(secs => least(greatest(coalesce(p_hold_seconds, 0), 0), 86400)), attempts = o.attempts
+      + 1
+   -- An array, because a subquery with LIMIT and SKIP LOCKED takes more than its limit when the planner runs
+   -- it twice.
+   WHERE o.mark_id = ANY (ARRAY(SELECT d.mark_id FROM calib_private.outbox d
+     WHERE d.next_try_at <= calib_private.now() AND d.dead_at IS NULL
+     ORDER BY d.next_try_at LIMIT greatest(p_max, 0) FOR NO KEY UPDATE SKIP LOCKED))
+  RETURNING o.mark_id, o.job_id, o.chip_id, o.version, o.attempts
+$$;
+
+CREATE OR REPLACE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
+  IF NOT FOUND THEN
+    -- What was read is mirrored: the lag counts from here on.
+    UPDATE calib_private.outbox o SET marked_at = calib_private.now(), next_try_at = calib_private.now(),
+      attempts = 0, last_error = NULL, refusals = 0, refused = '[]'
+     WHERE o.mark_id = p_mark_id;
+  END IF;
+END $$;
+
+-- Whatever stops it now is no document of its own: an outage or something missing, however long, counts as no
+-- refusal.
+CREATE OR REPLACE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text)
+RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = '[]',
+    next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
+   WHERE o.mark_id = p_mark_id
+$$;
+
+-- MongoDB refused documents of the mark for good. After so many refusals of the same rows it is set aside;
+-- true if so.
+CREATE OR REPLACE FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text,
+  p_refused jsonb, p_limit integer DEFAULT 5)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_dead boolean;
+BEGIN
+  IF p_refused IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'refused',
+      'refused: expected the documents that MongoDB refused, got nothing');
+  END IF;
+  UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = p_refused,
+    refusals = CASE WHEN o.version = p_version THEN o.refusals + 1 ELSE 0 END,
+    dead_at = CASE WHEN o.version = p_version AND o.refusals + 1 >= p_limit THEN calib_private.now() END,
+    next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
+   WHERE o.mark_id = p_mark_id RETURNING o.dead_at IS NOT NULL INTO v_dead;
+  RETURN coalesce(v_dead, false);
+END $$;
+
+-- Dead letters and marks that wait for their next try, of one job or of all, are due now.
+CREATE OR REPLACE FUNCTION calib.retry_marks(p_job_id bigint DEFAULT NULL)
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_marks bigint;
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  UPDATE calib_private.outbox o SET next_try_at = calib_private.now(), attempts = 0, refusals = 0,
+      dead_at = NULL
+   WHERE (p_job_id IS NULL OR o.job_id = p_job_id) AND (o.dead_at IS NOT NULL OR o.last_error IS NOT NULL);
+  GET DIAGNOSTICS v_marks = ROW_COUNT;
+  RETURN v_marks;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.mark(p_job_id bigint)
+RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.execution_id IS NOT NULL FOR KEY SHARE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  PERFORM calib_private.mark_job(p_job_id);
+  RETURN true;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.mark_all()
+RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_jobs bigint;
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  -- A running job is marked by its own end, and must not wait until all others are.
+  PERFORM calib_private.mark_job(k.job_id) FROM (
+    SELECT j.job_id FROM calib_private.jobs j WHERE j.execution_id IS NOT NULL
+        AND j.state <> 'running' FOR KEY SHARE SKIP LOCKED) k;
+  GET DIAGNOSTICS v_jobs = ROW_COUNT;
+  PERFORM calib_private.mark_chip(c.chip_id) FROM (SELECT DISTINCT p.chip_id
+    FROM calib_private.parameter_versions p) c;
+  RETURN v_jobs;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.unrendered_figures(p_max integer)
+RETURNS TABLE (figure_id bigint, job_id bigint, plotly json)
+LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT f.figure_id, t.job_id, f.plotly FROM calib_private.figures f JOIN calib_private.task_runs t
+      USING (task_run_id)
+   WHERE f.png IS NULL AND f.render_error IS NULL ORDER BY f.figure_id LIMIT greatest(p_max, 0)
+$$;
+
+-- A picture, or the reason why there is none.
+CREATE OR REPLACE FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text DEFAULT NULL)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job_id bigint;
+BEGIN
+  IF octet_length(p_png) > 16777216 THEN
+    PERFORM calib_private.refuse('CQ040', 'png', format('png: expected at most 16 MiB, got %s bytes',
+      octet_length(p_png)));
+  END IF;
+  UPDATE calib_private.figures f SET png = p_png, render_error = left(p_render_error, 2000)
+      FROM calib_private.task_runs t
+   WHERE f.figure_id = p_figure_id AND t.task_run_id = f.task_run_id RETURNING t.job_id INTO v_job_id;
+  IF v_job_id IS NULL THEN RETURN; END IF;
+  PERFORM calib_private.touch_job(v_job_id);
+  PERFORM calib_private.mark_job(v_job_id);
+END $$;

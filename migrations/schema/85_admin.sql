@@ -1,0 +1,158 @@
+-- Projects, members, chips and permissions: the administrator's verbs. Pausing a chip is an operator's.
+
+CREATE OR REPLACE FUNCTION calib.add_project(p_project_id text, p_description text DEFAULT '')
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_project_id IS NULL OR p_project_id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'project_id',
+      format('project_id: expected 1 to 63 letters, digits, _ and -, got %s',
+      calib_private.shown(p_project_id)));
+  END IF;
+  PERFORM calib_private.require_text('description', coalesce(p_description, ''), 0, 10000);
+  INSERT INTO calib_private.projects (project_id, description, created_by)
+    VALUES (p_project_id, coalesce(p_description, ''), calib_private.actor())
+  ON CONFLICT (project_id) DO NOTHING;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text,
+  p_access text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM calib_private.projects p WHERE p.project_id = p_project_id) THEN
+    PERFORM calib_private.refuse('CQ001', 'project_id',
+      format('unknown project %s%s', calib_private.shown(p_project_id),
+        calib_private.suggestion(coalesce(p_project_id, ''),
+        ARRAY(SELECT p.project_id FROM calib_private.projects p))));
+  ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_role_name) THEN
+    PERFORM calib_private.refuse('CQ001', 'role_name',
+      format('unknown database role %s', calib_private.shown(p_role_name)),
+        'Make it first: CREATE ROLE name LOGIN IN ROLE calib_submitter.');
+  ELSIF p_username IS NULL OR p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'username',
+      format('username: expected 3 to 64 of a-z, 0-9, _ and -, got %s', calib_private.shown(p_username)));
+  ELSIF p_access IS NULL OR p_access NOT IN ('reader', 'submitter', 'operator') THEN
+    PERFORM calib_private.refuse('CQ007', 'access',
+      format('access: expected reader, submitter or operator, got %s', calib_private.shown(p_access)));
+  END IF;
+  INSERT INTO calib_private.memberships (project_id, role_name, username, access)
+    VALUES (p_project_id, p_role_name, p_username, p_access)
+  ON CONFLICT (project_id, role_name) DO UPDATE SET username = excluded.username, access = excluded.access;
+END $$;
+
+-- Qubits and couplings of a topology, as QDash numbers them. In square-lattice-mux-N the MUXes are 2 x 2
+-- blocks laid row by row, a qubit is 4 * mux + position, and positions 0 and 3 are the controls of their
+-- neighbours.
+CREATE OR REPLACE FUNCTION calib_private.topology_size(p_topology text)
+RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE WHEN p_topology ~ '^(linear-[1-9][0-9]{0,3}|square-lattice-mux-(4|16|64|144|256|1024))$'
+    THEN substring(p_topology FROM '[0-9]+$')::integer END
+$$;
+
+CREATE OR REPLACE FUNCTION calib_private.place_qubits(p_chip_id text, p_topology text, p_n integer)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO calib_private.qubits (chip_id, qid, grid_row, grid_column, mux)
+  SELECT p_chip_id, q::text,
+    CASE WHEN square THEN 2 * (q / 4 / muxes) + q % 4 / 2 ELSE 0 END,
+    CASE WHEN square THEN 2 * (q / 4 % muxes) + q % 2 ELSE q END,
+    CASE WHEN square THEN q / 4 END
+    FROM generate_series(0, p_n - 1) q,
+      (SELECT p_topology LIKE 'square%' AS square, greatest(1, sqrt(p_n)::integer / 2) AS muxes) shape
+$$;
+
+CREATE OR REPLACE FUNCTION calib_private.place_couplings(p_chip_id text, p_topology text)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  INSERT INTO calib_private.couplings (chip_id, qid, control, target)
+  SELECT p_chip_id, a.qid || '-' || b.qid, a.qid, b.qid
+    FROM calib_private.qubits a JOIN calib_private.qubits b
+      ON a.chip_id = b.chip_id AND abs(a.grid_row - b.grid_row) + abs(a.grid_column - b.grid_column) = 1
+   WHERE a.chip_id = p_chip_id
+     AND CASE WHEN p_topology LIKE 'square%' THEN a.qid::integer % 4 IN (0, 3)
+         ELSE a.qid::integer < b.qid::integer END
+$$;
+
+CREATE OR REPLACE FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_n integer := calib_private.topology_size(p_topology);
+BEGIN
+  IF p_chip_id IS NULL OR p_chip_id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'chip_id',
+      format('chip_id: expected 1 to 48 letters, digits, _ and -, got %s', calib_private.shown(p_chip_id)));
+  ELSIF p_backend IS NULL OR p_backend NOT IN ('fake', 'qubex') THEN
+    PERFORM calib_private.refuse('CQ007', 'backend',
+      format('backend: expected fake or qubex, got %s', calib_private.shown(p_backend)));
+  ELSIF v_n IS NULL OR v_n > 4096 THEN
+    PERFORM calib_private.refuse('CQ007', 'topology',
+      format('topology: expected square-lattice-mux-4, -16, -64, -144, -256 or -1024, or linear-N, got %s',
+      calib_private.shown(p_topology)));
+  ELSIF EXISTS (SELECT FROM calib_private.chips c WHERE c.chip_id = p_chip_id
+      AND (c.backend, c.topology) <> (p_backend, p_topology)) THEN
+    PERFORM calib_private.refuse('CQ010', 'chip_id',
+      format('chip "%s" is there already with another backend or topology, and both are fixed', p_chip_id));
+  END IF;
+  INSERT INTO calib_private.chips (chip_id, backend, topology, n_qubits, created_by)
+    VALUES (p_chip_id, p_backend, p_topology, v_n, calib_private.actor())
+  ON CONFLICT (chip_id) DO NOTHING;
+  IF NOT FOUND THEN RETURN; END IF;
+  INSERT INTO calib_private.leases (chip_id) VALUES (p_chip_id);
+  PERFORM calib_private.place_qubits(p_chip_id, p_topology, v_n);
+  PERFORM calib_private.place_couplings(p_chip_id, p_topology);
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.require_chip(p_chip_id);
+  IF p_max_waiting IS NULL OR p_max_waiting NOT BETWEEN 1 AND 1000000 THEN
+    PERFORM calib_private.refuse('CQ007', 'max_waiting',
+      format('max_waiting: expected 1 to 1000000, got %s', coalesce(p_max_waiting::text, 'nothing')));
+  END IF;
+  PERFORM calib_private.bound_transaction();
+  UPDATE calib_private.chips c SET max_waiting = p_max_waiting WHERE c.chip_id = p_chip_id;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.allow_executor(p_role_name text, p_chip_id text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.require_chip(p_chip_id);
+  IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_role_name) THEN
+    PERFORM calib_private.refuse('CQ001', 'role_name',
+      format('unknown database role %s', calib_private.shown(p_role_name)),
+        'Make it first: CREATE ROLE name LOGIN IN ROLE calib_executor.');
+  END IF;
+  INSERT INTO calib_private.executor_permissions (role_name, chip_id) VALUES (p_role_name, p_chip_id)
+    ON CONFLICT DO NOTHING;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.set_time_zone(p_time_zone text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = p_time_zone) THEN
+    PERFORM calib_private.refuse('CQ007', 'time_zone',
+      format('time_zone: expected a name such as "Asia/Tokyo", got %s', calib_private.shown(p_time_zone)));
+  END IF;
+  UPDATE calib_private.settings SET time_zone = p_time_zone;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.pause_chip(p_chip_id text, p_reason text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.require_operator('pause a chip');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.bound_transaction();
+  PERFORM calib_private.require_reason(p_reason);
+  UPDATE calib_private.chips c SET paused = true, pause_reason = p_reason, paused_by = calib_private.actor(),
+      paused_at = calib_private.now()
+   WHERE c.chip_id = p_chip_id;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.resume_chip(p_chip_id text)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.require_operator('resume a chip');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.bound_transaction();
+  UPDATE calib_private.chips c SET paused = false, pause_reason = NULL, paused_by = NULL, paused_at = NULL
+      WHERE c.chip_id = p_chip_id;
+  PERFORM pg_notify('calib_' || p_chip_id, 'job');
+END $$;

@@ -1,0 +1,95 @@
+-- Who may do what. Clients get views and functions of schema calib and nothing of calib_private.
+GRANT USAGE ON SCHEMA calib TO calib_reader;
+
+-- Functions inside a view run with the reader's rights; without USAGE on their schema no client can name
+-- them.
+GRANT EXECUTE ON FUNCTION
+  calib_private.readable_projects(),
+  calib_private.now(),
+  calib_private.alive(timestamptz, timestamptz),
+  calib_private.waiting_for(bigint, text, smallint, timestamptz)
+TO calib_reader;
+
+GRANT SELECT ON
+  calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.figures, calib.raw_data,
+  calib.chips, calib.qubits, calib.couplings, calib.executors, calib.flows, calib.tasks,
+  calib.parameters, calib.parameter_history, calib.projects, calib.memberships, calib.settings,
+  calib.retention, calib.mirrors, calib.mirror_lag
+TO calib_reader;
+
+GRANT EXECUTE ON FUNCTION
+  calib.schema_version(),
+  calib.oldest_served_version(),
+  calib.parameters_as_of(text, timestamptz),
+  calib.parameters_at(text, text, timestamptz)
+TO calib_reader;
+
+-- Never UPDATE on the whole view: that would allow LOCK TABLE ... IN ACCESS EXCLUSIVE MODE, down to the
+-- tables.
+GRANT INSERT ON calib.jobs TO calib_submitter;
+GRANT UPDATE (cancel_requested, cancel_mode, cancel_reason, priority) ON calib.jobs TO calib_submitter;
+GRANT EXECUTE ON FUNCTION calib.requeue(bigint, text) TO calib_submitter;
+
+GRANT EXECUTE ON FUNCTION
+  calib.pause_chip(text, text),
+  calib.resume_chip(text),
+  calib.set_parameter(text, text, text, double precision, double precision, text, text),
+  calib.import_parameters(text, jsonb, text),
+  calib.revert_parameter(text, text, text, timestamptz, text)
+TO calib_operator;
+
+GRANT EXECUTE ON FUNCTION
+  calib.register_executor(text, text, text, text, integer, text),
+  calib.executor_seen(text, text),
+  calib.executor_stopped(text),
+  calib.register_catalogue(text, text, text, jsonb, jsonb),
+  calib.claim(text, text, double precision, bigint),
+  calib.heartbeat(bigint, bigint, double precision),
+  calib.cancel_from_prefect(bigint, bigint, text),
+  calib.set_flow_run(bigint, bigint, uuid),
+  calib.log_event(bigint, bigint, text, jsonb),
+  calib.quiesced(bigint, bigint, jsonb),
+  calib.quiesce_failed(bigint, bigint, text),
+  calib.conclude(bigint, bigint, text, text, text),
+  calib.finish(bigint, bigint),
+  calib.give_back(bigint, bigint, text),
+  calib.try_again(bigint, bigint, text, text),
+  calib.sweep(),
+  calib.chips_to_reconcile(text),
+  calib.unsynced_flow_runs(text),
+  calib.flow_run_synced(bigint, integer),
+  calib.plan_tasks(bigint, bigint, jsonb),
+  calib.start_task(bigint, bigint, text, text, text, integer, uuid, jsonb, jsonb),
+  calib.record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[])
+TO calib_executor;
+
+GRANT EXECUTE ON FUNCTION
+  calib.register_mirror(text, text, integer, text),
+  calib.mirror_seen(text, text),
+  calib.mirror_stopped(text),
+  calib.take_marks(integer, double precision),
+  calib.mark_done(bigint, integer),
+  calib.mark_failed(bigint, text),
+  calib.mark_refused(bigint, integer, text, jsonb, integer),
+  calib.retry_marks(bigint),
+  calib.mark(bigint),
+  calib.mark_all(),
+  calib.unrendered_figures(integer),
+  calib.store_png(bigint, bytea, text),
+  calib.sweep(),
+  calib.prune(integer)
+TO calib_mirror;
+
+GRANT EXECUTE ON FUNCTION
+  calib.add_project(text, text),
+  calib.grant_member(text, text, text, text),
+  calib.add_chip(text, text, text),
+  calib.set_chip(text, integer),
+  calib.allow_executor(text, text),
+  calib.set_time_zone(text),
+  calib.set_retention(interval, interval, interval, interval),
+  calib.prune(integer),
+  calib.retry_marks(bigint),
+  calib.mark(bigint),
+  calib.mark_all()
+TO calib_admin;

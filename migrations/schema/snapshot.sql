@@ -1,0 +1,7399 @@
+--
+-- PostgreSQL database dump
+--
+
+\restrict snapshot
+
+
+SET statement_timeout = 0;
+SET lock_timeout = 0;
+SET idle_in_transaction_session_timeout = 0;
+SET transaction_timeout = 0;
+SET client_encoding = 'UTF8';
+SET standard_conforming_strings = on;
+SELECT pg_catalog.set_config('search_path', '', false);
+SET check_function_bodies = false;
+SET xmloption = content;
+SET client_min_messages = warning;
+SET row_security = off;
+
+--
+-- Name: calib; Type: SCHEMA; Schema: -; Owner: calib_owner
+--
+
+CREATE SCHEMA calib;
+
+
+ALTER SCHEMA calib OWNER TO calib_owner;
+
+--
+-- Name: calib_private; Type: SCHEMA; Schema: -; Owner: calib_owner
+--
+
+CREATE SCHEMA calib_private;
+
+
+ALTER SCHEMA calib_private OWNER TO calib_owner;
+
+--
+-- Name: cancel_request; Type: TYPE; Schema: calib; Owner: calib_owner
+--
+
+CREATE TYPE calib.cancel_request AS (
+	cancel_mode text,
+	cancel_reason text,
+	cancel_requested_by text
+);
+
+
+ALTER TYPE calib.cancel_request OWNER TO calib_owner;
+
+--
+-- Name: claimed_job; Type: TYPE; Schema: calib; Owner: calib_owner
+--
+
+CREATE TYPE calib.claimed_job AS (
+	job_id bigint,
+	fence bigint,
+	attempt smallint,
+	max_attempts smallint,
+	execution_id text,
+	project_id text,
+	username text,
+	chip_id text,
+	flow text,
+	parameters jsonb,
+	tags text[],
+	note jsonb,
+	timeout_seconds integer,
+	repeatable boolean,
+	submitted_by text,
+	submitted_at timestamp with time zone,
+	started_at timestamp with time zone,
+	dirty boolean
+);
+
+
+ALTER TYPE calib.claimed_job OWNER TO calib_owner;
+
+--
+-- Name: outbox_mark; Type: TYPE; Schema: calib; Owner: calib_owner
+--
+
+CREATE TYPE calib.outbox_mark AS (
+	mark_id bigint,
+	job_id bigint,
+	chip_id text,
+	version integer,
+	attempts integer
+);
+
+
+ALTER TYPE calib.outbox_mark OWNER TO calib_owner;
+
+--
+-- Name: swept_job; Type: TYPE; Schema: calib; Owner: calib_owner
+--
+
+CREATE TYPE calib.swept_job AS (
+	job_id bigint,
+	chip_id text,
+	outcome text
+);
+
+
+ALTER TYPE calib.swept_job OWNER TO calib_owner;
+
+--
+-- Name: complaint; Type: TYPE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TYPE calib_private.complaint AS (
+	code text,
+	message text,
+	hint text
+);
+
+
+ALTER TYPE calib_private.complaint OWNER TO calib_owner;
+
+--
+-- Name: add_chip(text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_n integer := calib_private.topology_size(p_topology);
+BEGIN
+  IF p_chip_id IS NULL OR p_chip_id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'chip_id',
+      format('chip_id: expected 1 to 48 letters, digits, _ and -, got %s', calib_private.shown(p_chip_id)));
+  ELSIF p_backend IS NULL OR p_backend NOT IN ('fake', 'qubex') THEN
+    PERFORM calib_private.refuse('CQ007', 'backend',
+      format('backend: expected fake or qubex, got %s', calib_private.shown(p_backend)));
+  ELSIF v_n IS NULL OR v_n > 4096 THEN
+    PERFORM calib_private.refuse('CQ007', 'topology',
+      format('topology: expected square-lattice-mux-4, -16, -64, -144, -256 or -1024, or linear-N, got %s',
+      calib_private.shown(p_topology)));
+  ELSIF EXISTS (SELECT FROM calib_private.chips c WHERE c.chip_id = p_chip_id
+      AND (c.backend, c.topology) <> (p_backend, p_topology)) THEN
+    PERFORM calib_private.refuse('CQ010', 'chip_id',
+      format('chip "%s" is there already with another backend or topology, and both are fixed', p_chip_id));
+  END IF;
+  INSERT INTO calib_private.chips (chip_id, backend, topology, n_qubits, created_by)
+    VALUES (p_chip_id, p_backend, p_topology, v_n, calib_private.actor())
+  ON CONFLICT (chip_id) DO NOTHING;
+  IF NOT FOUND THEN RETURN; END IF;
+  INSERT INTO calib_private.leases (chip_id) VALUES (p_chip_id);
+  PERFORM calib_private.place_qubits(p_chip_id, p_topology, v_n);
+  PERFORM calib_private.place_couplings(p_chip_id, p_topology);
+END $_$;
+
+
+ALTER FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) OWNER TO calib_owner;
+
+--
+-- Name: add_project(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.add_project(p_project_id text, p_description text DEFAULT ''::text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+  IF p_project_id IS NULL OR p_project_id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'project_id',
+      format('project_id: expected 1 to 63 letters, digits, _ and -, got %s',
+      calib_private.shown(p_project_id)));
+  END IF;
+  PERFORM calib_private.require_text('description', coalesce(p_description, ''), 0, 10000);
+  INSERT INTO calib_private.projects (project_id, description, created_by)
+    VALUES (p_project_id, coalesce(p_description, ''), calib_private.actor())
+  ON CONFLICT (project_id) DO NOTHING;
+END $_$;
+
+
+ALTER FUNCTION calib.add_project(p_project_id text, p_description text) OWNER TO calib_owner;
+
+--
+-- Name: allow_executor(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_chip(p_chip_id);
+  IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_role_name) THEN
+    PERFORM calib_private.refuse('CQ001', 'role_name',
+      format('unknown database role %s', calib_private.shown(p_role_name)),
+        'Make it first: CREATE ROLE name LOGIN IN ROLE calib_executor.');
+  END IF;
+  INSERT INTO calib_private.executor_permissions (role_name, chip_id) VALUES (p_role_name, p_chip_id)
+    ON CONFLICT DO NOTHING;
+END $$;
+
+
+ALTER FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: cancel_from_prefect(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  IF EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.mode = 'now') THEN
+      RETURN; END IF;
+  IF calib_private.verdict(p_job_id) IS NOT NULL THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_too_late',
+      jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
+    RETURN;
+  END IF;
+  PERFORM calib_private.write_event(p_job_id,
+    CASE WHEN EXISTS (SELECT FROM calib_private.cancel_requests k
+    WHERE k.job_id = p_job_id) THEN 'cancel_escalated' ELSE 'cancel_requested' END,
+        jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
+  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  VALUES (p_job_id, 'prefect', 'now', coalesce(left(p_reason, 1000), ''), calib_private.actor(),
+    calib_private.now());
+END $$;
+
+
+ALTER FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: chips_to_reconcile(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.chips_to_reconcile(p_chip_id text) RETURNS SETOF text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT c.chip_id FROM calib_private.chips c WHERE c.chip_id = p_chip_id
+      OR NOT calib_private.is_served(c.chip_id) ORDER BY 1
+$$;
+
+
+ALTER FUNCTION calib.chips_to_reconcile(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: claim(text, text, double precision, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL::bigint) RETURNS SETOF calib.claimed_job
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases; v_claimed calib.claimed_job; v_job_id bigint; v_now timestamptz;
+  v_duration interval := calib_private.lease_interval(p_lease_seconds);
+BEGIN
+  PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
+  SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  IF v_lease.job_id IS NULL THEN
+    -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
+    -- only now, when a job is due; held against nobody else who reads or names the chip.
+    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused FOR SHARE SKIP LOCKED;
+    IF NOT FOUND THEN RETURN; END IF;
+    v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
+  ELSIF calib_private.claim_is_unused(v_lease, p_executor_id)
+      AND v_lease.job_id = coalesce(p_job_id, v_lease.job_id) THEN
+    -- An answer that was lost on the way is given again, with a full lease: the executor counts from now.
+    UPDATE calib_private.leases l SET expires_at = calib_private.now() + v_duration
+        WHERE l.chip_id = p_chip_id;
+    RETURN NEXT calib_private.claimed_row(v_lease.job_id);
+  END IF;
+  IF v_job_id IS NULL THEN RETURN; END IF;
+  v_now := calib_private.now();
+  UPDATE calib_private.leases l SET fence = l.fence + 1, job_id = v_job_id, executor_id = p_executor_id,
+    expires_at = v_now + v_duration WHERE l.chip_id = p_chip_id;
+  UPDATE calib_private.jobs j SET state = 'running', attempt = j.attempt + 1, fence = v_lease.fence + 1,
+    executor_id = p_executor_id, flow_run_id = NULL, started_at = coalesce(j.started_at, v_now),
+    tasks_total = 0, tasks_done = 0, tasks_failed = 0,
+      execution_id = coalesce(j.execution_id, calib_private.next_execution_id()), version = j.version + 1
+   WHERE j.job_id = v_job_id
+  RETURNING j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id,
+    j.flow, j.parameters, j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at,
+      j.started_at, v_lease.dirty INTO v_claimed;
+  INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, started_at)
+  VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, v_now);
+  RETURN NEXT v_claimed;
+END $$;
+
+
+ALTER FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: conclude(bigint, bigint, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text DEFAULT NULL::text, p_failure_message text DEFAULT NULL::text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_state text := p_state; v_failure_kind text; v_seen boolean;
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
+    PERFORM calib_private.refuse('CQ007', 'state',
+      format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
+  ELSIF (p_state = 'failed') <> (p_failure_kind IS NOT NULL) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      'failure_kind: expected with state failed, and only with it');
+  ELSIF NOT calib_private.is_failure_kind(p_failure_kind) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
+      calib_private.shown(p_failure_kind)));
+  ELSIF p_state = 'cancelled' THEN
+    IF NOT EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id) THEN
+      PERFORM calib_private.refuse('CQ010', 'state',
+        format('job %s cannot end cancelled: nobody asked to cancel it', p_job_id));
+    END IF;
+  END IF;
+  SELECT j.cancel_seen_at IS NOT NULL INTO v_seen FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+  IF v_seen THEN v_state := 'cancelled'; END IF;
+  IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
+  UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
+    failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
+   WHERE a.job_id = p_job_id AND a.fence = p_fence AND a.verdict IS NULL;
+  IF NOT FOUND THEN
+    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence);
+  END IF;
+  PERFORM calib_private.write_event(p_job_id, 'concluded',
+    jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
+  RETURN v_state;
+END $$;
+
+
+ALTER FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: executor_seen(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.executor_seen(p_executor_id text, p_condition text DEFAULT 'ready'::text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.executors e SET last_seen_at = calib_private.now(),
+      condition = left(coalesce(p_condition, 'ready'), 200)
+   WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
+$$;
+
+
+ALTER FUNCTION calib.executor_seen(p_executor_id text, p_condition text) OWNER TO calib_owner;
+
+--
+-- Name: executor_stopped(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.executor_stopped(p_executor_id text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.executors e SET stopped_at = calib_private.now()
+   WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
+$$;
+
+
+ALTER FUNCTION calib.executor_stopped(p_executor_id text) OWNER TO calib_owner;
+
+--
+-- Name: finish(bigint, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.finish(p_job_id bigint, p_fence bigint) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_attempt calib_private.attempts; v_lease calib_private.leases;
+BEGIN
+  -- Locked first: a sweep that ends the job by the same verdict at this moment is waited for.
+  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence
+      FOR NO KEY UPDATE;
+  SELECT * INTO v_attempt FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence;
+  IF v_attempt.outcome = v_attempt.verdict THEN
+    RETURN v_attempt.outcome;   -- asked again because the first answer was lost
+  END IF;
+  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  IF v_attempt.verdict IS NULL THEN
+    PERFORM calib_private.refuse('CQ010', 'state',
+      format('job %s has no verdict yet: conclude it first', p_job_id));
+  END IF;
+  PERFORM calib_private.end_attempt(v_lease, v_attempt.verdict, v_attempt.failure_kind,
+    v_attempt.failure_message, false);
+  RETURN v_attempt.verdict;
+END $$;
+
+
+ALTER FUNCTION calib.finish(p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
+
+--
+-- Name: flow_run_synced(bigint, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.attempts a SET prefect_synced = true
+    FROM calib_private.jobs j
+   WHERE a.job_id = p_job_id AND a.attempt = p_attempt AND j.job_id = a.job_id AND a.ended_at IS NOT NULL
+     AND (NOT calib_private.is_served(j.chip_id)
+       OR EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = j.chip_id
+         AND calib_private.actor_is(p.role_name)))
+$$;
+
+
+ALTER FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) OWNER TO calib_owner;
+
+--
+-- Name: give_back(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+BEGIN
+  RETURN calib_private.end_by_policy(v_lease, 'shutdown', left(p_reason, 4000), false);
+END $$;
+
+
+ALTER FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: grant_member(text, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+BEGIN
+  IF NOT EXISTS (SELECT FROM calib_private.projects p WHERE p.project_id = p_project_id) THEN
+    PERFORM calib_private.refuse('CQ001', 'project_id',
+      format('unknown project %s%s', calib_private.shown(p_project_id),
+        calib_private.suggestion(coalesce(p_project_id, ''),
+        ARRAY(SELECT p.project_id FROM calib_private.projects p))));
+  ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_role_name) THEN
+    PERFORM calib_private.refuse('CQ001', 'role_name',
+      format('unknown database role %s', calib_private.shown(p_role_name)),
+        'Make it first: CREATE ROLE name LOGIN IN ROLE calib_submitter.');
+  ELSIF p_username IS NULL OR p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'username',
+      format('username: expected 3 to 64 of a-z, 0-9, _ and -, got %s', calib_private.shown(p_username)));
+  ELSIF p_access IS NULL OR p_access NOT IN ('reader', 'submitter', 'operator') THEN
+    PERFORM calib_private.refuse('CQ007', 'access',
+      format('access: expected reader, submitter or operator, got %s', calib_private.shown(p_access)));
+  END IF;
+  INSERT INTO calib_private.memberships (project_id, role_name, username, access)
+    VALUES (p_project_id, p_role_name, p_username, p_access)
+  ON CONFLICT (project_id, role_name) DO UPDATE SET username = excluded.username, access = excluded.access;
+END $_$;
+
+
+ALTER FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) OWNER TO calib_owner;
+
+--
+-- Name: heartbeat(bigint, bigint, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision DEFAULT 30) RETURNS SETOF calib.cancel_request
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence); v_cancel calib.cancel_request;
+BEGIN
+  UPDATE calib_private.leases l SET expires_at = calib_private.now()
+      + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = v_lease.chip_id;
+  UPDATE calib_private.executors e SET last_seen_at = calib_private.now(), condition = 'ready'
+      WHERE e.executor_id = v_lease.executor_id;
+  -- A verdict stands: who asks now asks too late, and must not be told that the request was seen.
+  IF calib_private.verdict(p_job_id) IS NOT NULL THEN RETURN; END IF;
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
+      INTO v_cancel
+    FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
+  IF NOT FOUND THEN RETURN; END IF;
+  UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
+   WHERE j.job_id = p_job_id AND j.cancel_seen_at IS NULL;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_seen',
+      jsonb_build_object('mode', v_cancel.cancel_mode));
+    PERFORM calib_private.mark_job(p_job_id);
+  END IF;
+  RETURN NEXT v_cancel;
+END $$;
+
+
+ALTER FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) OWNER TO calib_owner;
+
+--
+-- Name: import_parameters(text, jsonb, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_qid text; v_named jsonb; v_name text; v_value jsonb; v_count integer := 0;
+BEGIN
+  IF jsonb_typeof(p_values) IS DISTINCT FROM 'object' THEN
+    PERFORM calib_private.refuse('CQ007', 'values',
+      'values: expected an object of qubits such as {"0": {"qubit_frequency": {"value": 4.2, "unit": '
+      '"GHz"}}}');
+  END IF;
+  PERFORM calib_private.begin_edit('import parameters', p_chip_id, ARRAY(SELECT jsonb_object_keys(p_values)),
+    p_reason);
+  FOR v_qid, v_named IN SELECT * FROM jsonb_each(p_values) LOOP
+    IF jsonb_typeof(v_named) <> 'object' THEN
+      PERFORM calib_private.refuse('CQ007', 'values',
+        format('values.%s: expected an object of named parameters, got %s', left(v_qid, 40),
+        jsonb_typeof(v_named)));
+    END IF;
+    FOR v_name, v_value IN SELECT * FROM jsonb_each(v_named) LOOP
+      PERFORM calib_private.require_known_names(v_name, v_value);
+      PERFORM calib_private.put_parameter(p_chip_id, v_qid, v_name,
+        CASE jsonb_typeof(v_value) WHEN 'number' THEN jsonb_build_object('value', v_value) ELSE v_value END,
+          'import', NULL, p_reason);
+      v_count := v_count + 1;
+    END LOOP;
+  END LOOP;
+  PERFORM calib_private.mark_chip(p_chip_id);
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: log_event(bigint, bigint, text, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  IF p_event IS NULL OR p_event NOT IN ('flow_started', 'stop_requested', 'sigterm', 'sigkill',
+      'child_exited', 'hook_ran') THEN
+    PERFORM calib_private.refuse('CQ007', 'event',
+      format('event: an executor may not write %s itself', calib_private.shown(p_event)));
+  END IF;
+  PERFORM calib_private.require_shape('detail', coalesce(p_detail, '{}'), 'object');
+  PERFORM calib_private.write_event(p_job_id, p_event, p_detail);
+END $$;
+
+
+ALTER FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) OWNER TO calib_owner;
+
+--
+-- Name: mark(bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.mark(p_job_id bigint) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.execution_id IS NOT NULL FOR KEY SHARE;
+  IF NOT FOUND THEN RETURN false; END IF;
+  PERFORM calib_private.mark_job(p_job_id);
+  RETURN true;
+END $$;
+
+
+ALTER FUNCTION calib.mark(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: mark_all(); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.mark_all() RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_jobs bigint;
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  -- A running job is marked by its own end, and must not wait until all others are.
+  PERFORM calib_private.mark_job(k.job_id) FROM (
+    SELECT j.job_id FROM calib_private.jobs j WHERE j.execution_id IS NOT NULL
+        AND j.state <> 'running' FOR KEY SHARE SKIP LOCKED) k;
+  GET DIAGNOSTICS v_jobs = ROW_COUNT;
+  PERFORM calib_private.mark_chip(c.chip_id) FROM (SELECT DISTINCT p.chip_id
+    FROM calib_private.parameter_versions p) c;
+  RETURN v_jobs;
+END $$;
+
+
+ALTER FUNCTION calib.mark_all() OWNER TO calib_owner;
+
+--
+-- Name: mark_done(bigint, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
+  IF NOT FOUND THEN
+    -- What was read is mirrored: the lag counts from here on.
+    UPDATE calib_private.outbox o SET marked_at = calib_private.now(), next_try_at = calib_private.now(),
+      attempts = 0, last_error = NULL, refusals = 0, refused = '[]'
+     WHERE o.mark_id = p_mark_id;
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) OWNER TO calib_owner;
+
+--
+-- Name: mark_failed(bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = '[]',
+    next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
+   WHERE o.mark_id = p_mark_id
+$$;
+
+
+ALTER FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) OWNER TO calib_owner;
+
+--
+-- Name: mark_refused(bigint, integer, text, jsonb, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer DEFAULT 5) RETURNS boolean
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_dead boolean;
+BEGIN
+  IF p_refused IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'refused',
+      'refused: expected the documents that MongoDB refused, got nothing');
+  END IF;
+  UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = p_refused,
+    refusals = CASE WHEN o.version = p_version THEN o.refusals + 1 ELSE 0 END,
+    dead_at = CASE WHEN o.version = p_version AND o.refusals + 1 >= p_limit THEN calib_private.now() END,
+    next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
+   WHERE o.mark_id = p_mark_id RETURNING o.dead_at IS NOT NULL INTO v_dead;
+  RETURN coalesce(v_dead, false);
+END $$;
+
+
+ALTER FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer) OWNER TO calib_owner;
+
+--
+-- Name: mirror_seen(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text DEFAULT 'ready'::text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.mirrors m SET last_seen_at = calib_private.now(), condition = left(p_condition, 1000)
+   WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
+$$;
+
+
+ALTER FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) OWNER TO calib_owner;
+
+--
+-- Name: mirror_stopped(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.mirror_stopped(p_mirror_id text) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.mirrors m SET stopped_at = calib_private.now()
+   WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
+$$;
+
+
+ALTER FUNCTION calib.mirror_stopped(p_mirror_id text) OWNER TO calib_owner;
+
+--
+-- Name: oldest_served_version(); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.oldest_served_version() RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 1
+$$;
+
+
+ALTER FUNCTION calib.oldest_served_version() OWNER TO calib_owner;
+
+SET default_tablespace = '';
+
+SET default_table_access_method = heap;
+
+--
+-- Name: parameter_versions; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.parameter_versions (
+    version_id bigint NOT NULL,
+    chip_id text NOT NULL,
+    qid text NOT NULL,
+    name text NOT NULL,
+    value double precision NOT NULL,
+    value_type text NOT NULL,
+    error double precision NOT NULL,
+    unit text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    valid tstzrange NOT NULL,
+    source text NOT NULL,
+    task_run_id uuid,
+    actor text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    job_id bigint,
+    execution_id text,
+    CONSTRAINT error_finite CHECK (((error >= (0)::double precision) AND (error <> ALL (ARRAY['NaN'::double precision, 'Infinity'::double precision])))),
+    CONSTRAINT has_origin CHECK (
+CASE
+    WHEN (source = 'task'::text) THEN (task_run_id IS NOT NULL)
+    ELSE ((task_run_id IS NULL) AND (reason <> ''::text))
+END),
+    CONSTRAINT origin_is_whole CHECK (((num_nonnulls(job_id, execution_id) = 0) OR (num_nonnulls(job_id, execution_id) =
+CASE source
+    WHEN 'task'::text THEN 2
+    ELSE 0
+END))),
+    CONSTRAINT parameter_versions_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT parameter_versions_source_check CHECK ((source = ANY (ARRAY['task'::text, 'import'::text, 'edit'::text, 'revert'::text]))),
+    CONSTRAINT parameter_versions_valid_check CHECK ((NOT isempty(valid))),
+    CONSTRAINT parameter_versions_value_type_check CHECK ((value_type = ANY (ARRAY['float'::text, 'int'::text]))),
+    CONSTRAINT value_finite CHECK ((value <> ALL (ARRAY['NaN'::double precision, 'Infinity'::double precision, '-Infinity'::double precision])))
+);
+
+
+ALTER TABLE calib_private.parameter_versions OWNER TO calib_owner;
+
+--
+-- Name: parameter_history; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.parameter_history AS
+ SELECT chip_id,
+    qid,
+    name,
+    value,
+    error,
+    unit,
+    value_type,
+    description,
+    lower(valid) AS valid_from,
+    upper(valid) AS valid_to,
+    source,
+    task_run_id,
+    job_id,
+    execution_id,
+    actor,
+    reason
+   FROM calib_private.parameter_versions p;
+
+
+ALTER VIEW calib.parameter_history OWNER TO calib_owner;
+
+--
+-- Name: parameters_as_of(text, timestamp with time zone); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamp with time zone) RETURNS SETOF calib.parameter_history
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.description, lower(p.valid),
+    upper(p.valid), p.source, p.task_run_id, p.job_id, p.execution_id, p.actor, p.reason
+    FROM calib_private.parameter_versions p WHERE p.chip_id = p_chip_id AND p.valid @> p_as_of
+$$;
+
+
+ALTER FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: parameters_at(text, text, timestamp with time zone); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone) RETURNS SETOF calib.parameter_history
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.description, lower(p.valid),
+    upper(p.valid), p.source, p.task_run_id, p.job_id, p.execution_id, p.actor, p.reason
+    FROM calib_private.parameter_versions p WHERE p.chip_id = p_chip_id AND p.qid = p_qid
+        AND p.valid @> p_instant
+$$;
+
+
+ALTER FUNCTION calib.parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: pause_chip(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.pause_chip(p_chip_id text, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_operator('pause a chip');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.bound_transaction();
+  PERFORM calib_private.require_reason(p_reason);
+  UPDATE calib_private.chips c SET paused = true, pause_reason = p_reason, paused_by = calib_private.actor(),
+      paused_at = calib_private.now()
+   WHERE c.chip_id = p_chip_id;
+END $$;
+
+
+ALTER FUNCTION calib.pause_chip(p_chip_id text, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: plan_tasks(bigint, bigint, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.require_shape('tasks', p_tasks, 'tasks');
+  INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, repetition, task_type, ordinal)
+  SELECT j.job_id, j.attempt, e.item ->> 'task', e.item ->> 'qid',
+      coalesce((e.item ->> 'repetition')::numeric::smallint, 0), e.item ->> 'task_type', j.tasks_total + e.n
+    FROM calib_private.jobs j, jsonb_array_elements(p_tasks) WITH ORDINALITY AS e(item, n)
+        WHERE j.job_id = p_job_id
+  ON CONFLICT (job_id, attempt, task, qid, repetition) DO NOTHING;
+  PERFORM calib_private.count_tasks(p_job_id);
+  PERFORM calib_private.mark_job(p_job_id);
+END $$;
+
+
+ALTER FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) OWNER TO calib_owner;
+
+--
+-- Name: prune(integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.prune(p_max integer DEFAULT 200) RETURNS TABLE(jobs bigint, events bigint, figures bigint, raw_data bigint, executors bigint)
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_kept calib_private.retention; v_now timestamptz := calib_private.now();
+BEGIN
+  IF p_max IS NULL OR p_max NOT BETWEEN 1 AND 10000 THEN
+    PERFORM calib_private.refuse('CQ007', 'max', format('max: expected 1 to 10000, got %s',
+      coalesce(p_max::text, 'nothing')));
+  ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
+    -- From an old snapshot it would not see that a job was marked for the mirror since.
+    PERFORM calib_private.refuse('CQ010', 'transaction_isolation',
+      format('prune: expected a transaction of read committed, got %s',
+        current_setting('transaction_isolation')), 'Call it outside of a transaction.');
+  END IF;
+  PERFORM calib_private.bound_transaction();
+  SELECT * INTO v_kept FROM calib_private.retention;
+  jobs := 0; events := 0; figures := 0; raw_data := 0;
+  IF v_kept.jobs IS NOT NULL THEN jobs := calib_private.prune_part('jobs', v_now - v_kept.jobs, p_max);
+      END IF;
+  IF v_kept.events IS NOT NULL THEN events := calib_private.prune_part('events', v_now - v_kept.events,
+      p_max); END IF;
+  IF v_kept.figures IS NOT NULL THEN figures := calib_private.prune_part('figures', v_now - v_kept.figures,
+      p_max); END IF;
+  IF v_kept.raw_data IS NOT NULL THEN raw_data := calib_private.prune_part('raw_data',
+      v_now - v_kept.raw_data, p_max); END IF;
+  executors := calib_private.prune_executors(p_max);
+  RETURN NEXT;
+END $$;
+
+
+ALTER FUNCTION calib.prune(p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: quiesce_failed(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+BEGIN
+  UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
+  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: '
+    || left(coalesce(p_reason, ''), 500), paused_by = calib_private.actor(), paused_at = calib_private.now()
+      WHERE c.chip_id = v_lease.chip_id;
+  PERFORM calib_private.write_event(p_job_id, 'quiesce_failed',
+    jsonb_build_object('reason', left(coalesce(p_reason, ''), 500)));
+END $$;
+
+
+ALTER FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: quiesced(bigint, bigint, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+BEGIN
+  PERFORM calib_private.require_shape('detail', coalesce(p_detail, '{}'), 'object');
+  UPDATE calib_private.leases l SET dirty = false WHERE l.chip_id = v_lease.chip_id;
+  PERFORM calib_private.write_event(p_job_id, 'quiesced', p_detail);
+END $$;
+
+
+ALTER FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) OWNER TO calib_owner;
+
+--
+-- Name: record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[]); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb DEFAULT '[]'::jsonb, p_raw_meta jsonb DEFAULT '[]'::jsonb, p_raw_data bytea[] DEFAULT '{}'::bytea[]) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_run calib_private.task_runs;
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.require_shape('result', p_result, 'result');
+  SELECT t.* INTO v_run FROM calib_private.task_runs t JOIN calib_private.jobs j USING (job_id, attempt)
+   WHERE t.task_run_id = p_task_run_id AND t.job_id = p_job_id;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'task_run_id',
+      format('unknown task run %s of job %s', p_task_run_id, p_job_id));
+  ELSIF v_run.ended_at IS NOT NULL AND v_run.status = p_status THEN
+    RETURN;   -- asked again because the first answer was lost
+  ELSIF p_status IS NULL OR p_status NOT IN ('completed', 'failed', 'cancelled', 'skipped') THEN
+    PERFORM calib_private.refuse('CQ007', 'status',
+      format('status: expected completed, failed, cancelled or skipped, got %s',
+      calib_private.shown(p_status)));
+  ELSIF (p_status = 'failed') <> (p_result ->> 'failure_kind' IS NOT NULL)
+      OR NOT calib_private.is_failure_kind(p_result ->> 'failure_kind') THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      format('failure_kind: expected one of the closed list with status failed, and only with it, got %s '
+      'with %s', calib_private.shown(p_result ->> 'failure_kind'), p_status));
+  END IF;
+  PERFORM calib_private.store_figures(p_task_run_id, p_figures);
+  PERFORM calib_private.store_raw_data(p_task_run_id, p_raw_meta, p_raw_data);
+  UPDATE calib_private.task_runs t SET status = p_status, ended_at = calib_private.now(),
+    hardware_seconds = (p_result ->> 'hardware_seconds')::double precision,
+    message = coalesce(p_result ->> 'message', ''), failure_kind = p_result ->> 'failure_kind',
+    cause = coalesce(p_result ->> 'cause', ''), remedy = coalesce(p_result ->> 'remedy', ''),
+    stack_trace = left(coalesce(p_result ->> 'stack_trace', ''), 10000),
+      input_parameters = coalesce(p_result -> 'input_parameters', t.input_parameters),
+    output_parameters = coalesce(p_result -> 'output_parameters', '{}'),
+      run_parameters = coalesce(p_result -> 'run_parameters', t.run_parameters),
+    quality_metrics = coalesce(p_result -> 'quality_metrics', '{}'), note = coalesce(p_result -> 'note', '{}')
+   WHERE t.task_run_id = p_task_run_id;
+  IF p_status = 'completed' AND coalesce((p_result ->> 'persist_output_parameters')::boolean, true) THEN
+    PERFORM calib_private.store_outputs(p_task_run_id);
+  END IF;
+  PERFORM calib_private.count_tasks(p_job_id);
+  PERFORM calib_private.write_event(p_job_id, 'task_' || p_status,
+    jsonb_strip_nulls(jsonb_build_object('task', v_run.task, 'qid', v_run.qid, 'failure_kind',
+      p_result ->> 'failure_kind')));
+  PERFORM calib_private.mark_job(p_job_id);
+END $$;
+
+
+ALTER FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) OWNER TO calib_owner;
+
+--
+-- Name: register_catalogue(text, text, text, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_chip calib_private.chips := calib_private.require_chip(p_chip_id); v_item jsonb;
+BEGIN
+  PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.require_backend(v_chip, p_backend);
+  PERFORM calib_private.require_text('version', p_version, 1, 200);
+  PERFORM calib_private.require_shape('flows', p_flows, 'array', 'CQ022');
+  PERFORM calib_private.require_shape('tasks', p_tasks, 'array', 'CQ022');
+  FOR v_item IN SELECT * FROM jsonb_array_elements(p_flows) LOOP
+    PERFORM calib_private.register_flow(p_chip_id, p_version, v_item);
+  END LOOP;
+  FOR v_item IN SELECT * FROM jsonb_array_elements(p_tasks) LOOP
+    PERFORM calib_private.register_task(p_chip_id, p_version, v_item);
+  END LOOP;
+  DELETE FROM calib_private.flows f WHERE f.chip_id = p_chip_id
+    AND NOT p_flows @> jsonb_build_array(jsonb_build_object('flow', f.flow));
+  DELETE FROM calib_private.tasks t WHERE t.chip_id = p_chip_id
+    AND NOT p_tasks @> jsonb_build_array(jsonb_build_object('task', t.task));
+END $$;
+
+
+ALTER FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) OWNER TO calib_owner;
+
+--
+-- Name: register_executor(text, text, text, text, integer, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_chip calib_private.chips := calib_private.require_chip(p_chip_id);
+BEGIN
+  PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.require_backend(v_chip, p_backend);
+  PERFORM calib_private.require_text('executor_id', p_executor_id, 1, 200);
+  PERFORM calib_private.require_text('host', p_host, 1, 255);
+  PERFORM calib_private.require_text('version', p_version, 1, 200);
+  IF p_pid IS NULL THEN PERFORM calib_private.refuse('CQ007', 'pid',
+      'pid: expected the number of a process, got nothing'); END IF;
+  INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, started_at,
+    last_seen_at)
+  VALUES (p_executor_id, p_chip_id, calib_private.actor(), p_host, p_pid, p_version, calib_private.now(),
+    calib_private.now())
+  ON CONFLICT (executor_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
+    WHERE calib_private.executors.chip_id = excluded.chip_id
+        AND calib_private.executors.role_name = excluded.role_name;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ021', 'executor_id',
+      format('executor %s belongs to another chip or role', calib_private.shown(p_executor_id)));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) OWNER TO calib_owner;
+
+--
+-- Name: register_mirror(text, text, integer, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF coalesce(length(p_mirror_id), 0) NOT BETWEEN 1 AND 200 THEN
+    PERFORM calib_private.refuse('CQ007', 'mirror_id',
+      format('mirror_id: expected 1 to 200 characters, got %s', calib_private.shown(p_mirror_id)));
+  END IF;
+  PERFORM calib_private.require_text('host', p_host, 1, 255);
+  PERFORM calib_private.require_text('version', p_version, 1, 200);
+  IF p_pid IS NULL THEN PERFORM calib_private.refuse('CQ007', 'pid',
+      'pid: expected the number of a process, got nothing'); END IF;
+  DELETE FROM calib_private.mirrors m WHERE m.last_seen_at < calib_private.now() - interval '7 days';
+  INSERT INTO calib_private.mirrors (mirror_id, role_name, host, pid, version, started_at, last_seen_at)
+  VALUES (p_mirror_id, calib_private.actor(), left(p_host, 200), p_pid, left(p_version, 200),
+    calib_private.now(), calib_private.now())
+  ON CONFLICT (mirror_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
+    WHERE calib_private.mirrors.role_name = excluded.role_name;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ021', 'mirror_id',
+      format('mirror %s belongs to another role', calib_private.shown(p_mirror_id)));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) OWNER TO calib_owner;
+
+--
+-- Name: requeue(bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.requeue(p_job_id bigint, p_reason text DEFAULT ''::text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_old calib_private.jobs; v_new bigint;
+BEGIN
+  SELECT * INTO v_old FROM calib_private.jobs j WHERE j.job_id = p_job_id
+      AND j.project_id = ANY (calib_private.readable_projects());
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'job_id', format('unknown job %s', p_job_id));
+  ELSIF v_old.state IN ('scheduled', 'running') THEN
+    PERFORM calib_private.refuse('CQ010', 'state',
+      format('job %s is %s: only a job that has ended can be asked for again', p_job_id, v_old.state));
+  END IF;
+  INSERT INTO calib.jobs (project_id, username, chip_id, flow, parameters, priority, timeout_seconds,
+    max_attempts, tags, note)
+  VALUES (v_old.project_id, v_old.username, v_old.chip_id, v_old.flow, v_old.parameters, v_old.priority,
+    v_old.timeout_seconds, v_old.max_attempts, v_old.tags, v_old.note
+      || jsonb_build_object('requeue_of', p_job_id, 'requeue_reason', p_reason))
+  RETURNING job_id INTO v_new;
+  RETURN v_new;
+END $$;
+
+
+ALTER FUNCTION calib.requeue(p_job_id bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: resume_chip(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.resume_chip(p_chip_id text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_operator('resume a chip');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.bound_transaction();
+  UPDATE calib_private.chips c SET paused = false, pause_reason = NULL, paused_by = NULL, paused_at = NULL
+      WHERE c.chip_id = p_chip_id;
+  PERFORM pg_notify('calib_' || p_chip_id, 'job');
+END $$;
+
+
+ALTER FUNCTION calib.resume_chip(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: retry_marks(bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.retry_marks(p_job_id bigint DEFAULT NULL::bigint) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_marks bigint;
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  UPDATE calib_private.outbox o SET next_try_at = calib_private.now(), attempts = 0, refusals = 0,
+      dead_at = NULL
+   WHERE (p_job_id IS NULL OR o.job_id = p_job_id) AND (o.dead_at IS NOT NULL OR o.last_error IS NOT NULL);
+  GET DIAGNOSTICS v_marks = ROW_COUNT;
+  RETURN v_marks;
+END $$;
+
+
+ALTER FUNCTION calib.retry_marks(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: revert_parameter(text, text, text, timestamp with time zone, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET extra_float_digits TO '1'
+    AS $$
+DECLARE
+  v_then calib_private.parameter_versions;
+BEGIN
+  PERFORM calib_private.begin_edit('revert parameters', p_chip_id, ARRAY[p_qid], p_reason);
+  SELECT * INTO v_then FROM calib_private.parameter_versions p
+   WHERE p.chip_id = p_chip_id AND p.qid = p_qid AND p.name = p_name AND p.valid @> p_as_of;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'name',
+      format('parameter %s of qid %s had no value at %s', calib_private.shown(p_name),
+      calib_private.shown(p_qid), p_as_of));
+  END IF;
+  PERFORM calib_private.put_parameter(p_chip_id, p_qid, p_name,
+    jsonb_build_object('value', v_then.value, 'error', v_then.error, 'unit', v_then.unit, 'value_type',
+      v_then.value_type, 'description', v_then.description), 'revert', NULL, p_reason);
+  PERFORM calib_private.mark_chip(p_chip_id);
+END $$;
+
+
+ALTER FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: schema_version(); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.schema_version() RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 5
+$$;
+
+
+ALTER FUNCTION calib.schema_version() OWNER TO calib_owner;
+
+--
+-- Name: set_chip(text, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_chip(p_chip_id);
+  IF p_max_waiting IS NULL OR p_max_waiting NOT BETWEEN 1 AND 1000000 THEN
+    PERFORM calib_private.refuse('CQ007', 'max_waiting',
+      format('max_waiting: expected 1 to 1000000, got %s', coalesce(p_max_waiting::text, 'nothing')));
+  END IF;
+  PERFORM calib_private.bound_transaction();
+  UPDATE calib_private.chips c SET max_waiting = p_max_waiting WHERE c.chip_id = p_chip_id;
+END $$;
+
+
+ALTER FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) OWNER TO calib_owner;
+
+--
+-- Name: set_flow_run(bigint, bigint, uuid); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  UPDATE calib_private.jobs j SET flow_run_id = p_flow_run_id, version = j.version + 1
+   WHERE j.job_id = p_job_id AND j.flow_run_id IS DISTINCT FROM p_flow_run_id;
+  IF NOT FOUND THEN RETURN; END IF;   -- asked again because the first answer was lost
+  UPDATE calib_private.attempts a SET flow_run_id = p_flow_run_id WHERE a.job_id = p_job_id
+      AND a.fence = p_fence;
+  PERFORM calib_private.write_event(p_job_id, 'flow_run_created',
+    jsonb_build_object('flow_run_id', p_flow_run_id));
+  PERFORM calib_private.mark_job(p_job_id);
+END $$;
+
+
+ALTER FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) OWNER TO calib_owner;
+
+--
+-- Name: set_parameter(text, text, text, double precision, double precision, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET extra_float_digits TO '1'
+    AS $$
+BEGIN
+  PERFORM calib_private.begin_edit('edit parameters', p_chip_id, ARRAY[p_qid], p_reason);
+  IF p_value IN ('NaN', 'Infinity', '-Infinity') OR p_error IN ('NaN', 'Infinity', '-Infinity') THEN
+    PERFORM calib_private.refuse('CQ007', 'value',
+      format('parameter %s: expected a finite value and error, got %s ± %s', p_name, p_value, p_error));
+  END IF;
+  PERFORM calib_private.put_parameter(p_chip_id, p_qid, p_name,
+    jsonb_build_object('value', p_value, 'error', coalesce(p_error, 0), 'unit', p_unit), 'edit', NULL,
+    p_reason);
+  PERFORM calib_private.mark_chip(p_chip_id);
+END $$;
+
+
+ALTER FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: set_retention(interval, interval, interval, interval); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_age('jobs', p_jobs);
+  PERFORM calib_private.require_age('events', p_events);
+  PERFORM calib_private.require_age('figures', p_figures);
+  PERFORM calib_private.require_age('raw_data', p_raw_data);
+  UPDATE calib_private.retention SET jobs = p_jobs, events = p_events, figures = p_figures,
+    raw_data = p_raw_data, set_by = calib_private.actor(), set_at = calib_private.now();
+END $$;
+
+
+ALTER FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) OWNER TO calib_owner;
+
+--
+-- Name: set_time_zone(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.set_time_zone(p_time_zone text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = p_time_zone) THEN
+    PERFORM calib_private.refuse('CQ007', 'time_zone',
+      format('time_zone: expected a name such as "Asia/Tokyo", got %s', calib_private.shown(p_time_zone)));
+  END IF;
+  UPDATE calib_private.settings SET time_zone = p_time_zone;
+END $$;
+
+
+ALTER FUNCTION calib.set_time_zone(p_time_zone text) OWNER TO calib_owner;
+
+--
+-- Name: start_task(bigint, bigint, text, text, text, integer, uuid, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) RETURNS uuid
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_id uuid; v_new boolean;
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.require_shape('tasks', jsonb_build_array(jsonb_build_object('task', p_task, 'qid',
+    p_qid, 'task_type', p_task_type, 'repetition', p_repetition)), 'tasks');
+  PERFORM calib_private.require_shape('input_parameters', p_input_parameters, 'object');
+  PERFORM calib_private.require_shape('run_parameters', p_run_parameters, 'object');
+  INSERT INTO calib_private.task_runs AS t (job_id, attempt, task, qid, repetition, task_type, ordinal,
+    status, started_at, upstream_id, input_parameters, run_parameters)
+  SELECT j.job_id, j.attempt, p_task, p_qid, coalesce(p_repetition, 0), p_task_type, j.tasks_total + 1,
+      'running', calib_private.now(), p_upstream_id, p_input_parameters, p_run_parameters
+    FROM calib_private.jobs j WHERE j.job_id = p_job_id
+  ON CONFLICT (job_id, attempt, task, qid, repetition) DO UPDATE SET status = 'running',
+    started_at = coalesce(t.started_at, excluded.started_at),
+     upstream_id = excluded.upstream_id, input_parameters = excluded.input_parameters,
+       run_parameters = excluded.run_parameters
+  RETURNING t.task_run_id, t.xmax = 0 INTO v_id, v_new;
+  IF v_new THEN PERFORM calib_private.count_tasks(p_job_id); ELSE PERFORM calib_private.touch_job(p_job_id);
+      END IF;
+  PERFORM calib_private.mark_job(p_job_id);
+  RETURN v_id;
+END $$;
+
+
+ALTER FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) OWNER TO calib_owner;
+
+--
+-- Name: store_png(bigint, bytea, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job_id bigint;
+BEGIN
+  IF octet_length(p_png) > 16777216 THEN
+    PERFORM calib_private.refuse('CQ040', 'png', format('png: expected at most 16 MiB, got %s bytes',
+      octet_length(p_png)));
+  END IF;
+  UPDATE calib_private.figures f SET png = p_png, render_error = left(p_render_error, 2000)
+      FROM calib_private.task_runs t
+   WHERE f.figure_id = p_figure_id AND t.task_run_id = f.task_run_id RETURNING t.job_id INTO v_job_id;
+  IF v_job_id IS NULL THEN RETURN; END IF;
+  PERFORM calib_private.touch_job(v_job_id);
+  PERFORM calib_private.mark_job(v_job_id);
+END $$;
+
+
+ALTER FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text) OWNER TO calib_owner;
+
+--
+-- Name: sweep(); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.sweep() RETURNS SETOF calib.swept_job
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_now timestamptz := calib_private.now();
+BEGIN
+  IF EXISTS (SELECT FROM calib_private.leases l WHERE l.expires_at < v_now) THEN
+    RETURN QUERY SELECT * FROM calib_private.sweep_leases();
+  END IF;
+  IF EXISTS (SELECT FROM calib_private.jobs j WHERE j.state = 'scheduled' AND j.not_after <= v_now) THEN
+    RETURN QUERY SELECT * FROM calib_private.sweep_expired();
+  END IF;
+  IF EXISTS (SELECT FROM calib_private.jobs j JOIN calib_private.cancel_requests k USING (job_id)
+      WHERE j.state = 'scheduled' AND j.attempt > 0) THEN
+    RETURN QUERY SELECT * FROM calib_private.sweep_cancelled();
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib.sweep() OWNER TO calib_owner;
+
+--
+-- Name: take_marks(integer, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) RETURNS SETOF calib.outbox_mark
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.outbox o SET next_try_at = calib_private.now()
+      + make_interval(secs => least(greatest(coalesce(p_hold_seconds, 0), 0), 86400)), attempts = o.attempts
+      + 1
+   -- An array, because a subquery with LIMIT and SKIP LOCKED takes more than its limit when the planner runs
+   -- it twice.
+   WHERE o.mark_id = ANY (ARRAY(SELECT d.mark_id FROM calib_private.outbox d
+     WHERE d.next_try_at <= calib_private.now() AND d.dead_at IS NULL
+     ORDER BY d.next_try_at LIMIT greatest(p_max, 0) FOR NO KEY UPDATE SKIP LOCKED))
+  RETURNING o.mark_id, o.job_id, o.chip_id, o.version, o.attempts
+$$;
+
+
+ALTER FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) OWNER TO calib_owner;
+
+--
+-- Name: try_again(bigint, bigint, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+BEGIN
+  IF p_failure_kind IS NULL OR NOT calib_private.is_failure_kind(p_failure_kind) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
+      calib_private.shown(p_failure_kind)));
+  END IF;
+  RETURN calib_private.end_by_policy(v_lease, p_failure_kind, left(coalesce(p_failure_message, ''), 4000),
+    false);
+END $$;
+
+
+ALTER FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: unrendered_figures(integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.unrendered_figures(p_max integer) RETURNS TABLE(figure_id bigint, job_id bigint, plotly json)
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT f.figure_id, t.job_id, f.plotly FROM calib_private.figures f JOIN calib_private.task_runs t
+      USING (task_run_id)
+   WHERE f.png IS NULL AND f.render_error IS NULL ORDER BY f.figure_id LIMIT greatest(p_max, 0)
+$$;
+
+
+ALTER FUNCTION calib.unrendered_figures(p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: unsynced_flow_runs(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.unsynced_flow_runs(p_chip_id text) RETURNS TABLE(job_id bigint, attempt smallint, flow_run_id uuid, outcome text, failure_kind text, failure_message text)
+    LANGUAGE sql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT a.job_id, a.attempt, a.flow_run_id, a.outcome, a.failure_kind, a.failure_message
+    FROM calib_private.attempts a JOIN calib_private.jobs j USING (job_id)
+   WHERE a.ended_at IS NOT NULL AND a.flow_run_id IS NOT NULL AND NOT a.prefect_synced
+     AND (j.chip_id = p_chip_id OR NOT calib_private.is_served(j.chip_id))
+   ORDER BY row_number() OVER (PARTITION BY j.chip_id = p_chip_id ORDER BY random()),
+     j.chip_id = p_chip_id DESC LIMIT 20
+$$;
+
+
+ALTER FUNCTION calib.unsynced_flow_runs(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: actor(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.actor() RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN CASE current_setting('role') WHEN 'none' THEN session_user::text ELSE current_setting('role') END;
+END $$;
+
+
+ALTER FUNCTION calib_private.actor() OWNER TO calib_owner;
+
+--
+-- Name: actor_is(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.actor_is(p_role text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN octet_length(p_role) < 64
+     AND coalesce(pg_has_role(calib_private.actor()::name, to_regrole(quote_ident(p_role))::oid, 'USAGE'),
+         false);
+END $$;
+
+
+ALTER FUNCTION calib_private.actor_is(p_role text) OWNER TO calib_owner;
+
+--
+-- Name: alive(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.alive(p_last_seen_at timestamp with time zone, p_stopped_at timestamp with time zone) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p_stopped_at IS NULL AND p_last_seen_at > calib_private.now() - interval '30 seconds'
+$$;
+
+
+ALTER FUNCTION calib_private.alive(p_last_seen_at timestamp with time zone, p_stopped_at timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: begin_edit(text, text, text[], text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_operator(p_what);
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.require_reason(p_reason);
+  PERFORM calib_private.bound_transaction();
+  PERFORM calib_private.lock_owners(p_chip_id, p_qids);
+END $$;
+
+
+ALTER FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: bound_transaction(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.bound_transaction() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
+END $$;
+
+
+ALTER FUNCTION calib_private.bound_transaction() OWNER TO calib_owner;
+
+--
+-- Name: bound_writer(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.bound_writer() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.bound_transaction();
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.bound_writer() OWNER TO calib_owner;
+
+--
+-- Name: cancel_before_start(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
+  -- Whoever waited for a claim holds the row now although it runs. Only the end of a subtransaction gives
+  -- that lock up; kept until the client commits, it would freeze the running job.
+  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
+  PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
+  RETURN calib_private.cancel_waiting(p_job_id);
+EXCEPTION WHEN SQLSTATE 'CQ000' THEN
+  RETURN false;
+END $$;
+
+
+ALTER FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: cancel_waiting(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.cancel_waiting(p_job_id bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  UPDATE calib_private.jobs j SET state = 'cancelled', finished_at = calib_private.now(), version = version
+      + 1
+   WHERE j.job_id = p_job_id AND j.state = 'scheduled';
+  RETURN FOUND;
+END $$;
+
+
+ALTER FUNCTION calib_private.cancel_waiting(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: change_priority(bigint, smallint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.change_priority(p_job_id bigint, p_priority smallint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
+    PERFORM calib_private.refuse('CQ007', 'priority',
+      format('priority: expected -100 to 100, got %s', coalesce(p_priority::text, 'nothing')));
+  END IF;
+  UPDATE calib_private.jobs j SET priority = p_priority, version = version + 1 WHERE j.job_id = p_job_id
+      AND j.state = 'scheduled';
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ010', 'priority',
+      format('job %s does not wait any more: its priority can no longer be changed', p_job_id));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.change_priority(p_job_id bigint, p_priority smallint) OWNER TO calib_owner;
+
+--
+-- Name: is_failure_kind(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.is_failure_kind(p_kind text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN p_kind IN ('missing_input', 'no_signal', 'bad_fit', 'out_of_range', 'instrument',
+    'timeout', 'lost', 'shutdown', 'invalid_request', 'internal');
+END $$;
+
+
+ALTER FUNCTION calib_private.is_failure_kind(p_kind text) OWNER TO calib_owner;
+
+--
+-- Name: readable_projects(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.readable_projects() RETURNS text[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE WHEN calib_private.sees_all() THEN ARRAY(SELECT p.project_id FROM calib_private.projects p)
+    ELSE ARRAY(SELECT DISTINCT m.project_id FROM calib_private.memberships m
+      WHERE calib_private.actor_is(m.role_name)) END
+$$;
+
+
+ALTER FUNCTION calib_private.readable_projects() OWNER TO calib_owner;
+
+--
+-- Name: waiting_for(bigint, text, smallint, timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE
+    WHEN c.paused THEN format('chip paused: %s', c.pause_reason)
+    WHEN p_not_before > calib_private.now() THEN format('not before %s',
+      to_char(p_not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
+    WHEN NOT EXISTS (SELECT FROM calib_private.executors e
+      WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at))
+      THEN 'no executor is alive'
+    WHEN NOT EXISTS (SELECT FROM calib_private.executors e
+      WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
+          AND e.condition = 'ready')
+      THEN (SELECT e.condition FROM calib_private.executors e
+        WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
+            ORDER BY e.last_seen_at DESC LIMIT 1)
+    ELSE (SELECT CASE WHEN l.job_id IS NULL AND ahead.n = 0 THEN 'an executor to pick it up'
+      WHEN l.job_id IS NULL THEN format('jobs ahead: %s', ahead.n)
+      WHEN ahead.n = 0 THEN format('job %s to end', l.job_id)
+      ELSE format('job %s to end; jobs ahead: %s', l.job_id, ahead.n) END
+      FROM calib_private.leases l,
+        LATERAL (SELECT count(*) AS n FROM calib_private.jobs w
+          WHERE w.chip_id = p_chip_id AND w.state = 'scheduled' AND w.not_before <= calib_private.now()
+            AND (w.priority > p_priority OR w.priority = p_priority AND w.job_id < p_job_id)) ahead
+      WHERE l.chip_id = p_chip_id)
+    END FROM calib_private.chips c WHERE c.chip_id = p_chip_id
+$$;
+
+
+ALTER FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: cancel_requests; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.cancel_requests (
+    job_id bigint NOT NULL,
+    door text NOT NULL,
+    mode text NOT NULL,
+    reason text DEFAULT ''::text NOT NULL,
+    requested_by text NOT NULL,
+    requested_at timestamp with time zone NOT NULL,
+    CONSTRAINT cancel_requests_door_check CHECK ((door = ANY (ARRAY['client'::text, 'prefect'::text]))),
+    CONSTRAINT cancel_requests_mode_check CHECK ((mode = ANY (ARRAY['after_task'::text, 'now'::text])))
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
+
+
+ALTER TABLE calib_private.cancel_requests OWNER TO calib_owner;
+
+--
+-- Name: jobs; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.jobs (
+    job_id bigint NOT NULL,
+    project_id text NOT NULL,
+    username text NOT NULL,
+    chip_id text NOT NULL,
+    flow text NOT NULL,
+    parameters jsonb NOT NULL,
+    priority smallint NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone,
+    timeout_seconds integer NOT NULL,
+    max_attempts smallint NOT NULL,
+    repeatable boolean NOT NULL,
+    dedup_key text,
+    tags text[] NOT NULL,
+    note jsonb NOT NULL,
+    state text DEFAULT 'scheduled'::text NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    fence bigint,
+    execution_id text,
+    flow_run_id uuid,
+    executor_id text,
+    submitted_by text NOT NULL,
+    submitted_at timestamp with time zone NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    cancel_seen_at timestamp with time zone,
+    tasks_total integer DEFAULT 0 NOT NULL,
+    tasks_done integer DEFAULT 0 NOT NULL,
+    tasks_failed integer DEFAULT 0 NOT NULL,
+    failure_kind text,
+    failure_message text,
+    version integer DEFAULT 1 NOT NULL,
+    CONSTRAINT attempts_in_range CHECK (((attempt >= 0) AND (attempt <= max_attempts))),
+    CONSTRAINT failed_has_kind CHECK (((failure_kind IS NOT NULL) = (state = 'failed'::text))),
+    CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
+    CONSTRAINT finished_iff_terminal CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))),
+    CONSTRAINT jobs_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 10))),
+    CONSTRAINT jobs_note_check CHECK ((jsonb_typeof(note) = 'object'::text)),
+    CONSTRAINT jobs_parameters_check CHECK ((jsonb_typeof(parameters) = 'object'::text)),
+    CONSTRAINT jobs_priority_check CHECK (((priority >= '-100'::integer) AND (priority <= 100))),
+    CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT jobs_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 604800))),
+    CONSTRAINT once_unless_repeatable CHECK ((repeatable OR (max_attempts = 1))),
+    CONSTRAINT running_holds_fence CHECK (((state <> 'running'::text) OR ((fence IS NOT NULL) AND (started_at IS NOT NULL)))),
+    CONSTRAINT username_form CHECK ((username ~ '^[a-z0-9][a-z0-9_-]{2,63}$'::text))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
+
+
+ALTER TABLE calib_private.jobs OWNER TO calib_owner;
+
+--
+-- Name: jobs; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.jobs WITH (security_barrier='true') AS
+ SELECT j.job_id,
+    j.project_id,
+    j.username,
+    j.chip_id,
+    j.flow,
+    j.parameters,
+    j.priority,
+    j.not_before,
+    j.not_after,
+    j.timeout_seconds,
+    j.max_attempts,
+    j.dedup_key,
+    j.tags,
+    j.note,
+    j.state,
+    j.attempt,
+    j.execution_id,
+    j.flow_run_id,
+    j.executor_id,
+    j.submitted_by,
+    j.submitted_at,
+    j.started_at,
+    j.finished_at,
+        CASE
+            WHEN (j.state = 'scheduled'::text) THEN calib_private.waiting_for(j.job_id, j.chip_id, j.priority, j.not_before)
+            ELSE NULL::text
+        END AS waiting_for,
+    j.tasks_total,
+    j.tasks_done,
+    j.tasks_failed,
+    j.failure_kind,
+    j.failure_message,
+    ((k.job_id IS NOT NULL) OR (p.job_id IS NOT NULL)) AS cancel_requested,
+        CASE
+            WHEN (('now'::text = k.mode) OR ('now'::text = p.mode)) THEN 'now'::text
+            ELSE COALESCE(k.mode, p.mode)
+        END AS cancel_mode,
+    COALESCE(k.reason, p.reason) AS cancel_reason,
+    COALESCE(k.requested_by, p.requested_by) AS cancel_requested_by,
+    COALESCE(k.requested_at, p.requested_at) AS cancel_requested_at,
+    j.cancel_seen_at,
+    j.version
+   FROM ((calib_private.jobs j
+     LEFT JOIN calib_private.cancel_requests k ON (((k.job_id = j.job_id) AND (k.door = 'client'::text))))
+     LEFT JOIN calib_private.cancel_requests p ON (((p.job_id = j.job_id) AND (p.door = 'prefect'::text))))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]))
+  ORDER BY j.job_id DESC;
+
+
+ALTER VIEW calib.jobs OWNER TO calib_owner;
+
+--
+-- Name: VIEW jobs; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.jobs IS 'Calibration jobs. INSERT to submit one; UPDATE cancel_requested (and cancel_mode, cancel_reason) to cancel it; UPDATE priority while it waits.';
+
+
+--
+-- Name: changed_job(calib.jobs, calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_wants_cancel boolean := p_new.cancel_requested IS DISTINCT FROM p_old.cancel_requested
+    OR p_new.cancel_mode IS DISTINCT FROM p_old.cancel_mode OR p_new.cancel_reason IS DISTINCT
+      FROM p_old.cancel_reason
+    OR (p_new.cancel_requested AND p_new.priority IS NOT DISTINCT FROM p_old.priority);
+BEGIN
+  IF p_old.submitted_by <> calib_private.actor() AND NOT calib_private.operates(p_old.project_id) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id',
+      format('%s may not change job %s of %s: expected its submitter or an operator of project "%s"',
+        calib_private.actor(), p_old.job_id, p_old.submitted_by, p_old.project_id));
+  END IF;
+  IF p_new.priority IS DISTINCT FROM p_old.priority THEN
+    PERFORM calib_private.change_priority(p_old.job_id, p_new.priority);
+  END IF;
+  IF NOT v_wants_cancel THEN RETURN true; END IF;
+  IF p_new.cancel_requested IS NOT TRUE THEN
+    PERFORM calib_private.refuse(CASE WHEN p_old.cancel_requested THEN 'CQ012' ELSE 'CQ007' END,
+      'cancel_requested', CASE
+        WHEN p_old.cancel_requested THEN format('job %s: a cancel cannot be taken back', p_old.job_id)
+        ELSE 'cancel_mode and cancel_reason: expected together with cancel_requested = true' END);
+  ELSIF p_new.cancel_mode NOT IN ('after_task', 'now') THEN
+    PERFORM calib_private.refuse('CQ007', 'cancel_mode',
+      format('cancel_mode: expected "after_task" or "now", got %s', calib_private.shown(p_new.cancel_mode)));
+  ELSIF length(p_new.cancel_reason) > 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'cancel_reason',
+      format('cancel_reason: expected at most 1000 characters, got %s', length(p_new.cancel_reason)));
+  END IF;
+  RETURN calib_private.request_cancel(p_old.job_id, coalesce(p_new.cancel_mode, 'now'),
+    coalesce(p_new.cancel_reason, ''));
+END $$;
+
+
+ALTER FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) OWNER TO calib_owner;
+
+--
+-- Name: check_any_of(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_complaint calib_private.complaint; v_first calib_private.complaint; v_option jsonb;
+BEGIN
+  FOR v_option IN SELECT * FROM jsonb_array_elements(p_options) LOOP
+    v_complaint := calib_private.check_value(p_value, v_option, p_root, p_path, p_chip_id);
+    IF v_complaint.code IS NULL THEN RETURN NULL; END IF;
+    -- Of several refusals the first is the telling one: "or null" stands last.
+    IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
+  END LOOP;
+  RETURN v_first;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: check_array(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_count integer := jsonb_array_length(p_value);
+  v_index integer := 0; v_item jsonb; v_complaint calib_private.complaint;
+BEGIN
+  IF v_count < (p_schema ->> 'minItems')::integer THEN
+    RETURN calib_private.complain('CQ002', format('%s: expected at least %s items, got %s', p_path,
+      p_schema ->> 'minItems', v_count), NULL);
+  ELSIF v_count > (p_schema ->> 'maxItems')::integer THEN
+    RETURN calib_private.complain('CQ002', format('%s: expected at most %s items, got %s', p_path,
+      p_schema ->> 'maxItems', v_count), NULL);
+  ELSIF (p_schema ->> 'uniqueItems')::boolean
+    AND v_count <> (SELECT count(DISTINCT e) FROM jsonb_array_elements(p_value) e) THEN
+    RETURN calib_private.complain('CQ002', format('%s: expected every item once, got a repeated one', p_path),
+      NULL);
+  END IF;
+  IF NOT p_schema ? 'items' THEN RETURN NULL; END IF;
+  FOR v_item IN SELECT * FROM jsonb_array_elements(p_value) LOOP
+    v_complaint := calib_private.check_value(v_item, p_schema -> 'items', p_root,
+      format('%s[%s]', p_path, v_index), p_chip_id);
+    IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+    v_index := v_index + 1;
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: now(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.now() RETURNS timestamp with time zone
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT clock_timestamp()
+$$;
+
+
+ALTER FUNCTION calib_private.now() OWNER TO calib_owner;
+
+--
+-- Name: chips; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.chips (
+    chip_id text NOT NULL,
+    backend text NOT NULL,
+    topology text NOT NULL,
+    n_qubits integer NOT NULL,
+    paused boolean DEFAULT false NOT NULL,
+    pause_reason text,
+    paused_by text,
+    paused_at timestamp with time zone,
+    max_waiting integer DEFAULT 1000 NOT NULL,
+    created_at timestamp with time zone DEFAULT calib_private.now() NOT NULL,
+    created_by text NOT NULL,
+    CONSTRAINT chip_id_form CHECK ((chip_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$'::text)),
+    CONSTRAINT chips_backend_check CHECK ((backend = ANY (ARRAY['fake'::text, 'qubex'::text]))),
+    CONSTRAINT chips_max_waiting_check CHECK (((max_waiting >= 1) AND (max_waiting <= 1000000))),
+    CONSTRAINT chips_n_qubits_check CHECK (((n_qubits >= 1) AND (n_qubits <= 4096))),
+    CONSTRAINT pause_has_reason CHECK ((paused = (pause_reason IS NOT NULL)))
+);
+
+
+ALTER TABLE calib_private.chips OWNER TO calib_owner;
+
+--
+-- Name: check_backlog(calib_private.chips); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_backlog(p_chip calib_private.chips) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_waiting integer;
+BEGIN
+  SELECT count(*) INTO v_waiting FROM (SELECT FROM calib_private.jobs j
+    WHERE j.chip_id = p_chip.chip_id AND j.state = 'scheduled' LIMIT p_chip.max_waiting) w;
+  IF v_waiting >= p_chip.max_waiting THEN
+    PERFORM calib_private.refuse('CQ030', 'chip_id',
+      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting),
+        'Wait until some have run, or let an administrator raise max_waiting of the chip.');
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_backlog(p_chip calib_private.chips) OWNER TO calib_owner;
+
+--
+-- Name: flows; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.flows (
+    chip_id text NOT NULL,
+    flow text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    schema jsonb NOT NULL,
+    repeatable boolean NOT NULL,
+    timeout_seconds integer NOT NULL,
+    version text NOT NULL,
+    registered_by text NOT NULL,
+    registered_at timestamp with time zone NOT NULL,
+    CONSTRAINT flows_flow_check CHECK ((flow ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT flows_schema_check CHECK ((jsonb_typeof(schema) = 'object'::text)),
+    CONSTRAINT flows_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 604800)))
+);
+
+
+ALTER TABLE calib_private.flows OWNER TO calib_owner;
+
+--
+-- Name: check_flow(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_flow(p_chip_id text, p_flow text) RETURNS calib_private.flows
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_flow calib_private.flows;
+BEGIN
+  SELECT * INTO v_flow FROM calib_private.flows f WHERE f.chip_id = p_chip_id AND f.flow = p_flow;
+  IF FOUND THEN RETURN v_flow; END IF;
+  IF NOT EXISTS (SELECT FROM calib_private.flows f WHERE f.chip_id = p_chip_id) THEN
+    PERFORM calib_private.refuse('CQ001', 'flow',
+      format('no executor has registered for %s: start one with qdash-executor --chip %s, or only register '
+      'with qdash-executor register --chip %s', p_chip_id, p_chip_id, p_chip_id));
+  END IF;
+  PERFORM calib_private.refuse('CQ001', 'flow', format('unknown flow %s%s', calib_private.shown(p_flow),
+    calib_private.suggestion(p_flow, ARRAY(SELECT f.flow FROM calib_private.flows f
+    WHERE f.chip_id = p_chip_id))), 'SELECT flow FROM calib.flows shows what the chip''s executors can do.');
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_flow(p_chip_id text, p_flow text) OWNER TO calib_owner;
+
+--
+-- Name: check_format(jsonb, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_format(p_value jsonb, p_format text, p_path text, p_chip_id text) RETURNS calib_private.complaint
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_word text := p_value #>> '{}';
+  v_task text; v_given jsonb; v_schema jsonb; v_complaint calib_private.complaint;
+BEGIN
+  CASE p_format
+    WHEN 'qid' THEN
+      IF v_word !~ '^(0|[1-9][0-9]*)$' THEN
+        RETURN calib_private.complain('CQ002',
+          format('%s: %s is not a qubit id: expected a decimal number without leading zeros such as "0"',
+            p_path, calib_private.shown(v_word)), NULL);
+      END IF;
+      IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word) THEN
+        RETURN calib_private.complain('CQ001', format('%s: chip "%s" has no qubit %s: expected "0" to "%s"',
+          p_path, p_chip_id, calib_private.shown(v_word),
+            (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id)), NULL);
+      END IF;
+    WHEN 'coupling' THEN
+      IF NOT EXISTS (SELECT FROM calib_private.couplings k WHERE k.chip_id = p_chip_id
+          AND k.qid = v_word) THEN
+        RETURN calib_private.complain('CQ001',
+          format('%s: chip "%s" has no coupling %s: expected control and target of neighbours such as "0-1"',
+            p_path, p_chip_id, calib_private.shown(v_word)), 'SELECT qid FROM calib.couplings shows them.');
+      END IF;
+    WHEN 'task' THEN
+      IF NOT EXISTS (SELECT FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND t.task = v_word) THEN
+        RETURN calib_private.complain('CQ001', format('%s: unknown task %s%s', p_path,
+          calib_private.shown(v_word), calib_private.suggestion(v_word,
+          ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id))),
+            'SELECT task FROM calib.tasks shows what the chip''s executors can do.');
+      END IF;
+    WHEN 'run_parameters' THEN
+      IF jsonb_typeof(p_value) <> 'object' THEN
+        RETURN calib_private.complain('CQ002', format('%s: expected object, got %s', p_path,
+          jsonb_typeof(p_value)), NULL);
+      END IF;
+      FOR v_task, v_given IN SELECT * FROM jsonb_each(p_value) LOOP
+        v_complaint := calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id);
+        IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+        SELECT t.schema INTO v_schema FROM calib_private.tasks t WHERE t.chip_id = p_chip_id
+            AND t.task = v_task;
+        v_complaint := calib_private.check_value(v_given, v_schema, v_schema, p_path || '.'
+          || left(v_task, 64), p_chip_id);
+        IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+      END LOOP;
+  END CASE;
+  RETURN NULL;
+END $_$;
+
+
+ALTER FUNCTION calib_private.check_format(p_value jsonb, p_format text, p_path text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: check_limits(calib.jobs, calib_private.flows); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib_private.flows) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_new.priority NOT BETWEEN -100 AND 100 THEN
+    PERFORM calib_private.refuse('CQ007', 'priority',
+      format('priority: expected -100 to 100, got %s', p_new.priority));
+  ELSIF p_new.timeout_seconds NOT BETWEEN 1 AND 604800 THEN
+    PERFORM calib_private.refuse('CQ007', 'timeout_seconds',
+      format('timeout_seconds: expected 1 to 604800 (a week), got %s', p_new.timeout_seconds));
+  ELSIF p_new.max_attempts NOT BETWEEN 1 AND 10 THEN
+    PERFORM calib_private.refuse('CQ007', 'max_attempts',
+      format('max_attempts: expected 1 to 10, got %s', p_new.max_attempts));
+  ELSIF p_new.max_attempts > 1 AND NOT p_flow.repeatable THEN
+    PERFORM calib_private.refuse('CQ007', 'max_attempts',
+      format('max_attempts: flow "%s" does not declare itself repeatable: expected 1, got %s', p_flow.flow,
+      p_new.max_attempts));
+  ELSIF NOT calib_private.is_writable(p_new.not_before) THEN
+    PERFORM calib_private.refuse('CQ007', 'not_before',
+      format('not_before: expected a time between the years 1 and 9999, got %s', p_new.not_before));
+  ELSIF NOT calib_private.is_writable(p_new.not_after) THEN
+    PERFORM calib_private.refuse('CQ007', 'not_after',
+      format('not_after: expected a time between the years 1 and 9999, got %s', p_new.not_after));
+  ELSIF p_new.not_after <= p_new.not_before THEN
+    PERFORM calib_private.refuse('CQ007', 'not_after',
+      format('not_after: expected a time after not_before (%s), got %s', p_new.not_before, p_new.not_after));
+  ELSIF length(p_new.dedup_key) NOT BETWEEN 1 AND 200 THEN
+    PERFORM calib_private.refuse('CQ007', 'dedup_key',
+      format('dedup_key: expected 1 to 200 characters, got %s', length(p_new.dedup_key)));
+  ELSIF cardinality(p_new.tags) > 32 OR array_ndims(p_new.tags) > 1
+    OR EXISTS (SELECT FROM unnest(p_new.tags) t WHERE t IS NULL OR length(t) NOT BETWEEN 1 AND 100) THEN
+    PERFORM calib_private.refuse('CQ007', 'tags', 'tags: expected at most 32 texts of 1 to 100 characters');
+  ELSIF jsonb_typeof(p_new.note) <> 'object' THEN
+    PERFORM calib_private.refuse('CQ007', 'note',
+      format('note: expected a JSON object, got %s', jsonb_typeof(p_new.note)));
+  ELSIF octet_length(p_new.note::text) > 65536 THEN
+    PERFORM calib_private.refuse('CQ040', 'note',
+      format('note: expected at most 64 KiB of JSON, got %s bytes', octet_length(p_new.note::text)));
+  ELSIF calib_private.unreadable(p_new.note) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib_private.flows) OWNER TO calib_owner;
+
+--
+-- Name: check_object(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_known jsonb := coalesce(p_schema -> 'properties', '{}');
+  v_extra jsonb := coalesce(p_schema -> 'additionalProperties', 'true');
+  v_key text; v_item jsonb; v_complaint calib_private.complaint;
+BEGIN
+  SELECT r INTO v_key FROM jsonb_array_elements_text(coalesce(p_schema -> 'required', '[]')) r
+      WHERE NOT p_value ? r LIMIT 1;
+  IF FOUND THEN
+    RETURN calib_private.complain('CQ002', format('%s: "%s" is missing: expected %s', p_path, v_key,
+      (SELECT string_agg(format('"%s"', r), ', ') FROM jsonb_array_elements_text(p_schema -> 'required') r)),
+        NULL);
+  END IF;
+  FOR v_key, v_item IN SELECT * FROM jsonb_each(p_value) LOOP
+    IF v_known ? v_key THEN
+      v_complaint := calib_private.check_value(v_item, v_known -> v_key, p_root, p_path || '.' || v_key,
+        p_chip_id);
+    ELSIF v_extra = 'false' THEN
+      RETURN calib_private.complain('CQ002', format('%s: unknown parameter %s%s', p_path,
+        calib_private.shown(v_key), calib_private.suggestion(v_key,
+          ARRAY(SELECT jsonb_object_keys(v_known)))), NULL);
+    ELSE
+      v_complaint := calib_private.check_value(v_item, v_extra, p_root, p_path || '.' || left(v_key, 60),
+        p_chip_id);
+    END IF;
+    IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+  END LOOP;
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: check_parameters(jsonb, calib_private.flows); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_complaint calib_private.complaint;
+BEGIN
+  IF jsonb_typeof(p_parameters) <> 'object' THEN
+    PERFORM calib_private.refuse('CQ002', 'parameters',
+      format('parameters: expected a JSON object such as {"qids": ["0"], "tasks": ["CheckRabi"]}, got %s',
+        jsonb_typeof(p_parameters)));
+  ELSIF octet_length(p_parameters::text) > 1048576 THEN
+    PERFORM calib_private.refuse('CQ040', 'parameters',
+      format('parameters: expected at most 1 MiB of JSON, got %s bytes', octet_length(p_parameters::text)));
+  ELSIF calib_private.unreadable(p_parameters) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ002', 'parameters', 'parameters: '
+      || calib_private.unreadable(p_parameters));
+  END IF;
+  v_complaint := calib_private.check_value(p_parameters, p_flow.schema, p_flow.schema, 'parameters',
+    p_flow.chip_id);
+  IF v_complaint.code IS NOT NULL THEN
+    PERFORM calib_private.refuse(v_complaint.code, 'parameters', v_complaint.message, v_complaint.hint);
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) OWNER TO calib_owner;
+
+--
+-- Name: check_scalar(jsonb, jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text) RETURNS calib_private.complaint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_text text := p_value #>> '{}'; v_number numeric; v_expected text;
+BEGIN
+  IF jsonb_typeof(p_value) = 'number' THEN
+    v_number := v_text::numeric;
+    v_expected := CASE
+      WHEN v_number < (p_schema ->> 'minimum')::numeric THEN 'at least ' || (p_schema ->> 'minimum')
+      WHEN v_number > (p_schema ->> 'maximum')::numeric THEN 'at most ' || (p_schema ->> 'maximum')
+      WHEN v_number <= (p_schema ->> 'exclusiveMinimum')::numeric THEN 'more than '
+        || (p_schema ->> 'exclusiveMinimum')
+      WHEN v_number >= (p_schema ->> 'exclusiveMaximum')::numeric THEN 'less than '
+        || (p_schema ->> 'exclusiveMaximum') END;
+  ELSIF jsonb_typeof(p_value) = 'string' THEN
+    v_expected := CASE
+      WHEN length(v_text) < (p_schema ->> 'minLength')::integer THEN format('at least %s characters',
+        p_schema ->> 'minLength')
+      WHEN length(v_text) > (p_schema ->> 'maxLength')::integer THEN format('at most %s characters',
+        p_schema ->> 'maxLength')
+      WHEN v_text !~ (p_schema ->> 'pattern') THEN format('a text like %s', p_schema ->> 'pattern') END;
+  END IF;
+  IF v_expected IS NULL THEN RETURN NULL; END IF;
+  RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, v_expected,
+    CASE WHEN v_number IS NULL THEN calib_private.shown(v_text) ELSE left(v_text, 40) END), NULL);
+END $$;
+
+
+ALTER FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text) OWNER TO calib_owner;
+
+--
+-- Name: check_submitter(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_submitter(p_project_id text, p_username text) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_member calib_private.memberships := calib_private.membership(p_project_id);
+  v_own text;
+BEGIN
+  -- A membership of one's own names oneself; only a group's leaves the question open.
+  IF v_member.role_name = calib_private.actor() THEN v_own := v_member.username;
+  ELSE v_own := calib_private.own_username(p_project_id); END IF;
+  IF p_project_id IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'project_id',
+      'project_id: expected the project that asks for the job, got nothing');
+  ELSIF v_member.access IS NULL AND NOT EXISTS (SELECT FROM calib_private.projects p
+      WHERE p.project_id = p_project_id) THEN
+    PERFORM calib_private.refuse('CQ001', 'project_id',
+      format('unknown project %s%s', calib_private.shown(p_project_id),
+        calib_private.suggestion(p_project_id, calib_private.readable_projects())));
+  ELSIF v_member.access IS NULL OR v_member.access = 'reader' THEN
+    PERFORM calib_private.refuse('CQ003', 'project_id',
+      format('%s may not submit to project "%s"', calib_private.actor(), p_project_id),
+        format('Ask an administrator: qdash-queue members grant %s %s --access submitter.', p_project_id,
+        calib_private.actor()));
+  ELSIF p_username IS NULL THEN
+    RETURN v_own;
+  ELSIF p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'username',
+      format('username: expected 3 to 64 of a-z, 0-9, _ and -, got %s', calib_private.shown(p_username)),
+        NULL, NULL, 'username_form');
+  ELSIF p_username <> v_own AND NOT calib_private.operates(p_project_id) THEN
+    PERFORM calib_private.refuse('CQ003', 'username',
+      format('%s may submit as "%s" only, not as "%s": submitting for another needs an operator of the '
+      'project', calib_private.actor(), v_own, p_username));
+  END IF;
+  RETURN p_username;
+END $_$;
+
+
+ALTER FUNCTION calib_private.check_submitter(p_project_id text, p_username text) OWNER TO calib_owner;
+
+--
+-- Name: check_value(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_complaint calib_private.complaint; v_type text := jsonb_typeof(p_value);
+BEGIN
+  IF jsonb_typeof(p_schema) = 'boolean' THEN
+    RETURN CASE WHEN p_schema = 'true' THEN NULL
+      ELSE calib_private.complain('CQ002', format('%s: nothing is expected here', p_path), NULL) END;
+  END IF;
+  -- All keywords of a schema hold at once, those beside a $ref or an anyOf too.
+  IF v_type IS DISTINCT FROM p_schema ->> 'type' OR p_schema ?| ARRAY['enum', 'const'] THEN
+    v_complaint := calib_private.check_words(p_value, p_schema, p_path);
+  END IF;
+  IF v_complaint.code IS NULL AND p_schema ? '$ref' THEN
+    v_complaint := calib_private.check_value(p_value, calib_private.referenced(p_schema ->> '$ref', p_root),
+      p_root, p_path, p_chip_id);
+  END IF;
+  IF v_complaint.code IS NULL AND p_schema ? 'anyOf' THEN
+    v_complaint := calib_private.check_any_of(p_value, p_schema -> 'anyOf', p_root, p_path, p_chip_id);
+  END IF;
+  IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+  IF v_type = 'object' THEN
+    v_complaint := calib_private.check_object(p_value, p_schema, p_root, p_path, p_chip_id);
+  ELSIF v_type = 'array' THEN
+    v_complaint := calib_private.check_array(p_value, p_schema, p_root, p_path, p_chip_id);
+  ELSIF p_schema ?| ARRAY['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength',
+      'maxLength', 'pattern'] THEN
+    v_complaint := calib_private.check_scalar(p_value, p_schema, p_path);
+  END IF;
+  IF v_complaint.code IS NULL AND p_schema ? 'format' THEN
+    v_complaint := calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
+  END IF;
+  RETURN v_complaint;
+END $_$;
+
+
+ALTER FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: check_words(jsonb, jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) RETURNS calib_private.complaint
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF NOT calib_private.json_types_match(p_value, p_schema -> 'type') THEN
+    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path,
+      CASE jsonb_typeof(p_schema -> 'type') WHEN 'string' THEN p_schema ->> 'type'
+        ELSE (SELECT string_agg(t, ' or ') FROM jsonb_array_elements_text(p_schema -> 'type') t) END,
+      CASE jsonb_typeof(p_value) WHEN 'null' THEN 'null' ELSE jsonb_typeof(p_value) || ' '
+        || left(p_value::text, 40) END), NULL);
+  END IF;
+  IF p_schema ? 'enum' THEN
+    -- Compared one by one: @> would take {} for every object.
+    IF NOT EXISTS (SELECT FROM jsonb_array_elements(p_schema -> 'enum') e WHERE e = p_value) THEN
+      RETURN calib_private.complain('CQ002', format('%s: expected one of %s, got %s', p_path,
+        (SELECT string_agg(e::text, ', ') FROM jsonb_array_elements(p_schema -> 'enum') e),
+          left(p_value::text, 60)), NULL);
+    END IF;
+  END IF;
+  IF p_schema -> 'const' <> p_value THEN
+    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, p_schema -> 'const',
+      left(p_value::text, 60)), NULL);
+  END IF;
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) OWNER TO calib_owner;
+
+--
+-- Name: checked_job(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.checked_job(p_new calib.jobs) RETURNS calib.jobs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_chip calib_private.chips; v_flow calib_private.flows;
+BEGIN
+  PERFORM calib_private.refuse_system_columns(p_new);
+  p_new.username := calib_private.check_submitter(p_new.project_id, p_new.username);
+  v_chip := calib_private.require_chip(p_new.chip_id);
+  p_new.flow := coalesce(p_new.flow, 'calibrate');
+  v_flow := calib_private.check_flow(p_new.chip_id, p_new.flow);
+  p_new.parameters := coalesce(p_new.parameters, '{}');
+  p_new.priority := coalesce(p_new.priority, 0);
+  p_new.submitted_by := calib_private.actor();
+  p_new.submitted_at := calib_private.now();
+  p_new.not_before := coalesce(p_new.not_before, p_new.submitted_at);
+  -- A session that dies before it claims its job must not leave it waiting for ever.
+  IF p_new.flow = 'interactive' THEN p_new.not_after := coalesce(p_new.not_after, p_new.not_before
+      + interval '1 minute'); END IF;
+  p_new.timeout_seconds := coalesce(p_new.timeout_seconds, v_flow.timeout_seconds);
+  p_new.max_attempts := coalesce(p_new.max_attempts, 1);
+  p_new.tags := coalesce(p_new.tags, '{}');
+  p_new.note := coalesce(p_new.note, '{}');
+  PERFORM calib_private.check_limits(p_new, v_flow);
+  PERFORM calib_private.check_parameters(p_new.parameters, v_flow);
+  PERFORM calib_private.check_backlog(v_chip);
+  RETURN p_new;
+END $$;
+
+
+ALTER FUNCTION calib_private.checked_job(p_new calib.jobs) OWNER TO calib_owner;
+
+--
+-- Name: checked_or_refused(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.checked_or_refused(p_new calib.jobs) RETURNS calib.jobs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_checked calib.jobs; v_message text; v_column text; v_hint text; v_constraint text;
+BEGIN
+  v_checked := calib_private.checked_job(p_new);
+  IF v_checked.dedup_key IS NOT NULL THEN PERFORM calib_private.require_free_key(v_checked.project_id,
+      v_checked.dedup_key); END IF;
+  RETURN v_checked;
+EXCEPTION WHEN OTHERS THEN
+  IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
+  GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_column = COLUMN_NAME, v_hint = PG_EXCEPTION_HINT,
+    v_constraint = CONSTRAINT_NAME;
+  IF v_hint = '' THEN
+    RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, CONSTRAINT = v_constraint,
+      SCHEMA = 'calib', TABLE = 'jobs', DETAIL = calib_private.given_values(p_new);
+  END IF;
+  RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, CONSTRAINT = v_constraint,
+    SCHEMA = 'calib', TABLE = 'jobs', DETAIL = calib_private.given_values(p_new), HINT = v_hint;
+END $$;
+
+
+ALTER FUNCTION calib_private.checked_or_refused(p_new calib.jobs) OWNER TO calib_owner;
+
+--
+-- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.leases (
+    chip_id text NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    job_id bigint,
+    executor_id text,
+    expires_at timestamp with time zone,
+    dirty boolean DEFAULT false NOT NULL,
+    CONSTRAINT lease_all_or_none CHECK ((num_nulls(job_id, executor_id, expires_at) = ANY (ARRAY[0, 3])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
+
+
+ALTER TABLE calib_private.leases OWNER TO calib_owner;
+
+--
+-- Name: claim_is_unused(calib_private.leases, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p_lease.executor_id = p_executor_id
+     AND NOT EXISTS (SELECT FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+       WHERE j.job_id = p_lease.job_id AND (a.flow_run_id IS NOT NULL OR a.verdict IS NOT NULL
+           OR j.tasks_total > 0))
+$$;
+
+
+ALTER FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text) OWNER TO calib_owner;
+
+--
+-- Name: claimed_row(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.claimed_row(p_job_id bigint) RETURNS calib.claimed_job
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT (j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id,
+    j.flow, j.parameters, j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at,
+      j.started_at, l.dirty)::calib.claimed_job
+    FROM calib_private.jobs j JOIN calib_private.leases l USING (chip_id) WHERE j.job_id = p_job_id
+$$;
+
+
+ALTER FUNCTION calib_private.claimed_row(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: close_task_runs(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_now timestamptz := calib_private.now(); v_found boolean;
+BEGIN
+  UPDATE calib_private.task_runs t
+     SET status = CASE WHEN t.status = 'scheduled' THEN 'skipped' WHEN p_state = 'failed' THEN 'failed'
+         ELSE 'cancelled' END, failure_kind = CASE WHEN t.status = 'running'
+         AND p_state = 'failed' THEN coalesce(p_failure_kind, 'internal') END, message = CASE
+             WHEN t.status = 'scheduled' THEN 'not started'
+           WHEN p_state = 'failed' THEN format('stopped with the job (%s)', p_failure_kind)
+           WHEN p_state = 'scheduled' THEN format('stopped with its attempt (%s)', p_failure_kind)
+             ELSE 'stopped with the job' END,
+         ended_at = v_now
+   WHERE t.job_id = p_job_id AND t.status IN ('scheduled', 'running')
+     AND t.attempt = (SELECT j.attempt FROM calib_private.jobs j WHERE j.job_id = p_job_id);
+  IF FOUND THEN PERFORM calib_private.count_tasks(p_job_id); END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) OWNER TO calib_owner;
+
+--
+-- Name: complain(text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.complain(p_code text, p_message text, p_hint text) RETURNS calib_private.complaint
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT (p_code, p_message, p_hint)::calib_private.complaint
+$$;
+
+
+ALTER FUNCTION calib_private.complain(p_code text, p_message text, p_hint text) OWNER TO calib_owner;
+
+--
+-- Name: count_tasks(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.count_tasks(p_job_id bigint) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.jobs j SET tasks_total = n.total, tasks_done = n.done, tasks_failed = n.failed,
+      version = j.version + 1
+    FROM (SELECT count(*) AS total, count(*) FILTER (WHERE t.status = 'completed') AS done,
+        count(*) FILTER (WHERE t.status = 'failed') AS failed
+      FROM calib_private.task_runs t JOIN calib_private.jobs i USING (job_id, attempt)
+          WHERE i.job_id = p_job_id) n
+   WHERE j.job_id = p_job_id
+$$;
+
+
+ALTER FUNCTION calib_private.count_tasks(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: end_attempt(calib_private.leases, text, text, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.end_attempt(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text, p_dirty boolean) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_now timestamptz := calib_private.now(); v_back boolean := p_state = 'scheduled';
+BEGIN
+  PERFORM calib_private.close_task_runs(p_lease.job_id, p_state, p_failure_kind);
+  UPDATE calib_private.attempts a SET ended_at = v_now, outcome = CASE WHEN v_back THEN 'requeued'
+    ELSE p_state END, failure_kind = p_failure_kind, failure_message = p_failure_message
+   WHERE a.job_id = p_lease.job_id AND a.fence = p_lease.fence;
+  UPDATE calib_private.jobs j SET state = p_state, finished_at = CASE WHEN v_back THEN NULL ELSE v_now END,
+    failure_kind = CASE WHEN p_state = 'failed' THEN p_failure_kind END,
+    failure_message = CASE WHEN p_state = 'failed' THEN p_failure_message END,
+    executor_id = CASE WHEN v_back THEN NULL ELSE j.executor_id END,
+    flow_run_id = CASE WHEN v_back THEN NULL ELSE j.flow_run_id END,
+    version = j.version + 1
+   WHERE j.job_id = p_lease.job_id AND j.state = 'running';
+  UPDATE calib_private.leases l SET job_id = NULL, executor_id = NULL, expires_at = NULL, dirty = l.dirty
+      OR p_dirty
+   WHERE l.chip_id = p_lease.chip_id;
+END $$;
+
+
+ALTER FUNCTION calib_private.end_attempt(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text, p_dirty boolean) OWNER TO calib_owner;
+
+--
+-- Name: end_by_policy(calib_private.leases, text, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.end_by_policy(p_lease calib_private.leases, p_failure_kind text, p_failure_message text, p_dirty boolean) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_attempt calib_private.attempts; v_state text; v_again boolean;
+BEGIN
+  SELECT * INTO v_attempt FROM calib_private.attempts a WHERE a.job_id = p_lease.job_id
+      AND a.fence = p_lease.fence;
+  SELECT j.repeatable AND j.attempt < j.max_attempts INTO v_again FROM calib_private.jobs j
+      WHERE j.job_id = p_lease.job_id;
+  v_state := CASE
+    WHEN v_attempt.verdict IS NOT NULL THEN v_attempt.verdict
+    WHEN EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_lease.job_id) THEN 'cancelled'
+    WHEN v_again THEN 'scheduled' ELSE 'failed' END;
+  PERFORM calib_private.end_attempt(p_lease, v_state,
+    CASE WHEN v_attempt.verdict IS NOT NULL THEN v_attempt.failure_kind
+    WHEN v_state IN ('failed', 'scheduled') THEN p_failure_kind END, CASE
+      WHEN v_attempt.verdict IS NOT NULL THEN v_attempt.failure_message
+    WHEN v_state IN ('failed', 'scheduled') THEN p_failure_message END, p_dirty);
+  RETURN v_state;
+END $$;
+
+
+ALTER FUNCTION calib_private.end_by_policy(p_lease calib_private.leases, p_failure_kind text, p_failure_message text, p_dirty boolean) OWNER TO calib_owner;
+
+--
+-- Name: finite_number(jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.finite_number(p_value jsonb, p_key text, p_name text) RETURNS double precision
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF jsonb_typeof(p_value -> p_key) IS DISTINCT FROM 'number' THEN
+    PERFORM calib_private.refuse('CQ007', p_key,
+      format('parameter %s: expected a finite number as %s, got %s', p_name, p_key,
+      coalesce(left((p_value -> p_key)::text, 40), 'nothing')));
+  END IF;
+  RETURN (p_value ->> p_key)::double precision;
+EXCEPTION WHEN numeric_value_out_of_range THEN
+  PERFORM calib_private.refuse('CQ007', p_key,
+    format('parameter %s: expected a finite number as %s, got one that is too large or too small', p_name,
+    p_key));
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.finite_number(p_value jsonb, p_key text, p_name text) OWNER TO calib_owner;
+
+--
+-- Name: forbid_change(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.forbid_change() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.refuse('CQ010', '', format('%s only grows: rows of it are never changed',
+    TG_TABLE_NAME));
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.forbid_change() OWNER TO calib_owner;
+
+--
+-- Name: forbid_reopening(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.forbid_reopening() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF OLD.status IN ('completed', 'failed', 'skipped', 'cancelled') THEN
+    PERFORM calib_private.refuse('CQ010', 'status',
+      format('task %s on qid "%s" has already ended (%s)', OLD.task, OLD.qid, OLD.status));
+  END IF;
+  RETURN NEW;
+END $$;
+
+
+ALTER FUNCTION calib_private.forbid_reopening() OWNER TO calib_owner;
+
+--
+-- Name: given_values(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.given_values(p_new calib.jobs) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 'Nothing was stored. Row: '
+      || coalesce(left(string_agg(e.key || ' ' || calib_private.one_line(left(e.value, 120)), ', '), 500),
+        'nothing was given')
+    FROM jsonb_each_text(to_jsonb(p_new)) e WHERE e.value IS NOT NULL
+$$;
+
+
+ALTER FUNCTION calib_private.given_values(p_new calib.jobs) OWNER TO calib_owner;
+
+--
+-- Name: guard_origin(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.guard_origin() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF NEW.source <> 'task' THEN RETURN NEW; END IF;
+  SELECT j.job_id, j.execution_id INTO NEW.job_id, NEW.execution_id FROM calib_private.task_runs t
+      JOIN calib_private.jobs j USING (job_id)
+   WHERE t.task_run_id = NEW.task_run_id AND t.status = 'completed';
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ010', 'task_run_id',
+      format('parameter %s of qid "%s": expected a completed task run as its origin', NEW.name, NEW.qid));
+  END IF;
+  RETURN NEW;
+END $$;
+
+
+ALTER FUNCTION calib_private.guard_origin() OWNER TO calib_owner;
+
+--
+-- Name: guard_transition(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.guard_transition() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF (OLD.state, NEW.state) NOT IN (('scheduled', 'running'), ('scheduled', 'cancelled'),
+    ('running', 'scheduled'), ('running', 'completed'), ('running', 'failed'), ('running', 'cancelled')) THEN
+    PERFORM calib_private.refuse('CQ010', 'state',
+      format('job %s cannot go from %s to %s', OLD.job_id, OLD.state, NEW.state));
+  END IF;
+  IF 'running' IN (OLD.state, NEW.state) AND NOT EXISTS (
+    SELECT FROM calib_private.leases l WHERE l.chip_id = NEW.chip_id AND l.job_id = NEW.job_id
+        AND l.fence = NEW.fence) THEN
+    PERFORM calib_private.refuse('CQ020', 'fence',
+      format('job %s: fence %s does not hold the lease on chip %s', NEW.job_id,
+        coalesce(NEW.fence::text, 'none'), NEW.chip_id));
+  END IF;
+  RETURN NEW;
+END $$;
+
+
+ALTER FUNCTION calib_private.guard_transition() OWNER TO calib_owner;
+
+--
+-- Name: hold_lease(bigint, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint) RETURNS calib_private.leases
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases;
+BEGIN
+  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence
+      FOR NO KEY UPDATE;
+  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  RETURN v_lease;
+END $$;
+
+
+ALTER FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
+
+--
+-- Name: insert_job(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.insert_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job calib.jobs;
+BEGIN
+  LOOP
+    v_job := calib_private.checked_or_refused(NEW);
+    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
+      not_after,
+        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
+    SELECT v_job.project_id, v_job.username, v_job.chip_id, v_job.flow, v_job.parameters, v_job.priority,
+        v_job.not_before, v_job.not_after, v_job.timeout_seconds, v_job.max_attempts, f.repeatable,
+          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at
+      FROM calib_private.flows f WHERE f.chip_id = v_job.chip_id AND f.flow = v_job.flow
+    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
+      AND state IN ('scheduled', 'running') DO NOTHING
+    RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
+      INTO v_job.job_id, v_job.state, v_job.attempt, v_job.tasks_total, v_job.tasks_done, v_job.tasks_failed,
+        v_job.version, v_job.cancel_requested;
+    -- Not stored: another session has taken the dedup_key, or the flow was withdrawn, since it was looked at.
+    -- Look again.
+    EXIT WHEN v_job.job_id IS NOT NULL;
+  END LOOP;
+  INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
+  VALUES (v_job.job_id, v_job.submitted_by, 'submitted', v_job.state);
+  PERFORM calib_private.wake_executor(v_job.job_id, v_job.chip_id);
+  RETURN v_job;
+END $$;
+
+
+ALTER FUNCTION calib_private.insert_job() OWNER TO calib_owner;
+
+--
+-- Name: is_due(text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_now timestamptz := calib_private.now();
+BEGIN
+  IF p_job_id IS NOT NULL THEN RETURN true; END IF;
+  -- idle-poll:begin
+  PERFORM FROM calib_private.jobs j
+    WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+      AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
+    ORDER BY j.priority DESC, j.job_id LIMIT 1;
+  -- idle-poll:end
+  RETURN FOUND;
+END $$;
+
+
+ALTER FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: is_endless(jsonb, jsonb, text[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[] DEFAULT '{}'::text[]) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_reference text := p_schema ->> '$ref'; v_option jsonb;
+BEGIN
+  IF v_reference = ANY (p_seen) THEN RETURN true; END IF;
+  IF v_reference IS NOT NULL AND calib_private.is_endless(calib_private.referenced(v_reference, p_root),
+      p_root, p_seen || v_reference) THEN
+    RETURN true;
+  END IF;
+  IF jsonb_typeof(p_schema -> 'anyOf') IS DISTINCT FROM 'array' THEN RETURN false; END IF;
+  FOR v_option IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
+    IF calib_private.is_endless(v_option, p_root, p_seen) THEN RETURN true; END IF;
+  END LOOP;
+  RETURN false;
+END $_$;
+
+
+ALTER FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[]) OWNER TO calib_owner;
+
+--
+-- Name: is_served(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.is_served(p_chip_id text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT EXISTS (SELECT FROM calib_private.executors e WHERE e.chip_id = p_chip_id
+      AND calib_private.alive(e.last_seen_at, e.stopped_at))
+$$;
+
+
+ALTER FUNCTION calib_private.is_served(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: is_writable(timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.is_writable(p_time timestamp with time zone) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p_time > '0001-01-03 00:00:00+00' AND p_time < '9999-12-30 00:00:00+00'
+$$;
+
+
+ALTER FUNCTION calib_private.is_writable(p_time timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: json_type_matches(jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_type = 'integer' THEN RETURN jsonb_typeof(p_value) = 'number' AND (p_value #>> '{}')::numeric % 1 = 0;
+      END IF;
+  RETURN jsonb_typeof(p_value) = p_type;
+END $$;
+
+
+ALTER FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text) OWNER TO calib_owner;
+
+--
+-- Name: json_types_match(jsonb, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_types IS NULL THEN RETURN true; END IF;
+  IF jsonb_typeof(p_types) = 'string' THEN RETURN calib_private.json_type_matches(p_value, p_types #>> '{}');
+      END IF;
+  RETURN EXISTS (SELECT FROM jsonb_array_elements_text(p_types) t
+    WHERE calib_private.json_type_matches(p_value, t));
+END $$;
+
+
+ALTER FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) OWNER TO calib_owner;
+
+--
+-- Name: lease_interval(double precision); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.lease_interval(p_seconds double precision) RETURNS interval
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_seconds IS NULL OR NOT p_seconds BETWEEN 0.1 AND 3600 THEN
+    PERFORM calib_private.refuse('CQ007', 'lease_seconds',
+      format('lease_seconds: expected 0.1 to 3600, got %s', coalesce(p_seconds::text, 'nothing')));
+  END IF;
+  RETURN make_interval(secs => p_seconds);
+END $$;
+
+
+ALTER FUNCTION calib_private.lease_interval(p_seconds double precision) OWNER TO calib_owner;
+
+--
+-- Name: lock_owners(text, text[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = ANY (p_qids) ORDER BY q.qid
+    FOR NO KEY UPDATE;
+  PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = ANY (p_qids) ORDER BY k.qid
+    FOR NO KEY UPDATE;
+END $$;
+
+
+ALTER FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) OWNER TO calib_owner;
+
+--
+-- Name: log_transition(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.log_transition() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  INSERT INTO calib_private.job_events (job_id, actor, event, old_state, new_state, attempt, fence, detail)
+  VALUES (NEW.job_id, calib_private.actor(),
+    CASE NEW.state WHEN 'running' THEN 'claimed' WHEN 'scheduled' THEN 'requeued' ELSE NEW.state END,
+    OLD.state, NEW.state, nullif(NEW.attempt, 0), NEW.fence,
+    jsonb_strip_nulls(jsonb_build_object('executor_id', CASE
+      WHEN NEW.state = 'running' THEN NEW.executor_id END, 'execution_id', CASE
+      WHEN NEW.state = 'running' THEN NEW.execution_id END, 'failure_kind', NEW.failure_kind,
+        'failure_message', NEW.failure_message)));
+  -- A job that never ran has no execution to show.
+  IF NEW.execution_id IS NOT NULL THEN PERFORM calib_private.mark_job(NEW.job_id); END IF;
+  IF NEW.state = 'scheduled' THEN PERFORM pg_notify('calib_' || NEW.chip_id, 'job'); END IF;
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.log_transition() OWNER TO calib_owner;
+
+--
+-- Name: malformed_keyword(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_type text := jsonb_typeof(p_value); v_word text := p_value #>> '{}'; v_names text[];
+BEGIN
+  IF p_key IN ('properties', '$defs') AND v_type <> 'object' THEN RETURN 'not an object';
+  ELSIF p_key IN ('anyOf', 'enum', 'required') AND v_type <> 'array' THEN RETURN 'not an array';
+  ELSIF p_key IN ('minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum') AND v_type <> 'number' THEN
+      RETURN 'not a number';
+  ELSIF p_key IN ('minLength', 'maxLength', 'minItems', 'maxItems')
+    AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$') THEN RETURN 'not a count';
+  ELSIF p_key = 'uniqueItems' AND v_type <> 'boolean' THEN RETURN 'neither true nor false';
+  ELSIF p_key = 'required' AND jsonb_path_exists(p_value, '$[*] ? (@.type() != "string")') THEN
+      RETURN 'not an array of texts';
+  ELSIF p_key = 'type' THEN
+    v_names := CASE v_type WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(p_value))
+      ELSE ARRAY[v_word] END;
+    IF NOT v_names <@ ARRAY['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] THEN
+      RETURN format('"%s"', array_to_string(v_names, '", "'));
+    END IF;
+  ELSIF p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters') THEN
+      RETURN format('"%s"', v_word);
+  ELSIF p_key = 'pattern' THEN
+    PERFORM '' ~ v_word;
+  END IF;
+  RETURN NULL;
+EXCEPTION WHEN invalid_regular_expression THEN
+  RETURN 'not a regular expression that the database understands';
+END $_$;
+
+
+ALTER FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb) OWNER TO calib_owner;
+
+--
+-- Name: mark_chip(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.mark_chip(p_chip_id text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  INSERT INTO calib_private.outbox AS o (chip_id, marked_at, next_try_at)
+  VALUES (p_chip_id, calib_private.now(), calib_private.now())
+  ON CONFLICT (chip_id) DO UPDATE SET version = o.version + 1,
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
+$$;
+
+
+ALTER FUNCTION calib_private.mark_chip(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: mark_job(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.mark_job(p_job_id bigint) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at)
+  VALUES (p_job_id, calib_private.now(), calib_private.now())
+  ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1,
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
+$$;
+
+
+ALTER FUNCTION calib_private.mark_job(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: may_claim(text, text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_holder text; v_paused boolean;
+BEGIN
+  SELECT l.executor_id, c.paused INTO v_holder, v_paused
+    FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id) WHERE l.chip_id = p_chip_id;
+  IF v_holder IS NOT NULL THEN RETURN v_holder = p_executor_id; END IF;
+  RETURN NOT v_paused AND calib_private.is_due(p_chip_id, p_job_id);
+END $$;
+
+
+ALTER FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: memberships; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.memberships (
+    project_id text NOT NULL,
+    role_name text NOT NULL,
+    username text NOT NULL,
+    access text NOT NULL,
+    CONSTRAINT memberships_access_check CHECK ((access = ANY (ARRAY['reader'::text, 'submitter'::text, 'operator'::text]))),
+    CONSTRAINT username_form CHECK ((username ~ '^[a-z0-9][a-z0-9_-]{2,63}$'::text))
+);
+
+
+ALTER TABLE calib_private.memberships OWNER TO calib_owner;
+
+--
+-- Name: membership(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.membership(p_project_id text) RETURNS calib_private.memberships
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_actor text := calib_private.actor(); v_member calib_private.memberships;
+BEGIN
+  SELECT m.* INTO v_member FROM calib_private.memberships m
+   WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)
+   ORDER BY array_position(ARRAY['operator', 'submitter', 'reader'], m.access), m.role_name = v_actor DESC,
+     m.role_name
+   LIMIT 1;
+  RETURN v_member;
+END $$;
+
+
+ALTER FUNCTION calib_private.membership(p_project_id text) OWNER TO calib_owner;
+
+--
+-- Name: next_execution_id(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.next_execution_id() RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_day date; v_n integer;
+BEGIN
+  SELECT (calib_private.now() AT TIME ZONE s.time_zone)::date INTO v_day FROM calib_private.settings s;
+  INSERT INTO calib_private.execution_counters AS c (day, last_n) VALUES (v_day, 1)
+    ON CONFLICT (day) DO UPDATE SET last_n = c.last_n + 1 RETURNING c.last_n INTO v_n;
+  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_n::text, greatest(3, length(v_n::text)), '0');
+END $$;
+
+
+ALTER FUNCTION calib_private.next_execution_id() OWNER TO calib_owner;
+
+--
+-- Name: next_position(text, timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone) RETURNS timestamp with time zone
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+BEGIN
+  RETURN CASE p_part
+    WHEN 'jobs' THEN (SELECT j.finished_at FROM calib_private.jobs j WHERE j.finished_at >= p_from
+      AND j.finished_at < p_before
+      ORDER BY j.finished_at OFFSET calib_private.prune_window() LIMIT 1)
+    WHEN 'events' THEN (SELECT e.at FROM calib_private.job_events e
+      WHERE e.new_state IN ('completed', 'failed', 'cancelled') AND e.at >= p_from AND e.at < p_before
+      ORDER BY e.at OFFSET calib_private.prune_window() LIMIT 1)
+    WHEN 'figures' THEN (SELECT f.stored_at FROM calib_private.figures f WHERE f.stored_at >= p_from
+      AND f.stored_at < p_before
+      ORDER BY f.stored_at OFFSET calib_private.prune_window() LIMIT 1)
+    WHEN 'raw_data' THEN (SELECT r.stored_at FROM calib_private.raw_data r WHERE r.stored_at >= p_from
+      AND r.stored_at < p_before
+      ORDER BY r.stored_at OFFSET calib_private.prune_window() LIMIT 1) END;
+END $$;
+
+
+ALTER FUNCTION calib_private.next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: one_line(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.one_line(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT regexp_replace(p_text,
+      E'[\\x01-\\x1f\\x7f-\\x9f\\u061c\\u200e\\u200f\\u2028-\\u202e\\u2066-\\u2069]', '?', 'g')
+$$;
+
+
+ALTER FUNCTION calib_private.one_line(p_text text) OWNER TO calib_owner;
+
+--
+-- Name: operates(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.operates(p_project_id text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib_private.actor_is('calib_operator')
+     AND (calib_private.actor_is('calib_admin')
+         OR coalesce((calib_private.membership(p_project_id)).access = 'operator', false))
+$$;
+
+
+ALTER FUNCTION calib_private.operates(p_project_id text) OWNER TO calib_owner;
+
+--
+-- Name: own_username(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.own_username(p_project_id text) RETURNS text
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_actor text := calib_private.actor(); v_username text;
+BEGIN
+  SELECT m.username INTO v_username FROM calib_private.memberships m
+   WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)
+   ORDER BY m.role_name = v_actor DESC, array_position(ARRAY['operator', 'submitter', 'reader'], m.access),
+     m.role_name
+   LIMIT 1;
+  RETURN v_username;
+END $$;
+
+
+ALTER FUNCTION calib_private.own_username(p_project_id text) OWNER TO calib_owner;
+
+--
+-- Name: parameter_owner(text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT coalesce((SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
+    FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid), p_qid)
+$$;
+
+
+ALTER FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) OWNER TO calib_owner;
+
+--
+-- Name: place_couplings(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.place_couplings(p_chip_id text, p_topology text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  INSERT INTO calib_private.couplings (chip_id, qid, control, target)
+  SELECT p_chip_id, a.qid || '-' || b.qid, a.qid, b.qid
+    FROM calib_private.qubits a JOIN calib_private.qubits b
+      ON a.chip_id = b.chip_id AND abs(a.grid_row - b.grid_row) + abs(a.grid_column - b.grid_column) = 1
+   WHERE a.chip_id = p_chip_id
+     AND CASE WHEN p_topology LIKE 'square%' THEN a.qid::integer % 4 IN (0, 3)
+         ELSE a.qid::integer < b.qid::integer END
+$$;
+
+
+ALTER FUNCTION calib_private.place_couplings(p_chip_id text, p_topology text) OWNER TO calib_owner;
+
+--
+-- Name: place_qubits(text, text, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.place_qubits(p_chip_id text, p_topology text, p_n integer) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  INSERT INTO calib_private.qubits (chip_id, qid, grid_row, grid_column, mux)
+  SELECT p_chip_id, q::text,
+    CASE WHEN square THEN 2 * (q / 4 / muxes) + q % 4 / 2 ELSE 0 END,
+    CASE WHEN square THEN 2 * (q / 4 % muxes) + q % 2 ELSE q END,
+    CASE WHEN square THEN q / 4 END
+    FROM generate_series(0, p_n - 1) q,
+      (SELECT p_topology LIKE 'square%' AS square, greatest(1, sqrt(p_n)::integer / 2) AS muxes) shape
+$$;
+
+
+ALTER FUNCTION calib_private.place_qubits(p_chip_id text, p_topology text, p_n integer) OWNER TO calib_owner;
+
+--
+-- Name: prune_events(timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.prune_events(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+  v_job_ids bigint[]; v_count bigint;
+BEGIN
+  v_job_ids := ARRAY(
+    SELECT s.job_id FROM (SELECT e.job_id FROM calib_private.job_events e
+      WHERE e.new_state IN ('completed', 'failed', 'cancelled') AND e.at >= p_from AND e.at < p_before
+      ORDER BY e.at LIMIT calib_private.prune_window()) oldest
+      JOIN calib_private.settled_jobs s USING (job_id) WHERE s.finished_at < p_before
+        LIMIT p_max FOR UPDATE OF s SKIP LOCKED);
+  IF v_job_ids = '{}' THEN RETURN 0; END IF;
+  DELETE FROM calib_private.job_events e USING calib_private.settled_jobs s WHERE s.job_id = ANY (v_job_ids)
+    AND e.job_id = s.job_id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib_private.prune_events(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: prune_executors(integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.prune_executors(p_max integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    AS $$
+DECLARE
+  v_before timestamptz := calib_private.now() - interval '7 days'; v_count bigint;
+BEGIN
+  DELETE FROM calib_private.executors e WHERE e.executor_id = ANY (ARRAY(
+    SELECT o.executor_id FROM calib_private.executors o
+     WHERE o.started_at < v_before AND o.last_seen_at < v_before
+       AND NOT EXISTS (SELECT FROM calib_private.leases l WHERE l.chip_id = o.chip_id
+           AND l.executor_id = o.executor_id)
+     ORDER BY o.started_at LIMIT p_max FOR UPDATE SKIP LOCKED));
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib_private.prune_executors(p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: prune_figures(timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.prune_figures(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+  v_task_run_ids uuid[]; v_count bigint;
+BEGIN
+  v_task_run_ids := ARRAY(
+    SELECT t.task_run_id FROM (SELECT f.task_run_id FROM calib_private.figures f WHERE f.stored_at >= p_from
+        AND f.stored_at < p_before
+      ORDER BY f.stored_at LIMIT calib_private.prune_window()) oldest
+      JOIN calib_private.task_runs t USING (task_run_id) JOIN calib_private.settled_jobs s USING (job_id)
+     WHERE s.finished_at < p_before LIMIT p_max FOR UPDATE OF s SKIP LOCKED);
+  IF v_task_run_ids = '{}' THEN RETURN 0; END IF;
+  DELETE FROM calib_private.figures f USING calib_private.task_runs t JOIN calib_private.settled_jobs s
+    USING (job_id)
+   WHERE t.task_run_id = ANY (v_task_run_ids) AND f.task_run_id = t.task_run_id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib_private.prune_figures(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: prune_jobs(timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.prune_jobs(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+  v_job_ids bigint[]; v_count bigint;
+BEGIN
+  v_job_ids := ARRAY(
+    SELECT s.job_id FROM (SELECT j.job_id FROM calib_private.jobs j WHERE j.finished_at >= p_from
+        AND j.finished_at < p_before
+      ORDER BY j.finished_at LIMIT calib_private.prune_window()) oldest
+      JOIN calib_private.settled_jobs s USING (job_id) LIMIT p_max FOR UPDATE OF s SKIP LOCKED);
+  IF v_job_ids = '{}' THEN RETURN 0; END IF;
+  DELETE FROM calib_private.jobs j USING calib_private.settled_jobs s WHERE j.job_id = ANY (v_job_ids)
+    AND s.job_id = j.job_id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib_private.prune_jobs(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: prune_part(text, timestamp with time zone, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.prune_part(p_part text, p_before timestamp with time zone, p_max integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_begun timestamptz := (SELECT p.position FROM calib_private.prune_positions p WHERE p.part = p_part);
+  v_position timestamptz := v_begun; v_next timestamptz; v_count bigint; v_was_at_end boolean := false;
+BEGIN
+  FOR v_window IN 1..10 LOOP
+    v_count := CASE p_part WHEN 'jobs' THEN calib_private.prune_jobs(v_position, p_before, p_max)
+      WHEN 'events' THEN calib_private.prune_events(v_position, p_before, p_max)
+      WHEN 'figures' THEN calib_private.prune_figures(v_position, p_before, p_max)
+      WHEN 'raw_data' THEN calib_private.prune_raw_data(v_position, p_before, p_max) END;
+    EXIT WHEN v_count > 0;
+    v_next := calib_private.next_position(p_part, v_position, p_before);
+    v_was_at_end := v_was_at_end OR v_next IS NULL;
+    v_position := coalesce(v_next, '-infinity');
+    EXIT WHEN v_was_at_end AND v_position >= v_begun;
+  END LOOP;
+  IF v_position <> v_begun THEN
+    -- Another prune that has just moved it is not waited for.
+    UPDATE calib_private.prune_positions p SET position = v_position WHERE p.part = ANY (ARRAY(
+      SELECT o.part FROM calib_private.prune_positions o WHERE o.part = p_part
+          FOR NO KEY UPDATE SKIP LOCKED));
+  END IF;
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib_private.prune_part(p_part text, p_before timestamp with time zone, p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: prune_raw_data(timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.prune_raw_data(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    AS $$
+DECLARE
+  v_task_run_ids uuid[]; v_count bigint;
+BEGIN
+  v_task_run_ids := ARRAY(
+    SELECT t.task_run_id FROM (SELECT r.task_run_id FROM calib_private.raw_data r WHERE r.stored_at >= p_from
+        AND r.stored_at < p_before
+      ORDER BY r.stored_at LIMIT calib_private.prune_window()) oldest
+      JOIN calib_private.task_runs t USING (task_run_id) JOIN calib_private.settled_jobs s USING (job_id)
+     WHERE s.finished_at < p_before LIMIT p_max FOR UPDATE OF s SKIP LOCKED);
+  IF v_task_run_ids = '{}' THEN RETURN 0; END IF;
+  DELETE FROM calib_private.raw_data r USING calib_private.task_runs t JOIN calib_private.settled_jobs s
+    USING (job_id)
+   WHERE t.task_run_id = ANY (v_task_run_ids) AND r.task_run_id = t.task_run_id;
+  GET DIAGNOSTICS v_count = ROW_COUNT;
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib_private.prune_raw_data(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: prune_window(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.prune_window() RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT 10000
+$$;
+
+
+ALTER FUNCTION calib_private.prune_window() OWNER TO calib_owner;
+
+--
+-- Name: put_parameter(text, text, text, jsonb, text, uuid, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_now timestamptz; v_from timestamptz;
+  v_value double precision := calib_private.finite_number(p_value, 'value', p_name);
+  v_error double precision := CASE WHEN p_value ? 'error' THEN calib_private.finite_number(p_value, 'error',
+    p_name) ELSE 0 END;
+BEGIN
+  IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = p_qid
+    UNION ALL SELECT FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid) THEN
+    PERFORM calib_private.refuse('CQ001', 'qid', format('chip "%s" has no qubit or coupling %s', p_chip_id,
+      calib_private.shown(p_qid)));
+  ELSIF p_name IS NULL OR p_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+    PERFORM calib_private.refuse('CQ007', 'name',
+      format('parameter name: expected lower-case letters, digits and _, got %s',
+      calib_private.shown(p_name)));
+  ELSIF v_error < 0 THEN
+    PERFORM calib_private.refuse('CQ007', 'error',
+      format('parameter %s: expected an error of at least 0, got %s', p_name, v_error));
+  ELSIF p_value ->> 'value_type' = 'int' AND v_value <> trunc(v_value) THEN
+    PERFORM calib_private.refuse('CQ007', 'value',
+      format('parameter %s: expected a whole number, as its value_type is int, got %s', p_name, v_value));
+  END IF;
+  v_now := calib_private.now();
+  UPDATE calib_private.parameter_versions p SET valid = tstzrange(lower(p.valid),
+      greatest(v_now, lower(p.valid) + interval '1 microsecond'))
+   WHERE p.chip_id = p_chip_id AND p.qid = p_qid AND p.name = p_name AND upper_inf(p.valid)
+       RETURNING upper(p.valid) INTO v_from;
+  INSERT INTO calib_private.parameter_versions (chip_id, qid, name, value, value_type, error, unit,
+    description, valid, source, task_run_id, actor, reason)
+  VALUES (p_chip_id, p_qid, p_name, v_value, CASE WHEN p_value ->> 'value_type' = 'int' THEN 'int'
+    ELSE 'float' END, v_error, coalesce(p_value ->> 'unit', ''), coalesce(p_value ->> 'description', ''),
+    tstzrange(coalesce(v_from, v_now), NULL), p_source, p_task_run_id, calib_private.actor(), p_reason);
+END $_$;
+
+
+ALTER FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: referenced(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.referenced(p_reference text, p_root jsonb) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p_root #> string_to_array(substr(p_reference, 3), '/')
+$$;
+
+
+ALTER FUNCTION calib_private.referenced(p_reference text, p_root jsonb) OWNER TO calib_owner;
+
+--
+-- Name: refuse(text, text, text, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.refuse(p_code text, p_column text, p_message text, p_hint text DEFAULT NULL::text, p_detail text DEFAULT NULL::text, p_constraint text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_column text := coalesce(p_column, ''); v_constraint text := coalesce(p_constraint, '');
+  v_message text := calib_private.one_line(left(p_message, 600));
+    v_hint text := calib_private.one_line(left(p_hint, 600));
+BEGIN
+  IF v_hint IS NULL AND p_detail IS NULL THEN
+    RAISE EXCEPTION '%', v_message USING ERRCODE = p_code, COLUMN = v_column, CONSTRAINT = v_constraint,
+      SCHEMA = 'calib';
+  ELSIF p_detail IS NULL THEN
+    RAISE EXCEPTION '%', v_message USING ERRCODE = p_code, COLUMN = v_column, CONSTRAINT = v_constraint,
+      SCHEMA = 'calib', HINT = v_hint;
+  ELSIF v_hint IS NULL THEN
+    RAISE EXCEPTION '%', v_message USING ERRCODE = p_code, COLUMN = v_column, CONSTRAINT = v_constraint,
+      SCHEMA = 'calib', DETAIL = p_detail;
+  ELSE
+    RAISE EXCEPTION '%', v_message USING ERRCODE = p_code, COLUMN = v_column, CONSTRAINT = v_constraint,
+      SCHEMA = 'calib', HINT = v_hint, DETAIL = p_detail;
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.refuse(p_code text, p_column text, p_message text, p_hint text, p_detail text, p_constraint text) OWNER TO calib_owner;
+
+--
+-- Name: refuse_system_columns(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.refuse_system_columns(p_new calib.jobs) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - ARRAY['project_id', 'username', 'chip_id', 'flow',
+    'parameters', 'priority', 'not_before', 'not_after', 'timeout_seconds', 'max_attempts', 'dedup_key',
+      'tags', 'note']);
+  v_column text;
+BEGIN
+  IF v_others IN ('{}', '{"cancel_requested": false}') THEN RETURN; END IF;
+  SELECT k INTO v_column FROM jsonb_object_keys(v_others) k WHERE v_others -> k <> 'false'
+      OR k <> 'cancel_requested' LIMIT 1;
+  PERFORM calib_private.refuse('CQ005', v_column,
+    format('column "%s" is set by the queue: leave it out of the INSERT', v_column),
+      'A client gives project_id, chip_id and parameters, and may give username, flow, priority, '
+      'not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags and note.');
+END $$;
+
+
+ALTER FUNCTION calib_private.refuse_system_columns(p_new calib.jobs) OWNER TO calib_owner;
+
+--
+-- Name: register_flow(text, text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_flow jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_name text := p_flow ->> 'flow'; v_bad text;
+BEGIN
+  IF v_name IS NULL OR v_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+    PERFORM calib_private.refuse('CQ022', 'flow',
+      format('flow name: expected lower-case letters, digits and _, got %s', calib_private.shown(v_name)));
+  ELSIF NOT coalesce(p_flow -> 'on_cancellation', '[]') ? 'on_flow_cancellation' THEN
+    PERFORM calib_private.refuse('CQ022', 'flow',
+      format('flow "%s" does not register on_flow_cancellation', v_name),
+        'Decorate it with @flow(on_cancellation=[on_flow_cancellation]).');
+  END IF;
+  PERFORM calib_private.require_shape('flow ' || v_name, p_flow, 'flow', 'CQ022');
+  v_bad := calib_private.unsupported_keyword(p_flow -> 'schema');
+  IF v_bad IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ022', 'schema',
+      format('flow "%s": its schema uses %s, which the database cannot check', v_name, v_bad));
+  END IF;
+  INSERT INTO calib_private.flows AS f (chip_id, flow, description, schema, repeatable, timeout_seconds,
+    version, registered_by, registered_at)
+  VALUES (p_chip_id, v_name, coalesce(p_flow ->> 'description', ''), p_flow -> 'schema',
+    (p_flow ->> 'repeatable')::boolean, (p_flow ->> 'timeout_seconds')::numeric::integer, p_version,
+      calib_private.actor(), calib_private.now())
+  ON CONFLICT (chip_id, flow) DO UPDATE SET description = excluded.description, schema = excluded.schema,
+     repeatable = excluded.repeatable, timeout_seconds = excluded.timeout_seconds, version = excluded.version,
+     registered_by = excluded.registered_by, registered_at = excluded.registered_at;
+END $_$;
+
+
+ALTER FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_flow jsonb) OWNER TO calib_owner;
+
+--
+-- Name: register_task(text, text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.register_task(p_chip_id text, p_version text, p_task jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_bad text;
+BEGIN
+  PERFORM calib_private.require_shape('task', p_task, 'task', 'CQ022');
+  v_bad := calib_private.unsupported_keyword(p_task -> 'schema');
+  IF v_bad IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ022', 'schema',
+      format('task "%s": its schema uses %s, which the database cannot check', p_task ->> 'task', v_bad));
+  END IF;
+  INSERT INTO calib_private.tasks AS t (chip_id, task, task_type, description, schema, input_parameters,
+    output_parameters, version, registered_by, registered_at)
+  VALUES (p_chip_id, p_task ->> 'task', p_task ->> 'task_type', coalesce(p_task ->> 'description', ''),
+    p_task -> 'schema', ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
+    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')), p_version, calib_private.actor(),
+      calib_private.now())
+  ON CONFLICT (chip_id, task) DO UPDATE SET task_type = excluded.task_type,
+    description = excluded.description,
+     schema = excluded.schema, input_parameters = excluded.input_parameters,
+     output_parameters = excluded.output_parameters, version = excluded.version,
+       registered_by = excluded.registered_by, registered_at = excluded.registered_at;
+END $$;
+
+
+ALTER FUNCTION calib_private.register_task(p_chip_id text, p_version text, p_task jsonb) OWNER TO calib_owner;
+
+--
+-- Name: request_cancel(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job calib_private.jobs; v_verdict text;
+BEGIN
+  LOOP
+    SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+    EXIT WHEN v_job.state IS DISTINCT FROM 'scheduled';
+    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN true; END IF;
+  END LOOP;
+  -- The statement still sees it, but a prune has committed meanwhile.
+  IF v_job.job_id IS NULL THEN
+    RAISE WARNING 'job % was not cancelled: it had already ended and was pruned', p_job_id
+      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+    RETURN false;
+  END IF;
+  v_verdict := calib_private.verdict(p_job_id);
+  IF v_job.state = 'running' AND v_verdict IS NULL THEN
+    -- Whoever else cancels the job waits until this transaction ends.
+    PERFORM calib_private.bound_transaction();
+    PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
+    PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);
+    RETURN true;
+  END IF;
+  -- A job that is being pruned at this moment keeps no event, and must not undo a bulk cancel.
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id FOR KEY SHARE SKIP LOCKED;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_too_late',
+      jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  END IF;
+  IF v_job.finished_at IS NULL THEN
+    RAISE WARNING 'job % was not cancelled: it is just ending (%)', p_job_id, v_verdict
+      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+    RETURN false;
+  END IF;
+  RAISE WARNING 'job % was not cancelled: it had already ended (%) at %', p_job_id, v_job.state,
+    to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+    USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
+  RETURN false;
+END $$;
+
+
+ALTER FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: require_age(text, interval); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_age(p_column text, p_age interval) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_age NOT BETWEEN interval '1 hour' AND interval '100 years' THEN
+    PERFORM calib_private.refuse('CQ007', p_column,
+      format('%s: expected an age from 1 hour to 100 years, got %s', p_column, p_age),
+        'NULL keeps everything for ever.');
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_age(p_column text, p_age interval) OWNER TO calib_owner;
+
+--
+-- Name: require_backend(calib_private.chips, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_backend(p_chip calib_private.chips, p_backend text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_chip.backend IS DISTINCT FROM p_backend THEN
+    PERFORM calib_private.refuse('CQ021', 'backend',
+      format('chip "%s" is driven by backend "%s": an executor of backend %s is refused, so that simulated '
+      'values never enter a real chip''s history', p_chip.chip_id, p_chip.backend,
+        calib_private.shown(p_backend)));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_backend(p_chip calib_private.chips, p_backend text) OWNER TO calib_owner;
+
+--
+-- Name: require_chip(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_chip(p_chip_id text) RETURNS calib_private.chips
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_chip calib_private.chips;
+BEGIN
+  IF p_chip_id IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'chip_id', 'chip_id: expected the name of a chip, got nothing',
+      'SELECT chip_id FROM calib.chips shows the chips there are.');
+  END IF;
+  SELECT * INTO v_chip FROM calib_private.chips c WHERE c.chip_id = p_chip_id;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'chip_id',
+      format('unknown chip %s%s', calib_private.shown(p_chip_id),
+      calib_private.suggestion(p_chip_id, ARRAY(SELECT c.chip_id FROM calib_private.chips c))),
+        'SELECT chip_id FROM calib.chips shows the chips there are.');
+  END IF;
+  RETURN v_chip;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_chip(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: require_executor(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_executor(p_executor_id text, p_chip_id text) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM FROM calib_private.executors e JOIN calib_private.executor_permissions p USING (chip_id)
+    WHERE e.executor_id = p_executor_id AND e.chip_id = p_chip_id
+      AND calib_private.actor_is(e.role_name) AND calib_private.actor_is(p.role_name);
+  IF FOUND THEN RETURN; END IF;
+  PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.refuse('CQ021', 'executor_id',
+    format('executor %s is not registered for chip "%s"', calib_private.shown(p_executor_id), p_chip_id));
+END $$;
+
+
+ALTER FUNCTION calib_private.require_executor(p_executor_id text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: require_executor_permission(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_executor_permission(p_chip_id text) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = p_chip_id
+      AND calib_private.actor_is(p.role_name)) THEN
+    PERFORM calib_private.refuse('CQ021', 'chip_id',
+      format('%s may not execute on chip %s', calib_private.actor(), calib_private.shown(p_chip_id)),
+        format('Ask an administrator: qdash-queue executors allow %s %s.', calib_private.actor(), p_chip_id));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_executor_permission(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: require_free_key(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_free_key(p_project_id text, p_dedup_key text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_live bigint;
+BEGIN
+  SELECT j.job_id INTO v_live FROM calib_private.jobs j
+   WHERE j.project_id = p_project_id AND j.dedup_key = p_dedup_key AND j.state IN ('scheduled', 'running');
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key',
+      format('dedup_key %s is taken by job %s, which has not ended', calib_private.shown(p_dedup_key),
+      v_live), NULL, NULL, 'jobs_dedup_live');
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_free_key(p_project_id text, p_dedup_key text) OWNER TO calib_owner;
+
+--
+-- Name: require_known_names(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_known_names(p_name text, p_value jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  -- As QDash stores a value; where it comes from is noted anew.
+  v_known text[] := ARRAY['value', 'error', 'unit', 'value_type', 'description', 'parameter_name', 'qid_role',
+    'calibrated_at', 'execution_id', 'task_id'];
+  v_key text;
+BEGIN
+  IF jsonb_typeof(p_value) <> 'object' THEN RETURN; END IF;
+  FOR v_key IN SELECT k FROM jsonb_object_keys(p_value) k WHERE k <> ALL (v_known) ORDER BY k LOOP
+    PERFORM calib_private.refuse('CQ007', 'values',
+      format('parameter %s: unknown name %s%s', left(p_name, 64), calib_private.shown(v_key),
+        calib_private.suggestion(v_key, v_known[1:5])));
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_known_names(p_name text, p_value jsonb) OWNER TO calib_owner;
+
+--
+-- Name: require_lease(calib_private.leases, bigint, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_lease.chip_id IS NULL THEN
+    PERFORM calib_private.refuse('CQ020', 'fence',
+      format('the lease on job %s (fence %s) is lost: another attempt or another job may hold the chip',
+      p_job_id, p_fence));
+  ELSIF NOT EXISTS (SELECT FROM calib_private.executors e WHERE e.executor_id = p_lease.executor_id
+      AND calib_private.actor_is(e.role_name)) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id',
+      format('%s may not act for executor %s', calib_private.actor(), p_lease.executor_id));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
+
+--
+-- Name: require_operator(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_operator(p_what text) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF calib_private.actor_is('calib_admin') THEN RETURN; END IF;
+  IF NOT EXISTS (SELECT FROM calib_private.memberships m
+    WHERE m.access = 'operator' AND calib_private.actor_is(m.role_name)) THEN
+    RAISE EXCEPTION '% may not %: expected an operator of some project', calib_private.actor(), p_what
+      USING ERRCODE = 'CQ003',
+        HINT = 'Ask an administrator: qdash-queue members grant PROJECT ROLE --access operator.';
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_operator(p_what text) OWNER TO calib_owner;
+
+--
+-- Name: require_reason(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_reason(p_reason text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF coalesce(length(trim(p_reason)), 0) NOT BETWEEN 1 AND 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'reason',
+      'reason: expected 1 to 1000 characters that say why the value is changed by hand');
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_reason(p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: require_shape(text, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_shape(p_name text, p_value jsonb, p_shape text, p_code text DEFAULT 'CQ007'::text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_schema jsonb := calib_private.shape(p_shape); v_wrong text;
+BEGIN
+  IF p_value IS NULL THEN
+    v_wrong := format('%s: expected %s, got nothing', p_name, v_schema ->> 'type');
+  ELSIF calib_private.unreadable(p_value) IS NOT NULL THEN
+    v_wrong := format('%s: %s', p_name, calib_private.unreadable(p_value));
+  ELSE
+    v_wrong := (calib_private.check_value(p_value, v_schema, v_schema, p_name, NULL)).message;
+  END IF;
+  IF v_wrong IS NOT NULL THEN PERFORM calib_private.refuse(p_code, p_name, v_wrong); END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_shape(p_name text, p_value jsonb, p_shape text, p_code text) OWNER TO calib_owner;
+
+--
+-- Name: require_text(text, text, integer, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_text(p_name text, p_text text, p_least integer, p_most integer) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF coalesce(length(p_text), -1) NOT BETWEEN p_least AND p_most THEN
+    PERFORM calib_private.refuse('CQ007', p_name,
+      format('%s: expected %s to %s characters, got %s', p_name, p_least, p_most, CASE
+        WHEN length(p_text) > 60 THEN length(p_text)::text ELSE calib_private.shown(p_text) END));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_text(p_name text, p_text text, p_least integer, p_most integer) OWNER TO calib_owner;
+
+--
+-- Name: sees_all(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.sees_all() RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib_private.actor_is('calib_admin') OR calib_private.actor_is('calib_mirror')
+      OR calib_private.actor_is('calib_executor')
+$$;
+
+
+ALTER FUNCTION calib_private.sees_all() OWNER TO calib_owner;
+
+--
+-- Name: shape(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.shape(p_of text) RETURNS jsonb
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  SELECT CASE p_of
+    WHEN 'tasks' THEN '{"type": "array", "maxItems": 500000, "items": {"type": "object", "required": '
+      '["task", "qid", "task_type"], "properties": {
+        "task": {"type": "string", "minLength": 1, "maxLength": 200}, "qid": {"type": "string",
+        "maxLength": 200}, "task_type": {"enum": ["qubit", "coupling", "global", "system"]},
+        "repetition": {"type": ["integer", "null"], "minimum": 0, "maximum": 32767}}}}'::jsonb
+    WHEN 'result' THEN '{"type": "object", "properties": {
+        "hardware_seconds": {"type": ["number", "null"], "minimum": 0, "maximum": 1e9},
+        "persist_output_parameters": {"type": ["boolean", "null"]}, "message": {"type": ["string", "null"],
+        "maxLength": 10000}, "cause": {"type": ["string", "null"], "maxLength": 10000},
+          "remedy": {"type": ["string", "null"], "maxLength": 10000},
+        "failure_kind": {"type": ["string", "null"]}, "input_parameters": {"type": "object"},
+        "output_parameters": {"type": "object"}, "run_parameters": {"type": "object"},
+          "quality_metrics": {"type": "object"}, "note": {"type": "object"}}}'
+    WHEN 'figures' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required": '
+      '["name", "plotly"], "properties": {
+        "name": {"type": "string", "maxLength": 200}, "plotly": {"type": "string"}}}}'
+    WHEN 'raw_meta' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required": '
+      '["name", "dtype", "shape", "unit"], "properties": {
+        "name": {"type": "string", "maxLength": 200}, "dtype": {"type": "string", "maxLength": 200},
+        "unit": {"type": "string", "maxLength": 200}, "shape": {"type": "array", "maxItems": 32,
+          "items": {"type": "integer", "minimum": 0, "maximum": 2147483647}}}}}'
+    WHEN 'flow' THEN '{"type": "object", "required": ["flow", "repeatable", "schema", "timeout_seconds"], '
+      '"properties": {
+        "flow": {"type": "string"}, "description": {"type": ["string", "null"], "maxLength": 10000},
+        "repeatable": {"type": "boolean"}, "timeout_seconds": {"type": "integer", "minimum": 1,
+          "maximum": 604800}, "on_cancellation": {"type": "array", "items": {"type": "string"}}}}'
+    WHEN 'task' THEN '{"type": "object", "required": ["task", "task_type", "schema", "input_parameters", '
+      '"output_parameters"], "properties": {
+        "task": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9]{0,62}$"},
+        "task_type": {"enum": ["qubit", "coupling", "global", "system"]},
+        "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters": {"type": "array",
+        "maxItems": 1000, "items": {"type": "string", "maxLength": 200}},
+          "output_parameters": {"type": "array", "maxItems": 1000, "items": {"type": "string",
+          "maxLength": 200}}}}'
+    WHEN 'object' THEN '{"type": "object"}' WHEN 'array' THEN '{"type": "array"}' END
+$_$;
+
+
+ALTER FUNCTION calib_private.shape(p_of text) OWNER TO calib_owner;
+
+--
+-- Name: shown(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.shown(p_text text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE WHEN p_text IS NULL THEN 'nothing'
+    ELSE '"' || calib_private.one_line(left(p_text, 60))
+      || CASE WHEN length(p_text) > 60 THEN '...' ELSE '' END || '"' END
+$$;
+
+
+ALTER FUNCTION calib_private.shown(p_text text) OWNER TO calib_owner;
+
+--
+-- Name: store_cancel(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_old calib_private.cancel_requests;
+BEGIN
+  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  VALUES (p_job_id, 'client', p_mode, p_reason, calib_private.actor(), calib_private.now())
+    ON CONFLICT DO NOTHING;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_requested',
+      jsonb_build_object('mode', p_mode, 'reason', p_reason));
+    RETURN;
+  END IF;
+  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.door = 'client'
+      FOR NO KEY UPDATE;
+  IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
+    PERFORM calib_private.refuse('CQ012', 'cancel_mode',
+      format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
+  ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
+    UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
+        AND k.door = 'client';
+    PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
+      jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: store_figures(uuid, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_item jsonb; v_n smallint := 0;
+BEGIN
+  PERFORM calib_private.require_shape('figures', coalesce(p_figures, '[]'), 'figures');
+  FOR v_item IN SELECT * FROM jsonb_array_elements(coalesce(p_figures, '[]')) LOOP
+    IF octet_length(v_item ->> 'plotly') > 16777216 THEN
+      PERFORM calib_private.refuse('CQ040', 'figures',
+        format('figure "%s": expected at most 16 MiB of Plotly JSON, got %s bytes', v_item ->> 'name',
+        octet_length(v_item ->> 'plotly')));
+    END IF;
+    INSERT INTO calib_private.figures (task_run_id, ordinal, name, plotly)
+      VALUES (p_task_run_id, v_n, v_item ->> 'name', (v_item ->> 'plotly')::json);
+    v_n := v_n + 1;
+  END LOOP;
+EXCEPTION WHEN invalid_text_representation OR untranslatable_character OR statement_too_complex THEN
+  PERFORM calib_private.refuse('CQ007', 'figures',
+    format('figure "%s": expected Plotly JSON, got no JSON that can be kept', v_item ->> 'name'));
+END $$;
+
+
+ALTER FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) OWNER TO calib_owner;
+
+--
+-- Name: store_outputs(uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.store_outputs(p_task_run_id uuid) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_run calib_private.task_runs; v_chip_id text; v_name text; v_value jsonb;
+BEGIN
+  SELECT * INTO v_run FROM calib_private.task_runs t WHERE t.task_run_id = p_task_run_id;
+  SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = v_run.job_id;
+  PERFORM calib_private.lock_owners(v_chip_id, ARRAY(SELECT calib_private.parameter_owner(v_chip_id,
+    v_run.qid, e.value ->> 'qid_role')
+    FROM jsonb_each(v_run.output_parameters) e));
+  FOR v_name, v_value IN SELECT coalesce(nullif(e.value ->> 'parameter_name', ''), e.key), e.value
+    FROM jsonb_each(v_run.output_parameters) e LOOP
+    PERFORM calib_private.put_parameter(v_chip_id,
+      calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
+      p_task_run_id, '');
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib_private.store_outputs(p_task_run_id uuid) OWNER TO calib_owner;
+
+--
+-- Name: store_raw_data(uuid, jsonb, bytea[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.store_raw_data(p_task_run_id uuid, p_raw_meta jsonb, p_raw_data bytea[]) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_item jsonb; v_n integer := 0;
+BEGIN
+  PERFORM calib_private.require_shape('raw_meta', coalesce(p_raw_meta, '[]'), 'raw_meta');
+  IF array_ndims(p_raw_data) > 1 OR array_lower(p_raw_data, 1) <> 1
+      OR array_position(p_raw_data, NULL) IS NOT NULL
+     OR coalesce(cardinality(p_raw_data), 0) <> jsonb_array_length(coalesce(p_raw_meta, '[]')) THEN
+    PERFORM calib_private.refuse('CQ007', 'raw_data',
+      format('raw_data: expected one byte string for each of the %s items of raw_meta',
+      jsonb_array_length(coalesce(p_raw_meta, '[]'))));
+  END IF;
+  FOR v_item IN SELECT * FROM jsonb_array_elements(coalesce(p_raw_meta, '[]')) LOOP
+    v_n := v_n + 1;
+    IF octet_length(p_raw_data[v_n]) > 67108864 THEN
+      PERFORM calib_private.refuse('CQ040', 'raw_data',
+        format('raw data "%s": expected at most 64 MiB, got %s bytes', v_item ->> 'name',
+        octet_length(p_raw_data[v_n])));
+    END IF;
+    INSERT INTO calib_private.raw_data (task_run_id, ordinal, name, dtype, shape, unit, data)
+    VALUES (p_task_run_id, v_n - 1, v_item ->> 'name', v_item ->> 'dtype',
+      ARRAY(SELECT jsonb_array_elements_text(v_item -> 'shape')::numeric::integer), v_item ->> 'unit',
+        p_raw_data[v_n]);
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib_private.store_raw_data(p_task_run_id uuid, p_raw_meta jsonb, p_raw_data bytea[]) OWNER TO calib_owner;
+
+--
+-- Name: suggestion(text, text[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.suggestion(p_word text, p_known text[]) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'calib_ext', 'pg_temp'
+    AS $$
+  SELECT coalesce(
+    -- No name is longer than 64, and trigrams of a megabyte take seconds.
+    (SELECT format(': did you mean "%s"?', k)
+       FROM unnest(p_known) k, LATERAL (SELECT calib_ext.similarity(lower(k),
+           lower(left(p_word, 100))) AS likeness) s
+      WHERE likeness >= 0.3 ORDER BY likeness DESC, k LIMIT 1),
+    CASE WHEN cardinality(p_known) = 0 THEN ': there is none yet'
+      ELSE format(': expected one of %s', (SELECT string_agg(k, ', ' ORDER BY k) FROM
+        (SELECT k FROM unnest(p_known) k ORDER BY k LIMIT 8) first_few))
+        || CASE WHEN cardinality(p_known) > 8 THEN ', ...' ELSE '' END END)
+$$;
+
+
+ALTER FUNCTION calib_private.suggestion(p_word text, p_known text[]) OWNER TO calib_owner;
+
+--
+-- Name: sweep_cancelled(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.sweep_cancelled() RETURNS SETOF calib.swept_job
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job calib_private.jobs;
+BEGIN
+  FOR v_job IN SELECT * FROM calib_private.jobs j WHERE j.state = 'scheduled' AND j.attempt > 0
+    AND EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = j.job_id)
+        FOR NO KEY UPDATE OF j SKIP LOCKED LOOP
+    PERFORM calib_private.cancel_waiting(v_job.job_id);
+    RETURN NEXT (v_job.job_id, v_job.chip_id, 'cancelled')::calib.swept_job;
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib_private.sweep_cancelled() OWNER TO calib_owner;
+
+--
+-- Name: sweep_expired(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.sweep_expired() RETURNS SETOF calib.swept_job
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job calib_private.jobs; v_now timestamptz := calib_private.now();
+BEGIN
+  FOR v_job IN SELECT * FROM calib_private.jobs j WHERE j.state = 'scheduled' AND j.not_after <= v_now
+    ORDER BY j.not_after LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED LOOP
+    PERFORM calib_private.write_event(v_job.job_id, 'expired',
+      jsonb_build_object('not_after', v_job.not_after));
+    INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+    VALUES (v_job.job_id, 'prefect', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
+    PERFORM calib_private.cancel_waiting(v_job.job_id);
+    RETURN NEXT (v_job.job_id, v_job.chip_id, 'cancelled')::calib.swept_job;
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib_private.sweep_expired() OWNER TO calib_owner;
+
+--
+-- Name: sweep_leases(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.sweep_leases() RETURNS SETOF calib.swept_job
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases; v_now timestamptz := calib_private.now(); v_state text;
+BEGIN
+  FOR v_lease IN SELECT * FROM calib_private.leases l WHERE l.expires_at < v_now
+    FOR NO KEY UPDATE SKIP LOCKED LOOP
+    PERFORM calib_private.write_event(v_lease.job_id, 'lease_expired',
+      jsonb_build_object('executor_id', v_lease.executor_id));
+    v_state := calib_private.end_by_policy(v_lease, 'lost',
+      format('executor %s was lost: its lease ran out', v_lease.executor_id), true);
+    RETURN NEXT (v_lease.job_id, v_lease.chip_id, v_state)::calib.swept_job;
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib_private.sweep_leases() OWNER TO calib_owner;
+
+--
+-- Name: take_due_job(text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.take_due_job(p_chip_id text, p_job_id bigint) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job_id bigint; v_now timestamptz := calib_private.now();
+BEGIN
+  LOOP
+    IF p_job_id IS NULL THEN
+      -- due-job:begin
+      SELECT j.job_id INTO v_job_id FROM calib_private.jobs j
+       WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+         AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
+       ORDER BY j.priority DESC, j.job_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED;
+      -- due-job:end
+    ELSE
+      SELECT j.job_id INTO v_job_id FROM calib_private.jobs j
+       WHERE j.job_id = p_job_id AND j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+         AND (j.not_after IS NULL OR j.not_after > v_now) FOR NO KEY UPDATE SKIP LOCKED;
+    END IF;
+    IF v_job_id IS NULL OR NOT EXISTS (SELECT FROM calib_private.cancel_requests k
+        WHERE k.job_id = v_job_id) THEN
+      RETURN v_job_id;
+    END IF;
+    PERFORM calib_private.cancel_waiting(v_job_id);
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib_private.take_due_job(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: topology_size(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.topology_size(p_topology text) RETURNS integer
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  SELECT CASE WHEN p_topology ~ '^(linear-[1-9][0-9]{0,3}|square-lattice-mux-(4|16|64|144|256|1024))$'
+    THEN substring(p_topology FROM '[0-9]+$')::integer END
+$_$;
+
+
+ALTER FUNCTION calib_private.topology_size(p_topology text) OWNER TO calib_owner;
+
+--
+-- Name: touch_job(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.touch_job(p_job_id bigint) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.jobs j SET version = j.version + 1 WHERE j.job_id = p_job_id
+$$;
+
+
+ALTER FUNCTION calib_private.touch_job(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: unreadable(jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.unreadable(p_json jsonb) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  SELECT CASE WHEN jsonb_path_exists(p_json,
+      'strict $.**{33}') THEN 'expected JSON nested at most 32 levels deep, got more'
+    WHEN jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
+      THEN 'expected numbers between -1e308 and 1e308, got a larger one' END
+$_$;
+
+
+ALTER FUNCTION calib_private.unreadable(p_json jsonb) OWNER TO calib_owner;
+
+--
+-- Name: unsupported_keyword(jsonb, jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb DEFAULT NULL::jsonb, p_path text DEFAULT ''::text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_root jsonb := coalesce(p_root, p_schema);
+  v_key text; v_value jsonb; v_bad text;
+BEGIN
+  IF jsonb_typeof(p_schema) = 'boolean' AND p_path <> '' THEN RETURN NULL; END IF;
+  IF jsonb_typeof(p_schema) IS DISTINCT FROM 'object' THEN
+    RETURN format('%s%s where a schema object is expected', CASE WHEN p_path <> '' THEN p_path || ': ' END,
+      coalesce(jsonb_typeof(p_schema), 'nothing'));
+  END IF;
+  FOR v_key, v_value IN SELECT * FROM jsonb_each(p_schema) LOOP
+    v_bad := p_path || '/' || v_key || ' (' || calib_private.malformed_keyword(v_key, v_value) || ')';
+    IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
+    IF v_key IN ('properties', '$defs') THEN
+      SELECT b INTO v_bad FROM jsonb_each(v_value) e,
+          calib_private.unsupported_keyword(e.value, v_root, p_path || '/' || v_key || '/' || e.key) b
+       WHERE b IS NOT NULL LIMIT 1;
+    ELSIF v_key = 'anyOf' THEN
+      SELECT b INTO v_bad FROM jsonb_array_elements(v_value) e,
+          calib_private.unsupported_keyword(e.value, v_root, p_path || '/anyOf') b
+       WHERE b IS NOT NULL LIMIT 1;
+    ELSIF v_key IN ('items', 'additionalProperties') THEN
+      v_bad := calib_private.unsupported_keyword(v_value, v_root, p_path || '/' || v_key);
+    ELSIF v_key = '$ref' THEN
+      v_bad := p_path || '/' || calib_private.unsupported_reference(p_schema, v_root);
+    ELSIF v_key NOT IN ('title', 'description', 'default', 'examples', 'enum', 'const', 'required', 'minimum',
+      'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength', 'maxLength', 'minItems', 'maxItems',
+        'uniqueItems', 'type', 'pattern', 'format') THEN
+      v_bad := p_path || '/' || v_key;
+    END IF;
+    IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
+  END LOOP;
+  RETURN NULL;
+END $_$;
+
+
+ALTER FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb, p_path text) OWNER TO calib_owner;
+
+--
+-- Name: unsupported_reference(jsonb, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_reference text := p_schema ->> '$ref';
+BEGIN
+  IF v_reference !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN RETURN '$ref (only local #/$defs/...)';
+  ELSIF calib_private.referenced(v_reference, p_root) IS NULL THEN
+      RETURN format('$ref to %s, which is not there', v_reference);
+  ELSIF calib_private.is_endless(p_schema, p_root) THEN
+      RETURN format('$ref to %s, which leads back to itself', v_reference);
+  END IF;
+  RETURN NULL;
+END $_$;
+
+
+ALTER FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb) OWNER TO calib_owner;
+
+--
+-- Name: update_job(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.update_job() RETURNS trigger
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_message text; v_column text;
+BEGIN
+  IF calib_private.changed_job(OLD, NEW) THEN RETURN NEW; END IF;
+  RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+  IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
+  GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_column = COLUMN_NAME;
+  RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, SCHEMA = 'calib',
+    TABLE = 'jobs';
+END $$;
+
+
+ALTER FUNCTION calib_private.update_job() OWNER TO calib_owner;
+
+--
+-- Name: verdict(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.verdict(p_job_id bigint) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN (SELECT a.verdict FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+    WHERE j.job_id = p_job_id);
+END $$;
+
+
+ALTER FUNCTION calib_private.verdict(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: wake_executor(bigint, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.wake_executor(p_job_id bigint, p_chip_id text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_alive_since timestamptz := calib_private.now() - interval '30 seconds';
+BEGIN
+  -- A busy chip's executor looks again when its job ends; waking it now would only cost.
+  IF EXISTS (SELECT FROM calib_private.leases l WHERE l.chip_id = p_chip_id AND l.job_id IS NULL) THEN
+    PERFORM pg_notify('calib_' || p_chip_id, 'job');
+  END IF;
+  -- As alive() says it, but in sight of the planner: an index finds the living among all that ever were.
+  IF NOT EXISTS (SELECT FROM calib_private.executors e
+    WHERE e.chip_id = p_chip_id AND e.stopped_at IS NULL AND e.last_seen_at > v_alive_since) THEN
+    RAISE NOTICE 'job % waits: no executor for chip "%" is alive at the moment', p_job_id, p_chip_id;
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.wake_executor(p_job_id bigint, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: write_event(bigint, text, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.write_event(p_job_id bigint, p_event text, p_detail jsonb DEFAULT '{}'::jsonb, p_old text DEFAULT NULL::text, p_new text DEFAULT NULL::text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  INSERT INTO calib_private.job_events (job_id, actor, event, old_state, new_state, attempt, fence, detail)
+  SELECT p_job_id, calib_private.actor(), p_event, p_old, p_new, nullif(j.attempt, 0), j.fence,
+      coalesce(p_detail, '{}')
+    FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+END $$;
+
+
+ALTER FUNCTION calib_private.write_event(p_job_id bigint, p_event text, p_detail jsonb, p_old text, p_new text) OWNER TO calib_owner;
+
+--
+-- Name: attempts; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.attempts (
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    fence bigint NOT NULL,
+    executor_id text NOT NULL,
+    flow_run_id uuid,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    verdict text,
+    outcome text,
+    failure_kind text,
+    failure_message text,
+    prefect_synced boolean DEFAULT false NOT NULL,
+    CONSTRAINT attempts_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'requeued'::text]))),
+    CONSTRAINT attempts_verdict_check CHECK ((verdict = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT ended_with_outcome CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
+
+
+ALTER TABLE calib_private.attempts OWNER TO calib_owner;
+
+--
+-- Name: attempts; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.attempts WITH (security_barrier='true') AS
+ SELECT a.job_id,
+    a.attempt,
+    a.executor_id,
+    a.flow_run_id,
+    a.started_at,
+    a.ended_at,
+    a.verdict,
+    a.outcome,
+    a.failure_kind,
+    a.failure_message,
+    a.prefect_synced
+   FROM (calib_private.attempts a
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.attempts OWNER TO calib_owner;
+
+--
+-- Name: chips; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.chips AS
+ SELECT c.chip_id,
+    c.backend,
+    c.topology,
+    c.n_qubits,
+    c.paused,
+    c.pause_reason,
+    c.paused_by,
+    c.paused_at,
+    c.max_waiting,
+    ( SELECT count(*) AS count
+           FROM calib_private.jobs j
+          WHERE ((j.chip_id = c.chip_id) AND (j.state = 'scheduled'::text))) AS jobs_waiting,
+    l.job_id AS running_job_id
+   FROM (calib_private.chips c
+     JOIN calib_private.leases l USING (chip_id));
+
+
+ALTER VIEW calib.chips OWNER TO calib_owner;
+
+--
+-- Name: couplings; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.couplings (
+    chip_id text NOT NULL,
+    qid text NOT NULL,
+    control text NOT NULL,
+    target text NOT NULL,
+    CONSTRAINT coupling_qid_form CHECK (((qid = ((control || '-'::text) || target)) AND (control <> target)))
+);
+
+
+ALTER TABLE calib_private.couplings OWNER TO calib_owner;
+
+--
+-- Name: couplings; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.couplings AS
+ SELECT chip_id,
+    qid,
+    control,
+    target
+   FROM calib_private.couplings;
+
+
+ALTER VIEW calib.couplings OWNER TO calib_owner;
+
+--
+-- Name: executors; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.executors (
+    executor_id text NOT NULL,
+    chip_id text NOT NULL,
+    role_name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    condition text DEFAULT 'ready'::text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    stopped_at timestamp with time zone,
+    CONSTRAINT executors_executor_id_check CHECK ((executor_id <> ''::text))
+)
+WITH (fillfactor='50', autovacuum_vacuum_scale_factor='0', autovacuum_vacuum_threshold='100');
+
+
+ALTER TABLE calib_private.executors OWNER TO calib_owner;
+
+--
+-- Name: executors; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.executors AS
+ SELECT e.executor_id,
+    e.chip_id,
+    e.role_name,
+    e.host,
+    e.pid,
+    e.version,
+    e.condition,
+    e.started_at,
+    e.last_seen_at,
+    e.stopped_at,
+    calib_private.alive(e.last_seen_at, e.stopped_at) AS alive,
+    l.job_id
+   FROM (calib_private.executors e
+     LEFT JOIN calib_private.leases l ON (((l.chip_id = e.chip_id) AND (l.executor_id = e.executor_id))));
+
+
+ALTER VIEW calib.executors OWNER TO calib_owner;
+
+--
+-- Name: figures; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.figures (
+    figure_id bigint NOT NULL,
+    task_run_id uuid NOT NULL,
+    ordinal smallint NOT NULL,
+    name text NOT NULL,
+    plotly json NOT NULL,
+    png bytea,
+    render_error text,
+    stored_at timestamp with time zone DEFAULT calib_private.now() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500', toast.autovacuum_vacuum_scale_factor='0.02', toast.autovacuum_vacuum_threshold='5000');
+
+
+ALTER TABLE calib_private.figures OWNER TO calib_owner;
+
+--
+-- Name: task_runs; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.task_runs (
+    task_run_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    task text NOT NULL,
+    qid text NOT NULL,
+    repetition smallint DEFAULT 0 NOT NULL,
+    task_type text NOT NULL,
+    status text DEFAULT 'scheduled'::text NOT NULL,
+    ordinal integer NOT NULL,
+    upstream_id uuid,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    hardware_seconds double precision,
+    message text DEFAULT ''::text NOT NULL,
+    failure_kind text,
+    cause text DEFAULT ''::text NOT NULL,
+    remedy text DEFAULT ''::text NOT NULL,
+    stack_trace text DEFAULT ''::text NOT NULL,
+    input_parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    output_parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    run_parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
+    quality_metrics jsonb DEFAULT '{}'::jsonb NOT NULL,
+    note jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT ended_iff_over CHECK (((ended_at IS NOT NULL) = (status = ANY (ARRAY['completed'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text])))),
+    CONSTRAINT failed_has_kind CHECK (((failure_kind IS NOT NULL) = (status = 'failed'::text))),
+    CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
+    CONSTRAINT task_runs_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'running'::text, 'completed'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text]))),
+    CONSTRAINT task_runs_task_type_check CHECK ((task_type = ANY (ARRAY['qubit'::text, 'coupling'::text, 'global'::text, 'system'::text])))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
+
+
+ALTER TABLE calib_private.task_runs OWNER TO calib_owner;
+
+--
+-- Name: figures; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.figures WITH (security_barrier='true') AS
+ SELECT f.figure_id,
+    f.task_run_id,
+    t.job_id,
+    t.attempt,
+    t.task,
+    t.qid,
+    f.ordinal,
+    f.name,
+    f.plotly,
+    f.png,
+    f.render_error
+   FROM ((calib_private.figures f
+     JOIN calib_private.task_runs t USING (task_run_id))
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.figures OWNER TO calib_owner;
+
+--
+-- Name: flows; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.flows AS
+ SELECT chip_id,
+    flow,
+    description,
+    schema,
+    repeatable,
+    timeout_seconds,
+    version,
+    registered_by,
+    registered_at
+   FROM calib_private.flows;
+
+
+ALTER VIEW calib.flows OWNER TO calib_owner;
+
+--
+-- Name: job_events; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.job_events (
+    event_id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT calib_private.now() NOT NULL,
+    actor text NOT NULL,
+    event text NOT NULL,
+    old_state text,
+    new_state text,
+    attempt smallint,
+    fence bigint,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
+
+
+ALTER TABLE calib_private.job_events OWNER TO calib_owner;
+
+--
+-- Name: job_events; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.job_events WITH (security_barrier='true') AS
+ SELECT e.event_id,
+    e.job_id,
+    e.at,
+    e.actor,
+    e.event,
+    e.old_state,
+    e.new_state,
+    e.attempt,
+    e.detail
+   FROM (calib_private.job_events e
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.job_events OWNER TO calib_owner;
+
+--
+-- Name: memberships; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.memberships WITH (security_barrier='true') AS
+ SELECT project_id,
+    role_name,
+    username,
+    access
+   FROM calib_private.memberships m
+  WHERE (project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.memberships OWNER TO calib_owner;
+
+--
+-- Name: outbox; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.outbox (
+    mark_id bigint NOT NULL,
+    job_id bigint,
+    chip_id text,
+    version integer DEFAULT 1 NOT NULL,
+    marked_at timestamp with time zone NOT NULL,
+    attempts integer DEFAULT 0 NOT NULL,
+    next_try_at timestamp with time zone NOT NULL,
+    last_error text,
+    refusals integer DEFAULT 0 NOT NULL,
+    refused jsonb DEFAULT '[]'::jsonb NOT NULL,
+    dead_at timestamp with time zone,
+    CONSTRAINT one_subject CHECK ((num_nonnulls(job_id, chip_id) = 1))
+)
+WITH (fillfactor='70', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
+
+
+ALTER TABLE calib_private.outbox OWNER TO calib_owner;
+
+--
+-- Name: mirror_lag; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.mirror_lag WITH (security_barrier='true') AS
+ SELECT o.mark_id,
+    o.job_id,
+    o.chip_id,
+    o.marked_at,
+    (EXTRACT(epoch FROM (calib_private.now() - o.marked_at)))::double precision AS lag_seconds,
+    o.attempts,
+    o.next_try_at,
+    o.last_error,
+    o.refusals,
+    o.refused,
+    o.dead_at
+   FROM (calib_private.outbox o
+     LEFT JOIN calib_private.jobs j USING (job_id))
+  WHERE ((o.job_id IS NULL) OR (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[])));
+
+
+ALTER VIEW calib.mirror_lag OWNER TO calib_owner;
+
+--
+-- Name: mirrors; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.mirrors (
+    mirror_id text NOT NULL,
+    role_name text NOT NULL,
+    host text NOT NULL,
+    pid integer NOT NULL,
+    version text NOT NULL,
+    condition text DEFAULT 'ready'::text NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    last_seen_at timestamp with time zone NOT NULL,
+    stopped_at timestamp with time zone,
+    CONSTRAINT mirrors_mirror_id_check CHECK (((length(mirror_id) >= 1) AND (length(mirror_id) <= 200)))
+);
+
+
+ALTER TABLE calib_private.mirrors OWNER TO calib_owner;
+
+--
+-- Name: mirrors; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.mirrors AS
+ SELECT m.mirror_id,
+    m.role_name,
+    m.host,
+    m.pid,
+    m.version,
+    m.condition,
+    m.started_at,
+    m.last_seen_at,
+    m.stopped_at,
+    calib_private.alive(m.last_seen_at, m.stopped_at) AS alive,
+    o.marks_waiting,
+    o.lag_seconds,
+    o.dead_letters
+   FROM calib_private.mirrors m,
+    ( SELECT count(*) FILTER (WHERE (w.dead_at IS NULL)) AS marks_waiting,
+            (COALESCE(EXTRACT(epoch FROM (calib_private.now() - min(w.marked_at) FILTER (WHERE (w.dead_at IS NULL)))), (0)::numeric))::double precision AS lag_seconds,
+            count(*) FILTER (WHERE (w.dead_at IS NOT NULL)) AS dead_letters
+           FROM calib_private.outbox w) o;
+
+
+ALTER VIEW calib.mirrors OWNER TO calib_owner;
+
+--
+-- Name: parameters; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.parameters AS
+ SELECT chip_id,
+    qid,
+    name,
+    value,
+    error,
+    unit,
+    value_type,
+    description,
+    lower(valid) AS valid_from,
+    source,
+    task_run_id,
+    job_id,
+    execution_id,
+    actor,
+    reason
+   FROM calib_private.parameter_versions p
+  WHERE upper_inf(valid);
+
+
+ALTER VIEW calib.parameters OWNER TO calib_owner;
+
+--
+-- Name: projects; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.projects (
+    project_id text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    created_at timestamp with time zone DEFAULT calib_private.now() NOT NULL,
+    created_by text NOT NULL,
+    CONSTRAINT project_id_form CHECK ((project_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
+);
+
+
+ALTER TABLE calib_private.projects OWNER TO calib_owner;
+
+--
+-- Name: projects; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.projects WITH (security_barrier='true') AS
+ SELECT project_id,
+    description,
+    created_at,
+    created_by
+   FROM calib_private.projects p
+  WHERE (project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.projects OWNER TO calib_owner;
+
+--
+-- Name: qubits; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.qubits (
+    chip_id text NOT NULL,
+    qid text NOT NULL,
+    grid_row integer NOT NULL,
+    grid_column integer NOT NULL,
+    mux integer,
+    CONSTRAINT qubits_qid_check CHECK ((qid ~ '^(0|[1-9][0-9]*)$'::text))
+);
+
+
+ALTER TABLE calib_private.qubits OWNER TO calib_owner;
+
+--
+-- Name: qubits; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.qubits AS
+ SELECT chip_id,
+    qid,
+    grid_row,
+    grid_column,
+    mux
+   FROM calib_private.qubits;
+
+
+ALTER VIEW calib.qubits OWNER TO calib_owner;
+
+--
+-- Name: raw_data; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.raw_data (
+    raw_data_id bigint NOT NULL,
+    task_run_id uuid NOT NULL,
+    ordinal smallint NOT NULL,
+    name text NOT NULL,
+    dtype text NOT NULL,
+    shape integer[] NOT NULL,
+    unit text NOT NULL,
+    data bytea NOT NULL,
+    stored_at timestamp with time zone DEFAULT calib_private.now() NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500', toast.autovacuum_vacuum_scale_factor='0.02', toast.autovacuum_vacuum_threshold='5000');
+ALTER TABLE ONLY calib_private.raw_data ALTER COLUMN data SET STORAGE EXTERNAL;
+
+
+ALTER TABLE calib_private.raw_data OWNER TO calib_owner;
+
+--
+-- Name: raw_data; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.raw_data WITH (security_barrier='true') AS
+ SELECT r.raw_data_id,
+    r.task_run_id,
+    t.job_id,
+    t.attempt,
+    t.task,
+    t.qid,
+    r.ordinal,
+    r.name,
+    r.dtype,
+    r.shape,
+    r.unit,
+    r.data
+   FROM ((calib_private.raw_data r
+     JOIN calib_private.task_runs t USING (task_run_id))
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.raw_data OWNER TO calib_owner;
+
+--
+-- Name: retention; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.retention (
+    only_row boolean DEFAULT true NOT NULL,
+    jobs interval,
+    events interval,
+    figures interval,
+    raw_data interval,
+    set_by text NOT NULL,
+    set_at timestamp with time zone NOT NULL,
+    CONSTRAINT retention_only_row_check CHECK (only_row)
+);
+
+
+ALTER TABLE calib_private.retention OWNER TO calib_owner;
+
+--
+-- Name: retention; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.retention AS
+ SELECT jobs,
+    events,
+    figures,
+    raw_data,
+    set_by,
+    set_at
+   FROM calib_private.retention;
+
+
+ALTER VIEW calib.retention OWNER TO calib_owner;
+
+--
+-- Name: settings; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.settings (
+    only_row boolean DEFAULT true NOT NULL,
+    time_zone text DEFAULT 'Asia/Tokyo'::text NOT NULL,
+    CONSTRAINT settings_only_row_check CHECK (only_row)
+);
+
+
+ALTER TABLE calib_private.settings OWNER TO calib_owner;
+
+--
+-- Name: settings; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.settings AS
+ SELECT time_zone
+   FROM calib_private.settings;
+
+
+ALTER VIEW calib.settings OWNER TO calib_owner;
+
+--
+-- Name: task_runs; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.task_runs WITH (security_barrier='true') AS
+ SELECT t.task_run_id,
+    t.job_id,
+    t.attempt,
+    t.task,
+    t.qid,
+    t.repetition,
+    t.task_type,
+    t.status,
+    t.ordinal,
+    t.upstream_id,
+    t.started_at,
+    t.ended_at,
+    t.hardware_seconds,
+    t.message,
+    t.failure_kind,
+    t.cause,
+    t.remedy,
+    t.stack_trace,
+    t.input_parameters,
+    t.output_parameters,
+    t.run_parameters,
+    t.quality_metrics,
+    t.note
+   FROM (calib_private.task_runs t
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.task_runs OWNER TO calib_owner;
+
+--
+-- Name: tasks; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.tasks (
+    chip_id text NOT NULL,
+    task text NOT NULL,
+    task_type text NOT NULL,
+    description text DEFAULT ''::text NOT NULL,
+    schema jsonb NOT NULL,
+    input_parameters text[] NOT NULL,
+    output_parameters text[] NOT NULL,
+    version text NOT NULL,
+    registered_by text NOT NULL,
+    registered_at timestamp with time zone NOT NULL,
+    CONSTRAINT tasks_schema_check CHECK ((jsonb_typeof(schema) = 'object'::text)),
+    CONSTRAINT tasks_task_check CHECK ((task ~ '^[A-Za-z][A-Za-z0-9]{0,62}$'::text)),
+    CONSTRAINT tasks_task_type_check CHECK ((task_type = ANY (ARRAY['qubit'::text, 'coupling'::text, 'global'::text, 'system'::text])))
+);
+
+
+ALTER TABLE calib_private.tasks OWNER TO calib_owner;
+
+--
+-- Name: tasks; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.tasks AS
+ SELECT chip_id,
+    task,
+    task_type,
+    description,
+    schema,
+    input_parameters,
+    output_parameters,
+    version,
+    registered_by,
+    registered_at
+   FROM calib_private.tasks;
+
+
+ALTER VIEW calib.tasks OWNER TO calib_owner;
+
+--
+-- Name: alembic_version; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.alembic_version (
+    version_num character varying(32) NOT NULL
+);
+
+
+ALTER TABLE calib_private.alembic_version OWNER TO calib_owner;
+
+--
+-- Name: execution_counters; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.execution_counters (
+    day date NOT NULL,
+    last_n integer NOT NULL
+)
+WITH (fillfactor='50');
+
+
+ALTER TABLE calib_private.execution_counters OWNER TO calib_owner;
+
+--
+-- Name: executor_permissions; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.executor_permissions (
+    role_name text NOT NULL,
+    chip_id text NOT NULL
+);
+
+
+ALTER TABLE calib_private.executor_permissions OWNER TO calib_owner;
+
+--
+-- Name: figures_figure_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE calib_private.figures ALTER COLUMN figure_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME calib_private.figures_figure_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: job_events_event_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE calib_private.job_events ALTER COLUMN event_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME calib_private.job_events_event_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: jobs_job_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE calib_private.jobs ALTER COLUMN job_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME calib_private.jobs_job_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: outbox_mark_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE calib_private.outbox ALTER COLUMN mark_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME calib_private.outbox_mark_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: parameter_versions_version_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE calib_private.parameter_versions ALTER COLUMN version_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME calib_private.parameter_versions_version_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: prune_positions; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.prune_positions (
+    part text NOT NULL,
+    "position" timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    CONSTRAINT prune_positions_part_check CHECK ((part = ANY (ARRAY['jobs'::text, 'events'::text, 'figures'::text, 'raw_data'::text])))
+);
+
+
+ALTER TABLE calib_private.prune_positions OWNER TO calib_owner;
+
+--
+-- Name: raw_data_raw_data_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE calib_private.raw_data ALTER COLUMN raw_data_id ADD GENERATED ALWAYS AS IDENTITY (
+    SEQUENCE NAME calib_private.raw_data_raw_data_id_seq
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1
+);
+
+
+--
+-- Name: schema_statements; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.schema_statements (
+    "position" integer NOT NULL,
+    statement text NOT NULL
+);
+
+
+ALTER TABLE calib_private.schema_statements OWNER TO calib_owner;
+
+--
+-- Name: settled_jobs; Type: VIEW; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE VIEW calib_private.settled_jobs AS
+ SELECT job_id,
+    finished_at
+   FROM calib_private.jobs j
+  WHERE ((finished_at IS NOT NULL) AND (NOT (EXISTS ( SELECT
+           FROM calib_private.outbox o
+          WHERE (o.job_id = j.job_id)))) AND (NOT (EXISTS ( SELECT
+           FROM calib_private.leases l
+          WHERE (l.job_id = j.job_id)))) AND (NOT (EXISTS ( SELECT
+           FROM calib_private.attempts a
+          WHERE ((a.job_id = j.job_id) AND ((a.ended_at IS NULL) OR ((a.flow_run_id IS NOT NULL) AND (NOT a.prefect_synced))))))) AND (NOT (EXISTS ( SELECT
+           FROM (calib_private.task_runs t
+             JOIN calib_private.figures f USING (task_run_id))
+          WHERE ((t.job_id = j.job_id) AND (f.png IS NULL) AND (f.render_error IS NULL))))));
+
+
+ALTER VIEW calib_private.settled_jobs OWNER TO calib_owner;
+
+--
+-- Name: alembic_version alembic_version_pkc; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.alembic_version
+    ADD CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num);
+
+
+--
+-- Name: attempts attempts_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.attempts
+    ADD CONSTRAINT attempts_pkey PRIMARY KEY (job_id, attempt);
+
+
+--
+-- Name: cancel_requests cancel_requests_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.cancel_requests
+    ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (job_id, door);
+
+
+--
+-- Name: chips chips_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.chips
+    ADD CONSTRAINT chips_pkey PRIMARY KEY (chip_id);
+
+
+--
+-- Name: couplings couplings_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.couplings
+    ADD CONSTRAINT couplings_pkey PRIMARY KEY (chip_id, qid);
+
+
+--
+-- Name: execution_counters execution_counters_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.execution_counters
+    ADD CONSTRAINT execution_counters_pkey PRIMARY KEY (day);
+
+
+--
+-- Name: executor_permissions executor_permissions_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.executor_permissions
+    ADD CONSTRAINT executor_permissions_pkey PRIMARY KEY (role_name, chip_id);
+
+
+--
+-- Name: executors executors_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.executors
+    ADD CONSTRAINT executors_pkey PRIMARY KEY (executor_id);
+
+
+--
+-- Name: figures figures_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.figures
+    ADD CONSTRAINT figures_pkey PRIMARY KEY (figure_id);
+
+
+--
+-- Name: figures figures_task_run_id_ordinal_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.figures
+    ADD CONSTRAINT figures_task_run_id_ordinal_key UNIQUE (task_run_id, ordinal);
+
+
+--
+-- Name: flows flows_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.flows
+    ADD CONSTRAINT flows_pkey PRIMARY KEY (chip_id, flow);
+
+
+--
+-- Name: job_events job_events_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.job_events
+    ADD CONSTRAINT job_events_pkey PRIMARY KEY (event_id);
+
+
+--
+-- Name: jobs jobs_execution_id_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.jobs
+    ADD CONSTRAINT jobs_execution_id_key UNIQUE (execution_id);
+
+
+--
+-- Name: jobs jobs_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.jobs
+    ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id);
+
+
+--
+-- Name: leases leases_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.leases
+    ADD CONSTRAINT leases_pkey PRIMARY KEY (chip_id);
+
+
+--
+-- Name: memberships memberships_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.memberships
+    ADD CONSTRAINT memberships_pkey PRIMARY KEY (project_id, role_name);
+
+
+--
+-- Name: mirrors mirrors_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.mirrors
+    ADD CONSTRAINT mirrors_pkey PRIMARY KEY (mirror_id);
+
+
+--
+-- Name: outbox outbox_chip_id_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.outbox
+    ADD CONSTRAINT outbox_chip_id_key UNIQUE (chip_id);
+
+
+--
+-- Name: outbox outbox_job_id_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.outbox
+    ADD CONSTRAINT outbox_job_id_key UNIQUE (job_id);
+
+
+--
+-- Name: outbox outbox_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.outbox
+    ADD CONSTRAINT outbox_pkey PRIMARY KEY (mark_id);
+
+
+--
+-- Name: parameter_versions parameter_versions_do_not_overlap; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.parameter_versions
+    ADD CONSTRAINT parameter_versions_do_not_overlap EXCLUDE USING gist (chip_id WITH =, qid WITH =, name WITH =, valid WITH &&);
+
+
+--
+-- Name: parameter_versions parameter_versions_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.parameter_versions
+    ADD CONSTRAINT parameter_versions_pkey PRIMARY KEY (version_id);
+
+
+--
+-- Name: projects projects_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.projects
+    ADD CONSTRAINT projects_pkey PRIMARY KEY (project_id);
+
+
+--
+-- Name: prune_positions prune_positions_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.prune_positions
+    ADD CONSTRAINT prune_positions_pkey PRIMARY KEY (part);
+
+
+--
+-- Name: qubits qubits_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.qubits
+    ADD CONSTRAINT qubits_pkey PRIMARY KEY (chip_id, qid);
+
+
+--
+-- Name: raw_data raw_data_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.raw_data
+    ADD CONSTRAINT raw_data_pkey PRIMARY KEY (raw_data_id);
+
+
+--
+-- Name: raw_data raw_data_task_run_id_ordinal_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.raw_data
+    ADD CONSTRAINT raw_data_task_run_id_ordinal_key UNIQUE (task_run_id, ordinal);
+
+
+--
+-- Name: retention retention_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.retention
+    ADD CONSTRAINT retention_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: schema_statements schema_statements_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.schema_statements
+    ADD CONSTRAINT schema_statements_pkey PRIMARY KEY ("position");
+
+
+--
+-- Name: settings settings_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.settings
+    ADD CONSTRAINT settings_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: task_runs task_runs_job_id_attempt_task_qid_repetition_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.task_runs
+    ADD CONSTRAINT task_runs_job_id_attempt_task_qid_repetition_key UNIQUE (job_id, attempt, task, qid, repetition);
+
+
+--
+-- Name: task_runs task_runs_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.task_runs
+    ADD CONSTRAINT task_runs_pkey PRIMARY KEY (task_run_id);
+
+
+--
+-- Name: tasks tasks_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.tasks
+    ADD CONSTRAINT tasks_pkey PRIMARY KEY (chip_id, task);
+
+
+--
+-- Name: attempts_unsynced; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX attempts_unsynced ON calib_private.attempts USING btree (job_id) WHERE ((ended_at IS NOT NULL) AND (flow_run_id IS NOT NULL) AND (NOT prefect_synced));
+
+
+--
+-- Name: executors_by_chip; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX executors_by_chip ON calib_private.executors USING btree (chip_id);
+
+
+--
+-- Name: executors_by_start; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX executors_by_start ON calib_private.executors USING btree (started_at);
+
+
+--
+-- Name: figures_by_age; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX figures_by_age ON calib_private.figures USING btree (stored_at);
+
+
+--
+-- Name: figures_unrendered; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX figures_unrendered ON calib_private.figures USING btree (figure_id) WHERE ((png IS NULL) AND (render_error IS NULL));
+
+
+--
+-- Name: job_events_by_job; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX job_events_by_job ON calib_private.job_events USING btree (job_id, event_id);
+
+
+--
+-- Name: job_events_of_ends; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX job_events_of_ends ON calib_private.job_events USING btree (at) WHERE (new_state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]));
+
+
+--
+-- Name: jobs_by_chip; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_by_chip ON calib_private.jobs USING btree (chip_id, job_id DESC);
+
+
+--
+-- Name: jobs_by_project; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_by_project ON calib_private.jobs USING btree (project_id, job_id DESC);
+
+
+--
+-- Name: jobs_dedup_live; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE UNIQUE INDEX jobs_dedup_live ON calib_private.jobs USING btree (project_id, dedup_key) WHERE ((dedup_key IS NOT NULL) AND (state = ANY (ARRAY['scheduled'::text, 'running'::text])));
+
+
+--
+-- Name: jobs_expiring; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_expiring ON calib_private.jobs USING btree (not_after) WHERE ((state = 'scheduled'::text) AND (not_after IS NOT NULL));
+
+
+--
+-- Name: jobs_finished; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_finished ON calib_private.jobs USING btree (finished_at) WHERE (finished_at IS NOT NULL);
+
+
+--
+-- Name: jobs_not_completed; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_not_completed ON calib_private.jobs USING btree (state, job_id DESC) WHERE (state = ANY (ARRAY['failed'::text, 'cancelled'::text]));
+
+
+--
+-- Name: jobs_one_running_per_chip; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE UNIQUE INDEX jobs_one_running_per_chip ON calib_private.jobs USING btree (chip_id) WHERE (state = 'running'::text);
+
+
+--
+-- Name: jobs_waiting; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_waiting ON calib_private.jobs USING btree (chip_id, priority DESC, job_id) WHERE (state = 'scheduled'::text);
+
+
+--
+-- Name: jobs_waiting_again; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_waiting_again ON calib_private.jobs USING btree (job_id) WHERE ((state = 'scheduled'::text) AND (attempt > 0));
+
+
+--
+-- Name: leases_by_job; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX leases_by_job ON calib_private.leases USING btree (job_id) WHERE (job_id IS NOT NULL);
+
+
+--
+-- Name: outbox_due; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX outbox_due ON calib_private.outbox USING btree (next_try_at) WHERE (dead_at IS NULL);
+
+
+--
+-- Name: parameter_versions_by_hand; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX parameter_versions_by_hand ON calib_private.parameter_versions USING btree (chip_id, lower(valid)) WHERE (source <> 'task'::text);
+
+
+--
+-- Name: parameter_versions_by_job; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX parameter_versions_by_job ON calib_private.parameter_versions USING btree (job_id) WHERE (job_id IS NOT NULL);
+
+
+--
+-- Name: parameter_versions_current; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE UNIQUE INDEX parameter_versions_current ON calib_private.parameter_versions USING btree (chip_id, qid, name) WHERE upper_inf(valid);
+
+
+--
+-- Name: raw_data_by_age; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX raw_data_by_age ON calib_private.raw_data USING btree (stored_at);
+
+
+--
+-- Name: jobs insert_job; Type: TRIGGER; Schema: calib; Owner: calib_owner
+--
+
+CREATE TRIGGER insert_job INSTEAD OF INSERT ON calib.jobs FOR EACH ROW EXECUTE FUNCTION calib_private.insert_job();
+
+
+--
+-- Name: jobs update_job; Type: TRIGGER; Schema: calib; Owner: calib_owner
+--
+
+CREATE TRIGGER update_job INSTEAD OF UPDATE ON calib.jobs FOR EACH ROW EXECUTE FUNCTION calib_private.update_job();
+
+
+--
+-- Name: execution_counters bound_writer; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_counters FOR EACH STATEMENT EXECUTE FUNCTION calib_private.bound_writer();
+
+
+--
+-- Name: outbox bound_writer; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER bound_writer BEFORE DELETE OR UPDATE ON calib_private.outbox FOR EACH STATEMENT EXECUTE FUNCTION calib_private.bound_writer();
+
+
+--
+-- Name: job_events events_only_grow; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER events_only_grow BEFORE UPDATE ON calib_private.job_events FOR EACH ROW EXECUTE FUNCTION calib_private.forbid_change();
+
+
+--
+-- Name: task_runs forbid_reopening; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER forbid_reopening BEFORE UPDATE ON calib_private.task_runs FOR EACH ROW EXECUTE FUNCTION calib_private.forbid_reopening();
+
+
+--
+-- Name: parameter_versions guard_origin; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER guard_origin BEFORE INSERT ON calib_private.parameter_versions FOR EACH ROW EXECUTE FUNCTION calib_private.guard_origin();
+
+
+--
+-- Name: jobs guard_transition; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER guard_transition BEFORE UPDATE OF state ON calib_private.jobs FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION calib_private.guard_transition();
+
+
+--
+-- Name: jobs log_transition; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER log_transition AFTER UPDATE OF state ON calib_private.jobs FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION calib_private.log_transition();
+
+
+--
+-- Name: attempts attempts_job_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.attempts
+    ADD CONSTRAINT attempts_job_id_fkey FOREIGN KEY (job_id) REFERENCES calib_private.jobs(job_id) ON DELETE CASCADE;
+
+
+--
+-- Name: cancel_requests cancel_requests_job_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.cancel_requests
+    ADD CONSTRAINT cancel_requests_job_id_fkey FOREIGN KEY (job_id) REFERENCES calib_private.jobs(job_id) ON DELETE CASCADE;
+
+
+--
+-- Name: couplings couplings_chip_id_control_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.couplings
+    ADD CONSTRAINT couplings_chip_id_control_fkey FOREIGN KEY (chip_id, control) REFERENCES calib_private.qubits(chip_id, qid);
+
+
+--
+-- Name: couplings couplings_chip_id_target_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.couplings
+    ADD CONSTRAINT couplings_chip_id_target_fkey FOREIGN KEY (chip_id, target) REFERENCES calib_private.qubits(chip_id, qid);
+
+
+--
+-- Name: executor_permissions executor_permissions_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.executor_permissions
+    ADD CONSTRAINT executor_permissions_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: executors executors_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.executors
+    ADD CONSTRAINT executors_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: figures figures_task_run_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.figures
+    ADD CONSTRAINT figures_task_run_id_fkey FOREIGN KEY (task_run_id) REFERENCES calib_private.task_runs(task_run_id) ON DELETE CASCADE;
+
+
+--
+-- Name: flows flows_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.flows
+    ADD CONSTRAINT flows_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: job_events job_events_job_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.job_events
+    ADD CONSTRAINT job_events_job_id_fkey FOREIGN KEY (job_id) REFERENCES calib_private.jobs(job_id) ON DELETE CASCADE;
+
+
+--
+-- Name: jobs jobs_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.jobs
+    ADD CONSTRAINT jobs_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: jobs jobs_project_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.jobs
+    ADD CONSTRAINT jobs_project_id_fkey FOREIGN KEY (project_id) REFERENCES calib_private.projects(project_id);
+
+
+--
+-- Name: leases leases_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.leases
+    ADD CONSTRAINT leases_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id) ON DELETE CASCADE;
+
+
+--
+-- Name: leases leases_job_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.leases
+    ADD CONSTRAINT leases_job_id_fkey FOREIGN KEY (job_id) REFERENCES calib_private.jobs(job_id);
+
+
+--
+-- Name: memberships memberships_project_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.memberships
+    ADD CONSTRAINT memberships_project_id_fkey FOREIGN KEY (project_id) REFERENCES calib_private.projects(project_id);
+
+
+--
+-- Name: outbox outbox_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.outbox
+    ADD CONSTRAINT outbox_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: outbox outbox_job_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.outbox
+    ADD CONSTRAINT outbox_job_id_fkey FOREIGN KEY (job_id) REFERENCES calib_private.jobs(job_id) ON DELETE CASCADE;
+
+
+--
+-- Name: parameter_versions parameter_versions_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.parameter_versions
+    ADD CONSTRAINT parameter_versions_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: qubits qubits_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.qubits
+    ADD CONSTRAINT qubits_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: raw_data raw_data_task_run_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.raw_data
+    ADD CONSTRAINT raw_data_task_run_id_fkey FOREIGN KEY (task_run_id) REFERENCES calib_private.task_runs(task_run_id) ON DELETE CASCADE;
+
+
+--
+-- Name: task_runs task_runs_job_id_attempt_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.task_runs
+    ADD CONSTRAINT task_runs_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES calib_private.attempts(job_id, attempt) ON DELETE CASCADE;
+
+
+--
+-- Name: tasks tasks_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.tasks
+    ADD CONSTRAINT tasks_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id);
+
+
+--
+-- Name: SCHEMA calib; Type: ACL; Schema: -; Owner: calib_owner
+--
+
+GRANT USAGE ON SCHEMA calib TO calib_reader;
+
+
+--
+-- Name: FUNCTION add_chip(p_chip_id text, p_backend text, p_topology text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION add_project(p_project_id text, p_description text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.add_project(p_project_id text, p_description text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.add_project(p_project_id text, p_description text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION allow_executor(p_role_name text, p_chip_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION chips_to_reconcile(p_chip_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.chips_to_reconcile(p_chip_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.chips_to_reconcile(p_chip_id text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) TO calib_executor;
+
+
+--
+-- Name: FUNCTION conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION executor_seen(p_executor_id text, p_condition text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.executor_seen(p_executor_id text, p_condition text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.executor_seen(p_executor_id text, p_condition text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION executor_stopped(p_executor_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.executor_stopped(p_executor_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION finish(p_job_id bigint, p_fence bigint); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_executor;
+
+
+--
+-- Name: FUNCTION flow_run_synced(p_job_id bigint, p_attempt integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) TO calib_executor;
+
+
+--
+-- Name: FUNCTION give_back(p_job_id bigint, p_fence bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION grant_member(p_project_id text, p_role_name text, p_username text, p_access text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) TO calib_executor;
+
+
+--
+-- Name: FUNCTION import_parameters(p_chip_id text, p_values jsonb, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) TO calib_operator;
+
+
+--
+-- Name: FUNCTION log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) TO calib_executor;
+
+
+--
+-- Name: FUNCTION mark(p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.mark(p_job_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.mark(p_job_id bigint) TO calib_mirror;
+GRANT ALL ON FUNCTION calib.mark(p_job_id bigint) TO calib_admin;
+
+
+--
+-- Name: FUNCTION mark_all(); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.mark_all() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.mark_all() TO calib_mirror;
+GRANT ALL ON FUNCTION calib.mark_all() TO calib_admin;
+
+
+--
+-- Name: FUNCTION mark_done(p_mark_id bigint, p_version integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION mark_failed(p_mark_id bigint, p_error text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION mirror_seen(p_mirror_id text, p_condition text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION mirror_stopped(p_mirror_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.mirror_stopped(p_mirror_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.mirror_stopped(p_mirror_id text) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION oldest_served_version(); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.oldest_served_version() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.oldest_served_version() TO calib_reader;
+
+
+--
+-- Name: TABLE parameter_history; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.parameter_history TO calib_reader;
+
+
+--
+-- Name: FUNCTION parameters_as_of(p_chip_id text, p_as_of timestamp with time zone); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamp with time zone) TO calib_reader;
+
+
+--
+-- Name: FUNCTION parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone) TO calib_reader;
+
+
+--
+-- Name: FUNCTION pause_chip(p_chip_id text, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) TO calib_operator;
+
+
+--
+-- Name: FUNCTION plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) TO calib_executor;
+
+
+--
+-- Name: FUNCTION prune(p_max integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.prune(p_max integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.prune(p_max integer) TO calib_mirror;
+GRANT ALL ON FUNCTION calib.prune(p_max integer) TO calib_admin;
+
+
+--
+-- Name: FUNCTION quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) TO calib_executor;
+
+
+--
+-- Name: FUNCTION record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_executor;
+
+
+--
+-- Name: FUNCTION register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) TO calib_executor;
+
+
+--
+-- Name: FUNCTION register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION requeue(p_job_id bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.requeue(p_job_id bigint, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.requeue(p_job_id bigint, p_reason text) TO calib_submitter;
+
+
+--
+-- Name: FUNCTION resume_chip(p_chip_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.resume_chip(p_chip_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.resume_chip(p_chip_id text) TO calib_operator;
+
+
+--
+-- Name: FUNCTION retry_marks(p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.retry_marks(p_job_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.retry_marks(p_job_id bigint) TO calib_mirror;
+GRANT ALL ON FUNCTION calib.retry_marks(p_job_id bigint) TO calib_admin;
+
+
+--
+-- Name: FUNCTION revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) TO calib_operator;
+
+
+--
+-- Name: FUNCTION schema_version(); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.schema_version() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.schema_version() TO calib_reader;
+
+
+--
+-- Name: FUNCTION set_chip(p_chip_id text, p_max_waiting integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) TO calib_admin;
+
+
+--
+-- Name: FUNCTION set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) TO calib_executor;
+
+
+--
+-- Name: FUNCTION set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) TO calib_operator;
+
+
+--
+-- Name: FUNCTION set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) TO calib_admin;
+
+
+--
+-- Name: FUNCTION set_time_zone(p_time_zone text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.set_time_zone(p_time_zone text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_time_zone(p_time_zone text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_executor;
+
+
+--
+-- Name: FUNCTION store_png(p_figure_id bigint, p_png bytea, p_render_error text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION sweep(); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.sweep() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.sweep() TO calib_executor;
+GRANT ALL ON FUNCTION calib.sweep() TO calib_mirror;
+
+
+--
+-- Name: FUNCTION take_marks(p_max integer, p_hold_seconds double precision); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION unrendered_figures(p_max integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.unrendered_figures(p_max integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.unrendered_figures(p_max integer) TO calib_mirror;
+
+
+--
+-- Name: FUNCTION unsynced_flow_runs(p_chip_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION actor(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.actor() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION actor_is(p_role text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.actor_is(p_role text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION alive(p_last_seen_at timestamp with time zone, p_stopped_at timestamp with time zone); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.alive(p_last_seen_at timestamp with time zone, p_stopped_at timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.alive(p_last_seen_at timestamp with time zone, p_stopped_at timestamp with time zone) TO calib_reader;
+
+
+--
+-- Name: FUNCTION begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION bound_transaction(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.bound_transaction() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION bound_writer(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.bound_writer() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION cancel_before_start(p_job_id bigint, p_mode text, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION cancel_waiting(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.cancel_waiting(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION change_priority(p_job_id bigint, p_priority smallint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.change_priority(p_job_id bigint, p_priority smallint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_failure_kind(p_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.is_failure_kind(p_kind text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION readable_projects(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.readable_projects() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.readable_projects() TO calib_reader;
+
+
+--
+-- Name: FUNCTION waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone) TO calib_reader;
+
+
+--
+-- Name: TABLE jobs; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.jobs TO calib_reader;
+GRANT INSERT ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.priority; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(priority) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.cancel_requested; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(cancel_requested) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.cancel_mode; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(cancel_mode) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.cancel_reason; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(cancel_reason) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: FUNCTION changed_job(p_old calib.jobs, p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION now(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.now() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.now() TO calib_reader;
+
+
+--
+-- Name: FUNCTION check_backlog(p_chip calib_private.chips); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_backlog(p_chip calib_private.chips) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_flow(p_chip_id text, p_flow text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_flow(p_chip_id text, p_flow text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_format(p_value jsonb, p_format text, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_format(p_value jsonb, p_format text, p_path text, p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_limits(p_new calib.jobs, p_flow calib_private.flows); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib_private.flows) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_parameters(p_parameters jsonb, p_flow calib_private.flows); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_scalar(p_value jsonb, p_schema jsonb, p_path text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_submitter(p_project_id text, p_username text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_submitter(p_project_id text, p_username text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_words(p_value jsonb, p_schema jsonb, p_path text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION checked_job(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.checked_job(p_new calib.jobs) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION checked_or_refused(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.checked_or_refused(p_new calib.jobs) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION claim_is_unused(p_lease calib_private.leases, p_executor_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION claimed_row(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.claimed_row(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION close_task_runs(p_job_id bigint, p_state text, p_failure_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION complain(p_code text, p_message text, p_hint text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.complain(p_code text, p_message text, p_hint text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION count_tasks(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.count_tasks(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION end_attempt(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text, p_dirty boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.end_attempt(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text, p_dirty boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION end_by_policy(p_lease calib_private.leases, p_failure_kind text, p_failure_message text, p_dirty boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.end_by_policy(p_lease calib_private.leases, p_failure_kind text, p_failure_message text, p_dirty boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION finite_number(p_value jsonb, p_key text, p_name text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.finite_number(p_value jsonb, p_key text, p_name text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION forbid_change(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.forbid_change() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION forbid_reopening(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.forbid_reopening() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION given_values(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.given_values(p_new calib.jobs) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION guard_origin(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.guard_origin() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION guard_transition(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.guard_transition() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION hold_lease(p_job_id bigint, p_fence bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION insert_job(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.insert_job() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_due(p_chip_id text, p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_endless(p_schema jsonb, p_root jsonb, p_seen text[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_served(p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.is_served(p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION is_writable(p_time timestamp with time zone); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.is_writable(p_time timestamp with time zone) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION json_type_matches(p_value jsonb, p_type text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION json_types_match(p_value jsonb, p_types jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION lease_interval(p_seconds double precision); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.lease_interval(p_seconds double precision) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION lock_owners(p_chip_id text, p_qids text[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION log_transition(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.log_transition() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION malformed_keyword(p_key text, p_value jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION mark_chip(p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.mark_chip(p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION mark_job(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.mark_job(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION may_claim(p_chip_id text, p_executor_id text, p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION membership(p_project_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.membership(p_project_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION next_execution_id(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.next_execution_id() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION one_line(p_text text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.one_line(p_text text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION operates(p_project_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.operates(p_project_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION own_username(p_project_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.own_username(p_project_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION parameter_owner(p_chip_id text, p_qid text, p_role text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION place_couplings(p_chip_id text, p_topology text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.place_couplings(p_chip_id text, p_topology text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION place_qubits(p_chip_id text, p_topology text, p_n integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.place_qubits(p_chip_id text, p_topology text, p_n integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION prune_events(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.prune_events(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION prune_executors(p_max integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.prune_executors(p_max integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION prune_figures(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.prune_figures(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION prune_jobs(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.prune_jobs(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION prune_part(p_part text, p_before timestamp with time zone, p_max integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.prune_part(p_part text, p_before timestamp with time zone, p_max integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION prune_raw_data(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.prune_raw_data(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION prune_window(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.prune_window() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION referenced(p_reference text, p_root jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.referenced(p_reference text, p_root jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse(p_code text, p_column text, p_message text, p_hint text, p_detail text, p_constraint text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.refuse(p_code text, p_column text, p_message text, p_hint text, p_detail text, p_constraint text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION refuse_system_columns(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.refuse_system_columns(p_new calib.jobs) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION register_flow(p_chip_id text, p_version text, p_flow jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_flow jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION register_task(p_chip_id text, p_version text, p_task jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.register_task(p_chip_id text, p_version text, p_task jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION request_cancel(p_job_id bigint, p_mode text, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_age(p_column text, p_age interval); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_age(p_column text, p_age interval) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_backend(p_chip calib_private.chips, p_backend text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_backend(p_chip calib_private.chips, p_backend text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_chip(p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_chip(p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_executor(p_executor_id text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_executor(p_executor_id text, p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_executor_permission(p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_executor_permission(p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_free_key(p_project_id text, p_dedup_key text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_free_key(p_project_id text, p_dedup_key text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_known_names(p_name text, p_value jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_known_names(p_name text, p_value jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_operator(p_what text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_operator(p_what text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_reason(p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_reason(p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_shape(p_name text, p_value jsonb, p_shape text, p_code text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_shape(p_name text, p_value jsonb, p_shape text, p_code text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_text(p_name text, p_text text, p_least integer, p_most integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_text(p_name text, p_text text, p_least integer, p_most integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION sees_all(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.sees_all() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION shape(p_of text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.shape(p_of text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION shown(p_text text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.shown(p_text text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION store_cancel(p_job_id bigint, p_mode text, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION store_figures(p_task_run_id uuid, p_figures jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION store_outputs(p_task_run_id uuid); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.store_outputs(p_task_run_id uuid) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION store_raw_data(p_task_run_id uuid, p_raw_meta jsonb, p_raw_data bytea[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.store_raw_data(p_task_run_id uuid, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION suggestion(p_word text, p_known text[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.suggestion(p_word text, p_known text[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION sweep_cancelled(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.sweep_cancelled() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION sweep_expired(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.sweep_expired() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION sweep_leases(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.sweep_leases() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION take_due_job(p_chip_id text, p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.take_due_job(p_chip_id text, p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION topology_size(p_topology text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.topology_size(p_topology text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION touch_job(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.touch_job(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION unreadable(p_json jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.unreadable(p_json jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION unsupported_keyword(p_schema jsonb, p_root jsonb, p_path text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb, p_path text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION unsupported_reference(p_schema jsonb, p_root jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION update_job(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.update_job() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION verdict(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.verdict(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION wake_executor(p_job_id bigint, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.wake_executor(p_job_id bigint, p_chip_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION write_event(p_job_id bigint, p_event text, p_detail jsonb, p_old text, p_new text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.write_event(p_job_id bigint, p_event text, p_detail jsonb, p_old text, p_new text) FROM PUBLIC;
+
+
+--
+-- Name: TABLE attempts; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.attempts TO calib_reader;
+
+
+--
+-- Name: TABLE chips; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.chips TO calib_reader;
+
+
+--
+-- Name: TABLE couplings; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.couplings TO calib_reader;
+
+
+--
+-- Name: TABLE executors; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.executors TO calib_reader;
+
+
+--
+-- Name: TABLE figures; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.figures TO calib_reader;
+
+
+--
+-- Name: TABLE flows; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.flows TO calib_reader;
+
+
+--
+-- Name: TABLE job_events; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.job_events TO calib_reader;
+
+
+--
+-- Name: TABLE memberships; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.memberships TO calib_reader;
+
+
+--
+-- Name: TABLE mirror_lag; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.mirror_lag TO calib_reader;
+
+
+--
+-- Name: TABLE mirrors; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.mirrors TO calib_reader;
+
+
+--
+-- Name: TABLE parameters; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.parameters TO calib_reader;
+
+
+--
+-- Name: TABLE projects; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.projects TO calib_reader;
+
+
+--
+-- Name: TABLE qubits; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.qubits TO calib_reader;
+
+
+--
+-- Name: TABLE raw_data; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.raw_data TO calib_reader;
+
+
+--
+-- Name: TABLE retention; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.retention TO calib_reader;
+
+
+--
+-- Name: TABLE settings; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.settings TO calib_reader;
+
+
+--
+-- Name: TABLE task_runs; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.task_runs TO calib_reader;
+
+
+--
+-- Name: TABLE tasks; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.tasks TO calib_reader;
+
+
+--
+-- PostgreSQL database dump complete
+--
+
+\unrestrict snapshot

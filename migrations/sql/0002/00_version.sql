@@ -1,1 +1,0 @@
-CREATE OR REPLACE FUNCTION calib.schema_version() RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$ SELECT 2 $$;

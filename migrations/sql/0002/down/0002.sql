@@ -1,1 +1,0 @@
--- Removes what this revision added; what it replaced is put back from the files of 0001.

@@ -1,1 +1,0 @@
-DROP FUNCTION calib.oldest_served_version();

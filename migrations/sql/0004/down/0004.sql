@@ -1,1 +1,0 @@
--- Each file of this folder removes what the file of the same name beside it added.

@@ -1,1 +1,0 @@
-DROP FUNCTION calib_private.require_known_names(text, jsonb);

@@ -1,0 +1,2 @@
+-- Superseded by nothing that calls them.
+DROP FUNCTION IF EXISTS calib_private.access_rank(text);
