@@ -53,7 +53,7 @@ SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.pr
   FROM calib_private.jobs j
   LEFT JOIN calib_private.cancel_requests k ON k.job_id = j.job_id AND k.door = 'client'
   LEFT JOIN calib_private.cancel_requests p ON p.job_id = j.job_id AND p.door = 'prefect'
- WHERE j.project_id = ANY ((SELECT calib_private.readable_projects())::text[])
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[])
  ORDER BY j.job_id DESC;
 COMMENT ON VIEW calib.jobs IS
   'Calibration jobs. INSERT to submit one; UPDATE cancel_requested (and cancel_mode, cancel_reason) to '
@@ -63,33 +63,33 @@ CREATE OR REPLACE VIEW calib.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.executor_id, a.flow_run_id, a.started_at, a.ended_at, a.verdict, a.outcome,
     a.failure_kind, a.failure_message, a.prefect_synced
   FROM calib_private.attempts a JOIN calib_private.jobs j USING (job_id)
- WHERE j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE VIEW calib.job_events WITH (security_barrier) AS
 SELECT e.event_id, e.job_id, e.at, e.actor, e.event, e.old_state, e.new_state, e.attempt, e.detail
   FROM calib_private.job_events e JOIN calib_private.jobs j USING (job_id)
- WHERE j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE VIEW calib.task_runs WITH (security_barrier) AS
 SELECT t.task_run_id, t.job_id, t.attempt, t.task, t.qid, t.repetition, t.task_type, t.status, t.ordinal,
   t.upstream_id, t.started_at, t.ended_at, t.hardware_seconds, t.message, t.failure_kind, t.cause, t.remedy,
   t.stack_trace, t.input_parameters, t.output_parameters, t.run_parameters, t.quality_metrics, t.note
   FROM calib_private.task_runs t JOIN calib_private.jobs j USING (job_id)
- WHERE j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE VIEW calib.figures WITH (security_barrier) AS
 SELECT f.figure_id, f.task_run_id, t.job_id, t.attempt, t.task, t.qid, f.ordinal, f.name, f.plotly, f.png,
     f.render_error
   FROM calib_private.figures f JOIN calib_private.task_runs t USING (task_run_id) JOIN calib_private.jobs j
       USING (job_id)
- WHERE j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE VIEW calib.raw_data WITH (security_barrier) AS
 SELECT r.raw_data_id, r.task_run_id, t.job_id, t.attempt, t.task, t.qid, r.ordinal, r.name, r.dtype, r.shape,
     r.unit, r.data
   FROM calib_private.raw_data r JOIN calib_private.task_runs t USING (task_run_id) JOIN calib_private.jobs j
       USING (job_id)
- WHERE j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE VIEW calib.chips AS
 SELECT c.chip_id, c.backend, c.topology, c.n_qubits, c.paused, c.pause_reason, c.paused_by, c.paused_at,
@@ -129,11 +129,11 @@ SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.descr
 
 CREATE OR REPLACE VIEW calib.projects WITH (security_barrier) AS
 SELECT p.project_id, p.description, p.created_at, p.created_by FROM calib_private.projects p
- WHERE p.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE p.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE VIEW calib.memberships WITH (security_barrier) AS
 SELECT m.project_id, m.role_name, m.username, m.access FROM calib_private.memberships m
- WHERE m.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE m.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE VIEW calib.settings AS SELECT time_zone FROM calib_private.settings;
 
@@ -155,7 +155,8 @@ SELECT o.mark_id, o.job_id, o.chip_id, o.marked_at,
   extract(epoch FROM calib_private.now() - o.marked_at)::double precision AS lag_seconds, o.attempts,
     o.next_try_at, o.last_error, o.refusals, o.refused, o.dead_at
   FROM calib_private.outbox o LEFT JOIN calib_private.jobs j USING (job_id)
- WHERE o.job_id IS NULL OR j.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+ WHERE o.job_id IS NULL
+     OR j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 
 CREATE OR REPLACE FUNCTION calib.schema_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$

@@ -38,6 +38,7 @@ $$;
 CREATE OR REPLACE FUNCTION calib_private.bound_transaction()
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
 END $$;
 

@@ -74,7 +74,8 @@ BEGIN
       WHERE p.project_id = p_project_id) THEN
     PERFORM calib_private.refuse('CQ001', 'project_id',
       format('unknown project %s%s', calib_private.shown(p_project_id),
-        calib_private.suggestion(p_project_id, calib_private.readable_projects())));
+        calib_private.suggestion(p_project_id,
+          calib_private.readable_projects(calib_private.actor()::name))));
   ELSIF v_member.access IS NULL OR v_member.access = 'reader' THEN
     PERFORM calib_private.refuse('CQ003', 'project_id',
       format('%s may not submit to project "%s"', calib_private.actor(), p_project_id),
@@ -305,6 +306,7 @@ RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 DECLARE
   v_job calib.jobs;
 BEGIN
+  PERFORM calib_private.require_speaker();
   LOOP
     v_job := calib_private.checked_or_refused(NEW);
     INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
@@ -385,6 +387,7 @@ RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 DECLARE
   v_message text; v_column text;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF calib_private.changed_job(OLD, NEW) THEN RETURN NEW; END IF;
   RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -401,8 +404,9 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, p
 DECLARE
   v_old calib_private.jobs; v_new bigint;
 BEGIN
+  PERFORM calib_private.require_speaker();
   SELECT * INTO v_old FROM calib_private.jobs j WHERE j.job_id = p_job_id
-      AND j.project_id = ANY (calib_private.readable_projects());
+      AND j.project_id = ANY (calib_private.readable_projects(calib_private.actor()::name));
   IF NOT FOUND THEN
     PERFORM calib_private.refuse('CQ001', 'job_id', format('unknown job %s', p_job_id));
   ELSIF v_old.state IN ('scheduled', 'running') THEN

@@ -3,6 +3,7 @@
 CREATE OR REPLACE FUNCTION calib_private.require_executor_permission(p_chip_id text)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF NOT EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = p_chip_id
       AND calib_private.actor_is(p.role_name)) THEN
     PERFORM calib_private.refuse('CQ021', 'chip_id',
@@ -25,6 +26,7 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.require_executor(p_executor_id text, p_chip_id text)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   PERFORM FROM calib_private.executors e JOIN calib_private.executor_permissions p USING (chip_id)
     WHERE e.executor_id = p_executor_id AND e.chip_id = p_chip_id
       AND calib_private.actor_is(e.role_name) AND calib_private.actor_is(p.role_name);
@@ -62,6 +64,7 @@ END $$;
 
 CREATE OR REPLACE FUNCTION calib.executor_seen(p_executor_id text, p_condition text DEFAULT 'ready')
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.executors e SET last_seen_at = calib_private.now(),
       condition = left(coalesce(p_condition, 'ready'), 200)
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
@@ -69,6 +72,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION calib.executor_stopped(p_executor_id text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.executors e SET stopped_at = calib_private.now()
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
 $$;

@@ -140,6 +140,7 @@ CREATE OR REPLACE FUNCTION calib_private.require_lease(p_lease calib_private.lea
   p_fence bigint)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF p_lease.chip_id IS NULL THEN
     PERFORM calib_private.refuse('CQ020', 'fence',
       format('the lease on job %s (fence %s) is lost: another attempt or another job may hold the chip',

@@ -191,6 +191,7 @@ RETURNS SETOF calib.swept_job LANGUAGE plpgsql SECURITY DEFINER SET search_path 
 DECLARE
   v_now timestamptz := calib_private.now();
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF EXISTS (SELECT FROM calib_private.leases l WHERE l.expires_at < v_now) THEN
     RETURN QUERY SELECT * FROM calib_private.sweep_leases();
   END IF;
@@ -223,6 +224,7 @@ CREATE OR REPLACE FUNCTION calib.unsynced_flow_runs(p_chip_id text)
 RETURNS TABLE (job_id bigint, attempt smallint, flow_run_id uuid, outcome text, failure_kind text,
   failure_message text)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   SELECT a.job_id, a.attempt, a.flow_run_id, a.outcome, a.failure_kind, a.failure_message
     FROM calib_private.attempts a JOIN calib_private.jobs j USING (job_id)
    WHERE a.ended_at IS NOT NULL AND a.flow_run_id IS NOT NULL AND NOT a.prefect_synced
@@ -233,6 +235,7 @@ $$;
 
 CREATE OR REPLACE FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.attempts a SET prefect_synced = true
     FROM calib_private.jobs j
    WHERE a.job_id = p_job_id AND a.attempt = p_attempt AND j.job_id = a.job_id AND a.ended_at IS NOT NULL

@@ -4,6 +4,7 @@
 CREATE OR REPLACE FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF coalesce(length(p_mirror_id), 0) NOT BETWEEN 1 AND 200 THEN
     PERFORM calib_private.refuse('CQ007', 'mirror_id',
       format('mirror_id: expected 1 to 200 characters, got %s', calib_private.shown(p_mirror_id)));
@@ -26,18 +27,21 @@ END $$;
 
 CREATE OR REPLACE FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text DEFAULT 'ready')
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.mirrors m SET last_seen_at = calib_private.now(), condition = left(p_condition, 1000)
    WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
 $$;
 
 CREATE OR REPLACE FUNCTION calib.mirror_stopped(p_mirror_id text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.mirrors m SET stopped_at = calib_private.now()
    WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
 $$;
 
 CREATE OR REPLACE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision)
 RETURNS SETOF calib.outbox_mark LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.outbox o SET next_try_at = calib_private.now()
       + make_interval(secs => least(greatest(coalesce(p_hold_seconds, 0), 0), 86400)), attempts = o.attempts
       + 1
@@ -52,6 +56,7 @@ $$;
 CREATE OR REPLACE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
   IF NOT FOUND THEN
     -- What was read is mirrored: the lag counts from here on.
@@ -65,6 +70,7 @@ END $$;
 -- refusal.
 CREATE OR REPLACE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = '[]',
     next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
    WHERE o.mark_id = p_mark_id
@@ -78,6 +84,7 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 DECLARE
   v_dead boolean;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF p_refused IS NULL THEN
     PERFORM calib_private.refuse('CQ007', 'refused',
       'refused: expected the documents that MongoDB refused, got nothing');
@@ -144,6 +151,7 @@ RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_
 DECLARE
   v_job_id bigint;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF octet_length(p_png) > 16777216 THEN
     PERFORM calib_private.refuse('CQ040', 'png', format('png: expected at most 16 MiB, got %s bytes',
       octet_length(p_png)));

@@ -4,7 +4,7 @@ GRANT USAGE ON SCHEMA calib TO calib_reader;
 -- Functions inside a view run with the reader's rights; without USAGE on their schema no client can name
 -- them.
 GRANT EXECUTE ON FUNCTION
-  calib_private.readable_projects(),
+  calib_private.readable_projects(name),
   calib_private.now(),
   calib_private.alive(timestamptz, timestamptz),
   calib_private.waiting_for(bigint, text, smallint, timestamptz)
