@@ -30,11 +30,13 @@ from calibtasks.library import library_ramsey
 from calibtasks.measurement import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter, with_guards
 from calibtasks.pulses import half_pi_pulse
 from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
+from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 IN_PHASE_ROTATION: Final = math.pi
 QUADRATURE_ROTATION: Final = -math.pi / 2
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
+MIN_TURNS: Final = 1.0
+"""A fringe turns at least so often in the sweep; else it may be the decay of an excited state."""
 
 
 class CheckRamsey(BaseTask):
@@ -145,8 +147,21 @@ def _failure(fit: Fit, time: Real, projection: Projection, shots: int) -> Failur
     curve = np.asarray(fit.curve(time), dtype=np.complex128)
     return (
         fit.failure("Ramsey fringe")
+        or _standing(fit, time)
         or unresolved_decay("the Ramsey fringe", rate, error)
         or projection.misfit("Ramsey fringe", np.concatenate([curve.real, curve.imag]), shots)
+    )
+
+
+def _standing(fit: Fit, time: Real) -> Failure | None:
+    turns = abs(fit.values["frequency"]) * float(np.ptp(time))
+    if turns >= MIN_TURNS:
+        return None
+    return Failure(
+        kind=FailureKind.BAD_FIT,
+        cause="zero_frequency",
+        message=f"the Ramsey fringe makes {turns:.2f} turns in the sweep: it may be the decay of T1",
+        remedy="choose another detuning; if that changes nothing, run CreateHPIPulse: the pulse is no half π",
     )
 
 

@@ -34,6 +34,8 @@ REPETITIONS: Final = 4
 """Half-π pulses that make one whole turn."""
 RETURN_TOLERANCE: Final = 0.06
 """How much of the full swing a whole turn may miss the ground state by."""
+STRETCH_TOLERANCE: Final = 0.03
+"""How far the rotation per amplitude may be from the one that a whole turn at this amplitude means."""
 
 
 class CreateHPIPulse(BaseTask):
@@ -129,7 +131,7 @@ class CreateHPIPulse(BaseTask):
             },
             figures=[Figure.of("hpi_amplitude", figure)],
             r2=fit.r2,
-            failure=_failure(fit, amplitude.size, missed) or misfit,
+            failure=_failure(fit, amplitude.size, missed) or misfit or _stretched(fit),
             quality_metrics={
                 "r2": fit.r2,
                 "iq_noise": projection.noise,
@@ -145,6 +147,18 @@ def _too_strong(length: float, amplitude: float) -> Failure:
         cause="full_scale",
         message=f"a half-π pulse of {length:g} ns needs an amplitude of {amplitude:.3g}, above full scale",
         remedy="use a longer hpi_duration, or look at control_amplitude",
+    )
+
+
+def _stretched(fit: Fit) -> Failure | None:
+    stretch, error = fit.values["stretch"], fit.errors["stretch"]
+    if abs(stretch - 1) <= max(STRETCH_TOLERANCE, 3 * error):
+        return None
+    return Failure(
+        kind=FailureKind.BAD_FIT,
+        cause="stretched",
+        message=f"the rotation per amplitude is {stretch:.3f} times the one that a whole turn means",
+        remedy="run CheckRabi: the drive may be off resonance, or points may be in the wrong order",
     )
 
 

@@ -9,13 +9,21 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike
 
-from calibtasks.least_squares import Real, check_data
+from calibtasks.least_squares import Real, check_data, point_variances
 from qdash_queue.values import Failure, FailureKind
 
-STRAY_NOISES: Final = 3.0
+STRAY_NOISES: Final = 1.3
 """How many times their noise the points may stray from a curve that describes them."""
-STRAY_SWINGS: Final = 0.05
-"""How much of the signal's swing they may stray by in any case: no model is exact."""
+TRUSTED_SCATTER: Final = 2.3
+"""How many times the expected noise their scatter from point to point may be, and still count as noise."""
+STRAY_SWINGS: Final = 0.02
+"""How much of the signal's swing they may stray by in any case: no model is exact, and many shots show it."""
+SMALL_SWINGS: Final = 0.005
+"""How much of it they may stray by, whatever the pattern."""
+REPEATS: Final = 3
+"""How many points that equal the one before to the last bit tell a dead instrument."""
+CORRELATED_SIGMAS: Final = 3.5
+"""Largest correlation of neighbouring points that counts as chance, in standard deviations of it."""
 
 
 @dataclass(frozen=True)
@@ -24,12 +32,14 @@ class Projection:
 
     Attributes:
         signal: coordinate along the axis, relative to ``centre``; shape of the data.
+        across: coordinate across the axis, likewise: nothing but noise.
         noise: standard deviation across the axis.
         angle: of the axis in the IQ plane, radians.
         centre: mean of the data.
     """
 
     signal: Real
+    across: Real
     noise: float
     angle: float
     centre: complex
@@ -40,21 +50,55 @@ class Projection:
         return np.asarray(((points - self.centre) * np.exp(-1j * self.angle)).real, dtype=np.float64)
 
     def misfit(self, what: str, curve: Real, shots: int) -> Failure | None:
-        """The failure of a fit that does not describe the data, which stray far from ``curve``.
+        """The failure of a fit that does not describe the data, or of data that drifted; else None.
 
-        A good R² alone does not say it: a jump or a drift makes a fine decay. Points of ``shots`` shots each
-        scatter by the noise across the axis, and by at most half the swing over the root of the shots.
+        A good R² alone does not say it: a jump, a drift or a dead instrument makes a fine decay too. With
+        the residuals r = signal - curve of n points, refused are
+
+        * a noise that is not known, and points that repeat the one before to the last bit;
+        * an rms(r) above 1.3 times the noise and above 2 % of the swing. The noise is the larger of what is
+          expected of points of ``shots`` shots, sqrt(noise² + swing² / 4 shots) with the noise across the
+          axis and the largest shot noise of the visible swing, and of the scatter from point to point,
+          sqrt(mean((r[i+1] - r[i])²) / 2). The scatter holds the shot noise of a swing that is seen in part
+          only (a hot qubit, a detuned pulse), and counts up to 2.3 times what is expected;
+        * neighbours that are alike: a lag-1 autocorrelation above 3.5 / sqrt(n) of r over its own standard
+          deviation, or of the data across the axis; unless rms(r) is below 0.5 % of the swing.
         """
-        swing, stray = float(np.ptp(self.signal)), float(np.std(self.signal - curve))
-        noise = math.hypot(self.noise, 0.5 * swing / math.sqrt(shots))
-        if stray <= max(STRAY_NOISES * noise, STRAY_SWINGS * swing):
+        residuals = self.signal - curve
+        swing, stray = float(np.ptp(self.signal)), float(np.sqrt(np.mean(residuals**2)))
+        expected = math.hypot(self.noise, 0.5 * swing / math.sqrt(shots))
+        if not (math.isfinite(expected) and expected > 0 and math.isfinite(stray)):
+            return _bad_fit("noise_unknown", f"the noise of {what} is not known")
+        scatter = math.sqrt(float(np.mean(np.diff(residuals) ** 2)) / 2)
+        noise = min(max(expected, scatter), TRUSTED_SCATTER * expected)
+        if not stray <= max(STRAY_NOISES * noise, STRAY_SWINGS * swing):
+            words = f"the fit of {what} misses the points by {stray / noise:.1f} times their noise"
+            return _bad_fit("misfit", words)
+        return self._pattern(what, curve, residuals, is_small=stray <= SMALL_SWINGS * swing)
+
+    def _pattern(self, what: str, curve: Real, residuals: Real, *, is_small: bool) -> Failure | None:
+        same = (np.diff(self.signal) == 0) & (np.diff(self.across) == 0)
+        if np.count_nonzero(same) >= REPEATS:
+            return _bad_fit("repeated", f"points of {what} repeat the one before, without any noise")
+        if is_small:
             return None
-        return Failure(
-            kind=FailureKind.BAD_FIT,
-            cause="misfit",
-            message=f"the fit of {what} misses the points by {stray / noise:.0f} times their noise",
-            remedy="look at the figure: did something change during the sweep?",
-        )
+        standardised = residuals / np.sqrt(point_variances(curve, residuals**2))
+        if not neighbours_alike(standardised) <= CORRELATED_SIGMAS:
+            return _bad_fit("misfit", f"the fit of {what} misses many points in a row on the same side")
+        if not neighbours_alike(self.across) <= CORRELATED_SIGMAS:
+            return _bad_fit("drift", f"the signal of {what} wandered off its axis in the IQ plane")
+        return None
+
+
+def neighbours_alike(values: Real) -> float:
+    """Lag-1 autocorrelation in standard deviations (1 / sqrt(n)) of that of independent values."""
+    rest = values - values.mean()
+    return float(rest[1:] @ rest[:-1] / max(float(rest @ rest), 1e-300)) * math.sqrt(rest.size)
+
+
+def _bad_fit(cause: str, message: str) -> Failure:
+    remedy = "look at the figure: did something change during the sweep?"
+    return Failure(kind=FailureKind.BAD_FIT, cause=cause, message=message, remedy=remedy)
 
 
 def project(what: str, iq: ArrayLike, reference: complex | None = None) -> Projection:
@@ -75,4 +119,4 @@ def project(what: str, iq: ArrayLike, reference: complex | None = None) -> Proje
     rotated = offsets * np.exp(-1j * angle)
     # Centre and angle were chosen to make it small: two degrees of freedom.
     noise = float(np.sqrt(np.sum(rotated.imag**2) / (points.size - 2)))
-    return Projection(rotated.real, noise, angle, centre)
+    return Projection(rotated.real, rotated.imag, noise, angle, centre)

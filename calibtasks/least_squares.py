@@ -177,15 +177,15 @@ def refine(
     except np.linalg.LinAlgError:
         return Refined(found, np.full((size, size), np.nan), residuals, converged=False)
     leverage = np.clip(np.einsum("ni,ij,nj->n", slopes, inverse, slopes), 0.0, 1 - 1e-9)
-    variances = _variances(y - residuals, residuals**2 / (1 - leverage))
+    spread = point_variances(y - residuals, residuals**2 / (1 - leverage))
     freedom = len(y) - size
     # Two degrees of freedom went into the variances; Student's distribution of the rest is wide.
     widening = freedom / (freedom - 4) if freedom > 4 else np.inf
-    covariance = widening * (inverse @ (slopes.T * variances) @ slopes @ inverse)
+    covariance = widening * (inverse @ (slopes.T * spread) @ slopes @ inverse)
     return Refined(found, covariance, residuals, converged=status in (1, 2, 3, 4))
 
 
-def _variances(fitted: Real, squares: Real) -> Real:
+def point_variances(fitted: Real, squares: Real) -> Real:
     """Variance of each point: a constant, and a part that is largest half-way between the signal's extremes.
 
     That is how shot noise goes, ∝ p(1 - p) in the population p; both are found from the squared residuals.

@@ -22,6 +22,7 @@ from executors.session import instruments_folder
 from qdash_queue.compatibility import require_schema
 from qdash_queue.database import Database
 from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, unknown_chip
+from qdash_queue.extras import MissingExtraError, require_extras
 from qdash_queue.leases import Executor
 from qdash_queue.settings import Settings, SettingsError, read_settings
 
@@ -33,7 +34,7 @@ EXIT_USAGE = 2
 EXIT_REFUSED = 3
 """The database answers, and refuses: no such chip, no right, another kind of backend, a bad catalogue."""
 EXIT_AWAY = 4
-"""A server that is needed does not answer, is not named, or holds a schema of another age."""
+"""A server that is needed does not answer, is not named, or holds a schema of another age; or no extra."""
 
 _MARGIN_SECONDS = 10.0
 
@@ -68,8 +69,7 @@ def serve(
     if not chip:
         raise typer.BadParameter("expected the chip to serve, got nothing", param_hint="--chip")
     with _refusals_in_words():
-        settings = read_settings()
-        _prepare_process(settings)
+        settings = _prepare_process()
         _serve(settings, chip, backend)
 
 
@@ -77,8 +77,7 @@ def serve(
 def register(chip: Chip, backend: Backend = None) -> None:
     """Say which flows and tasks may be asked for on a chip, without serving it."""
     with _refusals_in_words():
-        settings = read_settings()
-        _prepare_process(settings)
+        settings = _prepare_process()
         from executors.flows import catalogue_flows, catalogue_tasks, load_flows  # noqa: PLC0415 - loads Prefect
 
         executor = _executor(settings, chip, backend)
@@ -113,10 +112,13 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
     supervisor.serve()
 
 
-def _prepare_process(settings: Settings) -> None:
+def _prepare_process() -> Settings:
+    require_extras("qdash-executor", "executor")
+    settings = read_settings()
     logging.basicConfig(level=_log_level(settings), format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ.update(executor_environment(settings.prefect_api_url))
+    return settings
 
 
 def _log_level(settings: Settings) -> int:
@@ -181,7 +183,7 @@ def _refusals_in_words() -> Iterator[None]:
     except QueueError as error:
         typer.echo(f"{error}" + (f" ({error.hint})" if error.hint else ""), err=True)
         raise typer.Exit(EXIT_REFUSED) from error
-    except (DatabaseAwayError, SchemaMissingError) as error:
+    except (DatabaseAwayError, MissingExtraError, SchemaMissingError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_AWAY) from error
 

@@ -21,7 +21,7 @@ from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.prefect_server import QUIET, PrefectServer, prefect_version
 from qdash_queue.embedded.process import Durability
-from tests import containers, processes
+from tests import containers, installations, processes
 from tests.databases import CalibDatabase, Cluster
 
 VERSIONS = pytest.StashKey[dict[str, str]]()
@@ -75,6 +75,18 @@ def no_process_left_behind() -> Iterator[None]:
     named = [processes.describe(process) for process in alive]
     processes.end(alive)
     assert not named, "left behind by the tests (and killed now):\n" + "\n".join(named)
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The wheel built from the tree as it is."""
+    return installations.build_wheel(tmp_path_factory.mktemp("wheel"))
+
+
+@pytest.fixture(scope="session")
+def client_programs(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the programs of an installation without extras."""
+    return installations.install_client(wheel, tmp_path_factory.mktemp("client"))
 
 
 @pytest.fixture(scope="session")

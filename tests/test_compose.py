@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import tomllib
 from collections.abc import Iterator
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +31,13 @@ from tests.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = {"qdash-queue": queue_app, "qdash-executor": executor_app}
+UNPRIVILEGED = 65534
+# Who reads everything (this Python may lie in root's home) and writes nowhere but in what is theirs.
+AS_ANOTHER = [
+    *("setpriv", f"--reuid={UNPRIVILEGED}", f"--regid={UNPRIVILEGED}", "--clear-groups"),
+    *("--inh-caps=+dac_read_search", "--ambient-caps=+dac_read_search", "--"),
+]
+UI_BUILD = Path(str(find_spec("prefect").origin)).parent / "server" / "ui_build"  # type: ignore[union-attr]
 VARIABLE = re.compile(r"\$\{(?P<name>[A-Z_]+)(:\?[^}]*)?\}")
 
 
@@ -169,6 +179,72 @@ def test_prefects_database_is_made(database: CalibDatabase, tmp_path: Path) -> N
         with database.connect() as connection:
             connection.execute("DROP DATABASE IF EXISTS test_prefect")
             connection.execute("DROP ROLE IF EXISTS prefect")
+
+
+def _pages_status(pages: Path | None, home: Path) -> str:
+    """Status of Prefect's page and whether it is HTML, served by a user who may write to these only."""
+    code = (
+        "from starlette.testclient import TestClient\n"
+        "from prefect.server.api.server import create_ui_app\n"
+        "page = TestClient(create_ui_app(ephemeral=False)).get('/', headers={'Accept': 'text/html'})\n"
+        "print(page.status_code, '<html' in page.text)"
+    )
+    environment = {**os.environ, "PREFECT_HOME": str(home), "HOME": str(home)}
+    environment.pop("PREFECT_PROFILES_PATH", None)
+    if pages is not None:
+        environment["PREFECT_SERVER_UI_STATIC_DIRECTORY"] = str(pages)
+    done = subprocess.run(
+        [*AS_ANOTHER, sys.executable, "-c", code],
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()[-1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0 or not shutil.which("setpriv"), reason="cannot become another user")
+@pytest.mark.skipif(UI_BUILD.exists(), reason="Prefect's pages were copied into its package here")
+def test_prefects_pages_are_there_for_the_images_user() -> None:
+    """With the directory that the image names they are; without it they are not."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for each in (folder, folder / "pages"):
+            each.mkdir(exist_ok=True)
+            os.chown(each, UNPRIVILEGED, UNPRIVILEGED)
+        assert _pages_status(folder / "pages", folder) == "200 True"
+        assert _pages_status(None, folder) == "404 False"
+
+
+def test_the_images_user_owns_the_directory_of_prefects_pages() -> None:
+    text = (ROOT / "Dockerfile").read_text()
+    (pages,) = re.findall(r"PREFECT_SERVER_UI_STATIC_DIRECTORY=(\S+)", text)
+    (made,) = re.findall(r"install --directory --owner queue --group queue (.+)", text)
+    assert pages in made.split()
+    assert text.index("USER queue") > text.index(made)
+
+
+def test_the_image_is_built_by_pip_where_uv_cannot() -> None:
+    """The shell line of the image with stand-ins of both programs: uv fails, pip installs the same."""
+    (line,) = re.findall(
+        r"^RUN (pip install .+(?:(?<=\\)\n.+)+)", (ROOT / "Dockerfile").read_text(), re.MULTILINE
+    )
+    said = subprocess.run(
+        ["sh", "-ec", 'pip() { echo "pip $*"; }; uv() { echo "uv $*"; return 1; }\n' + line],
+        env={"EXTRAS": "executor"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    first, second, third = said.stdout.splitlines()
+    assert first.endswith(" uv")
+    assert second.startswith("uv pip install")
+    assert third.startswith("pip install")
+    for option in ("--constraint constraints.txt", ".[executor]"):
+        assert option in second
+        assert option in third
 
 
 def test_image_copies_what_is_there_and_installs_known_extras() -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import shlex
 import subprocess
-import sys
 from pathlib import Path
 
 import psycopg
@@ -22,15 +21,17 @@ OPERATIONS = (ROOT / "docs" / "operations.md").read_text()
 DATABASE = "postgresql://postgres@db/calibration"
 
 
-def test_the_set_up_works_as_it_is_written(empty_database: CalibDatabase) -> None:
-    """Pasted into a shell, with only the database's address changed."""
+def test_the_set_up_works_as_it_is_written(
+    empty_database: CalibDatabase, client_programs: Path, tmp_path: Path
+) -> None:
+    """Pasted into a shell in an empty folder, with only the database's address changed."""
     block = re.findall(r"```sh\n(.+?)```", OPERATIONS.partition("## Setting up")[2], re.DOTALL)[0]
     assert DATABASE in block
     empty_database.roles += re.findall(r"CREATE ROLE (\w+)", block)
-    programs = [str(Path(sys.executable).parent), str(embedded_bin()), os.environ["PATH"]]
+    programs = [str(client_programs), str(embedded_bin()), os.environ["PATH"]]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.replace(DATABASE, shlex.quote(empty_database.url))],
-        cwd=ROOT,
+        cwd=tmp_path,
         env={**os.environ, "PATH": os.pathsep.join(programs)},
         capture_output=True,
         text=True,

@@ -9,6 +9,7 @@ import typer
 
 from qdash_queue.cli.refusals import EXIT_INTERRUPTED, Refusal, RefusedError, refusal_of
 from qdash_queue.cli.session import Json, Session
+from qdash_queue.extras import require_extras
 
 
 def demo(
@@ -23,6 +24,7 @@ def demo(
     json: Json = False,
 ) -> None:
     """Run two jobs on a simulated chip, from nothing. Exit status: 0 all that it claims was seen, else 1."""
+    require_extras("the demo", "executor", "mirror", "embedded")
     from qdash_queue.cli.demo_play import play, stop_kept  # noqa: PLC0415 - slow to load
     from qdash_queue.cli.demo_story import NotSeenError, Story  # noqa: PLC0415
 

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from qdash_queue.cli.findings import Finding, fine, note, problem
 from qdash_queue.embedded.mongo import find_mongod
 from qdash_queue.embedded.process import EmbeddedServerError
+from qdash_queue.extras import MissingExtraError, require_extras
 from qdash_queue.settings import Settings
 
 ANSWER_WITHIN_SECONDS = 5.0
@@ -58,14 +59,14 @@ def mongo_findings(settings: Settings) -> Iterator[Finding]:
         yield _embedded_mongo()
         return
     try:
-        from pymongo.errors import PyMongoError  # noqa: PLC0415 - needs the extra "mirror"
-
-        from qdash_queue.mirror.connection import MongoAwayError, connect_mongo, mongo_words  # noqa: PLC0415
-    except ModuleNotFoundError:
-        yield problem(
-            "MongoDB", "pymongo is not installed", "Install qdash-queue[mirror] where the mirror runs."
-        )
+        require_extras("the mirror", "mirror")
+    except MissingExtraError as error:
+        yield problem("MongoDB", str(error), "Install it where the mirror runs.")
         return
+    from pymongo.errors import PyMongoError  # noqa: PLC0415 - needs the extra "mirror"
+
+    from qdash_queue.mirror.connection import MongoAwayError, connect_mongo, mongo_words  # noqa: PLC0415
+
     try:
         with connect_mongo(settings.mongo_url) as client:
             version = client.server_info()["version"]

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from qdash_queue.cli.session import Json, Session
+from qdash_queue.extras import require_extras
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
@@ -131,6 +132,7 @@ def _refused(mark: MarkLag) -> list[dict[str, JsonValue]]:
 
 
 def _mirror(session: Session) -> Mirror:
+    require_extras("the mirror", "mirror")
     from qdash_queue.mirror import Mirror  # noqa: PLC0415 - needs the extra "mirror"
 
     return Mirror.from_settings(session.settings)

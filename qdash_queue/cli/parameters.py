@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
-from qdash_queue.cli.inputs import json_object, zoned
+from qdash_queue.cli.inputs import DESIGN_QUBITS, design_values, json_object, zoned
+from qdash_queue.cli.refusals import RefusedError
 from qdash_queue.cli.session import Json, Session
 
 if TYPE_CHECKING:
+    from qdash_queue.models import Chip
     from qdash_queue.parameters import ParameterValues
 
 ChipId = Annotated[str, typer.Argument(help="The chip.", show_default=False)]
@@ -58,17 +60,36 @@ def import_values(
     context: typer.Context,
     chip_id: ChipId,
     file: Annotated[
-        str, typer.Argument(help='A JSON file: {"0": {"qubit_frequency": {"value": 4.2, "unit": "GHz"}}}.')
-    ],
+        str | None,
+        typer.Argument(
+            help='A JSON file: {"0": {"qubit_frequency": {"value": 4.2, "unit": "GHz"}}}.', show_default=False
+        ),
+    ] = None,
     *,
-    reason: Reason,
+    design: Annotated[
+        bool, typer.Option("--design", help="The design values of a simulated chip of 16 qubits, no file.")
+    ] = False,
+    reason: Annotated[
+        str | None,
+        typer.Option(
+            help="Why, as the history keeps it; with --design it may be omitted.", show_default=False
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Put the values of a file in force, all or none."""
+    """Put the values of a file in force, all or none; or, with --design, those of a simulated chip."""
+    if design == (file is not None):
+        raise typer.BadParameter(f"expected a file or --design, got {'both' if design else 'neither'}")
+    if reason is None and not design:
+        raise typer.BadParameter("expected why the values are imported, got nothing", param_hint="--reason")
     session = Session.of(context, as_json=json)
-    # What stands under each qubit, the database checks, and says in words what is wrong with it.
-    values = cast("ParameterValues", json_object(f"@{file}", "file"))
-    count = session.parameters(chip_id).import_values(values, reason)
+    if design:
+        _expect_simulated(session.queue.chip(chip_id))
+        values = design_values()
+    else:
+        # What stands under each qubit, the database checks, and says in words what is wrong with it.
+        values = cast("ParameterValues", json_object(f"@{file}", "file"))
+    count = session.parameters(chip_id).import_values(values, "design values" if reason is None else reason)
     session.done(f"{count} values are in force on chip {chip_id}", chip_id=chip_id, count=count)
 
 
@@ -109,6 +130,15 @@ def revert(
     at = zoned(as_of) or as_of
     session.parameters(chip_id).revert(qid, name, at, reason)
     _show_newest(session, chip_id, qid, name)
+
+
+def _expect_simulated(chip: Chip) -> None:
+    if chip.backend != "fake" or chip.n_qubits != DESIGN_QUBITS:
+        raise RefusedError(
+            f"--design: expected a simulated chip of {DESIGN_QUBITS} qubits, got {chip.chip_id},"
+            f" backend {chip.backend}, {chip.n_qubits} qubits",
+            column="design",
+        )
 
 
 def _show_newest(session: Session, chip_id: str, qid: str, name: str) -> None:

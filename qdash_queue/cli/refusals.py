@@ -13,11 +13,12 @@ import typer
 from typer.core import TyperGroup
 
 from qdash_queue.cli.printable import printable
+from qdash_queue.extras import MissingExtraError
 
 EXIT_REFUSED = 3
 """The request was refused: bad words, no right, no such thing, too late."""
 EXIT_AWAY = 4
-"""A server that is needed does not answer, is not named, or holds no queue."""
+"""A server that is needed does not answer, is not named, or holds no queue; or an extra is not installed."""
 EXIT_INTERRUPTED = 130
 
 
@@ -109,8 +110,8 @@ def refusal_of(error: Exception) -> Refusal | None:
         return _bad_words(error)
     if isinstance(error, RefusedError):
         return Refusal(str(error), "usage", error.column, error.hint)
-    if isinstance(error, ModuleNotFoundError):
-        return _missing_extra(error)
+    if isinstance(error, MissingExtraError):
+        return Refusal(str(error), "away")
     return _of_queue(error) or _of_servers(error) or _of_libraries(error)
 
 
@@ -119,14 +120,6 @@ def _bad_words(error: typer.TyperException) -> Refusal:
     hint = f"{context.command_path} --help tells more" if context is not None else ""
     parameter = getattr(error, "param", None)
     return Refusal(error.format_message(), "usage", getattr(parameter, "name", None) or "", hint)
-
-
-def _missing_extra(error: ModuleNotFoundError) -> Refusal | None:
-    package = (error.name or "").partition(".")[0]
-    extra = {"pymongo": "mirror", "bson": "mirror", "gridfs": "mirror", "plotly": "mirror"}.get(package)
-    if extra is None:
-        return None
-    return Refusal(f"{package} is not installed: install qdash-queue[{extra}]", "away")
 
 
 def _of_queue(error: Exception) -> Refusal | None:

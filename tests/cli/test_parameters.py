@@ -50,6 +50,26 @@ def test_values_are_imported_set_and_put_back(desk: Desk, design: str) -> None:
     assert [each["source"] for each in old] == ["import", "import"]
 
 
+def test_a_simulated_chip_takes_its_design_values_from_the_package(desk: Desk) -> None:
+    done = desk.run("parameters", "import", CHIP, "--design", "--json").document
+    found = desk.run("parameters", "show", CHIP, "--json").document
+    assert done == {"chip_id": CHIP, "count": len(found)}
+    assert {each["qid"] for each in found} == {str(qid) for qid in range(16)}
+    history = desk.run("parameters", "history", CHIP, "0", "qubit_frequency", "--json").document
+    assert [each["source"] for each in history] == ["import"]
+
+
+@pytest.mark.parametrize(
+    ("backend", "topology"), [("qubex", "square-lattice-mux-16"), ("fake", "square-lattice-mux-64")]
+)
+def test_design_values_are_for_a_simulated_chip_of_their_size(
+    desk: Desk, backend: str, topology: str
+) -> None:
+    desk.run("chips", "add", "OTHER", "--backend", backend, "--topology", topology, role="admin")
+    sentence = desk.run("parameters", "import", "OTHER", "--design").sentence
+    assert f"expected a simulated chip of 16 qubits, got OTHER, backend {backend}" in sentence
+
+
 def test_what_a_job_measured_is_shown_with_its_error(desk: Desk) -> None:
     job = desk.end(desk.submit("0"), JobState.COMPLETED)
     line = desk.run("parameters", "show", CHIP).out.splitlines()[1]
@@ -65,7 +85,10 @@ def test_what_a_job_measured_is_shown_with_its_error(desk: Desk) -> None:
         (("history", "SIM61", "0", "t1"), "unknown chip"),
         (("import", CHIP, "/nowhere.json", "--reason", "x"), "expected a readable file"),
         (("import", CHIP, "/dev/null", "--reason", "x"), "file: expected a JSON object, got no JSON"),
-        (("import", CHIP, "{design}"), "Missing option"),
+        (("import", CHIP, "{design}"), "--reason: expected why"),
+        (("import", CHIP, "--reason", "x"), "expected a file or --design, got neither"),
+        (("import", CHIP, "{design}", "--design"), "expected a file or --design, got both"),
+        (("import", "SIM61", "--design"), "unknown chip"),
         (("set", CHIP, "0", "t1", "nan", "--unit", "μs", "--reason", "x"), "expected a finite value"),
         (("set", CHIP, "0", "t1", "many", "--unit", "μs", "--reason", "x"), "value"),
         (("set", CHIP, "99", "t1", "1", "--unit", "μs", "--reason", "x"), "no qubit or coupling"),
