@@ -27,6 +27,7 @@ from executors.stragglers import find_earlier_cancel
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
+from qdash_queue.queue import Queue
 from qdash_queue.values import CancelMode, Failure, JobState
 
 logger = logging.getLogger(__name__)
@@ -330,7 +331,9 @@ class Attempt:
 
     def _bring_to_rest(self) -> bool:
         """Quiesce the instrument from a fresh process; a failure pauses the chip. Whether it is at rest."""
-        problem = self._duty(Quiesce(self._claimed, self._scratch))
+        # Looked up here: what a database failure leaves undone may not look like the instrument's fault.
+        chip = self._persist(lambda: Queue(self._bench.database).chip(self._claimed.chip_id))
+        problem = self._duty(Quiesce(self._claimed, self._scratch, chip))
         if problem:
             logger.error(
                 "chip %s is paused: its instrument is not at rest: %s", self._claimed.chip_id, problem

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from prefect.client.schemas.objects import FlowRun
 
-from qdash_queue.models import ClaimedJob
+from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.values import Failure, JobState
 
 PREFECT_CANCEL = "cancelled in Prefect"
@@ -61,6 +61,7 @@ class Quiesce:
 
     claimed: ClaimedJob
     scratch: Path
+    chip: Chip
 
 
 Order = RunJob | RunHooks | Quiesce
