@@ -13,18 +13,9 @@ from typing import TypeVar
 
 from prefect.client.schemas.objects import FlowRun
 
+from executors import endings
 from executors.bench import Bench
 from executors.children import Child, ChildError
-from executors.endings import (
-    deadline_failure,
-    death_failure,
-    exit_words,
-    not_at_rest_failure,
-    not_started_failure,
-    refused_by_prefect_failure,
-    shutdown_failure,
-    unknown_flow_failure,
-)
 from executors.flow_runs import FlowRunRequest
 from executors.flows import FlowDefinition
 from executors.keeper import LeaseKeeper
@@ -32,9 +23,11 @@ from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
 from executors.prefect_link import PrefectAwayError, PrefectError, PrefectRefusedError
 from executors.stop import StopReason
+from executors.stragglers import find_earlier_cancel
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
+from qdash_queue.queue import Queue
 from qdash_queue.values import CancelMode, Failure, JobState
 
 logger = logging.getLogger(__name__)
@@ -63,6 +56,7 @@ class Attempt:
         self._told_prefect_cancel = False
         self._child: Child | None = None
         self._body_started = False
+        self._owed_hooks: FlowRun | None = None  # Of an earlier attempt that was cancelled and has none.
         self._end: BodyEnded | NotStarted | None = None
         self._exit_code = 0
 
@@ -83,12 +77,15 @@ class Attempt:
                 self._bench.nursery.refill()
 
     def _live(self) -> None:
-        if self._claimed.dirty and not self._bring_to_rest():
+        if self._claimed.attempt > 1:
+            self._look_at_earlier_attempts()
+        if self._claimed.dirty and not self._bring_to_rest() and self._stop is None:
             self._release(None, self._put_off())
             return
         flow_run = self._make_flow_run()
         if flow_run is not None:
             self._run_flow(flow_run)
+            self._look_before_verdict()
         state, failure = self._verdict()
         message = failure.message if failure else ""
         if state is JobState.SCHEDULED:
@@ -113,11 +110,11 @@ class Attempt:
     def _look_around(self) -> None:
         """Take in what the database, Prefect, the clock and the operator say; raises LeaseLostError."""
         self._keeper.require()
-        if isinstance(self._end, BodyEnded):
+        if self._is_judged:
             return  # The verdict is given: whatever comes now came too late.
         if self._bench.link.was_cancelled() and not self._told_prefect_cancel:
             self._told_prefect_cancel = True
-            self._keeper.say(lambda: self._lease.cancel_from_prefect("cancelled in Prefect"))
+            self._keeper.cancel_from_prefect()
         if (cancel := self._keeper.cancel) is not None:
             words = f"{cancel.cancel_requested_by}: {cancel.cancel_reason}".removesuffix(": ")
             self._ask(StopRequest(StopReason.CANCEL, cancel.cancel_mode is CancelMode.NOW, words))
@@ -126,6 +123,10 @@ class Attempt:
             self._ask(StopRequest(StopReason.DEADLINE, at_once=True, detail=words))
         if self._bench.stopping.is_set():
             self._ask(StopRequest(StopReason.SHUTDOWN, at_once=True, detail="the executor was told to stop"))
+
+    @property
+    def _is_judged(self) -> bool:
+        return isinstance(self._end, BodyEnded) and self._end.state is not None
 
     def _ask(self, stop: StopRequest) -> None:
         standing = self._stop
@@ -151,7 +152,7 @@ class Attempt:
         definition = self._bench.flows.get(self._claimed.flow)
         if definition is None:
             self._end = NotStarted(
-                unknown_flow_failure(self._claimed.flow, self._bench.flows), "unknown flow"
+                endings.unknown_flow_failure(self._claimed.flow, self._bench.flows), "unknown flow"
             )
             return None
         request = FlowRunRequest.of(self._claimed, self._bench.executor.executor_id)
@@ -168,7 +169,7 @@ class Attempt:
                 self._doze(_PREFECT_RETRY_SECONDS)
                 continue
             except PrefectRefusedError as error:
-                self._end = NotStarted(refused_by_prefect_failure(f"{error}"), f"{error}")
+                self._end = NotStarted(endings.refused_by_prefect_failure(f"{error}"), f"{error}")
                 return None
             if flow_run is not None:
                 self._bench.link.watch(flow_run.id)
@@ -187,6 +188,37 @@ class Attempt:
                 answer.forget()
                 return None
         return answer.value()
+
+    def _look_at_earlier_attempts(self) -> None:
+        """What Prefect took for an earlier attempt, maybe while no executor lived, cancels this one."""
+        while self._stop is None:
+            try:
+                found = find_earlier_cancel(self._bench.link, self._bench.database, self._claimed)
+            except (PrefectError, DatabaseAwayError) as error:
+                logger.warning("job %s waits for its earlier flow runs: %s", self._claimed.job_id, error)
+                self._doze(_PREFECT_RETRY_SECONDS)
+                self._look_around()
+                continue
+            if found is None:
+                return
+            self._owed_hooks = found.flow_run if found.has_started else None
+            self._take_prefect_cancel()
+            self._look_around()
+
+    def _look_before_verdict(self) -> None:
+        """A cancel that Prefect took before the verdict counts, though its event has not come."""
+        if self._is_judged or self._keeper.cancel is not None:
+            return  # The job's process has looked, or there is one anyway.
+        with suppress(PrefectError):
+            self._bench.link.look()
+        if self._bench.link.was_cancelled():
+            self._take_prefect_cancel()
+
+    def _take_prefect_cancel(self) -> None:
+        """Have the row say that it is cancelled, unless a verdict stands."""
+        self._told_prefect_cancel = True
+        self._keeper.cancel_from_prefect()
+        self._keeper.settle()
 
     # ------------------------------------------------------------------ the child
 
@@ -269,63 +301,39 @@ class Attempt:
                 self._bench.link.look()
             except PrefectError:
                 self._doze(_PREFECT_RETRY_SECONDS)
-                self._look_around()
-                continue
-            self._look_around()
-            if not self._told_prefect_cancel:
-                return
-            self._doze(_LOOK_SECONDS)  # The cancel is on its way to the row and back.
+            else:
+                if not self._bench.link.was_cancelled():
+                    return
+                self._take_prefect_cancel()
             self._look_around()
 
     # ------------------------------------------------------------------ the end
 
     def _verdict(self) -> tuple[JobState, Failure | None]:
-        """How the attempt ended; ``scheduled``: the job is given back (without a failure: to shut down)."""
-        if isinstance(self._end, BodyEnded) and self._end.state is not None:
-            return self._end.state, self._end.failure if self._end.state is JobState.FAILED else None
         reason = self._stop.reason if self._stop is not None else StopReason.NONE
-        if reason is StopReason.CANCEL or self._keeper.cancel is not None:
-            return JobState.CANCELLED, None
-        if reason is StopReason.DEADLINE:
-            return JobState.FAILED, deadline_failure(self._claimed.timeout_seconds)
-        if reason is StopReason.SHUTDOWN or self._bench.stopping.is_set():
-            return JobState.SCHEDULED, None
-        if isinstance(self._end, NotStarted) and self._end.failure is not None:
-            return JobState.FAILED, self._end.failure
-        return self._unless_repeated, self._accident()
-
-    def _accident(self) -> Failure:
-        """What happened to a job that is not to blame."""
-        if isinstance(self._end, NotStarted):
-            return not_started_failure(self._end.words)
-        return death_failure(self._exit_code)
-
-    @property
-    def _unless_repeated(self) -> JobState:
-        # A last attempt gets its verdict before the instrument is brought to rest, whoever dies meanwhile.
-        repeats = self._claimed.repeatable and self._claimed.attempt < self._claimed.max_attempts
-        return JobState.SCHEDULED if repeats else JobState.FAILED
+        if self._keeper.cancel is not None:
+            reason = StopReason.CANCEL
+        elif reason is StopReason.NONE and self._bench.stopping.is_set():
+            reason = StopReason.SHUTDOWN
+        return endings.attempt_verdict(self._claimed, reason, self._end, self._exit_code)
 
     def _clean_up(self, flow_run: FlowRun | None, standing: JobState) -> None:
         """Once the child is dead: a cancel's hooks, and rest for the instrument unless all went well."""
-        if not self._body_started or flow_run is None:
-            return
+        begun = flow_run if self._body_started else self._owed_hooks
         # By the verdict: the database may have heard of a cancel before this process did.
-        if standing is JobState.CANCELLED:
-            problem = self._duty(RunHooks(self._claimed, self._scratch, flow_run))
+        if begun is not None and standing is JobState.CANCELLED:
+            problem = self._duty(RunHooks(self._claimed, self._scratch, begun))
             self._keeper.log("hook_ran", {"problem": problem} if problem else {})
-        if not self._ended_in_order():
-            self._bring_to_rest()
-
-    def _ended_in_order(self) -> bool:
         # A flow that raised may have left a measurement running.
-        return (
-            self._stop is None and isinstance(self._end, BodyEnded) and self._end.state is JobState.COMPLETED
-        )
+        is_clean = isinstance(self._end, BodyEnded) and self._end.state is JobState.COMPLETED
+        if self._body_started and (self._stop is not None or not is_clean):
+            self._bring_to_rest()
 
     def _bring_to_rest(self) -> bool:
         """Quiesce the instrument from a fresh process; a failure pauses the chip. Whether it is at rest."""
-        problem = self._duty(Quiesce(self._claimed, self._scratch))
+        # Looked up here: what a database failure leaves undone may not look like the instrument's fault.
+        chip = self._persist(lambda: Queue(self._bench.database).chip(self._claimed.chip_id))
+        problem = self._duty(Quiesce(self._claimed, self._scratch, chip))
         if problem:
             logger.error(
                 "chip %s is paused: its instrument is not at rest: %s", self._claimed.chip_id, problem
@@ -348,7 +356,7 @@ class Attempt:
                         if isinstance(report, DutyDone):
                             return report.problem
                     if not is_alive:
-                        return f"its process {exit_words(child.exit_code or 0)}"
+                        return f"its process {endings.exit_words(child.exit_code or 0)}"
                     if time.monotonic() > until:
                         return f"it did not end within {self._bench.duty_seconds:g} s"
                     self._doze(until - time.monotonic(), child.sentinel, child.pipe)
@@ -357,14 +365,14 @@ class Attempt:
 
     def _put_off(self) -> JobState:
         """The instrument is not at rest: another attempt waits for it, or the job fails by its name."""
-        failure = not_at_rest_failure()
-        if self._unless_repeated is JobState.SCHEDULED:
+        failure = endings.not_at_rest_failure()
+        if endings.repeats(self._claimed):
             return self._give_back(failure)
         self._persist(lambda: self._lease.conclude(JobState.FAILED, failure))
         return self._persist(self._lease.finish)
 
     def _give_back(self, failure: Failure | None) -> JobState:
-        return self._persist(lambda: self._lease.try_again(failure or shutdown_failure()))
+        return self._persist(lambda: self._lease.try_again(failure or endings.shutdown_failure()))
 
     def _persist(self, write: Callable[[], _T]) -> _T:
         """``write``, after all events so far and again while the database is away; raises LeaseLostError."""

@@ -17,6 +17,7 @@ from executors.orders import BodyEnded, BodyStarted, Report
 from executors.prefect_side import FlowBody
 from executors.session import JobContext
 from executors.stop import StopReason
+from executors.verdict import give_verdict
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.values import Failure, JobState
 
@@ -76,8 +77,9 @@ class BodyGuard:
             return self._cancelled()
         if reason is StopReason.DEADLINE:
             failure = deadline_failure(self._context.claimed.timeout_seconds)
-            self._conclude(JobState.FAILED, failure)
-            return prefect_side.timed_out_state(failure.message)
+            standing = self._conclude(JobState.FAILED, failure)
+            is_cancelled = standing is JobState.CANCELLED
+            return self._cancelled() if is_cancelled else prefect_side.timed_out_state(failure.message)
         if reason is not StopReason.NONE or isinstance(error, prefect_side.INTERRUPTIONS):
             # The executor leaves, or a signal came from outside: the supervisor knows which, and decides.
             self._tell(BodyEnded(None, None))
@@ -91,7 +93,7 @@ class BodyGuard:
     def _conclude(self, state: JobState, failure: Failure | None) -> JobState:
         standing = state
         try:
-            standing = self._context.lease.conclude(state, failure)
+            standing = give_verdict(self._context.lease, state, failure)
         except DatabaseAwayError:
             logger.warning("the database is away: the supervisor will record the verdict %s", state.value)
         except LeaseLostError as error:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import tempfile
+import threading
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -26,7 +27,7 @@ from executors.orphans import die_with_parent, lead_own_group, post_guard
 from executors.session import JobContext, use_job
 from executors.stop import LeaseClock, StopFlag
 from qdash_queue.database import Database
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseAwayError, QueueError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
 from qdash_queue.values import CalibrationError, Failure, FailureKind
@@ -34,6 +35,7 @@ from qdash_queue.values import CalibrationError, Failure, FailureKind
 logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.5
+_WARM_UP_SECONDS = 2.0
 _ACCIDENT = 70
 _HEAVY = (
     "scipy.optimize",
@@ -112,7 +114,7 @@ class _Child:
                 case RunHooks():
                     return self._do(lambda: self._run_hooks(order))
                 case Quiesce():
-                    return self._do(lambda: quiesce(context))
+                    return self._do(lambda: quiesce(context, order.chip))
 
     def _context(self, order: Order, database: Database) -> JobContext:
         return JobContext(
@@ -166,10 +168,16 @@ class _Child:
 
 
 def _warm(database: Database) -> None:
-    """Open a connection before the job arrives; the first statement opens one otherwise."""
+    """Open a connection before the job arrives; a server that hangs may not hold up what needs none."""
+    thread = threading.Thread(target=_open_connection, args=(database,), name="warm", daemon=True)
+    thread.start()
+    thread.join(_WARM_UP_SECONDS)
+
+
+def _open_connection(database: Database) -> None:
     try:
         database.row("SELECT 1 AS warm")
-    except DatabaseAwayError as error:
+    except (DatabaseAwayError, QueueError) as error:  # The first statement opens one otherwise.
         logger.warning("the database does not answer while warming up: %s", error)
 
 

@@ -1,13 +1,49 @@
-"""The failures by which an attempt as a whole ends, in words."""
+"""How an attempt as a whole ends: its verdict, and its failures in words."""
 
 from __future__ import annotations
 
 import signal
 from collections.abc import Iterable
 
-from qdash_queue.values import CalibrationError, Failure, FailureKind
+from executors.orders import BodyEnded, NotStarted
+from executors.stop import StopReason
+from qdash_queue.models import ClaimedJob
+from qdash_queue.values import CalibrationError, Failure, FailureKind, JobState
 
 _MESSAGE_LIMIT = 2000
+
+
+def attempt_verdict(
+    claimed: ClaimedJob, reason: StopReason, end: BodyEnded | NotStarted | None, exit_code: int
+) -> tuple[JobState, Failure | None]:
+    """How an attempt ended; ``scheduled``: the job is given back (without a failure: to shut down).
+
+    Args:
+        claimed: the job.
+        reason: why it had to stop, if it had to.
+        end: what its process reported.
+        exit_code: of its process.
+    """
+    if isinstance(end, BodyEnded) and end.state is not None:
+        return end.state, end.failure if end.state is JobState.FAILED else None
+    match reason:
+        case StopReason.CANCEL:
+            return JobState.CANCELLED, None
+        case StopReason.DEADLINE:
+            return JobState.FAILED, deadline_failure(claimed.timeout_seconds)
+        case StopReason.SHUTDOWN:
+            return JobState.SCHEDULED, None
+    if isinstance(end, NotStarted) and end.failure is not None:
+        return JobState.FAILED, end.failure
+    # The job is not to blame. A last attempt gets its verdict before the instrument is brought to rest: the
+    # executor may die meanwhile.
+    accident = not_started_failure(end.words) if isinstance(end, NotStarted) else death_failure(exit_code)
+    return JobState.SCHEDULED if repeats(claimed) else JobState.FAILED, accident
+
+
+def repeats(claimed: ClaimedJob) -> bool:
+    """Whether another attempt follows one that ends through no fault of the job."""
+    return claimed.repeatable and claimed.attempt < claimed.max_attempts
 
 
 def deadline_failure(timeout_seconds: float) -> Failure:

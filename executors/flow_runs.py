@@ -22,7 +22,7 @@ class Origin:
     @property
     def tags(self) -> tuple[str, ...]:
         """How it is written on the flow run."""
-        return (f"job:{self.job_id}", f"attempt:{self.attempt}", f"executor:{self.executor_id}")
+        return (job_tag(self.job_id), f"attempt:{self.attempt}", f"executor:{self.executor_id}")
 
     @classmethod
     def of(cls, flow_run: FlowRun) -> Self | None:
@@ -32,6 +32,11 @@ class Origin:
             return cls(int(found["job"]), int(found["attempt"]), found["executor"])
         except (KeyError, ValueError):
             return None
+
+
+def job_tag(job_id: int) -> str:
+    """How a job is written on its flow runs."""
+    return f"job:{job_id}"
 
 
 def chip_tag(chip_id: str) -> str:

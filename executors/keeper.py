@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
+from executors.orders import PREFECT_CANCEL
 from executors.stop import LeaseClock
 from executors.wakeup import Wakeup
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
@@ -119,6 +120,11 @@ class LeaseKeeper:
         with self._condition:
             self._writes.append(write)
             self._condition.notify_all()
+
+    def cancel_from_prefect(self) -> None:
+        """Store on the thread that Prefect took a cancel, and see it; too late where a verdict stands."""
+        self.say(lambda: self._lease.cancel_from_prefect(PREFECT_CANCEL))
+        self.say(self._beat)
 
     def hurry(self) -> None:
         """Look for a cancel now rather than at the next poll."""

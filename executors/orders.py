@@ -7,8 +7,11 @@ from pathlib import Path
 
 from prefect.client.schemas.objects import FlowRun
 
-from qdash_queue.models import ClaimedJob
+from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.values import Failure, JobState
+
+PREFECT_CANCEL = "cancelled in Prefect"
+"""The reason of a cancel that came through Prefect."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Quiesce:
 
     claimed: ClaimedJob
     scratch: Path
+    chip: Chip
 
 
 Order = RunJob | RunHooks | Quiesce

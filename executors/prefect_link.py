@@ -35,6 +35,7 @@ from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
 from executors.flow_runs import FlowRunRequest, chip_tag
+from executors.prefect_side import was_cancelled
 from executors.wakeup import Wakeup
 from qdash_queue.values import JobState
 
@@ -44,7 +45,7 @@ _T = TypeVar("_T")
 _POLL_SECONDS = 2.0
 _RETRY_SECONDS = 1.0
 _MARGIN_SECONDS = 1.0
-_OPEN_RUNS = 100
+_RUNS_LIMIT = 100
 _WORDS_LIMIT = 500
 _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
 # What a server says of a request that it will never take, whenever it is sent again.
@@ -182,7 +183,7 @@ class PrefectLink:
         self._call(self._look(), timeout)
 
     def make_equal(self, flow_run_id: UUID, state: JobState, message: str, timeout: float = 3.0) -> None:
-        """Bring the flow run's state in line with the job's; ``scheduled``: the attempt was given up.
+        """Bring the flow run's state in line with the job's; ``scheduled``: see :meth:`give_up`.
 
         Raises:
             PrefectAwayError: the server did not answer in time.
@@ -190,13 +191,34 @@ class PrefectLink:
         """
         self._call(self._make_equal(flow_run_id, state, message), timeout)
 
+    def give_up(self, flow_run_id: UUID, message: str, timeout: float = 3.0) -> bool:
+        """Close the flow run of an attempt that was given up; whether it had been cancelled.
+
+        Raises:
+            PrefectAwayError: the server did not answer in time.
+            PrefectRefusedError: the server will not have it.
+        """
+        return self._call(self._give_up(flow_run_id, message), timeout)
+
+    def flow_runs(self, tags: Sequence[str], timeout: float = 3.0) -> list[FlowRun]:
+        """Flow runs with all these tags, at most a hundred.
+
+        Raises:
+            PrefectAwayError: the server did not answer in time.
+        """
+        return self._call(self._flow_runs(FlowRunFilter(tags=FlowRunFilterTags(all_=list(tags)))), timeout)
+
     def open_flow_runs(self, chip_ids: Sequence[str], timeout: float = 5.0) -> list[FlowRun]:
         """Flow runs of these chips that have not ended, at most a hundred.
 
         Raises:
             PrefectAwayError: the server did not answer in time.
         """
-        return self._call(self._open_flow_runs(chip_ids), timeout)
+        wanted = FlowRunFilter(
+            tags=FlowRunFilterTags(any_=[chip_tag(chip_id) for chip_id in chip_ids]),
+            state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(TERMINAL_STATES))),
+        )
+        return self._call(self._flow_runs(wanted), timeout)
 
     # ------------------------------------------------------------------ on the thread
 
@@ -288,11 +310,11 @@ class PrefectLink:
 
     async def _look(self) -> None:
         watched = self._watched
-        if watched is None:
-            return
-        state = await self._read_state(watched)
-        if state is not None and (state.is_cancelling() or state.is_cancelled()):
+        if watched is not None and await self._was_cancelled(watched):
             self._note_cancelled(watched)
+
+    async def _was_cancelled(self, flow_run_id: UUID) -> bool:
+        return was_cancelled(await (await self._open_client()).read_flow_run_states(flow_run_id))
 
     async def _read_state(self, flow_run_id: UUID) -> PrefectState[Any] | None:
         client = await self._open_client()
@@ -302,6 +324,8 @@ class PrefectLink:
             return None
 
     async def _make_equal(self, flow_run_id: UUID, state: JobState, message: str) -> None:
+        if state is JobState.SCHEDULED and await self._was_cancelled(flow_run_id):
+            state = JobState.CANCELLED
         present = await self._read_state(flow_run_id)
         if present is None or _agrees(present, state):
             return
@@ -309,15 +333,12 @@ class PrefectLink:
         with suppress(ObjectNotFound):  # Deleted since it was read: nothing is left to do.
             await client.set_flow_run_state(flow_run_id, _prefect_state(state, message), force=True)
 
-    async def _open_flow_runs(self, chip_ids: Sequence[str]) -> list[FlowRun]:
-        client = await self._open_client()
-        return await client.read_flow_runs(
-            flow_run_filter=FlowRunFilter(
-                tags=FlowRunFilterTags(any_=[chip_tag(chip_id) for chip_id in chip_ids]),
-                state=FlowRunFilterState(type=FlowRunFilterStateType(not_any_=list(TERMINAL_STATES))),
-            ),
-            limit=_OPEN_RUNS,
-        )
+    async def _give_up(self, flow_run_id: UUID, message: str) -> bool:
+        await self._make_equal(flow_run_id, JobState.SCHEDULED, message)
+        return await self._was_cancelled(flow_run_id)  # From now on Prefect refuses to cancel it.
+
+    async def _flow_runs(self, wanted: FlowRunFilter) -> list[FlowRun]:
+        return await (await self._open_client()).read_flow_runs(flow_run_filter=wanted, limit=_RUNS_LIMIT)
 
     def _note_cancelled(self, flow_run_id: UUID) -> None:
         if flow_run_id == self._watched:

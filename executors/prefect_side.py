@@ -8,16 +8,18 @@ import functools
 import inspect
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
+from uuid import UUID
 
 import httpx
 from prefect import Flow
+from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.actions import FlowRunUpdate, LogCreate
 from prefect.client.schemas.objects import FlowRun, State
-from prefect.context import SettingsContext, SyncClientContext, get_settings_context
+from prefect.context import FlowRunContext, SettingsContext, SyncClientContext, get_settings_context
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import (
     Abort,
@@ -140,6 +142,37 @@ def _keep_results_here(flow: Flow[Any, Any]) -> None:
         flow.result_storage = LocalFileSystem(basepath=str(PREFECT_LOCAL_STORAGE_PATH.value()))
     if flow.persist_result is None:
         flow.persist_result = False
+
+
+def was_cancelled(history: Iterable[State[Any]]) -> bool:
+    """Whether a person cancelled a flow run, by all the states that it has had.
+
+    Not by the last one: Prefect's own engine overwrites Cancelling when the flow's process is terminated, and
+    when it starts the flow. The queue itself sets Cancelled only after the row's verdict, or after a person.
+    """
+    return any(state.is_cancelling() or state.is_cancelled() for state in history)
+
+
+def is_cancelled(seconds: float) -> bool:
+    """Whether the present flow run was cancelled in Prefect; no, if it does not answer within ``seconds``.
+
+    Prefect's client repeats what fails, for longer than a verdict can wait.
+    """
+    run, context = FlowRunContext.get(), SyncClientContext.get()
+    if run is None or run.flow_run is None or context is None:
+        return False
+    found: list[bool] = []
+
+    def look(client: SyncPrefectClient, flow_run_id: UUID) -> None:
+        try:
+            found.append(was_cancelled(client.read_flow_run_states(flow_run_id)))
+        except Exception as error:  # noqa: BLE001 - it fails in many ways; no verdict depends on them
+            logger.warning("Prefect could not be asked for a cancel before the verdict: %r", error)
+
+    thread = threading.Thread(target=look, args=(context.client, run.flow_run.id), name="look", daemon=True)
+    thread.start()
+    thread.join(seconds)
+    return found == [True]
 
 
 def cancelled_state(message: str) -> State[Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import select
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any, TypeVar
 
 import psycopg
@@ -19,7 +19,7 @@ from qdash_queue.errors import (
     BadValueError,
     DatabaseAwayError,
     DatabaseBusyError,
-    is_connection_loss,
+    StatementOutdatedError,
     translated,
 )
 
@@ -27,6 +27,15 @@ Model = TypeVar("Model", bound=BaseModel)
 Statement = str | sa.Executable
 
 LONG_REST_SECONDS = 1.0
+
+# A server or a network that falls silent ends the connection in about ten seconds, also within a statement.
+_PATIENCE: dict[str, Any] = {
+    "connect_timeout": 5,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 10_000,
+}
 
 
 def sqlalchemy_url(url: str) -> sa.URL:
@@ -70,7 +79,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=5,
             isolation_level="AUTOCOMMIT",
-            connect_args={"application_name": application_name, "connect_timeout": 5},
+            connect_args={"application_name": application_name, **_PATIENCE},
         )
         sa.event.listen(self._engine, "connect", _send_byte_arrays_in_binary)
         sa.event.listen(self._engine, "checkin", _note_rest)
@@ -93,9 +102,7 @@ class Database:
         """All rows of one statement that must not run twice."""
         try:
             return self._rows(statement, **parameters)
-        except psycopg.errors.FeatureNotSupported as error:
-            if error.diag.source_function != "RevalidateCachedQuery":
-                raise
+        except StatementOutdatedError:
             # A migration changed what a prepared statement returns. It was not run, and this connection would
             # never run it again.
             self._engine.dispose()
@@ -127,13 +134,12 @@ class Database:
     @contextmanager
     def connection(self) -> Iterator[Connection]:
         """A pooled connection in autocommit; database errors leave as the queue's own exceptions."""
+        connection: Connection | None = None
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except sa.exc.DBAPIError as error:
-            if isinstance(error.orig, psycopg.Error):
-                raise translated(error.orig) from error
-            raise
+        except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
+            raise _in_our_words(error, was_connected=connection is not None) from error
         except UnicodeEncodeError as error:
             raise BadValueError("expected text, got half of a surrogate pair") from error
 
@@ -145,15 +151,10 @@ class Database:
             DatabaseAwayError: PostgreSQL does not answer.
         """
         try:
-            connection = psycopg.connect(self.conninfo, autocommit=True, connect_timeout=5)
+            with closing(psycopg.connect(self.conninfo, autocommit=True, **_PATIENCE)) as connection:
+                yield connection
         except psycopg.Error as error:
             raise translated(error) from error
-        try:
-            yield connection
-        except psycopg.Error as error:
-            raise translated(error) if is_connection_loss(error) else error from error
-        finally:
-            connection.close()
 
     @property
     def conninfo(self) -> str:
@@ -163,6 +164,20 @@ class Database:
     def close(self) -> None:
         """Close all connections; the next statement opens new ones."""
         self._engine.dispose()
+
+
+def _in_our_words(error: Exception, *, was_connected: bool) -> Exception:
+    """The queue's own exception for what driver and pool raise; wrong use of SQLAlchemy stays as it is."""
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    if isinstance(cause, psycopg.Error):
+        return translated(cause)
+    if isinstance(error, sa.exc.TimeoutError):
+        return DatabaseBusyError(f"PostgreSQL cannot do it now: {error}")
+    # The pool says "this connection is closed" when the second connection that it tried was cut as well.
+    is_cut = isinstance(error, sa.exc.InvalidRequestError) and not was_connected
+    if is_cut or isinstance(error, (sa.exc.PendingRollbackError, sa.exc.DBAPIError)):
+        return DatabaseAwayError(f"PostgreSQL does not answer: {error}")
+    return error
 
 
 def _note_rest(_connection: object, record: ConnectionPoolEntry) -> None:
@@ -182,7 +197,7 @@ def _refuse_cut_connection(
     try:
         if rested > LONG_REST_SECONDS or _has_something_to_say(connection):
             connection.execute("SELECT 1")
-    except psycopg.Error as error:
+    except (psycopg.Error, OSError) as error:
         raise sa.exc.DisconnectionError from error
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import ClassVar
 
 import psycopg
 
@@ -18,7 +17,7 @@ class QueueError(Exception):
     ``code`` is the SQLSTATE (class ``CQ``), ``column`` the wrong column, ``hint`` what to do about it.
     """
 
-    code: ClassVar[str] = ""
+    code: str = ""
 
     def __init__(
         self, message: str, *, column: str = "", hint: str = "", detail: str = "", constraint: str = ""
@@ -130,12 +129,20 @@ class TooLargeError(QueueError):
     code = "CQ040"
 
 
+class StatementRefusedError(QueueError):
+    """PostgreSQL refused a statement in words that are not the queue's; ``code`` is its SQLSTATE."""
+
+
 class DatabaseAwayError(Exception):
     """PostgreSQL does not answer."""
 
 
 class DatabaseBusyError(DatabaseAwayError):
     """PostgreSQL answers, but cannot do it now: nothing was done, and the same may be asked again."""
+
+
+class StatementOutdatedError(DatabaseBusyError):
+    """A migration changed what a prepared statement returns: this connection will not run it again."""
 
 
 class SchemaMissingError(Exception):
@@ -164,7 +171,7 @@ _BY_CODE: dict[str, type[QueueError]] = {
 
 
 def translated(error: psycopg.Error) -> Exception:
-    """The queue's own exception for a database error, or the error itself where it is none of ours."""
+    """The queue's own exception for a database error."""
     diagnostic = error.diag
     message = diagnostic.message_primary or str(error)
     if kind := _BY_CODE.get(error.sqlstate or ""):
@@ -188,7 +195,11 @@ def translated(error: psycopg.Error) -> Exception:
         return SchemaMissingError(f"{message}: run qdash-queue migrate against this database")
     if isinstance(error, (psycopg.errors.DataError, psycopg.errors.StatementTooComplex)):
         return BadValueError(message)
-    return _trouble(error, message) or error
+    if (trouble := _trouble(error, message)) is not None:
+        return trouble
+    refused = StatementRefusedError(f"PostgreSQL refused: {message}")
+    refused.code = error.sqlstate or ""
+    return refused
 
 
 # A statement that was ended or ran out of time, a lock that was not to be had, a deadlock, no room, a standby
@@ -198,6 +209,8 @@ _NOT_NOW = ("57014", "55P03", "40", "53", "25006", "58")
 
 def _trouble(error: psycopg.Error, message: str) -> DatabaseAwayError | None:
     """What passes, and is no answer to what was asked."""
+    if error.diag.source_function == "RevalidateCachedQuery":
+        return StatementOutdatedError(f"PostgreSQL cannot do it now: {message}")
     if is_connection_loss(error):
         return DatabaseAwayError(f"PostgreSQL does not answer: {message}")
     if (error.sqlstate or "").startswith(_NOT_NOW):

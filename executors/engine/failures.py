@@ -10,6 +10,7 @@ from types import TracebackType
 from pydantic import ValidationError
 
 from executors.stop import Stopped, StopReason
+from qdash_queue.errors import DatabaseAwayError, QueueError
 from qdash_queue.values import CalibrationError, Failure, FailureKind
 
 STACK_TRACE_LIMIT = 10_000
@@ -143,7 +144,7 @@ def _words(error: BaseException) -> str:
 
 
 def _from_instrument(error: BaseException, phase: Phase) -> bool:
-    if phase is not Phase.RUN:
+    if phase is not Phase.RUN or isinstance(error, (DatabaseAwayError, QueueError)):
         return False
     if isinstance(error, ConnectionError | TimeoutError):
         return True

@@ -10,6 +10,7 @@ from executors.engine.persistence import persistently
 from executors.session import JobContext
 from executors.stop import checkpoint
 from qdash_queue.database import Database
+from qdash_queue.models import Chip
 from qdash_queue.parameters import Parameters
 from qdash_queue.queue import Queue
 from qdash_queue.settings import read_settings
@@ -69,16 +70,15 @@ def bring_to_rest(context: JobContext, backend: BaseBackend, lease_seconds: floa
     context.lease.quiesced()
 
 
-def quiesce(context: JobContext) -> None:
+def quiesce(context: JobContext, chip: Chip) -> None:
     """Make the chip's instrument idle from a process that has not used it; the caller notes how it went.
+
+    Needs no database: an instrument is not to blame for a database that restarts.
 
     Raises:
         CalibrationError: it stays busy or does not answer.
-        DatabaseAwayError: the chip could not be looked up.
     """
-    # An instrument is not to blame for a database that restarts: that must not pause the chip.
-    session = persistently(lambda: backend_session(context, ()))
-    make_backend(context.backend_kind, session).quiesce()
+    make_backend(context.backend_kind, _session(context, chip, (), {})).quiesce()
 
 
 def rest_before_use(context: JobContext, lease_seconds: float) -> None:
@@ -93,14 +93,22 @@ def rest_before_use(context: JobContext, lease_seconds: float) -> None:
 
 def backend_session(context: JobContext, qids: Sequence[str]) -> BackendSession:
     """What the backend is told about the job."""
-    chip_id = context.claimed.chip_id
-    chip = Queue(context.database).chip(chip_id)
+    chip = Queue(context.database).chip(context.claimed.chip_id)
+    return _session(context, chip, qids, _values_in_force(context.database, chip.chip_id, qids))
+
+
+def _session(
+    context: JobContext,
+    chip: Chip,
+    qids: Sequence[str],
+    parameters: dict[str, dict[str, ParameterModel]],
+) -> BackendSession:
     return BackendSession(
-        chip_id=chip_id,
+        chip_id=chip.chip_id,
         topology=chip.topology,
         n_qubits=chip.n_qubits,
         qids=tuple(qids),
-        parameters=_values_in_force(context.database, chip_id, qids),
+        parameters=parameters,
         scratch=context.scratch,
         seed=context.seed,
         # Another attempt sees other noise; the same one, measured again in a test, sees the same.

@@ -27,6 +27,7 @@ from executors.engine.prefect_task import run_visibly
 from executors.engine.recorder import TaskRecorder
 from executors.session import JobContext, current_job
 from executors.stop import StopReason
+from executors.verdict import give_verdict
 from qdash_queue.errors import AlreadyFinalError, DatabaseAwayError, LeaseLostError, QueueError
 from qdash_queue.models import PlannedTask
 from qdash_queue.settings import Settings
@@ -330,7 +331,7 @@ class CalibOrchestrator:
         if state is JobState.FAILED and not _is_ours_to_judge(context):
             return None
         try:
-            return context.lease.conclude(state, failure)
+            return give_verdict(context.lease, state, failure)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
             return None

@@ -113,6 +113,11 @@ SELECT format('job %s was to be cancelled %s s before its executor was lost, and
   JOIN calib.job_events e2 ON e2.job_id = j.job_id AND e2.attempt = e.attempt AND e2.old_state = 'running'
  WHERE e2.new_state <> 'cancelled' AND NOT EXISTS (SELECT FROM calib.attempts a WHERE a.job_id = j.job_id AND a.attempt = e.attempt AND a.verdict IS NOT NULL);
 
+-- check: a cancel is looked at
+SELECT format('job %s was to be cancelled %s s before its verdict, nobody looked, and it ended %s', j.job_id, extract(epoch FROM e.at - j.cancel_requested_at), j.state)
+  FROM calib.jobs j JOIN calib.job_events e ON e.job_id = j.job_id AND e.attempt = j.attempt AND e.event = 'concluded' AND e.at > j.cancel_requested_at + interval '5 s'
+ WHERE j.cancel_seen_at IS NULL AND j.state IN ('completed', 'failed');
+
 -- check: nobody is cancelled unasked
 SELECT format('job %s is cancelled though nobody asked', j.job_id) FROM calib.jobs j WHERE j.state = 'cancelled' AND NOT j.cancel_requested;
 

@@ -223,6 +223,20 @@ def test_cancel_recorded_as_lost(copy: Copy) -> None:
     assert copy.found() == {"no cancel recorded as a loss"}
 
 
+@pytest.mark.parametrize(("state", "failure"), [(JobState.COMPLETED, None), (JobState.FAILED, LOST)])
+def test_cancel_never_looked_at(copy: Copy, state: JobState, failure: Failure | None) -> None:
+    history = copy.history
+    job = history.submit(tasks=1)
+    lease = history.start(job, ends=state)
+    history.measure(lease, 0)
+    history.queue.cancel(job.job_id)
+    copy.connection.execute(
+        "UPDATE calib_private.cancel_requests SET requested_at = requested_at - interval '6 s'"
+    )
+    assert history.end(lease, state, failure) is state
+    assert copy.found() == {"a cancel is looked at"}
+
+
 def test_result_lost(copy: Copy) -> None:
     copy.connection.execute("DELETE FROM calib_private.parameter_versions WHERE task_run_id IS NOT NULL")
     copy.connection.execute("DELETE FROM calib_private.task_runs WHERE task = 'Drill1'")

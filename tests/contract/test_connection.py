@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from qdash_queue.database import Database
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.process import Durability
-from qdash_queue.errors import DatabaseAwayError, DatabaseBusyError, NotPermittedError, SchemaMissingError
+from qdash_queue.errors import (
+    DatabaseAwayError,
+    DatabaseBusyError,
+    NotPermittedError,
+    SchemaMissingError,
+    StatementRefusedError,
+)
 from qdash_queue.models import PlannedTask
 from qdash_queue.queue import Queue
 from qdash_queue.values import CancelMode, JobState
@@ -85,6 +95,65 @@ def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(lab
             lab.ana.database.rows_once(suicide)
     finally:
         lab.owner.execute("DROP TABLE calib.told; DROP SEQUENCE calib.tries")
+
+
+def test_every_error_of_a_session_that_is_ended_is_one_of_ours(lab: Lab) -> None:
+    """Sessions are ended in a loop beside calls in a loop: at checkout, in a statement, while connecting."""
+    database = Database(lab.ana.url)
+    done = threading.Event()
+    end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
+
+    def end_sessions() -> None:
+        while not done.is_set():
+            lab.rows(end, lab.ana.name)
+
+    errors: list[Exception] = []
+    with ThreadPoolExecutor() as pool:
+        ending = pool.submit(end_sessions)
+        for _ in range(600):
+            try:
+                database.rows("SELECT 1")
+            except Exception as error:  # noqa: BLE001 - of which kind is what this is about
+                errors.append(error)
+        done.set()
+        ending.result()
+    database.close()
+    assert errors, "no session was ended in time"
+    assert [error for error in errors if not isinstance(error, DatabaseAwayError)] == []
+
+
+def test_what_postgresql_refuses_in_other_words_is_ours_too(lab: Lab) -> None:
+    with pytest.raises(StatementRefusedError, match="PostgreSQL refused: syntax error") as refused:
+        lab.ana.database.rows("SELEKT 1")
+    assert refused.value.code == "42601"
+
+
+def test_a_connection_that_falls_silent_is_given_up(lab: Lab) -> None:
+    """The kernel ends it in seconds, be it idle or in the middle of a statement."""
+    expected = {
+        "keepalives_idle": "5",
+        "keepalives_interval": "2",
+        "keepalives_count": "3",
+        "tcp_user_timeout": "10000",
+    }
+    database = Database(lab.ana.url)
+    with database.connection() as pooled, database.raw_connection() as own:
+        driver = pooled.connection.driver_connection
+        for connection in (driver, own):
+            assert isinstance(connection, psycopg.Connection)
+            assert connection.info.get_parameters().items() >= expected.items()
+    database.close()
+
+
+def test_a_pool_without_a_free_connection_is_busy(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(lab.ana.url, pool_size=1)
+    monkeypatch.setattr(database._engine.pool, "_timeout", 0.1)
+    with ExitStack() as stack:
+        for _ in range(6):  # One, and five above.
+            stack.enter_context(database.connection())
+        with pytest.raises(DatabaseBusyError, match="limit"):
+            database.rows("SELECT 1")
+    database.close()
 
 
 def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> None:

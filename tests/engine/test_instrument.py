@@ -7,6 +7,7 @@ import pytest
 
 from executors.engine.instrument import quiesce
 from executors.session import instruments_folder
+from qdash_queue.queue import Queue
 from qdash_queue.values import CalibrationError
 from tests.engine.lab import CHIP, Lab
 
@@ -16,7 +17,7 @@ def test_a_fresh_process_quiesces_an_instrument_that_was_left_busy(lab: Lab) -> 
         busy = instruments_folder(lab.state_path) / f"{CHIP}.busy.json"
         busy.parent.mkdir(parents=True)
         busy.write_text("{}")
-        quiesce(job)
+        quiesce(job, Queue(job.database).chip(CHIP))
         assert not busy.exists()
 
 
@@ -25,5 +26,7 @@ def test_real_instruments_are_quiesced_by_the_configuration_that_the_settings_na
 ) -> None:
     monkeypatch.setenv("QDASH_QUEUE_QUBEX_CONFIG_PATH", str(tmp_path))
     expected = f"expected qubex's configuration of {CHIP} in {tmp_path}"
-    with lab.job(["GoodTask"], ["0"]) as job, pytest.raises(CalibrationError, match=expected):
-        quiesce(replace(job, backend_kind="qubex"))
+    with lab.job(["GoodTask"], ["0"]) as job:
+        chip = Queue(job.database).chip(CHIP)
+        with pytest.raises(CalibrationError, match=expected):
+            quiesce(replace(job, backend_kind="qubex"), chip)

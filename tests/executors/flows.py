@@ -54,10 +54,21 @@ def sleep(username: str, chip_id: str, project_id: str, seconds: float, mark: st
     _sleep(seconds)
 
 
-@flow(name="patient", on_cancellation=[on_flow_cancellation])
-def patient(username: str, chip_id: str, project_id: str, seconds: float) -> None:
+@flow(name="patient", on_cancellation=[on_flow_cancellation, leave_mark])
+def patient(username: str, chip_id: str, project_id: str, seconds: float, mark: str = "") -> None:
     """Wait in Python; may be repeated."""
     _sleep(seconds)
+
+
+@flow(name="held", on_cancellation=[on_flow_cancellation, leave_mark])
+def held(username: str, chip_id: str, project_id: str, gate: str, end: str, mark: str) -> None:
+    """Wait until the file ``gate`` is there, then end."""
+    while not Path(gate).exists():
+        time.sleep(0.01)
+    if end == "fail":
+        raise ValueError("a fault of the flow")
+    if end == "die":
+        os._exit(9)
 
 
 @flow(name="steps", on_cancellation=[on_flow_cancellation])
@@ -205,7 +216,8 @@ def _define(
 
 NOOP = _define(noop)
 SLEEP = _define(sleep, optional=("mark",), seconds=_SECONDS, mark=_TEXT)
-PATIENT = _define(patient, repeatable=True, seconds=_SECONDS)
+PATIENT = _define(patient, repeatable=True, optional=("mark",), seconds=_SECONDS, mark=_TEXT)
+HELD = _define(held, gate=_TEXT, end=_TEXT, mark=_TEXT)
 STEPS = _define(steps, count={"type": "integer"}, seconds=_SECONDS)
 WALK = _define(walk, optional=("mark",), count={"type": "integer"}, seconds=_SECONDS, mark=_TEXT)
 OVERTAKEN = _define(overtaken, mark=_TEXT)

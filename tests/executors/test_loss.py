@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -105,6 +107,34 @@ def test_connections_are_cut_under_a_child_that_waits(crew: Crew) -> None:
     job_id = crew.submit("noop")
     assert crew.ended(job_id).state is JobState.COMPLETED
     assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+
+
+def test_sessions_that_are_ended_in_a_loop_pause_no_chip(crew: Crew) -> None:
+    """Each job leaves the instrument to be quiesced, and no database is the instrument's fault."""
+    (hand,) = crew.need(1)[:1]
+    done = threading.Event()
+
+    def end_sessions() -> int:
+        count = 0
+        while not done.wait(0.1):  # Between two rounds there is time for a verb, or no lease could be kept.
+            count += crew.owner.rows(
+                "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity"
+                " WHERE application_name LIKE 'qdash-%' AND pid <> pg_backend_pid()"
+                " AND usename <> current_user"
+            )[0]["n"]
+        return count
+
+    with ThreadPoolExecutor() as pool:
+        ending = pool.submit(end_sessions)
+        try:
+            jobs = [crew.submit("busy", {"seconds": 0.2, "then": "fail"}) for _ in range(6)]
+            ended = [crew.ended(job_id, 120) for job_id in jobs]
+        finally:
+            done.set()
+        assert ending.result() > len(jobs)
+    assert [job.failure_kind for job in ended if job.failure_kind is FailureKind.INSTRUMENT] == []
+    assert not crew.queue.chip(crew.chip_id).paused
+    assert hand.process.poll() is None, hand.log.read_text()
 
 
 @pytest.mark.parametrize("table", ["leases", "executors"])
