@@ -14,7 +14,7 @@ from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
-from prefect.states import Pending
+from prefect.states import Cancelling, Crashed, Pending, Running
 
 from executors.flow_runs import FlowRunRequest, Origin
 from executors.prefect_link import PrefectAwayError, PrefectLink
@@ -177,3 +177,32 @@ def test_one_deleted_under_our_hands_needs_nothing_more(
     assert link.healthy()
     with pytest.raises(ObjectNotFound):
         prefect.read_flow_run(run)
+
+
+def _type(prefect: SyncPrefectClient, run: UUID) -> str:
+    state = prefect.read_flow_run(run).state
+    assert state is not None
+    return state.type.value
+
+
+def test_a_run_that_is_given_up_shows_its_cancel(prefect: SyncPrefectClient, link: PrefectLink) -> None:
+    """Though Prefect's own engine has overwritten it, as it does when the flow's process is terminated."""
+    lost, cancelled = (prefect.create_flow_run(noop, parameters={}, state=Running()).id for _ in range(2))
+    prefect.set_flow_run_state(cancelled, Cancelling())
+    prefect.set_flow_run_state(cancelled, Crashed(), force=True)
+    assert [link.give_up(run, "") for run in (lost, cancelled)] == [False, True]
+    assert [_type(prefect, run) for run in (lost, cancelled)] == ["CRASHED", "CANCELLED"]
+
+
+def test_a_cancel_beside_the_giving_up_is_seen(
+    prefect: SyncPrefectClient, meddler: Meddler, link: PrefectLink
+) -> None:
+    run = prefect.create_flow_run(noop, parameters={}, state=Running()).id
+
+    def cancel_first() -> None:
+        prefect.set_flow_run_state(run, Cancelling())
+
+    meddler.tricks = {run: cancel_first}
+    assert link.give_up(run, "")
+    link.make_equal(run, JobState.SCHEDULED, "")
+    assert _type(prefect, run) == "CANCELLED"

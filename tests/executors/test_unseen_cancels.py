@@ -13,6 +13,7 @@ from qdash_queue.values import CancelMode, JobState
 from tests.executors.crew import Crew, Hand
 from tests.executors.doors import Door, Doors
 
+pytestmark = pytest.mark.timeout(900)  # Each starts an executor anew.
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 REQUEUED = [*START, "lease_expired", "requeued", "claimed"]
 CANCEL = ["cancel_requested", "cancel_seen", "stop_requested", "quiesced", "concluded"]
