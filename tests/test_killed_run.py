@@ -7,6 +7,7 @@ import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
@@ -48,25 +49,31 @@ def mark() -> Iterator[str]:
     processes.end(processes.bearing(made))
 
 
-def _run(folder: Path, mark: str, *options: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def _running(folder: Path, mark: str, *options: str) -> Iterator[subprocess.Popen[bytes]]:
     """A run of the world's tests, by now in the middle of one."""
     world, ready, output = folder / "test_world.py", folder / "ready", folder / "output"
     world.write_text(WORLD)
     name, value = mark.split("=")
     command = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "no:cacheprovider"]
-    with output.open("wb") as file:
-        run = subprocess.Popen(
+    with (
+        output.open("wb") as file,
+        subprocess.Popen(
             [*command, "-p", "tests.conftest", *options, str(world)],
             env={**os.environ, name: value, READY: str(ready)},
             cwd=ROOT,
             stdout=file,
             stderr=subprocess.STDOUT,
-        )
-    try:
-        until_while_running(run, lambda: ready.exists() and ready.read_text(), "the world stood")
-    except AssertionError:
-        pytest.fail(output.read_text())
-    return run
+        ) as run,
+    ):
+        try:
+            until_while_running(run, lambda: ready.exists() and ready.read_text(), "the world stood")
+            yield run
+        except AssertionError as error:
+            error.add_note(output.read_text())
+            raise
+        finally:
+            run.kill()
 
 
 def _family(run: subprocess.Popen[bytes], mark: str) -> set[psutil.Process]:
@@ -86,14 +93,14 @@ def _expect_nothing_left(family: set[psutil.Process], mark: str) -> None:
 
 @pytest.mark.slow
 def test_a_killed_run_takes_servers_executors_and_jobs_along(tmp_path: Path, mark: str) -> None:
-    run = _run(tmp_path, mark, "-p", "tests.executors.conftest", "-k", "executor")
-    family = _family(run, mark)
-    names = {process.name() for process in family}
-    assert {"postgres", "mongod", "sleep"} <= names, names
-    assert any("executors.main" in one.cmdline() for one in family)
-    run.kill()
-    run.wait(PATIENCE)
-    _expect_nothing_left(family, mark)
+    with _running(tmp_path, mark, "-p", "tests.executors.conftest", "-k", "executor") as run:
+        family = _family(run, mark)
+        names = {process.name() for process in family}
+        assert {"postgres", "mongod", "sleep"} <= names, names
+        assert any("executors.main" in one.cmdline() for one in family)
+        run.kill()
+        run.wait(PATIENCE)
+        _expect_nothing_left(family, mark)
 
 
 @pytest.mark.slow
@@ -101,12 +108,12 @@ def test_a_killed_run_takes_servers_executors_and_jobs_along(tmp_path: Path, mar
 def test_a_killed_process_of_a_run_in_several_takes_its_own_along(
     tmp_path: Path, mark: str, victim: str
 ) -> None:
-    run = _run(tmp_path, mark, "-k", "test_a_server", "-n", "1")
-    family = _family(run, mark)
-    assert {"mongod", "sleep"} <= {process.name() for process in family}
-    worker = psutil.Process(int((tmp_path / "ready").read_text()))
-    assert worker.pid != run.pid
-    (psutil.Process(run.pid) if victim == "controller" else worker).kill()
-    # Told of a worker's death, the run ends by itself, and red.
-    assert run.wait(PATIENCE) != 0
-    _expect_nothing_left(family, mark)
+    with _running(tmp_path, mark, "-k", "test_a_server", "-n", "1") as run:
+        family = _family(run, mark)
+        assert {"mongod", "sleep"} <= {process.name() for process in family}
+        worker = psutil.Process(int((tmp_path / "ready").read_text()))
+        assert worker.pid != run.pid
+        (psutil.Process(run.pid) if victim == "controller" else worker).kill()
+        # Told of a worker's death, the run ends by itself, and red.
+        assert run.wait(PATIENCE) != 0
+        _expect_nothing_left(family, mark)

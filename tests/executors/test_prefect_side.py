@@ -173,6 +173,6 @@ def test_warming_up_does_not_wait_for_a_server_that_hangs() -> None:
 
 def test_the_flush_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     release = threading.Event()
-    monkeypatch.setattr(EventsWorker, "drain_all", lambda **_: release.wait())
+    monkeypatch.setattr(EventsWorker, "drain_all", lambda **_: release.wait(PATIENCE))
     assert not flush(0.1)
     release.set()
