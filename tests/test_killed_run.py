@@ -27,13 +27,13 @@ from pathlib import Path
 
 def hold():
     # In a session of its own, as an executor is, and under no guard.
-    with subprocess.Popen(["sleep", "900"], start_new_session=True):
+    with subprocess.Popen(["sleep", "3000"], start_new_session=True):
         Path(os.environ["QDASH_TEST_READY"]).write_text(str(os.getpid()))
         signal.pause()
 
 def test_servers_and_an_executor_at_work(crew, mongo_url):
     crew.need(1)
-    crew.started(crew.submit("sleep", {"seconds": 600}))
+    crew.started(crew.submit("sleep", {"seconds": 3000}))
     hold()
 
 def test_a_server(mongo_url):

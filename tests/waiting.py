@@ -9,7 +9,7 @@ from typing import AnyStr, TypeVar
 
 T = TypeVar("T")
 
-PATIENCE = 240.0
+PATIENCE = 600.0
 """The seconds that a test waits for anything: on the busiest machine only what never comes takes them."""
 _PAUSE_SECONDS = 0.02
 

@@ -29,7 +29,7 @@ def test_the_demo_sees_all_that_it_claims(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=3 * PATIENCE,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     summary = json.loads(done.stdout)

@@ -50,7 +50,7 @@ def deaf_instrument(crew: Crew) -> Iterator[Path]:
 @pytest.mark.parametrize("end", ["cancel", "timeout", "crash", "fail"])
 def test_quiesced_before_the_chip_is_free(crew: Crew, busy: Path, end: str) -> None:
     parameters = {
-        "seconds": 0.5 if end in ("crash", "fail") else 600,
+        "seconds": 0.5 if end in ("crash", "fail") else 3000,
         "then": "die" if end == "crash" else end,
     }
     job_id = crew.submit("busy", parameters, timeout_seconds=5 if end == "timeout" else None)
@@ -66,7 +66,7 @@ def test_quiesced_before_the_chip_is_free(crew: Crew, busy: Path, end: str) -> N
 def test_chip_is_paused_when_the_instrument_does_not_come_to_rest(
     crew: Crew, busy: Path, deaf_instrument: Path
 ) -> None:
-    job_id = crew.submit("busy", {"seconds": 600, "then": ""})
+    job_id = crew.submit("busy", {"seconds": 3000, "then": ""})
     crew.started(job_id)
     until(busy.exists, "the instrument to measure")
     crew.queue.cancel(job_id, CancelMode.NOW)

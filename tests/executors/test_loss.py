@@ -144,7 +144,7 @@ def test_a_job_waits_while_no_folder_can_be_made_for_it(crew: Crew) -> None:
 
 def test_lease_is_taken_away(crew: Crew) -> None:
     crew.need(1)
-    job_id = crew.submit("sleep", {"seconds": 600})
+    job_id = crew.submit("sleep", {"seconds": 3000})
     pid = crew.started(job_id)
     crew.owner.execute(
         "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
@@ -162,7 +162,7 @@ def test_lease_is_taken_away(crew: Crew) -> None:
 
 def test_executor_is_frozen(crew: Crew) -> None:
     (hand,) = crew.need(1)
-    job_id = crew.submit("sleep", {"seconds": 600})
+    job_id = crew.submit("sleep", {"seconds": 3000})
     pid = crew.started(job_id)
     hand.signal(signal.SIGSTOP)
     until(lambda: not is_alive(pid), "the child to end before its lease")
@@ -189,7 +189,7 @@ def test_executor_is_killed_while_it_comes_up(crew: Crew) -> None:
 def test_executor_is_killed_beside_a_standby(crew: Crew, max_attempts: int) -> None:
     crew.need(2)
     crew.settle()
-    job_id = crew.submit("patient", {"seconds": 600}, max_attempts=max_attempts)
+    job_id = crew.submit("patient", {"seconds": 3000}, max_attempts=max_attempts)
     pid = crew.started(job_id)
     hand = crew.holder(job_id)
     folders = [process.environ().get(SOCKET_FOLDER) for process in hand.family()]
@@ -220,7 +220,7 @@ def test_executor_is_told_to_stop(crew: Crew, max_attempts: int) -> None:
         other.signal(signal.SIGTERM)
         assert other.leave() == 0
     crew.settle()
-    job_id = crew.submit("patient", {"seconds": 600}, max_attempts=max_attempts)
+    job_id = crew.submit("patient", {"seconds": 3000}, max_attempts=max_attempts)
     crew.started(job_id)
     hand.signal(signal.SIGTERM)
     assert hand.leave() == 0

@@ -69,7 +69,7 @@ def stuck(crew: Crew, tmp_path: Path) -> tuple[int, int, int]:
 def _stuck(crew: Crew, tmp_path: Path) -> tuple[int, int, int]:
     crew.settle()
     pid_file = tmp_path / "pid"
-    job_id = crew.submit("stuck_family", {"seconds": 600, "pid_file": str(pid_file)})
+    job_id = crew.submit("stuck_family", {"seconds": 3000, "pid_file": str(pid_file)})
     child = crew.started(job_id)
     until(lambda: pid_file.exists() and pid_file.read_text() != "", "the grandchild")
     other = int(pid_file.read_text())
@@ -101,7 +101,7 @@ def test_a_stuck_group_ends_before_its_lease(
 
 
 def test_a_group_ends_with_its_leader_though_the_executor_is_frozen(crew: Crew, tmp_path: Path) -> None:
-    hand = crew.alone(QDASH_QUEUE_LEASE_SECONDS="600")  # So that the lease's end is not what ends it.
+    hand = crew.alone(QDASH_QUEUE_LEASE_SECONDS="3000")  # So that the lease's end is not what ends it.
     job_id, child, other = _stuck(crew, tmp_path)
     hand.signal(signal.SIGSTOP)
     os.kill(child, signal.SIGKILL)

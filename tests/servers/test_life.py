@@ -82,7 +82,7 @@ def test_killed_owners_temporary_folder_is_removed() -> None:
 
 
 def test_killed_guard_takes_its_server_along(tmp_path: Path) -> None:
-    process = _process(tmp_path, "import time; time.sleep(600)")
+    process = _process(tmp_path, "import time; time.sleep(3000)")
     server = _server_of(process)
     os.kill(process.pid, signal.SIGKILL)
     until(lambda: _gone(server))
@@ -93,9 +93,9 @@ def test_server_deaf_to_the_signal_is_killed_with_its_children(tmp_path: Path) -
     code = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3000)'])\n"
         "print('deaf', flush=True)\n"
-        "time.sleep(600)\n"
+        "time.sleep(3000)\n"
     )
     process = _process(tmp_path, code, grace_seconds=0.3)
     process.wait_until(lambda: "deaf" in process.log_text(), seconds=PATIENCE)
@@ -114,7 +114,7 @@ def test_early_end_is_told_with_the_logs_tail(tmp_path: Path) -> None:
 
 
 def test_silence_is_told_and_ended(tmp_path: Path) -> None:
-    process = _process(tmp_path, "import time; time.sleep(600)")
+    process = _process(tmp_path, "import time; time.sleep(3000)")
     with pytest.raises(EmbeddedServerError, match=r"script did not answer within 0.2 s"):
         process.wait_until(lambda: False, seconds=0.2)
     assert not process.is_running()

@@ -110,7 +110,7 @@ def test_second_server_on_the_same_data_fails_in_words(folder: Path) -> None:
 
 HELD_POSTGRES = """#!/bin/sh
 # The last of the programs that initdb runs: the cluster is there by half.
-case "$*" in *--single*) touch half-way; exec sleep 600;; esac
+case "$*" in *--single*) touch half-way; exec sleep 3000;; esac
 exec {real}/postgres "$@"
 """
 HELD_INITDB = """#!/bin/bash
