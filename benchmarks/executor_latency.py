@@ -192,7 +192,7 @@ def measure_cancels(crew: Crew, count: int, moments: random.Random) -> Cancels:
             crew.queue.cancel(job_id, CancelMode.NOW, "benchmark")
         except AlreadyFinalError:
             cancels.hits["too late"] += 1
-        note(cancels, crew.ended(job_id, 60), crew.queue.events(job_id))
+        note(cancels, crew.ended(job_id), crew.queue.events(job_id))
     return cancels
 
 

@@ -22,12 +22,12 @@ from benchmarks.executor_latency import bench, print_conditions
 from executors.session import instruments_folder
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.values import CancelMode, JobState
-from tests.executors.crew import Crew, eventually
+from tests.executors.crew import Crew
+from tests.waiting import until
 
 CALIBRATION: dict[str, JsonValue] = {"qids": ["0", "1", "2", "3"], "tasks": ["CheckRabi", "CreateHPIPulse"]}
 TASKS = 8
 DONE_BEFORE_DEATH = 3
-PATIENCE_SECONDS = 120.0
 
 
 def main() -> int:
@@ -50,11 +50,11 @@ def death(crew: Crew, max_attempts: int) -> bool:
     crew.need(2)
     crew.settle()
     job_id = crew.submit("calibrate", CALIBRATION, max_attempts=max_attempts)
-    eventually(lambda: crew.queue.get(job_id).tasks_done >= DONE_BEFORE_DEATH, "tasks to be done", 60)
+    until(lambda: crew.queue.get(job_id).tasks_done >= DONE_BEFORE_DEATH, "tasks to be done")
     victim = crew.holder(job_id)
     victim.signal(signal.SIGKILL)
     victim.leave()
-    job = crew.ended(job_id, PATIENCE_SECONDS)
+    job = crew.ended(job_id)
     print(f"\nexecutor {victim.pid} killed in job {job_id}, max_attempts {max_attempts}:")
     print_events(crew, job_id)
     results = crew.owner.rows(
@@ -80,7 +80,7 @@ def stop_while_busy(crew: Crew, end: str) -> bool:
         {"seconds": 1 if end == "crash" else 60, "then": "die" if end == "crash" else ""},
         timeout_seconds=2 if end == "timeout" else None,
     )
-    eventually(busy.exists, "the instrument to measure")
+    until(busy.exists, "the instrument to measure")
     if end == "cancel":
         crew.queue.cancel(job_id, CancelMode.NOW, "beam time")
     job = crew.ended(job_id)

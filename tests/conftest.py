@@ -23,6 +23,7 @@ from qdash_queue.embedded.prefect_server import QUIET, PrefectServer, prefect_ve
 from qdash_queue.embedded.process import Durability
 from tests import containers, installations, processes
 from tests.databases import CalibDatabase, Cluster
+from tests.waiting import PATIENCE
 
 VERSIONS = pytest.StashKey[dict[str, str]]()
 LONGEST = ("chaos", "executors")
@@ -71,7 +72,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 def no_process_left_behind() -> Iterator[None]:
     """Whatever the tests started has ended when the session is over."""
     yield
-    alive = processes.left_over(seconds=10)
+    alive = processes.left_over(PATIENCE)
     named = [processes.describe(process) for process in alive]
     processes.end(alive)
     assert not named, "left behind by the tests (and killed now):\n" + "\n".join(named)

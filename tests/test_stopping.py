@@ -12,6 +12,7 @@ import time
 import pytest
 
 from qdash_queue.stopping import StopSign, stopped_by_signals
+from tests.waiting import PATIENCE
 
 # Signals hit the main thread while it goes into its sleep and out of it again, thousands of times.
 UNDER_FIRE = """
@@ -34,7 +35,7 @@ with stopped_by_signals(sign):
 
 
 def test_signals_at_any_moment_stop_and_never_hang() -> None:
-    done = subprocess.run([sys.executable, "-c", UNDER_FIRE], timeout=60, check=False)
+    done = subprocess.run([sys.executable, "-c", UNDER_FIRE], timeout=PATIENCE, check=False)
     assert done.returncode == 0
 
 
@@ -43,7 +44,7 @@ def test_a_signal_ends_a_sleep_and_the_handlers_are_put_back() -> None:
     sign = StopSign()
     with stopped_by_signals(sign):
         threading.Timer(0.05, os.kill, (os.getpid(), signal.SIGTERM)).start()
-        assert sign.wait(30)
+        assert sign.wait(PATIENCE)
     assert sign.is_set()
     assert signal.getsignal(signal.SIGTERM) is before
 

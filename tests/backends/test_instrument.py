@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -17,6 +17,7 @@ from calibtasks.check_rabi import CheckRabi
 from executors.backends.base import BackendSession, BaseBackend, Faults, make_backend
 from qdash_queue.values import CalibrationError, FailureKind
 from tests.backends.measuring import measure, refusal
+from tests.waiting import PATIENCE, until_while_running
 
 Connect = Callable[..., BaseBackend]
 MakeSession = Callable[..., BackendSession]
@@ -66,12 +67,11 @@ task.call_run(backend, "0")
 """
 
 
-def stuck_for_a_while(state: Path) -> bool:
-    """Whether one execution has held the instrument for half a second."""
-    try:
-        return time.time() - state.stat().st_mtime > 0.5
-    except FileNotFoundError:
-        return False
+def is_deaf(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process hears no SIGTERM by now: the simulated driver hangs."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    ignored = re.search(r"^SigIgn:\s*(\w+)$", status, re.MULTILINE)
+    return ignored is not None and bool(int(ignored[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
@@ -80,17 +80,13 @@ def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
     state = tmp_path / "instruments" / "SIM16.busy.json"
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[2])
     try:
-        deadline = time.monotonic() + 200
-        while not stuck_for_a_while(state):
-            assert time.monotonic() < deadline
-            with suppress(subprocess.TimeoutExpired):
-                pytest.fail(f"the child ended with {child.wait(0.1)}")
+        until_while_running(child, lambda: is_deaf(child), "the third execution hung")
         os.kill(child.pid, signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(1)
     finally:
         child.kill()
-        child.wait(10)
+        child.wait(PATIENCE)
     assert state.exists()
     backend = connected(instrument_dir=tmp_path / "instruments")
     with pytest.raises(CalibrationError, match="simulated instrument of SIM16 is busy"):

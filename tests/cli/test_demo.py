@@ -6,7 +6,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from qdash_queue.cli.demo_stage import SIGN
 from qdash_queue.cli.demo_story import NotSeenError, Story
 from qdash_queue.embedded.process import Lifetime, Order, ServerProcess
 from tests.cli.desk import CHIP, PROJECT, Desk, type_in
+from tests.waiting import PATIENCE, until
 
 INSERT = "INSERT INTO calib.jobs (project_id, chip_id, parameters) VALUES ('{}', '{}', '{}') RETURNING job_id"
 PARAMETERS = '{"qids": ["0"], "tasks": ["CheckT1"]}'
@@ -22,7 +22,6 @@ PARAMETERS = '{"qids": ["0"], "tasks": ["CheckT1"]}'
 
 @pytest.mark.demo
 @pytest.mark.slow
-@pytest.mark.timeout(600)
 def test_the_demo_sees_all_that_it_claims(tmp_path: Path) -> None:
     output = tmp_path / "figures"
     done = subprocess.run(
@@ -30,7 +29,7 @@ def test_the_demo_sees_all_that_it_claims(tmp_path: Path) -> None:
         capture_output=True,
         text=True,
         check=False,
-        timeout=580,
+        timeout=2 * PATIENCE,
     )
     assert done.returncode == 0, done.stderr[-4000:]
     summary = json.loads(done.stdout)
@@ -70,15 +69,10 @@ def test_a_kept_demo_is_stopped_by_any_spelling_of_its_folder(
     monkeypatch.chdir(tmp_path)
     process = ServerProcess(Order("mirror", ["sleep", "600"], home, os.environ, lifetime=Lifetime.DETACHED))
     try:
-        deadline = time.monotonic() + 20
-        while not (home / "mirror.pid").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until((home / "mirror.pid").exists, "the guard to write its file")
         assert type_in("demo", "--stop", spelled, "--json").document["stopped"] == "mirror"
         # Its guard has seen the server's end and removed its file, and may take a moment to be gone itself.
-        deadline = time.monotonic() + 10
-        while process.is_running():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+        until(lambda: not process.is_running(), "the guard to end")
         assert not (tmp_path / "kept").exists()
     finally:
         process.stop()

@@ -19,6 +19,7 @@ from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.mirror.presence import Presence
 from tests.cli.desk import CHIP, Desk, Outcome, type_in
 from tests.databases import CalibDatabase
+from tests.waiting import PATIENCE
 
 CLOSED = "127.0.0.1:1"
 
@@ -302,7 +303,7 @@ def test_a_locked_table_stops_neither_the_doctor_nor_its_other_findings(
         pid = holder.info.backend_pid
         holder.execute("LOCK TABLE calib_private.jobs IN ACCESS EXCLUSIVE MODE")
         # Should the doctor wait for the lock, the test fails and does not hang.
-        holder.execute("SET idle_in_transaction_session_timeout = '20s'")
+        holder.execute(f"SET idle_in_transaction_session_timeout = '{PATIENCE:g}s'".encode())
         outcome = at(desk.database.url)
     assert outcome.status == 1
     assert f"process {pid} of postgres (an impatient tool)" in diagnosis(outcome, "transactions")["words"]

@@ -9,7 +9,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -22,6 +21,7 @@ from qdash_queue.migrate import head
 from qdash_queue.values import JobState
 from tests.cli.desk import PROJECT, Desk, type_in
 from tests.databases import CalibDatabase
+from tests.waiting import PATIENCE, until_while_running
 
 QDASH_QUEUE = [sys.executable, "-m", "qdash_queue.cli"]
 
@@ -81,7 +81,7 @@ def test_up_keeps_its_data_from_one_start_to_the_next(folder: Path) -> None:
             assert len(outcome.document) == start
             type_in("projects", "add", PROJECT, environment={"QDASH_QUEUE_DATABASE_URL": url})
             up.send_signal(signal.SIGINT)
-            assert up.wait(30) == 0
+            assert up.wait(PATIENCE) == 0
         with pytest.raises(psycopg.OperationalError):
             psycopg.connect(url)
 
@@ -92,7 +92,7 @@ def test_up_ends_in_words_when_a_server_dies(folder: Path) -> None:
         read_document(up)
         postmaster = (folder / "servers" / "postgres" / "data" / "postmaster.pid").read_text().split()[0]
         os.kill(int(postmaster), signal.SIGKILL)
-        assert up.wait(30) == 4
+        assert up.wait(PATIENCE) == 4
     refused = json.loads(said.read_text().splitlines()[-1])["error"]
     assert refused["code"] == "away"
     assert refused["message"].startswith("postgres ended with status 137; its log ")
@@ -109,7 +109,7 @@ def test_up_prints_lines_for_a_shell(postgres_server: object, database_url: str)
         assert up.stdout is not None
         lines = [next(up.stdout) for _ in range(4)]
         up.terminate()
-        assert up.wait(30) == 0
+        assert up.wait(PATIENCE) == 0
     assert [line.split("=")[0] for line in lines[:3]] == [
         "export QDASH_QUEUE_DATABASE_URL",
         "export QDASH_QUEUE_MONGO_URL",
@@ -222,11 +222,9 @@ def test_mirror_run_stops_on_sigterm(desk: Desk, mongo_url: str, mongo_database:
     with subprocess.Popen(
         [*QDASH_QUEUE, "mirror", "run"], stderr=subprocess.PIPE, text=True, env=environment
     ) as mirror:
-        deadline = time.monotonic() + 30
-        while not _has_tried(desk) and time.monotonic() < deadline:
-            pass
+        until_while_running(mirror, lambda: _has_tried(desk), "the mirror took the job's mark")
         mirror.terminate()
-        _, log = mirror.communicate(timeout=30)
+        _, log = mirror.communicate(timeout=PATIENCE)
     assert mirror.returncode == 0, log
     assert "mirroring to database" in log
     assert _has_tried(desk)

@@ -6,7 +6,6 @@ import io
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -19,6 +18,7 @@ from qdash_queue.database import Database
 from qdash_queue.queue import Queue
 from qdash_queue.values import JobState
 from tests.cli.desk import PASSED, Desk, type_in
+from tests.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(
@@ -78,7 +78,7 @@ def test_bars_show_the_job_and_each_task(desk: Desk) -> None:
         desk.work(lease, job, PASSED)
         lease.conclude(JobState.COMPLETED)
         lease.finish()
-        watching.join(timeout=20)
+        watching.join(timeout=PATIENCE)
         assert not watching.is_alive()
         shown = [(task.description, task.fields["state"], task.percentage) for task in progress.tasks]
     assert shown == [
@@ -112,12 +112,10 @@ def test_an_outage_of_the_database_is_waited_out(desk: Desk) -> None:
             queue.database = desk.connect("submitter")
             desk.queue.cancel(job.job_id)
 
-    begun = time.monotonic()
     ended = follow(queue, [job.job_id], Listener())
     assert [each.state for each in ended] == [JobState.CANCELLED]
     assert said[0] == "seen"
     assert "PostgreSQL does not answer" in said[1]
-    assert time.monotonic() - begun < 20
 
 
 def test_a_database_that_refuses_at_the_first_look_is_not_waited_for(desk: Desk) -> None:
@@ -134,7 +132,7 @@ def test_an_answer_that_cannot_be_written_is_told_in_one_sentence(desk: Desk, wo
     command = [sys.executable, "-m", "qdash_queue.cli", "--database-url", desk.roles["submitter"].url, *words]
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(
-            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=60
+            command, stdout=full, stderr=subprocess.PIPE, text=True, check=False, timeout=PATIENCE
         )
     assert done.returncode == EXIT_REFUSED
     assert len(done.stderr.splitlines()) == 1, done.stderr

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import json
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,6 +22,7 @@ from qdash_queue.models import ClaimedJob, FlowEntry, TaskEntry
 from qdash_queue.queue import Queue
 from qdash_queue.values import TaskType
 from tests.databases import CalibDatabase
+from tests.waiting import until
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
@@ -208,11 +208,8 @@ class Lab:
 
     def wait_until_blocked(self, person: Person) -> None:
         """Return once a session of the person waits for a lock."""
-        deadline = time.monotonic() + 10
         waits = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'"
-        while not self.value(waits, person.name):
-            assert time.monotonic() < deadline, f"{person.name} was expected to wait for a lock"
-            time.sleep(0.01)
+        until(lambda: self.value(waits, person.name), f"{person.name} to wait for a lock")
 
     # ------------------------------------------------------------------ time
 

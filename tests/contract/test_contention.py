@@ -15,6 +15,7 @@ from qdash_queue.errors import LeaseLostError
 from qdash_queue.leases import Lease
 from qdash_queue.values import Failure, FailureKind, JobState
 from tests.contract.lab import PROJECT, Lab, insert
+from tests.waiting import PATIENCE
 
 CHIPS = 20
 JOBS_PER_CHIP = 8
@@ -67,7 +68,7 @@ def test_every_job_is_claimed_once_and_no_chip_twice_at_a_time(own_lab: Lab) -> 
     chips = Chips(chip_ids)
     with ThreadPoolExecutor(CLIENTS) as pool:
         for done in [pool.submit(chips.work, own_lab, number, chip_ids) for number in range(CLIENTS)]:
-            done.result(timeout=120)
+            done.result(timeout=PATIENCE)
     assert chips.double == []
     assert sorted(chips.claimed) == sorted(
         row["job_id"] for row in own_lab.rows("SELECT job_id FROM calib_private.jobs")
@@ -155,7 +156,7 @@ def test_claims_and_sweeps_of_many_executors_do_not_deadlock(lab: Lab) -> None:
 
     with ThreadPoolExecutor(7) as pool:
         for done in [*(pool.submit(execute, name) for name in "abcdef"), pool.submit(cancel)]:
-            done.result(timeout=60)
+            done.result(timeout=PATIENCE)
     running = lab.rows("SELECT job_id FROM calib.jobs WHERE state = %s", JobState.RUNNING.value)
     leased = lab.rows("SELECT job_id FROM calib_private.leases WHERE job_id IS NOT NULL")
     assert sorted(row["job_id"] for row in running) == sorted(row["job_id"] for row in leased)

@@ -21,6 +21,7 @@ from tests.contract.meeting import (
     in_thread,
     open_transaction,
 )
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -128,7 +129,7 @@ def test_a_dedup_key_waits_for_the_transaction_that_holds_it(lab: Lab) -> None:
         lab.wait_until_blocked(lab.ben)
         holder.commit()
         with pytest.raises(DuplicateJobError, match=f"taken by job {held['job_id']}, which has not ended"):
-            again.result(timeout=10)
+            again.result(timeout=PATIENCE)
 
 
 def test_a_dedup_key_is_free_when_its_holder_gives_up(lab: Lab) -> None:
@@ -139,7 +140,7 @@ def test_a_dedup_key_is_free_when_its_holder_gives_up(lab: Lab) -> None:
         again = pool.submit(lab.submit, chip_id, lab.ben, flow="repeat", parameters={}, dedup_key="weekly")
         lab.wait_until_blocked(lab.ben)
         holder.rollback()
-        assert lab.job(again.result(timeout=10))["state"] == "scheduled"
+        assert lab.job(again.result(timeout=PATIENCE))["state"] == "scheduled"
 
 
 # ------------------------------------------------------------------ meeting a claim
@@ -161,7 +162,7 @@ def test_a_cancel_that_waited_for_the_claim_leaves_no_lock_on_the_running_job(la
     asked = in_thread(partial(ask_cancel, client, job_id))
     lab.wait_until_blocked(lab.olga)
     executor.commit()
-    assert asked.result(timeout=10) == 1
+    assert asked.result(timeout=PATIENCE) == 1
     # The client's transaction is still open.
     full_life(lab, claimed)
     client.commit()
@@ -177,7 +178,7 @@ def test_a_cancel_that_waited_for_a_failed_claim_ends_the_job(lab: Lab) -> None:
     asked = in_thread(partial(ask_cancel, client, job_id))
     lab.wait_until_blocked(lab.olga)
     executor.rollback()
-    assert asked.result(timeout=10) == 1
+    assert asked.result(timeout=PATIENCE) == 1
     assert lab.job(job_id)["state"] == "cancelled"
 
 
@@ -192,7 +193,7 @@ def test_a_change_of_priority_that_waited_for_the_claim_is_refused_and_holds_not
     lab.wait_until_blocked(lab.olga)
     executor.commit()
     with pytest.raises(psycopg.Error, match="does not wait any more"):
-        asked.result(timeout=10)
+        asked.result(timeout=PATIENCE)
     full_life(lab, claimed)
 
 
@@ -231,7 +232,7 @@ def test_a_pause_returns_once_a_claim_that_came_before_it_shows(lab: Lab) -> Non
     paused = in_thread(partial(operator.execute, PAUSE, (chip_id,)))
     lab.wait_until_blocked(lab.olga)
     executor.commit()
-    paused.result(timeout=10)
+    paused.result(timeout=PATIENCE)
     chip = lab.rows("SELECT paused, running_job_id FROM calib.chips WHERE chip_id = %s", chip_id)
     assert chip == [{"paused": True, "running_job_id": job_id}]
     full_life(lab, claimed)
@@ -295,7 +296,7 @@ def test_cancels_and_finishes_in_a_race_end_each_job_once(lab: Lab) -> None:
         seen = lease.heartbeat()
         standing = lease.conclude(JobState.CANCELLED if seen else JobState.COMPLETED)
         assert lease.finish() == standing
-        count = asked.result(timeout=10)
+        count = asked.result(timeout=PATIENCE)
         job = lab.job(job_id)
         outcomes.add((job["state"], count))
         assert lab.events(job_id).count(job["state"]) == 1

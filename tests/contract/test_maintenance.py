@@ -18,7 +18,7 @@ from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.process import Durability
 from tests.contract.lab import Lab, open_lab
 from tests.databases import CalibDatabase
-from tests.engine.waiting import until
+from tests.waiting import until
 
 VIEWS = """
 SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'calib'::regnamespace AND c.relkind = 'v' ORDER BY 1

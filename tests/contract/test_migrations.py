@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 
@@ -17,6 +16,7 @@ from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.process import Durability
 from tests.contract.lab import open_lab
 from tests.databases import CalibDatabase, Cluster
+from tests.waiting import PATIENCE, until
 
 
 def _migrated_at_once(databases: list[CalibDatabase]) -> None:
@@ -27,7 +27,7 @@ def _migrated_at_once(databases: list[CalibDatabase]) -> None:
         )
         for each in databases
     ]
-    answers = [process.communicate(timeout=120) for process in running]
+    answers = [process.communicate(timeout=PATIENCE) for process in running]
     assert [out.strip() for out, _ in answers] == [migrate.head()] * len(databases), answers
     for each in databases:
         with open_lab(each) as lab:
@@ -65,9 +65,7 @@ def _second_waits_for_first(server: PostgresServer, script: bytes) -> None:
     ):
         first.execute(script)
         done = pool.submit(second.execute, script)
-        deadline = time.monotonic() + 10
-        while watcher.execute(waiting).fetchone() == (0,):
-            assert time.monotonic() < deadline, "the second migration was expected to wait"
+        until(lambda: watcher.execute(waiting).fetchone() != (0,), "the second migration to wait")
         first.commit()
-        done.result(timeout=10)
+        done.result(timeout=PATIENCE)
         second.commit()

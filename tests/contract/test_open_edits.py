@@ -16,6 +16,7 @@ from tests.contract.meeting import (
     in_thread,
     open_transaction,
 )
+from tests.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -66,7 +67,7 @@ def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(lab: Lab) -> None:
     )
     operator.execute("SET LOCAL idle_in_transaction_session_timeout = '300ms'")
     recorder = lab.session(lab.machine, autocommit=True)
-    recorder.execute("SET lock_timeout = '10s'")
+    recorder.execute(f"SET lock_timeout = '{PATIENCE:g}s'".encode())
     recorder.execute(
         "SELECT calib.record_task(%s, %s, %s, 'completed', %s)",
         (claimed.job_id, claimed.fence, task_run_id, RECORD.model_dump_json(include={"output_parameters"})),
@@ -87,7 +88,7 @@ def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
         waiting = in_thread(partial(second.execute, edit, (chip_id, begin + 1)))
         lab.wait_until_blocked(lab.olga)
         first.commit()
-        waiting.result(timeout=10)
+        waiting.result(timeout=PATIENCE)
     history = lab.rows(
         "SELECT value, valid_from, valid_to FROM calib.parameter_history WHERE chip_id = %s"
         " ORDER BY valid_from",

@@ -16,6 +16,7 @@ from qdash_queue.retention import Pruned
 from qdash_queue.values import JobState
 from tests.contract.keeper import KEPT, PARTS, RECORD, Keeper
 from tests.contract.lab import Connection, Row
+from tests.waiting import PATIENCE
 
 # ------------------------------------------------------------------ batches
 
@@ -177,7 +178,7 @@ def test_a_bulk_cancel_goes_past_a_job_that_was_pruned_meanwhile(keeper: Keeper)
     holder, client = lab.session(lab.ana), lab.session(lab.olga, autocommit=True)
     warnings: list[str | None] = []
     client.add_notice_handler(lambda notice: warnings.append(notice.message_primary))
-    client.execute("SET statement_timeout = '10s'")
+    client.execute(f"SET statement_timeout = '{PATIENCE:g}s'".encode())
     holder.execute("UPDATE calib.jobs SET priority = 1 WHERE job_id = %s", (waiting,))
     cancel = "UPDATE calib.jobs SET cancel_requested = true WHERE chip_id = %s"
     with ThreadPoolExecutor(1) as pool:
@@ -186,7 +187,7 @@ def test_a_bulk_cancel_goes_past_a_job_that_was_pruned_meanwhile(keeper: Keeper)
         lab.wait_until_blocked(lab.olga)
         assert keeper.retention.run() == Pruned(jobs=1)
         holder.commit()
-        assert asked.result(timeout=20).rowcount == 1
+        assert asked.result(timeout=PATIENCE).rowcount == 1
     assert warnings == [f"job {old} was not cancelled: it had already ended and was pruned"]
     assert lab.job(waiting)["state"] == "cancelled"
 
@@ -204,7 +205,7 @@ def test_a_mark_that_waited_for_a_prune_finds_no_job(keeper: Keeper) -> None:
         asked = pool.submit(lambda: admin.execute("SELECT calib.mark(%s) AS marked", (old,)).fetchone())
         lab.wait_until_blocked(lab.person("marker"))
         pruner.commit()
-        assert asked.result(timeout=10) == {"marked": False}
+        assert asked.result(timeout=PATIENCE) == {"marked": False}
 
 
 def test_marks_of_all_jobs_go_past_one_that_was_pruned_meanwhile(keeper: Keeper) -> None:
@@ -222,7 +223,7 @@ def test_marks_of_all_jobs_go_past_one_that_was_pruned_meanwhile(keeper: Keeper)
         lab.wait_until_blocked(lab.person("marker"))
         assert keeper.retention.run() == Pruned(jobs=1)
         mirror.commit()
-        assert asked.result(timeout=10) == {"jobs": 2}
+        assert asked.result(timeout=PATIENCE) == {"jobs": 2}
     assert keeper.parts(old)["jobs"] == 0
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import threading
-import time
 from collections.abc import Callable
+from datetime import datetime, timedelta
 from functools import partial
 
 import pytest
@@ -19,7 +19,7 @@ from qdash_queue.values import CancelMode
 from tests.databases import CalibDatabase
 from tests.engine.lab import CHIP, Lab, only_job, script_session
 from tests.engine.outage import outage
-from tests.engine.waiting import until
+from tests.waiting import until
 
 SHORT = {"lease_seconds": 3.0, "term_grace_seconds": 0.5}
 EXPIRE = "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
@@ -39,7 +39,7 @@ def leave_by_an_error(session: CalibOrchestrator) -> None:
 
 
 def wait_until_swept(lab: Lab) -> None:
-    until(lambda: bool(lab.executor.sweep()), 20)
+    until(lambda: bool(lab.executor.sweep()))
 
 
 def expect_the_next_claim_to_quiesce(lab: Lab) -> None:
@@ -115,16 +115,26 @@ def test_a_session_that_wakes_up_after_its_cancel_still_ends_well(
     session = script_session(lab, {**SHORT, "lease_seconds": 30.0})
     session.initialize()
     lab.queue.cancel(session.job_id, CancelMode.NOW, "beam time")
-    until(lambda: "its session does not end: the chip is free to others in 30 s" in caplog.text, 20)
+    until(lambda: "its session does not end: the chip is free to others in 30 s" in caplog.text)
     assert session.complete() == "cancelled"
     assert lab.queue.chip(CHIP).running_job_id is None
 
 
-def test_a_cancel_after_the_task_waits_for_a_task_that_runs(lab: Lab) -> None:
+def lease_end(database: CalibDatabase) -> datetime:
+    with database.connect() as owner:
+        row = owner.execute("SELECT expires_at FROM calib_private.leases WHERE job_id IS NOT NULL").fetchone()
+    assert row is not None
+    assert isinstance(row[0], datetime)
+    return row[0]
+
+
+def test_a_cancel_after_the_task_waits_for_a_task_that_runs(lab: Lab, database: CalibDatabase) -> None:
     def cancel() -> None:
         until(lambda: "running" in lab.statuses(only_job(lab).job_id).values())
         lab.queue.cancel(only_job(lab).job_id, CancelMode.AFTER_TASK, "lunch")
-        time.sleep(SHORT["lease_seconds"] + 2 * SHORT["term_grace_seconds"])
+        first = lease_end(database)
+        longer = timedelta(seconds=SHORT["lease_seconds"] + 2 * SHORT["term_grace_seconds"])
+        until(lambda: lease_end(database) > first + longer, "the lease to be renewed past its grace")
         swept.extend(lab.executor.sweep())
         lab.queue.cancel(only_job(lab).job_id, CancelMode.NOW, "beam time")
 
@@ -163,7 +173,7 @@ def test_a_cancel_by_a_session_whose_time_was_over_lets_the_verdict_stand(
     limit_to_a_second(database)
     session = script_session(lab, {**SHORT, "lease_seconds": 30.0})
     session.initialize()
-    until(lambda: "its session does not end" in caplog.text, 20)
+    until(lambda: "its session does not end" in caplog.text)
     assert session.cancel() == "failed"
     assert only_job(lab).failure_kind == "timeout"
     assert lab.queue.chip(CHIP).running_job_id is None
@@ -178,7 +188,7 @@ def test_a_lease_that_the_clock_gave_up_is_not_renewed(
     with database.connect() as other:
         with other.transaction():
             other.execute("SELECT FROM calib_private.leases FOR UPDATE")  # A heartbeat waits for this one.
-            time.sleep(SHORT["lease_seconds"] + 1.0)
+            until(lambda: other.execute(HOLDS).fetchone() == (False,))
         until(lambda: other.execute(HOLDS).fetchone() == (True,))  # It came through, too late.
     wait_until_swept(lab)
     assert "the lease could not be renewed in time" in caplog.text

@@ -24,7 +24,7 @@ from qdash_queue.settings import Settings
 from qdash_queue.values import CalibrationError, CancelMode
 from tests.databases import CalibDatabase
 from tests.engine.lab import CHIP, USERNAME, Lab, only_job, script_session
-from tests.engine.waiting import until
+from tests.waiting import PATIENCE, until
 
 QUICKSTART = """
 from executors.engine import CalibOrchestrator, CalibConfig
@@ -79,7 +79,7 @@ def run_script(lab: Lab, text: str, folder: Path) -> subprocess.CompletedProcess
         cwd=folder,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -312,7 +312,7 @@ def test_a_database_that_hangs_stops_the_script_while_the_lease_is_its_own(
         with other.transaction():
             other.execute("SELECT FROM calib_private.leases FOR UPDATE")  # A heartbeat waits for this one.
             with pytest.raises(Stopped, match="lease lost"):
-                until(goes_on, 10)
+                until(goes_on)
             assert other.execute(expires).fetchone() == (True,)
         session.fail("the database hangs")
 

@@ -20,7 +20,7 @@ from qdash_queue.errors import LeaseLostError
 from qdash_queue.values import CancelMode
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
 from tests.engine.outage import CUT
-from tests.engine.waiting import until
+from tests.waiting import until
 
 
 def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:

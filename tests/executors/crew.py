@@ -6,12 +6,10 @@ import os
 import signal
 import subprocess
 import sys
-import time
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
 from uuid import UUID
 
 import psutil
@@ -23,23 +21,12 @@ from qdash_queue.database import Database
 from qdash_queue.models import Job
 from qdash_queue.queue import Queue
 from tests.executors.relay import Relay
+from tests.waiting import PATIENCE, until
 
-T = TypeVar("T")
 ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
 TAG = "QDASH_TEST_EXECUTOR"
 PROJECT = "lab"
-
-
-def eventually(ask: Callable[[], T | None], what: str, seconds: float = 30.0) -> T:
-    """The first answer of ``ask`` that is neither ``None`` nor false."""
-    deadline = time.monotonic() + seconds
-    while True:
-        answer = ask()
-        if answer:
-            return answer
-        assert time.monotonic() < deadline, f"waited {seconds:g} s in vain for {what}"
-        time.sleep(0.02)
 
 
 @dataclass
@@ -57,9 +44,9 @@ class Hand:
     def signal(self, number: signal.Signals) -> None:
         self.process.send_signal(number)
 
-    def leave(self, seconds: float = 30.0) -> int:
+    def leave(self) -> int:
         """Wait for its end; the exit code."""
-        return self.process.wait(seconds)
+        return self.process.wait(PATIENCE)
 
     def family(self) -> list[psutil.Process]:
         """Every living process that it started, wherever it hangs by now, and itself."""
@@ -116,15 +103,22 @@ class Crew:
             cwd=self.code[0],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
 
     def need(self, count: int) -> list[Hand]:
         """So many living executors, started where there are fewer, all of them ready."""
         self.replace_dead(count)
-        eventually(self._all_are_ready, "executors to be ready", 240)
+        until(self._all_are_ready, "executors to be ready")
         return self.hands[:count]
+
+    def alone(self, **environment: str) -> Hand:
+        """The only living executor, started with other settings than the rest."""
+        self.close()
+        self.replace_dead(0)
+        self.hands.append(self.start(**environment))
+        return self.need(1)[0]
 
     def replace_dead(self, count: int) -> None:
         """What a service manager does: start where there are fewer than so many, and wait for nobody."""
@@ -137,14 +131,14 @@ class Crew:
             assert hand.process.poll() is None, hand.log.read_text()
         return self._ready() >= {hand.pid for hand in self.hands}
 
-    def start(self) -> Hand:
+    def start(self, **environment: str) -> Hand:
         """One more executor, which nobody waits for."""
         tag = uuid.uuid4().hex
         log = self.folder / f"{tag}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, "-m", "executors.main", "--chip", self.chip_id],
-                env={**self.environment, TAG: tag},
+                env={**self.environment, **environment, TAG: tag},
                 cwd=self.code[0],  # Python looks there before all.
                 stdout=file,
                 stderr=subprocess.STDOUT,
@@ -212,13 +206,13 @@ class Crew:
                     return found
             return None
 
-        return eventually(pid, f"job {job_id} to start")
+        return until(pid, f"job {job_id} to start")
 
     def logged(self, job_id: int, event: str) -> None:
-        eventually(lambda: event in self.events(job_id), f"event {event} of job {job_id}")
+        until(lambda: event in self.events(job_id), f"event {event} of job {job_id}")
 
-    def ended(self, job_id: int, seconds: float = 30.0) -> Job:
-        eventually(lambda: self.queue.get(job_id).state.is_terminal, f"job {job_id} to end", seconds)
+    def ended(self, job_id: int) -> Job:
+        until(lambda: self.queue.get(job_id).state.is_terminal, f"job {job_id} to end")
         return self.queue.get(job_id)
 
     def events(self, job_id: int) -> list[str]:
@@ -226,7 +220,7 @@ class Crew:
 
     def flow_run(self, job_id: int, attempt: int = 1) -> FlowRun:
         """Prefect's flow run of an attempt, once Prefect's state was made equal to the row."""
-        synced = eventually(
+        synced = until(
             lambda: next(
                 (a for a in self.queue.attempts(job_id) if a.attempt == attempt and a.prefect_synced), None
             ),

@@ -21,7 +21,8 @@ from prefect.states import Cancelling
 
 from qdash_queue.models import Job, JobEvent
 from qdash_queue.values import CancelMode, JobState
-from tests.executors.crew import Crew, eventually
+from tests.executors.crew import Crew
+from tests.waiting import PATIENCE, until
 
 PREFECT_STATES = {
     JobState.COMPLETED: "COMPLETED",
@@ -125,7 +126,7 @@ class Doors:
             env=dict(self.prefect_environment),
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE,
             check=False,
         )
         return Answer(ran.returncode == 0, (ran.stdout + ran.stderr).strip())
@@ -260,13 +261,13 @@ class Canceller:
 
     def cancel(self, job_id: int, door: Door, mode: CancelMode, aim: Aim) -> Cancel:
         """Cancel a job when it is as far as the aim says, and wait for its end."""
-        eventually(lambda: self._is_reached(job_id, aim), f"job {job_id} to reach {aim.event}", 120)
+        until(lambda: self._is_reached(job_id, aim), f"job {job_id} to reach {aim.event}")
         if door.needs_flow_run:
-            eventually(lambda: self.crew.queue.get(job_id).flow_run_id, f"a flow run of job {job_id}", 120)
+            until(lambda: self.crew.queue.get(job_id).flow_run_id, f"a flow run of job {job_id}")
         time.sleep(self.chance.uniform(0.0, aim.spread))
         before, asked_at = self.crew.queue.get(job_id), datetime.now(UTC)
         answer = self.doors.knock(door, before, mode)
-        job = self.crew.ended(job_id, 120)
+        job = self.crew.ended(job_id)
         cancel = Cancel(door, mode, asked_at, answer, job, self.crew.queue.events(job_id))
         self.made.append(cancel)
         return cancel
@@ -280,9 +281,9 @@ class Canceller:
         )
         return bool(rows[0]["times"] >= aim.times or rows[0]["ends"])
 
-    def settle(self, seconds: float = 60.0) -> list[str]:
+    def settle(self) -> list[str]:
         """Let Prefect and the hooks' marks follow, then judge all cancels; the violations in words."""
-        deadline = time.monotonic() + seconds
+        deadline = time.monotonic() + PATIENCE
         found: list[str] = []
         for cancel in self.made:
             while True:

@@ -56,8 +56,11 @@ def sleep(username: str, chip_id: str, project_id: str, seconds: float, mark: st
 
 @flow(name="patient", on_cancellation=[on_flow_cancellation, leave_mark])
 def patient(username: str, chip_id: str, project_id: str, seconds: float, mark: str = "") -> None:
-    """Wait in Python; may be repeated."""
-    _sleep(seconds)
+    """Wait in Python, but only at the first attempt; may be repeated."""
+    job = current_job()
+    assert job is not None
+    if job.claimed.attempt == 1:
+        _sleep(seconds)
 
 
 @flow(name="held", on_cancellation=[on_flow_cancellation, leave_mark])
@@ -210,7 +213,7 @@ def _define(
             "properties": dict(kinds),
         },
         repeatable=repeatable,
-        timeout_seconds=60,
+        timeout_seconds=3600,
     )
 
 

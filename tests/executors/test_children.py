@@ -14,7 +14,7 @@ from executors.children import ChildError, Nursery
 from executors.forkserver import PARENT, SOCKET_FOLDER
 from executors.orders import ChildSetup
 from executors.scratch import ScratchFolders
-from tests.executors.crew import eventually
+from tests.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +49,15 @@ def test_an_order_for_a_dead_child_is_refused_in_words(nursery: Nursery) -> None
         return ""
 
     # Its guard, which goes after it, holds the other end of the pipe too.
-    assert eventually(refusal, "an order to be refused") == "the child died before it had its order"
+    assert until(refusal, "an order to be refused") == "the child died before it had its order"
     child.bury()
 
 
 def test_a_dead_spare_is_replaced(nursery: Nursery) -> None:
-    assert nursery.is_warm(90)
+    assert nursery.is_warm(PATIENCE)
     nursery.drop_spare()
     assert not nursery.has_spare
-    assert nursery.is_warm(90)
+    assert nursery.is_warm(PATIENCE)
 
 
 def test_without_processes_to_be_had_it_says_so(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -75,7 +75,7 @@ def test_without_processes_to_be_had_it_says_so(nursery: Nursery, monkeypatch: p
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert not has_spare
     assert not warm
-    assert nursery.is_warm(90)
+    assert nursery.is_warm(PATIENCE)
 
 
 def test_a_folder_is_made_before_it_is_needed_and_removed_afterwards(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_mixed_cancels_keep_every_promise(canceller: Canceller) -> None:
 
 
 def test_the_command_of_prefect_cancels(canceller: Canceller) -> None:
-    cancel = canceller.walk(Door.PREFECT_CLI, CancelMode.NOW, STARTED, count=300)
+    cancel = canceller.walk(Door.PREFECT_CLI, CancelMode.NOW, STARTED, count=3000)
     assert cancel.answer.is_taken, cancel.answer.words
     assert cancel.job.state is JobState.CANCELLED
     assert canceller.settle() == []

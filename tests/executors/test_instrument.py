@@ -10,7 +10,8 @@ import pytest
 
 from executors.session import instruments_folder
 from qdash_queue.values import CancelMode, FailureKind, JobState
-from tests.executors.crew import Crew, eventually
+from tests.executors.crew import Crew
+from tests.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 CANCEL = [
@@ -49,12 +50,12 @@ def deaf_instrument(crew: Crew) -> Iterator[Path]:
 @pytest.mark.parametrize("end", ["cancel", "timeout", "crash", "fail"])
 def test_quiesced_before_the_chip_is_free(crew: Crew, busy: Path, end: str) -> None:
     parameters = {
-        "seconds": 0.5 if end in ("crash", "fail") else 60,
+        "seconds": 0.5 if end in ("crash", "fail") else 3000,
         "then": "die" if end == "crash" else end,
     }
-    job_id = crew.submit("busy", parameters, timeout_seconds=1 if end == "timeout" else None)
+    job_id = crew.submit("busy", parameters, timeout_seconds=5 if end == "timeout" else None)
     crew.started(job_id)
-    eventually(busy.exists, "the instrument to measure")
+    until(busy.exists, "the instrument to measure")
     if end == "cancel":
         crew.queue.cancel(job_id, CancelMode.NOW)
     crew.ended(job_id)
@@ -65,9 +66,9 @@ def test_quiesced_before_the_chip_is_free(crew: Crew, busy: Path, end: str) -> N
 def test_chip_is_paused_when_the_instrument_does_not_come_to_rest(
     crew: Crew, busy: Path, deaf_instrument: Path
 ) -> None:
-    job_id = crew.submit("busy", {"seconds": 60, "then": ""})
+    job_id = crew.submit("busy", {"seconds": 3000, "then": ""})
     crew.started(job_id)
-    eventually(busy.exists, "the instrument to measure")
+    until(busy.exists, "the instrument to measure")
     crew.queue.cancel(job_id, CancelMode.NOW)
     assert crew.ended(job_id).state is JobState.CANCELLED
     assert crew.events(job_id) == [*START, *CANCEL, "quiesce_failed", "cancelled"]

@@ -13,10 +13,10 @@ from executors.wakeup import Wakeup
 from qdash_queue.database import Database
 from qdash_queue.errors import LeaseLostError
 from qdash_queue.leases import Lease
-from tests.executors.crew import eventually
+from tests.waiting import until
 
 NOBODY = "postgresql://nobody@127.0.0.1:1/nowhere"
-TIMES = LeaseTimes(lease=1.5, heartbeat=0.2, poll=0.1, margin=0.1)
+TIMES = LeaseTimes(lease=3.0, heartbeat=0.2, poll=0.1, margin=0.1)
 
 
 def test_what_nobody_takes_is_said_again_with_pauses_and_given_up_with_the_lease(
@@ -29,9 +29,9 @@ def test_what_nobody_takes_is_said_again_with_pauses_and_given_up_with_the_lease
             keeper.log("child_exited", {})
             with pytest.raises(LeaseLostError):
                 keeper.settle()
-        eventually(lambda: not _is_running(), "the thread to end", 5)
-    # A pause of 0.25 s after each try, over the 1.5 s of the lease.
-    assert 2 <= len(caplog.records) <= 8
+        until(lambda: not _is_running(), "the thread to end")
+    # A pause of 0.25 s after each try, over the 3 s of the lease.
+    assert 2 <= len(caplog.records) <= 16
 
 
 def _is_running() -> bool:

@@ -11,7 +11,8 @@ import pytest
 from prefect.states import Cancelling
 
 from qdash_queue.values import CancelMode, FailureKind, JobState
-from tests.executors.crew import Crew, eventually, is_alive
+from tests.executors.crew import Crew, is_alive
+from tests.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 CANCEL = ["cancel_requested", "cancel_seen", "stop_requested"]
@@ -28,7 +29,7 @@ def no_child_left(crew: Crew) -> Iterator[None]:
     """Between jobs there are: the executor, multiprocessing's two helpers, one warm spare and its guard."""
     yield
     hand = crew.hands[0]
-    eventually(lambda: len(hand.family()) == 5, "the job's processes to be gone")
+    until(lambda: len(hand.family()) == 5, "the job's processes to be gone")
 
 
 def test_completed(crew: Crew) -> None:
@@ -83,7 +84,7 @@ def test_crash(crew: Crew, flow: str, words: str) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_child_is_killed_from_outside(crew: Crew, number: signal.Signals) -> None:
-    job_id = crew.submit("sleep", {"seconds": 60})
+    job_id = crew.submit("sleep", {"seconds": 3000})
     os.kill(crew.started(job_id), number)
     job = crew.ended(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.INTERNAL)
@@ -93,7 +94,7 @@ def test_child_is_killed_from_outside(crew: Crew, number: signal.Signals) -> Non
 
 def test_cancel_now(crew: Crew, tmp_path: Path) -> None:
     mark = tmp_path / "hooks"
-    job_id = crew.submit("sleep", {"seconds": 60, "mark": str(mark)})
+    job_id = crew.submit("sleep", {"seconds": 3000, "mark": str(mark)})
     pid = crew.started(job_id)
     crew.queue.cancel(job_id, CancelMode.NOW, "beam time")
     job = crew.ended(job_id)
@@ -114,7 +115,7 @@ def test_cancel_after_task(crew: Crew) -> None:
 
 
 def test_cancel_after_task_becomes_now(crew: Crew) -> None:
-    job_id = crew.submit("sleep", {"seconds": 60})
+    job_id = crew.submit("sleep", {"seconds": 3000})
     crew.started(job_id)
     crew.queue.cancel(job_id, CancelMode.AFTER_TASK)
     crew.logged(job_id, "stop_requested")
@@ -125,7 +126,7 @@ def test_cancel_after_task_becomes_now(crew: Crew) -> None:
 
 
 def test_cancel_of_a_flow_that_cannot_hear(crew: Crew) -> None:
-    job_id = crew.submit("tight", {"seconds": 60})
+    job_id = crew.submit("tight", {"seconds": 3000})
     pid = crew.started(job_id)
     crew.queue.cancel(job_id, CancelMode.NOW)
     assert crew.ended(job_id).state is JobState.CANCELLED
@@ -137,9 +138,9 @@ def test_cancel_of_a_flow_that_cannot_hear(crew: Crew) -> None:
 
 def test_cancel_takes_grandchildren_along(crew: Crew, tmp_path: Path) -> None:
     pid_file = tmp_path / "pid"
-    job_id = crew.submit("family", {"seconds": 600, "pid_file": str(pid_file)})
+    job_id = crew.submit("family", {"seconds": 30000, "pid_file": str(pid_file)})
     crew.started(job_id)
-    eventually(lambda: pid_file.exists() and pid_file.read_text() != "", "the grandchild")
+    until(lambda: pid_file.exists() and pid_file.read_text() != "", "the grandchild")
     pid = int(pid_file.read_text())
     crew.queue.cancel(job_id, CancelMode.NOW)
     assert crew.ended(job_id).state is JobState.CANCELLED
@@ -147,7 +148,7 @@ def test_cancel_takes_grandchildren_along(crew: Crew, tmp_path: Path) -> None:
 
 
 def test_cancel_through_prefect(crew: Crew) -> None:
-    job_id = crew.submit("sleep", {"seconds": 60})
+    job_id = crew.submit("sleep", {"seconds": 3000})
     crew.started(job_id)
     flow_run_id = crew.queue.get(job_id).flow_run_id
     assert flow_run_id is not None
@@ -173,7 +174,7 @@ def test_cancel_that_the_database_saw_before_the_executor(crew: Crew, tmp_path: 
 
 
 def test_deadline(crew: Crew) -> None:
-    job_id = crew.submit("sleep", {"seconds": 60}, timeout_seconds=4)
+    job_id = crew.submit("sleep", {"seconds": 3000}, timeout_seconds=8)
     job = crew.ended(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.TIMEOUT)
     stop = ["stop_requested", "sigterm", "concluded", "child_exited", "quiesced", "failed"]
@@ -184,7 +185,7 @@ def test_deadline(crew: Crew) -> None:
 
 
 def test_deadline_of_a_flow_that_ignores_sigterm(crew: Crew) -> None:
-    job_id = crew.submit("deaf", {"seconds": 60}, timeout_seconds=4)
+    job_id = crew.submit("deaf", {"seconds": 3000}, timeout_seconds=8)
     job = crew.ended(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.TIMEOUT)
     stop = ["stop_requested", "sigterm", "sigkill", "child_exited", "concluded", "quiesced", "failed"]

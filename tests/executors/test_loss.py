@@ -14,7 +14,8 @@ import pytest
 
 from executors.forkserver import SOCKET_FOLDER
 from qdash_queue.values import CancelMode, FailureKind, JobState
-from tests.executors.crew import Crew, eventually, is_alive
+from tests.executors.crew import Crew, is_alive
+from tests.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 AGAIN = ["claimed", "flow_run_created", "flow_started", "concluded", "child_exited", "completed"]
@@ -36,7 +37,7 @@ def _claimed_while_prefect_is_mute(crew: Crew) -> bool:
             if time.monotonic() > until:
                 return False
         crew.queue.cancel(job_id, CancelMode.NOW)
-        assert crew.ended(job_id, 5).state is JobState.CANCELLED
+        assert crew.ended(job_id).state is JobState.CANCELLED
     early = ["submitted", "claimed", "cancel_requested", "cancel_seen"]
     assert crew.events(job_id) == [*early, "stop_requested", "concluded", "cancelled"]
     return True
@@ -55,11 +56,9 @@ def test_prefect_away_before_the_claim(crew: Crew) -> None:
     crew.need(1)
     crew.relay.cut()
     condition = "Prefect does not answer: jobs wait"
-    eventually(
-        lambda: condition in {row.condition for row in crew.queue.executors()}, "the condition to be shown"
-    )
+    until(lambda: condition in {row.condition for row in crew.queue.executors()}, "the condition to be shown")
     job_id = crew.submit("noop")
-    eventually(lambda: crew.queue.get(job_id).waiting_for == condition, "the job to say why it waits")
+    until(lambda: crew.queue.get(job_id).waiting_for == condition, "the job to say why it waits")
     assert crew.events(job_id) == ["submitted"]
     crew.relay.mend()
     assert crew.ended(job_id).state is JobState.COMPLETED
@@ -102,8 +101,8 @@ def test_connections_are_cut_under_a_child_that_waits(crew: Crew) -> None:
     )
     cut = f"SELECT count(pg_terminate_backend(pid)) AS n {sessions}"
     # A warm child opens its connection before it has a job.
-    eventually(lambda: crew.owner.rows(cut)[0]["n"], "the warm child's connection")
-    eventually(lambda: not crew.owner.rows(f"SELECT count(*) AS n {sessions}")[0]["n"], "their end")
+    until(lambda: crew.owner.rows(cut)[0]["n"], "the warm child's connection")
+    until(lambda: not crew.owner.rows(f"SELECT count(*) AS n {sessions}")[0]["n"], "their end")
     job_id = crew.submit("noop")
     assert crew.ended(job_id).state is JobState.COMPLETED
     assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
@@ -128,7 +127,7 @@ def test_sessions_that_are_ended_in_a_loop_pause_no_chip(crew: Crew) -> None:
         ending = pool.submit(end_sessions)
         try:
             jobs = [crew.submit("busy", {"seconds": 0.2, "then": "fail"}) for _ in range(6)]
-            ended = [crew.ended(job_id, 120) for job_id in jobs]
+            ended = [crew.ended(job_id) for job_id in jobs]
         finally:
             done.set()
         assert ending.result() > len(jobs)
@@ -149,7 +148,7 @@ def test_a_statement_that_is_cancelled_costs_nothing(crew: Crew, table: str) -> 
             "SELECT pid, pg_cancel_backend(pid) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
             f" AND application_name = 'qdash-executor {crew.chip_id}'"
         )
-        eventually(lambda: crew.owner.rows(waiting), "a statement of the executor to wait and be cancelled")
+        until(lambda: crew.owner.rows(waiting), "a statement of the executor to wait and be cancelled")
     assert crew.ended(job_id).state is JobState.COMPLETED
     assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]
     assert crew.ended(crew.submit("noop")).state is JobState.COMPLETED
@@ -165,7 +164,7 @@ def test_a_job_waits_while_no_folder_can_be_made_for_it(crew: Crew) -> None:
     condition = "no folder can be made for a job: jobs wait"
     try:
         job_id = crew.submit("noop")
-        eventually(lambda: crew.queue.get(job_id).waiting_for == condition, "the job to say why it waits")
+        until(lambda: crew.queue.get(job_id).waiting_for == condition, "the job to say why it waits")
         assert crew.events(job_id) == ["submitted"]
     finally:
         folders.unlink()
@@ -175,7 +174,7 @@ def test_a_job_waits_while_no_folder_can_be_made_for_it(crew: Crew) -> None:
 
 def test_lease_is_taken_away(crew: Crew) -> None:
     crew.need(1)
-    job_id = crew.submit("sleep", {"seconds": 60})
+    job_id = crew.submit("sleep", {"seconds": 3000})
     pid = crew.started(job_id)
     crew.owner.execute(
         "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
@@ -183,7 +182,7 @@ def test_lease_is_taken_away(crew: Crew) -> None:
     crew.owner.execute("SELECT calib.sweep()")
     job = crew.queue.get(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.LOST)
-    eventually(lambda: not is_alive(pid), "the child to be killed", 5)
+    until(lambda: not is_alive(pid), "the child to be killed")
     next_id = crew.submit("noop")
     assert crew.ended(next_id).state is JobState.COMPLETED
     assert crew.events(next_id)[:3] == ["submitted", "claimed", "quiesced"]
@@ -193,10 +192,10 @@ def test_lease_is_taken_away(crew: Crew) -> None:
 
 def test_executor_is_frozen(crew: Crew) -> None:
     (hand,) = crew.need(1)
-    job_id = crew.submit("sleep", {"seconds": 60})
+    job_id = crew.submit("sleep", {"seconds": 3000})
     pid = crew.started(job_id)
     hand.signal(signal.SIGSTOP)
-    eventually(lambda: not is_alive(pid), "the child to end before its lease", 10)
+    until(lambda: not is_alive(pid), "the child to end before its lease")
     assert crew.queue.get(job_id).state is JobState.RUNNING
     left = crew.owner.rows(
         "SELECT expires_at > now() AS holds FROM calib_private.leases WHERE job_id = :id", id=job_id
@@ -210,17 +209,17 @@ def test_executor_is_frozen(crew: Crew) -> None:
 
 def test_executor_is_killed_while_it_comes_up(crew: Crew) -> None:
     hand = crew.start()
-    eventually(lambda: len(hand.family()) > 1, "the forkserver")
+    until(lambda: len(hand.family()) > 1, "the forkserver")
     hand.signal(signal.SIGKILL)
     hand.leave()
-    eventually(lambda: not hand.family(), "the forkserver to end", 15)
+    until(lambda: not hand.family(), "the forkserver to end")
 
 
 @pytest.mark.parametrize("max_attempts", [2, 1])
 def test_executor_is_killed_beside_a_standby(crew: Crew, max_attempts: int) -> None:
     crew.need(2)
     crew.settle()
-    job_id = crew.submit("patient", {"seconds": 3}, max_attempts=max_attempts)
+    job_id = crew.submit("patient", {"seconds": 3000}, max_attempts=max_attempts)
     pid = crew.started(job_id)
     hand = crew.holder(job_id)
     folders = [process.environ().get(SOCKET_FOLDER) for process in hand.family()]
@@ -228,7 +227,7 @@ def test_executor_is_killed_beside_a_standby(crew: Crew, max_attempts: int) -> N
     assert folder.is_dir()
     hand.signal(signal.SIGKILL)
     hand.leave()
-    eventually(lambda: not hand.family(), "all processes of the killed executor to end", 10)
+    until(lambda: not hand.family(), "all processes of the killed executor to end")
     assert not is_alive(pid)
     assert not folder.exists(), "nothing of it stays behind"
     job = crew.ended(job_id)
@@ -251,11 +250,11 @@ def test_executor_is_told_to_stop(crew: Crew, max_attempts: int) -> None:
         other.signal(signal.SIGTERM)
         assert other.leave() == 0
     crew.settle()
-    job_id = crew.submit("patient", {"seconds": 3}, max_attempts=max_attempts)
+    job_id = crew.submit("patient", {"seconds": 3000}, max_attempts=max_attempts)
     crew.started(job_id)
     hand.signal(signal.SIGTERM)
     assert hand.leave() == 0
-    eventually(lambda: not hand.family(), "all processes of the executor to end", 10)
+    until(lambda: not hand.family(), "all processes of the executor to end")
     stop = ["stop_requested", "sigterm", "child_exited", "quiesced"]
     job = crew.queue.get(job_id)
     if max_attempts == 1:

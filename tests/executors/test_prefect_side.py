@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -14,12 +15,14 @@ import pytest
 from prefect import Flow, flow
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.events.worker import EventsWorker
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelled, Cancelling, Pending
 
 from executors import prefect_side
 from executors.prefect_side import FlowBody, flush, run_cancellation_hooks, run_guarded, warm_client
 from qdash_queue.embedded.prefect_server import PrefectServer
+from tests.waiting import PATIENCE
 
 HOOKS_SWITCH = "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"
 
@@ -67,20 +70,18 @@ def test_runs_in_this_thread_with_the_parameters_given(prefect: SyncPrefectClien
     assert prefect.read_flow_run(flow_run.id).deployment_id is not None, "Prefect's UI offers Cancel"
 
 
-def test_without_heartbeat_a_flow_takes_no_extra_second(prefect: SyncPrefectClient) -> None:
-    @flow
-    def empty() -> None:
-        return
+def test_no_heartbeat_runs_beside_a_flow(prefect: SyncPrefectClient) -> None:
+    """Its thread sleeps for whole seconds, and every flow run would wait for it at the end."""
+    beside: list[str] = []
 
-    flow_run = make_run(prefect, empty, {})
+    @flow
+    def looks() -> None:
+        beside.extend(thread.name for thread in threading.enumerate())
+
     with warm_client():
-        times = []
-        for _ in range(3):
-            flow_run = make_run(prefect, empty, {})
-            begun = time.perf_counter()
-            run_guarded(empty, flow_run, {}, as_it_is)
-            times.append(time.perf_counter() - begun)
-    assert min(times) < 0.9, times
+        run_guarded(looks, make_run(prefect, looks, {}), {}, as_it_is)
+    assert beside
+    assert not [name for name in beside if name.endswith("(run)")], beside
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_returned_state_is_the_final_one_despite_sigterm(
     @flow
     def interrupted() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
-        time.sleep(30)  # the flow's work, which the signal ends
+        time.sleep(PATIENCE)  # the flow's work, which the signal ends
 
     def guard(body: FlowBody) -> Callable[..., Any]:
         def guarded() -> Any:
@@ -164,12 +165,14 @@ def test_hooks_run_by_hand_and_only_so(prefect: SyncPrefectClient) -> None:
 def test_warming_up_does_not_wait_for_a_server_that_hangs() -> None:
     with socket.create_server(("127.0.0.1", 0)) as deaf:  # takes connections, never answers
         url = f"http://127.0.0.1:{deaf.getsockname()[1]}/api"
-        begun = time.perf_counter()
+        begun = time.monotonic()
         with temporary_settings({PREFECT_API_URL: url}), warm_client():
-            assert time.perf_counter() - begun < 5
+            # Prefect's own patience is a minute for each of several tries.
+            assert time.monotonic() - begun < 60
 
 
-def test_the_flush_is_bounded(prefect: SyncPrefectClient) -> None:
-    begun = time.perf_counter()
-    flush(1.5)
-    assert time.perf_counter() - begun < 3
+def test_the_flush_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    release = threading.Event()
+    monkeypatch.setattr(EventsWorker, "drain_all", lambda **_: release.wait(PATIENCE))
+    assert not flush(0.1)
+    release.set()

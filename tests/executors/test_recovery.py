@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from functools import partial
 from pathlib import Path
 from uuid import UUID
 
@@ -17,8 +18,9 @@ from qdash_queue.admin import Admin
 from qdash_queue.database import Database
 from qdash_queue.leases import Executor, Lease
 from qdash_queue.values import FailureKind, JobState
-from tests.executors.crew import PROJECT, Crew, eventually, is_alive
+from tests.executors.crew import PROJECT, Crew, is_alive
 from tests.executors.flows import NOOP, noop
+from tests.waiting import until
 
 ATTEMPT = ["claimed", "flow_run_created", "flow_started", "child_exited"]
 
@@ -27,7 +29,7 @@ def test_a_job_that_kills_its_process_fails_after_its_attempts(crew: Crew) -> No
     crew.need(1)
     crew.settle()
     job_id = crew.submit("poison", max_attempts=3)
-    job = crew.ended(job_id, 60)
+    job = crew.ended(job_id)
     assert (job.state, job.failure_kind, job.attempt) == (JobState.FAILED, FailureKind.INTERNAL, 3)
     assert job.failure_message == "the job's process was killed by SIGSEGV"
     again = [*ATTEMPT, "quiesced", "requeued"]
@@ -39,17 +41,17 @@ def test_a_job_that_kills_its_process_fails_after_its_attempts(crew: Crew) -> No
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(900)
 def test_a_job_that_kills_its_executor_fails_after_its_attempts(crew: Crew) -> None:
     crew.need(2)
     crew.settle()
     job_id = crew.submit("plague", max_attempts=2)
 
-    def ended() -> bool:
+    def is_over(attempt: int) -> bool:
         crew.replace_dead(1)
-        return crew.queue.get(job_id).state.is_terminal
+        return any(each.attempt == attempt and each.outcome for each in crew.queue.attempts(job_id))
 
-    eventually(ended, "the poisoned job to end", 600)
+    for attempt in (1, 2):
+        until(partial(is_over, attempt), f"attempt {attempt} of the poisoned job to end")
     job = crew.queue.get(job_id)
     assert (job.state, job.failure_kind, job.attempt) == (JobState.FAILED, FailureKind.LOST, 2)
     assert "its lease ran out" in (job.failure_message or "")
@@ -61,13 +63,17 @@ def test_a_job_that_kills_its_executor_fails_after_its_attempts(crew: Crew) -> N
 def stuck(crew: Crew, tmp_path: Path) -> tuple[int, int, int]:
     """A job that masks all signals and holds the interpreter's lock; its process, and that one's own."""
     crew.need(1)
+    return _stuck(crew, tmp_path)
+
+
+def _stuck(crew: Crew, tmp_path: Path) -> tuple[int, int, int]:
     crew.settle()
     pid_file = tmp_path / "pid"
-    job_id = crew.submit("stuck_family", {"seconds": 60, "pid_file": str(pid_file)})
+    job_id = crew.submit("stuck_family", {"seconds": 3000, "pid_file": str(pid_file)})
     child = crew.started(job_id)
-    eventually(lambda: pid_file.exists() and pid_file.read_text() != "", "the grandchild")
+    until(lambda: pid_file.exists() and pid_file.read_text() != "", "the grandchild")
     other = int(pid_file.read_text())
-    eventually(lambda: psutil.Process(child).cpu_times().user > 0.5, "the child to be stuck")
+    until(lambda: psutil.Process(child).cpu_times().user > 0.5, "the child to be stuck")
     return job_id, child, other
 
 
@@ -85,25 +91,26 @@ def test_a_stuck_group_ends_before_its_lease(
     job_id, child, other = stuck
     hand = crew.holder(job_id)
     hand.signal(number)
-    eventually(lambda: not is_alive(child) and not is_alive(other), "the whole group to end", 10)
+    until(lambda: not is_alive(child) and not is_alive(other), "the whole group to end")
     assert _lease_holds(crew, job_id), "the group was dead while the lease still held"
     hand.signal(signal.SIGKILL)
     hand.leave()
-    eventually(lambda: not hand.family(), "all processes of the killed executor to end", 10)
+    until(lambda: not hand.family(), "all processes of the killed executor to end")
     crew.need(1)
     assert crew.ended(job_id).failure_kind is FailureKind.LOST
 
 
-def test_a_group_ends_with_its_leader_though_the_executor_is_frozen(
-    crew: Crew, stuck: tuple[int, int, int]
-) -> None:
-    job_id, child, other = stuck
-    hand = crew.holder(job_id)
+def test_a_group_ends_with_its_leader_though_the_executor_is_frozen(crew: Crew, tmp_path: Path) -> None:
+    hand = crew.alone(QDASH_QUEUE_LEASE_SECONDS="3000")  # So that the lease's end is not what ends it.
+    job_id, child, other = _stuck(crew, tmp_path)
     hand.signal(signal.SIGSTOP)
     os.kill(child, signal.SIGKILL)
-    eventually(lambda: not is_alive(other), "the rest of the group to end", 3)
+    until(lambda: not is_alive(other), "the rest of the group to end")
+    assert _lease_holds(crew, job_id)
     hand.signal(signal.SIGCONT)
     assert crew.ended(job_id).state is JobState.FAILED
+    hand.signal(signal.SIGTERM)
+    assert hand.leave() == 0
 
 
 def test_flow_runs_of_a_chip_without_executors_are_closed_by_others(crew: Crew) -> None:
@@ -120,12 +127,10 @@ def test_flow_runs_of_a_chip_without_executors_are_closed_by_others(crew: Crew) 
         assert state is not None
         return state.type.value
 
-    eventually(lambda: state_of(noted) == "COMPLETED", "the flow run on the row to be closed", 30)
-    eventually(lambda: state_of(unnoted) == "COMPLETED", "the flow run of nobody to be closed", 40)
+    until(lambda: state_of(noted) == "COMPLETED", "the flow run on the row to be closed")
+    until(lambda: state_of(unnoted) == "COMPLETED", "the flow run of nobody to be closed")
     left = "SELECT FROM calib.attempts a JOIN calib.jobs j USING (job_id) WHERE j.chip_id = :chip_id"
-    eventually(
-        lambda: not crew.owner.rows(f"{left} AND NOT a.prefect_synced", chip_id=chip_id), "a note of it"
-    )
+    until(lambda: not crew.owner.rows(f"{left} AND NOT a.prefect_synced", chip_id=chip_id), "a note of it")
 
 
 def _leave_for_ever(crew: Crew, chip_id: str) -> tuple[UUID, UUID]:

@@ -18,6 +18,7 @@ from executors.stop import (
     task_border,
     use_stop_flag,
 )
+from tests.waiting import PATIENCE
 
 
 def test_nothing_is_asked_at_first() -> None:
@@ -107,7 +108,7 @@ def test_another_process_sees_the_reason() -> None:
     flag = StopFlag.shared(context)
     process = context.Process(target=flag.request_now, args=(StopReason.DEADLINE,))
     process.start()
-    process.join(20)
+    process.join(PATIENCE)
     assert flag.reason is StopReason.DEADLINE
     assert flag.at_once
 

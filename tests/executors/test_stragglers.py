@@ -27,8 +27,9 @@ from qdash_queue.leases import Executor, Lease
 from qdash_queue.queue import Queue
 from qdash_queue.values import JobState
 from tests.databases import CalibDatabase
-from tests.executors.crew import PROJECT, Crew, eventually
+from tests.executors.crew import PROJECT, Crew
 from tests.executors.flows import NOOP, noop
+from tests.waiting import until
 
 CHIP = "STRAGGLING"
 
@@ -50,7 +51,7 @@ def test_an_unknown_flow_run_follows_its_attempt(crew: Crew) -> None:
         assert state is not None
         return state.type.value
 
-    eventually(lambda: state_of(left.id) == "COMPLETED", "the abandoned flow run to be closed", 40)
+    until(lambda: state_of(left.id) == "COMPLETED", "the abandoned flow run to be closed")
     assert state_of(foreign.id) == "PENDING"
     assert set(ours.tags) < set(crew.flow_run(job_id).tags)
 
@@ -163,7 +164,7 @@ def test_one_that_prefect_will_not_close_keeps_no_other_open(
             close_stragglers(link, owner, [CHIP])
         return {run.id for run in link.open_flow_runs([CHIP])} == {refused, broken}
 
-    eventually(rest_is_closed, "all others to be closed", 20)
+    until(rest_is_closed, "all others to be closed")
     states = [prefect.read_flow_run(run).state for run in others]
     assert [state.type.value for state in states if state] == ["COMPLETED", "COMPLETED"]
 

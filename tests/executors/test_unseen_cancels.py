@@ -56,7 +56,7 @@ def test_a_cancel_taken_while_the_executor_is_dead(
     alone.leave()
     _cancel(crew, doors, door, job_id)
     crew.need(1)
-    job = crew.ended(job_id, 60)
+    job = crew.ended(job_id)
     assert (job.state, job.attempt) == (JobState.CANCELLED, 2)
     assert crew.events(job_id) == [*REQUEUED, *CANCEL, "hook_ran", "cancelled"]
     assert mark.read_text().split() == [str(crew.flow_run(job_id).id)]
@@ -75,7 +75,7 @@ def test_a_cancel_of_a_flow_that_never_started_runs_no_hook(crew: Crew, doors: D
     finally:
         crew.owner.execute(started.format("DROP"))
     crew.need(1)
-    assert crew.ended(job_id, 60).state is JobState.CANCELLED
+    assert crew.ended(job_id).state is JobState.CANCELLED
     assert crew.events(job_id) == [*START[:3], *REQUEUED[4:], *CANCEL, "cancelled"]
 
 
@@ -93,7 +93,7 @@ def test_housekeeping_keeps_a_cancel(crew: Crew, doors: Doors, alone: Hand) -> N
         assert crew.queue.get(job_id).state is JobState.SCHEDULED
     finally:
         crew.queue.resume_chip(crew.chip_id)
-    assert crew.ended(job_id, 60).state is JobState.CANCELLED
+    assert crew.ended(job_id).state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("end", ["complete", "fail", "die"])

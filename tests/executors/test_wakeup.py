@@ -9,6 +9,7 @@ import pytest
 
 from executors.wakeup import Listener, Wakeup
 from qdash_queue.database import Database
+from tests.waiting import PATIENCE
 
 CHANNEL = "calib_SIM-16"
 
@@ -37,10 +38,10 @@ def test_many_calls_wake_once_and_never_block(wakeup: Wakeup) -> None:
 def test_a_notification_wakes_and_so_does_a_reconnect(wakeup: Wakeup, database_url: str) -> None:
     database = Database(database_url, application_name="test")
     with Listener(database, CHANNEL, wakeup):
-        assert is_set(wakeup, 10), "it wakes when it begins to listen: it cannot know what it missed"
+        assert is_set(wakeup, PATIENCE), "it wakes when it begins to listen: it cannot know what it missed"
         wakeup.clear()
         database.execute("SELECT pg_notify(:channel, 'job')", channel=CHANNEL)
-        assert is_set(wakeup, 10)
+        assert is_set(wakeup, PATIENCE)
         wakeup.clear()
         database.execute("SELECT pg_notify(:channel, 'job')", channel=CHANNEL.lower())
         assert not is_set(wakeup, 0.3), "the chip's name is not folded to lower case"
@@ -48,5 +49,5 @@ def test_a_notification_wakes_and_so_does_a_reconnect(wakeup: Wakeup, database_u
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
             " WHERE query LIKE 'LISTEN%' AND datname = current_database()"
         )
-        assert is_set(wakeup, 10)
+        assert is_set(wakeup, PATIENCE)
     database.close()

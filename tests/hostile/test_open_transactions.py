@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
@@ -10,7 +9,7 @@ import psycopg
 import pytest
 
 from qdash_queue.cli.findings import Level
-from qdash_queue.cli.health_transactions import LONG_WAIT_SECONDS, transaction_findings
+from qdash_queue.cli.health_transactions import transaction_findings
 from qdash_queue.errors import DatabaseBusyError
 from qdash_queue.migrate import MIGRATION_LOCK
 from tests.contract.lab import PROJECT, Connection, Lab, insert
@@ -18,6 +17,7 @@ from tests.contract.meeting import full_life
 from tests.databases import Cluster
 from tests.hostile.functions import callers, fair_call, functions, present
 from tests.hostile.stage import ROLES, Stage, open_stage
+from tests.waiting import PATIENCE, until
 
 BOUND = "10s"
 
@@ -168,7 +168,7 @@ def test_the_doctor_names_who_is_in_the_way(stage: Stage, viewer: str) -> None:
                 words, remedy = _blocker(watching, pid)
             finally:
                 holder.rollback()
-            waiting.result(timeout=10)
+            waiting.result(timeout=PATIENCE)
     assert f"process {pid} of {operator.name} (a notebook) is" in words
     assert f"sessions that it blocks: 1 (process {waiter.info.backend_pid} of {submitter.name}" in words
     assert ("its transaction open since" in words) == (viewer == "owner")
@@ -177,9 +177,11 @@ def test_the_doctor_names_who_is_in_the_way(stage: Stage, viewer: str) -> None:
 
 def _blocker(watching: Connection, pid: int) -> tuple[str, str]:
     """What the doctor says about a process once another has waited for it long enough."""
-    deadline = time.monotonic() + LONG_WAIT_SECONDS + 20
-    while time.monotonic() < deadline:
+
+    def blocker() -> tuple[str, str] | None:
         for finding in transaction_findings(watching):
             if finding.level is Level.PROBLEM and f"process {pid} " in finding.words:
                 return finding.words, finding.remedy
-    raise AssertionError("nobody was blocked")
+        return None
+
+    return until(blocker, "somebody to be blocked")

@@ -23,6 +23,7 @@ from tests.hostile.command_line import COMMANDING, Line, typed
 from tests.hostile.nasties import SCREEN, UNICODE
 from tests.hostile.stage import Stage, open_stage
 from tests.hostile.tally import Answer
+from tests.waiting import PATIENCE
 
 # The program's own: colours, and where a progress bar moves the cursor.
 OWN = re.compile(r"\x1b\[[0-9;]*[mAK]|\x1b\[\?25[lh]|\r")
@@ -74,7 +75,7 @@ def test_a_process_on_a_real_terminal(stage: Stage, job_id: int, words: tuple[st
     with subprocess.Popen(command, stdout=slave, stderr=slave, env=environment) as process:
         os.close(slave)
         shown = b"".join(_read(master))
-        assert process.wait(60) in (0, 2)
+        assert process.wait(PATIENCE) in (0, 2)
     os.close(master)
     assert foreign(shown.decode()) == []
 
@@ -95,7 +96,7 @@ def _read(terminal: int) -> Iterator[bytes]:
 def test_words_that_are_no_text_are_refused_in_one(stage: Stage, words: list[str | bytes]) -> None:
     environment = {**os.environ, "QDASH_QUEUE_DATABASE_URL": stage.person("submitter").url}
     command = [sys.executable, "-m", "qdash_queue.cli", *words]
-    ended = subprocess.run(command, env=environment, capture_output=True, timeout=60, check=False)
+    ended = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 3, ended.stderr
     assert len(ended.stderr.splitlines()) == 1, ended.stderr
 

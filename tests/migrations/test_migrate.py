@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from pathlib import Path
 from typing import Any
 
@@ -137,10 +136,8 @@ def test_a_login_that_holds_the_migration_lock_is_named(database: CalibDatabase)
     login = database.login()
     with psycopg.connect(login.url, application_name="lunch") as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", [migrate.MIGRATION_LOCK])
-        begun = time.monotonic()
         with pytest.raises(migrate.MigrationError, match=rf"login {login.name}, process \d+, 'lunch'"):
             migrate.upgrade(database.url, patience_seconds=0.5)
-        assert time.monotonic() - begun < 60
 
 
 @pytest.mark.parametrize("revision", ["0003", "9999"])

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,13 +14,7 @@ from pymongo.errors import PyMongoError
 from qdash_queue.embedded.mongo import find_mongod
 from qdash_queue.embedded.process import free_port
 from qdash_queue.mirror import Mirror
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        threading.Event().wait(0.02)
+from tests.waiting import PATIENCE, until
 
 
 @contextmanager
@@ -32,7 +25,7 @@ def running(mirror: Mirror) -> Iterator[threading.Thread]:
         yield thread
     finally:
         mirror.stop()
-        thread.join(30)
+        thread.join(PATIENCE)
     assert not thread.is_alive()
 
 
@@ -56,7 +49,7 @@ class OwnMongo:
             ],
             stdout=subprocess.DEVNULL,
         )
-        wait_until(self._answers)
+        until(self._answers)
 
     def kill(self) -> None:
         """End it as a power cut would."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import subprocess
 import sys
@@ -20,9 +21,10 @@ from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.values import JobState
 from tests.databases import CalibDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import OwnMongo, running, wait_until
+from tests.mirror.living import OwnMongo, running
 from tests.mirror.reading import MIRRORED, execution_of, state_of
 from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing
+from tests.waiting import PATIENCE, until, until_while_running
 
 KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")
 
@@ -46,7 +48,7 @@ def test_killed_between_two_steps_then_again(
             *(database.login("calib_mirror").url, mongo_url, qdash.name, str(layout.base)),
         ],
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
     assert killed.returncode == -signal.SIGKILL
     # QDash polls: whoever sees the execution finds everything it speaks of.
@@ -71,7 +73,7 @@ def test_mongodb_killed_and_started_again(
     mirror = make_mirror(own_mongo.url)
     with running(mirror):
         first = world.run(["0"], ["CheckT1"])
-        wait_until(lambda: mirror.lag().marks == [])
+        until(lambda: mirror.lag().marks == [])
         own_mongo.kill()
         jobs = [world.run([qid], ["CheckT1"]) for qid in ("1", "2")]
         assert [job.state for job in jobs] == [JobState.COMPLETED, JobState.COMPLETED]
@@ -81,7 +83,7 @@ def test_mongodb_killed_and_started_again(
         assert lag.mongo_problem is not None
         assert lag.mongo_problem.startswith("MongoDB does not answer: ")
         own_mongo.start()
-        wait_until(lambda: mirror.lag().marks == [])
+        until(lambda: mirror.lag().marks == [])
     assert mirror.lag().mongo_problem is None
     for job in (first, *jobs):
         assert execution_of(own_qdash, job.execution_id)["status"] == "completed"
@@ -113,14 +115,14 @@ def test_postgresql_connections_cut(
 ) -> None:
     with running(mirror):
         first = world.run(["0"], ["CheckT1"])
-        wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1)
+        until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1)
         with database.connect() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
                 " WHERE datname = current_database() AND usename LIKE 'login_%'"
             )
         second = world.run(["1"], ["CheckT1"])
-        wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
+        until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
     assert {execution_of(qdash, job.execution_id)["chip_id"] for job in (first, second)} == {CHIP}
 
 
@@ -130,7 +132,7 @@ def test_two_mirrors_at_once_make_no_doubles(
     with FigureRenderer() as its_own, running(mirror), running(make_mirror(its_own=its_own)):
         for number in range(4):
             world.run([str(number)], ["CheckT1"])
-        wait_until(lambda: mirror.lag().marks == [])
+        until(lambda: mirror.lag().marks == [])
     assert qdash["execution_history"].count_documents({"status": "completed"}) == 4
     assert qdash["task_result_history"].count_documents({"status": "completed"}) == 4
     assert len(qdash["fs.files"].distinct("filename")) == qdash["fs.files"].count_documents({})
@@ -143,7 +145,7 @@ def test_expired_jobs_end_where_no_executor_lives(world: QueueWorld, mirror: Mir
         PROJECT, CHIP, {"qids": ["0"]}, not_after=datetime.now(UTC) + timedelta(seconds=0.3)
     )
     with running(mirror):
-        wait_until(lambda: world.queue.get(job.job_id).state is JobState.CANCELLED)
+        until(lambda: world.queue.get(job.job_id).state is JobState.CANCELLED)
 
 
 def test_lost_job_ends_where_no_executor_lives(
@@ -153,8 +155,8 @@ def test_lost_job_ends_where_no_executor_lives(
     claimed = world.executor.claim(1.0, job.job_id)
     assert claimed is not None
     with running(mirror):
-        wait_until(lambda: world.queue.get(job.job_id).state is JobState.FAILED)
-        wait_until(lambda: qdash["execution_history"].count_documents({"status": "failed"}) == 1)
+        until(lambda: world.queue.get(job.job_id).state is JobState.FAILED)
+        until(lambda: qdash["execution_history"].count_documents({"status": "failed"}) == 1)
     assert execution_of(qdash, claimed.execution_id)["note"]["qdash_queue"]["failure"]["kind"] == "lost"
 
 
@@ -169,7 +171,7 @@ def test_sigterm_ends_it_cleanly(
     process = subprocess.Popen(
         [sys.executable, "-c", program],
         env={
-            "PATH": "/usr/bin:/bin",
+            **os.environ,
             "QDASH_QUEUE_DATABASE_URL": database.login("calib_mirror").url,
             "QDASH_QUEUE_MONGO_URL": mongo_url,
             "QDASH_QUEUE_MONGO_DATABASE": qdash.name,
@@ -178,9 +180,12 @@ def test_sigterm_ends_it_cleanly(
         cwd=Path(__file__).parents[2],
     )
     try:
-        wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1)
+        completed = {"status": "completed"}
+        until_while_running(
+            process, lambda: qdash["execution_history"].count_documents(completed), "it mirrored the job"
+        )
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 0
+        assert process.wait(PATIENCE) == 0
     finally:
         process.kill()
         process.wait()
@@ -193,6 +198,6 @@ def test_stale_running_mirror_is_no_danger_to_results(
     """Many small changes while the mirror runs: what stands at the end is the end."""
     with running(mirror):
         job = world.run(["0", "1", "2"], ["CheckT1", "CheckRamsey"], lambda task, _: passing(task))
-        wait_until(lambda: mirror.lag().marks == [])
+        until(lambda: mirror.lag().marks == [])
     assert execution_of(qdash, job.execution_id)["status"] == "completed"
     assert qdash["task_result_history"].distinct("status") == ["completed"]

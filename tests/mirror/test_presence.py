@@ -13,8 +13,9 @@ from qdash_queue.mirror.presence import Presence
 from qdash_queue.mirror.qdash import QDashDatabase
 from tests.databases import CalibDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import OwnMongo, running, wait_until
+from tests.mirror.living import OwnMongo, running
 from tests.mirror.world import QueueWorld
+from tests.waiting import until
 
 SEEN = "SELECT last_seen_at FROM calib.mirrors"
 
@@ -32,7 +33,7 @@ def test_a_running_mirror_is_seen_until_it_leaves(
 ) -> None:
     assert reader.rows("SELECT * FROM calib.mirrors") == []
     with running(mirror):
-        wait_until(lambda: reader.rows("SELECT FROM calib.mirrors WHERE alive AND condition = 'ready'") != [])
+        until(lambda: reader.rows("SELECT FROM calib.mirrors WHERE alive AND condition = 'ready'") != [])
     (row,) = reader.rows("SELECT * FROM calib.mirrors")
     assert (row["alive"], row["marks_waiting"], row["dead_letters"]) == (False, 0, 0)
     assert row["stopped_at"] >= row["last_seen_at"] >= row["started_at"]
@@ -52,11 +53,11 @@ def test_a_mirror_tells_that_mongodb_is_away(
         return str(world.database.value("SELECT coalesce(max(condition), '') FROM calib.mirrors WHERE alive"))
 
     with running(make_mirror(own_mongo.url)):
-        wait_until(lambda: condition() == "ready")
+        until(lambda: condition() == "ready")
         own_mongo.kill()
-        wait_until(lambda: condition().startswith("MongoDB does not answer: "))
+        until(lambda: condition().startswith("MongoDB does not answer: "))
         own_mongo.start()
-        wait_until(lambda: condition() == "ready")
+        until(lambda: condition() == "ready")
 
 
 def test_being_seen_is_cheap(database: CalibDatabase, owner: Database) -> None:

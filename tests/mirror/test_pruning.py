@@ -8,8 +8,9 @@ from qdash_queue.database import Database
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.qdash import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import running, wait_until
+from tests.mirror.living import running
 from tests.mirror.world import QueueWorld
+from tests.waiting import until
 
 
 @pytest.fixture
@@ -30,7 +31,7 @@ def test_an_idle_mirror_prunes_what_it_has_mirrored(
     old_job: int, mirror: Mirror, qdash: QDashDatabase, owner: Database
 ) -> None:
     with running(mirror):
-        wait_until(lambda: not is_there(owner, old_job))
+        until(lambda: not is_there(owner, old_job))
     shown = qdash["execution_history"].find_one({"note.qdash_queue.job_id": old_job})
     assert shown is not None
     assert shown["status"] == "completed"
@@ -43,7 +44,7 @@ def test_what_qdash_cannot_show_yet_is_kept(
     """QDash knows neither project nor chip: the mark waits."""
     mirror = make_mirror()
     with running(mirror):
-        wait_until(lambda: any(mark.attempts and mark.last_error for mark in mirror.lag().marks))
+        until(lambda: any(mark.attempts and mark.last_error for mark in mirror.lag().marks))
         # The mirror has been idle since, and has looked for what is old.
-        wait_until(lambda: mirror._next_prune > 0)
+        until(lambda: mirror._next_prune > 0)
     assert is_there(owner, old_job)

@@ -19,9 +19,10 @@ from qdash_queue.mirror.lint import lint_references
 from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.values import JobState
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import running, wait_until
+from tests.mirror.living import running
 from tests.mirror.reading import MIRRORED, execution_of, qubit_of
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, always, passing
+from tests.waiting import until
 
 KEYED = ("execution_history", "task_result_history", "qubit_history", "execution_counter", "tag")
 
@@ -186,8 +187,8 @@ def test_doubles_are_kept_equal_and_told_once(
         lease.record_task(lease.start_task(second), passing("CheckRamsey"))
         lease.conclude(JobState.COMPLETED)
         lease.finish()
-        wait_until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
-        wait_until(lambda: mirror.lag().marks == [])
+        until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
+        until(lambda: mirror.lag().marks == [])
         (alive,) = (each for each in mirror.lag().mirrors if each.alive)
     for collection in KEYED:
         assert f"{collection} holds doubles, such as {{ " in alive.condition
@@ -225,7 +226,7 @@ def test_two_mirrors_make_no_doubles_even_without_an_index(
                 world.run([str(number)], ["CheckT1"])
                 # Both look at the same job at the same time.
                 world.database.execute("SELECT calib.mark_all()")
-            wait_until(lambda: mirror.lag().marks == [])
+            until(lambda: mirror.lag().marks == [])
     assert {len(documents) for documents in copies_by_key(qdash).values()} == {1}
     assert qdash["task_result_history"].count_documents({"status": "completed"}) == 4
     assert lint_references(qdash) == []

@@ -6,8 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -22,6 +20,7 @@ from qdash_queue.embedded.process import (
     ServerProcess,
     stop_detached,
 )
+from tests.waiting import PATIENCE, until
 
 OWNER = """
 import sys
@@ -38,13 +37,6 @@ sys.stdin.read()
 """
 
 
-def _until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "the condition did not come true in time"
-        time.sleep(0.02)
-
-
 def _gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
@@ -57,7 +49,7 @@ def _process(tmp_path: Path, code: str, **order: object) -> ServerProcess:
 
 def _server_of(process: ServerProcess) -> psutil.Process:
     guard = psutil.Process(process.pid)
-    _until(lambda: bool(guard.children()))
+    until(lambda: bool(guard.children()))
     return guard.children()[0]
 
 
@@ -73,7 +65,7 @@ def test_killed_owner_takes_its_server_along(tmp_path: Path, end: signal.Signals
         assert server.name() == "mongod"
         owner.send_signal(end)
         owner.wait()
-        _until(lambda: _gone(guard) and _gone(server))
+        until(lambda: _gone(guard) and _gone(server))
     # It was asked, not killed: MongoDB wrote that it had finished.
     assert '"Now exiting"' in (tmp_path / "mongod.log").read_text()
 
@@ -86,14 +78,14 @@ def test_killed_owners_temporary_folder_is_removed() -> None:
         assert (home / "data").exists()
         owner.kill()
         owner.wait()
-        _until(lambda: not home.exists())
+        until(lambda: not home.exists())
 
 
 def test_killed_guard_takes_its_server_along(tmp_path: Path) -> None:
-    process = _process(tmp_path, "import time; time.sleep(600)")
+    process = _process(tmp_path, "import time; time.sleep(3000)")
     server = _server_of(process)
     os.kill(process.pid, signal.SIGKILL)
-    _until(lambda: _gone(server))
+    until(lambda: _gone(server))
     process.stop()
 
 
@@ -101,28 +93,28 @@ def test_server_deaf_to_the_signal_is_killed_with_its_children(tmp_path: Path) -
     code = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
-        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])\n"
+        "subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(3000)'])\n"
         "print('deaf', flush=True)\n"
-        "time.sleep(600)\n"
+        "time.sleep(3000)\n"
     )
     process = _process(tmp_path, code, grace_seconds=0.3)
-    process.wait_until(lambda: "deaf" in process.log_text(), seconds=20)
+    process.wait_until(lambda: "deaf" in process.log_text(), seconds=PATIENCE)
     server = _server_of(process)
     family = [server, *server.children()]
     assert len(family) == 2
     process.stop()
-    _until(lambda: all(_gone(member) for member in family))
+    until(lambda: all(_gone(member) for member in family))
     assert "killed" in process.log_text()
 
 
 def test_early_end_is_told_with_the_logs_tail(tmp_path: Path) -> None:
     process = _process(tmp_path, "print('the disk is full'); raise SystemExit(3)")
     with pytest.raises(EmbeddedServerError, match=r"(?s)script ended with status 3 .*the disk is full"):
-        process.wait_until(lambda: False, seconds=20)
+        process.wait_until(lambda: False, seconds=PATIENCE)
 
 
 def test_silence_is_told_and_ended(tmp_path: Path) -> None:
-    process = _process(tmp_path, "import time; time.sleep(600)")
+    process = _process(tmp_path, "import time; time.sleep(3000)")
     with pytest.raises(EmbeddedServerError, match=r"script did not answer within 0.2 s"):
         process.wait_until(lambda: False, seconds=0.2)
     assert not process.is_running()
@@ -131,13 +123,13 @@ def test_silence_is_told_and_ended(tmp_path: Path) -> None:
 def test_taken_port_is_told_apart(tmp_path: Path) -> None:
     process = _process(tmp_path, "print('Address already in use'); raise SystemExit(1)")
     with pytest.raises(PortTakenError):
-        process.wait_until(lambda: False, seconds=20)
+        process.wait_until(lambda: False, seconds=PATIENCE)
 
 
 def test_unknown_program_is_told(tmp_path: Path) -> None:
     process = ServerProcess(Order("nothing", ["/nonexistent/program"], tmp_path, os.environ))
     with pytest.raises(EmbeddedServerError, match=r"(?s)ended with status 127.*No such file"):
-        process.wait_until(lambda: False, seconds=20)
+        process.wait_until(lambda: False, seconds=PATIENCE)
 
 
 def test_detached_server_lives_on_until_stopped_by_its_directory(tmp_path: Path) -> None:
@@ -147,7 +139,7 @@ def test_detached_server_lives_on_until_stopped_by_its_directory(tmp_path: Path)
     server.release()
     assert guard.children()[0].name() == "mongod"
     assert stop_detached(tmp_path) == ["mongod"]
-    _until(lambda: _gone(guard))
+    until(lambda: _gone(guard))
     assert stop_detached(tmp_path) == []
 
 
@@ -165,7 +157,7 @@ def test_detached_server_is_found_however_its_directory_is_spelled(
         server = _server_of(process)
         try:
             assert stop_detached(stopped_by) == ["sleep"]
-            _until(lambda server=server: _gone(server))  # type: ignore[misc]
+            until(lambda server=server: _gone(server))  # type: ignore[misc]
         finally:
             process.stop()
 

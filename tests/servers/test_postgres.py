@@ -10,7 +10,6 @@ import stat
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,13 +18,15 @@ import pytest
 
 from qdash_queue.embedded.postgres import Listen, PostgresServer, embedded_bin, system_bin
 from qdash_queue.embedded.process import Durability, EmbeddedServerError
+from tests.waiting import PATIENCE, until, until_while_running
 
 STARTER = """
 import sys
 from pathlib import Path
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.process import Durability
-with PostgresServer(Path(sys.argv[1]), durability=Durability.FAST):
+programs = Path(sys.argv[2]) if sys.argv[2:] else None
+with PostgresServer(Path(sys.argv[1]), programs=programs, durability=Durability.FAST):
     print("up", flush=True)
     sys.stdin.read()
 """
@@ -107,15 +108,39 @@ def test_second_server_on_the_same_data_fails_in_words(folder: Path) -> None:
         assert _scalar(server.url, "SELECT 1") == 1
 
 
+HELD_POSTGRES = """#!/bin/sh
+# The last of the programs that initdb runs: the cluster is there by half.
+case "$*" in *--single*) touch half-way; exec sleep 3000;; esac
+exec {real}/postgres "$@"
+"""
+HELD_INITDB = """#!/bin/bash
+# By its first word initdb finds the other programs, and what they share.
+exec -a {folder}/bin/initdb {real}/initdb "$@"
+"""
+
+
+def _held_programs(real: Path, folder: Path) -> Path:
+    """PostgreSQL's programs, of which `initdb` stops half-way and leaves a file that says so."""
+    (folder / "bin").mkdir(parents=True)
+    for shared in ("share", "lib"):
+        (folder / shared).symlink_to(real.parent / shared)
+    for name, script in (("postgres", HELD_POSTGRES), ("initdb", HELD_INITDB)):
+        program = folder / "bin" / name
+        program.write_text(script.format(real=real, folder=folder))
+        program.chmod(0o755)
+    return folder / "bin"
+
+
 def test_first_start_killed_half_way_does_no_harm(folder: Path) -> None:
+    with PostgresServer(folder / "other", durability=Durability.FAST) as other:
+        real = other._runnable
     home = folder / "pg"
-    command = [sys.executable, "-c", STARTER, str(home)]
+    command = [sys.executable, "-c", STARTER, str(home), str(_held_programs(real, folder / "held"))]
     with subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True) as starter:
-        deadline = time.monotonic() + 30
-        while not any(home.glob("data*/PG_VERSION")):
-            assert time.monotonic() < deadline, "initdb did not begin in time"
+        until_while_running(starter, (home / "half-way").exists, "initdb was half-way")
         os.killpg(starter.pid, signal.SIGKILL)
-    assert not any(home.glob("data*/postmaster.pid")), "it was over before it was killed"
+    assert (home / "data.new" / "PG_VERSION").exists()
+    assert not (home / "data").exists()
     with PostgresServer(home, durability=Durability.FAST) as server:
         assert _scalar(server.url, "SELECT 1") == 1
     assert not (home / "data.new").exists()
@@ -128,10 +153,8 @@ def test_two_first_starts_at_once_make_one_cluster(folder: Path) -> None:
         for _ in range(2)
     ]
     # One of them ends, because the other one uses the data.
-    deadline = time.monotonic() + 60
-    while all(starter.poll() is None for starter in pair) and time.monotonic() < deadline:
-        time.sleep(0.02)
-    said = [starter.communicate(timeout=60) for starter in pair]
+    until(lambda: any(starter.poll() is not None for starter in pair), "one of them to end")
+    said = [starter.communicate(timeout=PATIENCE) for starter in pair]
     assert sorted(starter.returncode for starter in pair) == [0, 1], said
     assert sorted(out for out, _ in said) == [b"", b"up\n"]
     assert any(b"EmbeddedServerError: postgres ended with status 1" in error for _, error in said)

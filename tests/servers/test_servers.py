@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 
 import psutil
@@ -11,6 +10,7 @@ import pytest
 from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.process import Durability, EmbeddedServerError, Lifetime
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
+from tests.waiting import until
 
 PAIR = frozenset({Kind.POSTGRES, Kind.MONGO})
 
@@ -47,9 +47,7 @@ def test_one_that_dies_is_told_with_its_logs_end(tmp_path: Path) -> None:
         assert process is not None
         (mongod,) = psutil.Process(process.pid).children()
         mongod.kill()
-        deadline = time.monotonic() + 20
-        while process.is_running() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until(lambda: not process.is_running(), "the guard to end")
         with pytest.raises(EmbeddedServerError, match=r"mongod ended with status 137; its log .*mongod.log"):
             servers.check()
 

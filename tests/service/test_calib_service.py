@@ -21,7 +21,7 @@ from executors.session import JobContext, use_job
 from executors.stop import StopReason
 from qdash_queue.values import CancelMode
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
-from tests.engine.waiting import until
+from tests.waiting import until
 
 
 # The example of the workflow engine's guide, with this project's names.

@@ -18,9 +18,10 @@ from qdash_queue.database import Database
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.queue import Queue
 from tests.databases import CalibDatabase, LoginRole
-from tests.executors.crew import ROOT, Crew, eventually
+from tests.executors.crew import ROOT, Crew
 from tests.executors.relay import Relay
 from tests.upgrade.release import CHIP, PROJECT, TASKS, TOPOLOGY, USER, Release
+from tests.waiting import until
 
 ONLOOKER = Path(__file__).parent / "onlooker.py"
 
@@ -69,13 +70,13 @@ class Laboratory:
 
     def measuring(self, job_id: int) -> None:
         """Wait until a task is done and others are still to come."""
-        eventually(lambda: self.job(job_id)["tasks_done"] >= 1, f"the first task of job {job_id}", 60)
+        until(lambda: self.job(job_id)["tasks_done"] >= 1, f"the first task of job {job_id}")
         assert self.job(job_id)["state"] == "running"
 
     def ended(self, job_id: int) -> dict[str, Any]:
         """The row of a job that has ended."""
         ends = ("completed", "failed", "cancelled")
-        eventually(lambda: self.job(job_id)["state"] in ends, f"job {job_id} to end", 90)
+        until(lambda: self.job(job_id)["state"] in ends, f"job {job_id} to end")
         return self.job(job_id)
 
     @contextmanager

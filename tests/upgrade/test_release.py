@@ -14,9 +14,10 @@ import pytest
 
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from tests.executors.crew import Hand, eventually
+from tests.executors.crew import Hand
 from tests.upgrade.laboratory import Laboratory, Upgrade
 from tests.upgrade.release import CHIP, PROJECT, QUBITS, TASKS, TOPOLOGY, USER
+from tests.waiting import until
 
 # Enough for a job to be met in its middle.
 SOME_QUBITS = ("0", "1", "2", "3")
@@ -100,7 +101,7 @@ def test_the_released_mirror(lab: Laboratory, mongo_url: str, mongo_database: st
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            eventually(lambda: _nothing_waits(lab), "the mirror to catch up", 90)
+            until(lambda: _nothing_waits(lab), "the mirror to catch up")
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
