@@ -151,7 +151,8 @@ def test_a_hanging_figure_keeps_neither_documents_nor_the_stop_waiting(
             )
             before = seen()
             wait_until(lambda: seen() > before, PATIENCE)
-        # It has stopped, long before the figure is given up.
+        # It has stopped, long before the figure is given up, and waits for it no more.
+        assert mirror._render_all().figures == 0
         assert its_own.picture(0.0) is None
     with FigureRenderer(2.0, worker=stub) as its_own:
         assert make_mirror(its_own=its_own).run_once().figures == 1
