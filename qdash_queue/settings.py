@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     term_grace_seconds: float = Field(
         default=3.0, ge=0.0, description="From SIGTERM to SIGKILL of a job's process"
     )
+    figure_seconds: float = Field(
+        default=20.0,
+        ge=1.0,
+        description="How long a figure may take to render before it is tried once more",
+    )
     prefect_deployment: bool = Field(
         default=True, description="Link flow runs to a deployment, for which Prefect's UI offers Cancel"
     )

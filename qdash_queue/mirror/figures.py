@@ -1,7 +1,8 @@
-"""Renders Plotly figures to PNG in a process of its own, with a time limit.
+"""Renders Plotly figures to PNG in a process of its own, with a time limit a try.
 
-Kaleido drives a small browser. It may hang or die on a strange figure; then the process and its browser are
-killed, the figure is reported as not rendered, and the next one starts a fresh process.
+Kaleido drives a small browser, which may hang or die. Then the process and its browser are killed, and the
+figure is tried once more in a new one. A new process first shows that it can render at all, so that a figure
+which is lost twice is known to be at fault itself.
 """
 
 from __future__ import annotations
@@ -22,14 +23,19 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
 _WORKER = Path(__file__).with_name("figure_worker.py")
 _READ_SIZE = 1 << 16
+_TRIES = 2
 
 
 class FigureError(Exception):
     """A figure cannot be rendered; the message says why."""
 
 
-class RendererLostError(FigureError):
-    """The process that renders hung or died; the figure may be innocent."""
+class RendererBrokenError(Exception):
+    """Nothing can be rendered for now; the message says why."""
+
+
+class _LostError(Exception):
+    """The process hung, died or said something strange."""
 
 
 class FigureSize(BaseModel):
@@ -58,12 +64,28 @@ class _Answer(BaseModel):
 
 
 class FigureRenderer:
-    """Turns a Plotly figure's JSON into a PNG; one figure at a time, from one thread at a time."""
+    """Turns a Plotly figure's JSON into a PNG; one figure at a time, from one thread at a time.
 
-    def __init__(self, time_limit_seconds: float = 20.0, size: FigureSize | None = None) -> None:
+    Args:
+        time_limit_seconds: how long a process may take to start, and how long for one figure.
+        size: of figures that name none.
+        worker: the program that renders; see :mod:`qdash_queue.mirror.figure_worker`.
+    """
+
+    def __init__(
+        self, time_limit_seconds: float = 20.0, size: FigureSize | None = None, worker: Path = _WORKER
+    ) -> None:
         self._time_limit_seconds = time_limit_seconds
         self._size = size or FigureSize()
+        self._worker = worker
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_ready = False
+        self._is_at_work = False
+        self._tries = 0
+        self._request = b""
+        self._unsent = b""
+        self._received = bytearray()
+        self._deadline = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -72,27 +94,64 @@ class FigureRenderer:
         self.close()
 
     def render(self, plotly_json: str) -> bytes:
-        """The figure as PNG.
+        """The figure as PNG, waited for.
 
         Raises:
-            FigureError: the text is no Plotly figure, or kaleido refused it.
-            RendererLostError: the time limit passed, or the process ended.
+            FigureError: the text is no Plotly figure, kaleido refused it, or both tries were lost.
+            RendererBrokenError: no process could be started that renders.
         """
-        request = self._request(plotly_json)
-        try:
-            answer = _Answer.model_validate_json(self._exchange(request))
-        except ValidationError as error:
+        self.begin(plotly_json)
+        while True:
+            if (png := self.picture(self._time_limit_seconds)) is not None:
+                return png
+
+    def begin(self, plotly_json: str) -> None:
+        """Start to render the figure; one that is not finished is given up.
+
+        Raises:
+            FigureError: the text is no Plotly figure.
+        """
+        if self._is_at_work:
             self.close()
-            raise RendererLostError("the renderer answered with something else than a picture") from error
-        except RendererLostError:
-            self.close()
-            raise
-        if answer.png is None:
-            raise FigureError(answer.error or "kaleido gave neither a picture nor a reason")
-        return base64.b64decode(answer.png)
+        self._request = self._written(plotly_json)
+        self._tries = 0
+        self._is_at_work = True
+        self._try()
+
+    def picture(self, seconds: float) -> bytes | None:
+        """The PNG of the figure begun; None if it is not there after so many seconds.
+
+        Raises:
+            FigureError: kaleido refused the figure, or both tries were lost.
+            RendererBrokenError: no process could be started that renders.
+        """
+        until = time.monotonic() + seconds
+        while True:
+            try:
+                answer = self._answer(until)
+            except _LostError as error:
+                was_ready = self._is_ready
+                self._end_process()
+                if self._tries < _TRIES:
+                    self._try()
+                    continue
+                self._is_at_work = False
+                if was_ready:
+                    raise FigureError(f"{error}, in {_TRIES} tries") from error
+                raise RendererBrokenError(str(error)) from error
+            if answer is None:
+                return None
+            self._is_at_work = False
+            if answer.png is None:
+                raise FigureError(answer.error or "kaleido gave neither a picture nor a reason")
+            return base64.b64decode(answer.png)
 
     def close(self) -> None:
         """End the process and everything it started."""
+        self._is_at_work = False
+        self._end_process()
+
+    def _end_process(self) -> None:
         process, self._process = self._process, None
         if process is None:
             return
@@ -106,7 +165,7 @@ class FigureRenderer:
                     pipe.close()
         process.wait()
 
-    def _request(self, plotly_json: str) -> bytes:
+    def _written(self, plotly_json: str) -> bytes:
         try:
             figure = _Figure.model_validate_json(plotly_json)
         except ValidationError as error:
@@ -124,56 +183,83 @@ class FigureRenderer:
         one_line = plotly_json.replace("\n", " ").replace("\r", " ")
         return f'{{"figure": {one_line}, {json.dumps(options)[1:]}\n'.encode()
 
-    def _worker(self) -> subprocess.Popen[bytes]:
+    def _try(self) -> None:
+        self._tries += 1
         if self._process is None or self._process.poll() is not None:
-            self.close()
-            # -P: the worker's folder holds modules named like libraries (gridfs).
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", str(_WORKER), str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                start_new_session=True,
-            )
-        return self._process
+            self._end_process()
+            self._process = self._started()
+            self._is_ready = False
+        self._unsent = self._request
+        self._received.clear()
+        self._deadline = time.monotonic() + self._time_limit_seconds
 
-    def _exchange(self, request: bytes) -> bytes:
-        """Send one line and read one, both within the time limit."""
-        deadline = time.monotonic() + self._time_limit_seconds
-        process = self._worker()
-        if process.stdin is None or process.stdout is None:
-            raise RendererLostError("the renderer has no pipes")
-        os.set_blocking(process.stdin.fileno(), False)
-        os.set_blocking(process.stdout.fileno(), False)
-        received = bytearray()
+    def _started(self) -> subprocess.Popen[bytes]:
+        # -P: the worker's folder holds modules named like libraries (gridfs).
+        process = subprocess.Popen(
+            [sys.executable, "-P", str(self._worker), str(os.getpid())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for pipe in (process.stdin, process.stdout):
+            if pipe is not None:
+                os.set_blocking(pipe.fileno(), False)
+        return process
+
+    def _answer(self, until: float) -> _Answer | None:
+        """What came of the figure; a new process's first line says whether it can render at all."""
+        while (line := self._line(until)) is not None:
+            try:
+                answer = _Answer.model_validate_json(line)
+            except ValidationError as error:
+                raise _LostError("the renderer answered with something else than a picture") from error
+            if self._is_ready:
+                return answer
+            if answer.error is not None:
+                raise _LostError(answer.error)
+            self._is_ready = True
+            self._deadline = time.monotonic() + self._time_limit_seconds
+        return None
+
+    def _line(self, until: float) -> bytes | None:
+        """Send what is to be sent and read a line; None if there is none by then."""
+        if self._process is None or self._process.stdin is None or self._process.stdout is None:
+            raise _LostError("the renderer has no pipes")
         with selectors.DefaultSelector() as ready:
-            ready.register(process.stdin, selectors.EVENT_WRITE)
-            ready.register(process.stdout, selectors.EVENT_READ)
-            while not received.endswith(b"\n"):
-                remaining = deadline - time.monotonic()
-                if remaining <= 0:
-                    raise RendererLostError(f"not rendered within {self._time_limit_seconds:g} s")
-                for key, _ in ready.select(remaining):
-                    if key.fileobj is process.stdin:
-                        request = _send_some(process.stdin, request)
-                        if not request:
-                            ready.unregister(process.stdin)
-                    else:
-                        received += _receive_some(process.stdout)
-        return bytes(received)
+            ready.register(self._process.stdout, selectors.EVENT_READ)
+            if self._unsent:
+                ready.register(self._process.stdin, selectors.EVENT_WRITE)
+            while b"\n" not in self._received:
+                now = time.monotonic()
+                events = ready.select(max(0.0, min(until, self._deadline) - now))
+                for key, _ in events:
+                    if key.fileobj is self._process.stdout:
+                        self._received += _receive_some(self._process.stdout)
+                        continue
+                    self._unsent = _send_some(self._process.stdin, self._unsent)
+                    if not self._unsent:
+                        ready.unregister(self._process.stdin)
+                if not events and now >= self._deadline:
+                    raise _LostError(f"not rendered within {self._time_limit_seconds:g} s")
+                if not events and now >= until:
+                    return None
+        line, _, rest = self._received.partition(b"\n")
+        self._received = rest
+        return bytes(line)
 
 
 def _send_some(pipe: IO[bytes], content: bytes) -> bytes:
     try:
         return content[os.write(pipe.fileno(), content) :]
     except BrokenPipeError as error:
-        raise RendererLostError(_ENDED) from error
+        raise _LostError(_ENDED) from error
 
 
 def _receive_some(pipe: IO[bytes]) -> bytes:
     content = os.read(pipe.fileno(), _READ_SIZE)
     if not content:
-        raise RendererLostError(_ENDED)
+        raise _LostError(_ENDED)
     return content
 
 

@@ -5,66 +5,81 @@ from __future__ import annotations
 import logging
 import time
 
-from qdash_queue.mirror.figures import FigureError, FigureRenderer, RendererLostError
+from qdash_queue.mirror.figures import FigureError, FigureRenderer, RendererBrokenError
 from qdash_queue.mirror.rows import UnrenderedFigure
 from qdash_queue.mirror.source import Source
+from qdash_queue.stopping import StopSign
 
 _log = logging.getLogger(__name__)
 
-_EMPTY_FIGURE = '{"data": [], "layout": {}}'
 _RETRY_SECONDS = 60.0
+_LOOK_SECONDS = 0.1
 
 
 class FigureRendering:
-    """Takes figures without a picture from PostgreSQL, renders them there and stores what came of it."""
+    """Takes figures without a picture from PostgreSQL, renders them there and stores what came of it.
 
-    def __init__(self, source: Source, renderer: FigureRenderer) -> None:
+    Args:
+        source: the queue's rows.
+        renderer: makes the pictures.
+        stop: once it is set, no figure is waited for.
+    """
+
+    def __init__(self, source: Source, renderer: FigureRenderer, stop: StopSign) -> None:
         self._source = source
         self._renderer = renderer
+        self._stop = stop
+        self._begun: UnrenderedFigure | None = None
         self._out_of_order_until = 0.0
 
-    def render_waiting(self, limit: int, budget_seconds: float) -> int:
-        """Render up to so many figures, starting none once the budget is spent; returns how many are settled.
+    @property
+    def is_at_work(self) -> bool:
+        """Whether a figure was begun and is not settled."""
+        return self._begun is not None
 
-        A figure that cannot be rendered is settled too, with the reason. Where nothing can be rendered at all
-        (kaleido missing or broken), figures wait and everything else goes on.
+    def render_waiting(self, limit: int, seconds: float) -> int:
+        """Render up to so many figures for so long; returns how many are settled.
+
+        A figure that takes longer goes on and is settled by a later call. One that cannot be rendered is
+        settled too, with the reason. Where nothing can be rendered at all (kaleido missing or broken),
+        figures wait and everything else goes on.
         """
-        now = time.monotonic()
-        if now < self._out_of_order_until:
+        until = time.monotonic() + seconds
+        if time.monotonic() < self._out_of_order_until:
             return 0
         settled = 0
-        for figure in self._source.unrendered_figures(limit):
-            if not self._settle(figure):
+        for figure in [self._begun] if self._begun else self._source.unrendered_figures(limit):
+            if (settled and time.monotonic() > until) or not self._settle(figure, until):
                 break
             settled += 1
-            if time.monotonic() - now > budget_seconds:
-                break
         return settled
 
-    def _settle(self, figure: UnrenderedFigure) -> bool:
+    def _settle(self, figure: UnrenderedFigure, until: float) -> bool:
         try:
-            png = self._render(figure.plotly)
+            if self._begun is None:
+                self._renderer.begin(figure.plotly)
+                self._begun = figure
+            png = self._picture(until)
         except FigureError as error:
-            if not self._works():
-                self._out_of_order_until = time.monotonic() + _RETRY_SECONDS
-                _log.warning("no figures are rendered for now: %s", error)
-                return False
+            self._begun = None
             _log.warning("figure %s is not rendered: %s", figure.figure_id, error)
             self._source.store_render_error(figure.figure_id, str(error))
-        else:
-            self._source.store_png(figure.figure_id, png)
-        return True
-
-    def _render(self, plotly: str) -> bytes:
-        try:
-            return self._renderer.render(plotly)
-        except RendererLostError:
-            # Perhaps the machine was busy, or the last figure had left the browser ill.
-            return self._renderer.render(plotly)
-
-    def _works(self) -> bool:
-        try:
-            self._renderer.render(_EMPTY_FIGURE)
-        except FigureError:
+            return True
+        except RendererBrokenError as error:
+            self._begun = None
+            self._out_of_order_until = time.monotonic() + _RETRY_SECONDS
+            _log.warning("no figures are rendered for now: %s", error)
             return False
+        if png is None:
+            return False
+        self._begun = None
+        self._source.store_png(figure.figure_id, png)
         return True
+
+    def _picture(self, until: float) -> bytes | None:
+        while not self._stop.is_set():
+            left = until - time.monotonic()
+            png = self._renderer.picture(min(max(left, 0.0), _LOOK_SECONDS))
+            if png is not None or left <= 0:
+                return png
+        return None

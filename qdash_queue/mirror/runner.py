@@ -7,6 +7,7 @@ mirror goes on by itself when both are back.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from contextlib import suppress
 from datetime import date
@@ -70,6 +71,9 @@ class Pace(BaseModel):
     """How long a mark is hidden from other mirrors while it is worked on."""
     figures_per_round: int = 32
     rendering_seconds_per_round: float = 5.0
+    """How long documents wait for figures; a figure that takes longer keeps only other figures waiting."""
+    figure_seconds: float = 20.0
+    """How long one figure may take, before it is tried once more."""
     marks_per_round: int = 50
 
 
@@ -99,12 +103,13 @@ class Mirror:
         self._mongo = mongo
         self._qdash = open_qdash(mongo, mongo_database)
         self._pace = pace or Pace()
-        self._renderer = FigureRenderer() if renderer is None else renderer
+        self._renderer = FigureRenderer(self._pace.figure_seconds) if renderer is None else renderer
         self._renderer_is_lent = renderer is not None
         self._retention = Retention(database)
         self._source = Source(database)
         self._presence = Presence(database, self._pace.presence_seconds)
-        self._rendering = FigureRendering(self._source, self._renderer)
+        self._stop = StopSign()
+        self._rendering = FigureRendering(self._source, self._renderer, self._stop)
         self._publisher = Publisher(
             self._source,
             QDashLookup(self._qdash),
@@ -113,7 +118,6 @@ class Mirror:
             layout,
             self._presence.still_here,
         )
-        self._stop = StopSign()
         self._next_prune = 0.0
         self._next_sweep = 0.0
         self._next_preparation = 0.0
@@ -128,6 +132,7 @@ class Mirror:
             connect_mongo(settings.mongo_url),
             settings.mongo_database,
             Layout(base=settings.data_path, base_in_qdash=PurePosixPath(settings.data_path_in_qdash)),
+            pace=Pace(figure_seconds=settings.figure_seconds),
         )
 
     def __enter__(self) -> Self:
@@ -270,13 +275,12 @@ class Mirror:
         return bool(pruned)
 
     def _render_some(self) -> int:
-        return self._rendering.render_waiting(
-            self._pace.figures_per_round, self._pace.rendering_seconds_per_round
-        )
+        seconds = 0.0 if self._rendering.is_at_work else self._pace.rendering_seconds_per_round
+        return self._rendering.render_waiting(self._pace.figures_per_round, seconds)
 
     def _render_all(self) -> RoundReport:
         figures = 0
-        while settled := self._render_some():
+        while settled := self._rendering.render_waiting(self._pace.figures_per_round, math.inf):
             figures += settled
         return RoundReport(figures=figures)
 

@@ -68,8 +68,8 @@ def layout(tmp_path: Path) -> Layout:
 
 @pytest.fixture(scope="session")
 def renderer() -> Iterator[FigureRenderer]:
-    """One for all tests: its first figure costs a second."""
-    with FigureRenderer() as renderer:
+    """One for all tests: its first figure costs a second, and more on a busy machine."""
+    with FigureRenderer(60.0) as renderer:
         yield renderer
 
 

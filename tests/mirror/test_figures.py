@@ -7,14 +7,38 @@ import signal
 import subprocess
 import sys
 import time
+from datetime import datetime
+from pathlib import Path
 
 import psutil
 import pytest
 
-from qdash_queue.mirror.figures import FigureError, FigureRenderer, RendererLostError
-from tests.mirror.world import figure_json
+from qdash_queue.mirror.figures import FigureError, FigureRenderer, RendererBrokenError
+from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.models import FigureRecord, TaskRecord
+from tests.mirror.conftest import MirrorMaker
+from tests.mirror.living import running, wait_until
+from tests.mirror.world import QueueWorld, figure_json, passing
 
 PNG = b"\x89PNG\r\n\x1a\n"
+PATIENCE = 60.0
+"""More than a busy machine needs to start a browser or to end one."""
+STUB = """
+import base64, json, pathlib, sys, time
+marks = pathlib.Path(__file__).parent
+with (marks / "starts").open("a") as starts:
+    starts.write("x")
+if (marks / "broken").exists():
+    time.sleep(600)
+print(json.dumps({"png": "ready"}), flush=True)
+for line in sys.stdin:
+    title = json.loads(line)["figure"]["layout"]["title"]["text"]
+    if title == "always" or title == "once" and not (marks / "hung").exists():
+        (marks / "hung").touch()
+        time.sleep(600)
+    print(json.dumps({"png": base64.b64encode(title.encode()).decode()}), flush=True)
+"""
+"""Renders a title into itself; hangs at ``once`` the first time, at ``always`` each time."""
 
 
 def size_of(png: bytes) -> tuple[int, int]:
@@ -52,42 +76,110 @@ def test_refuses_in_words_and_renders_the_next(renderer: FigureRenderer, text: s
     assert renderer.render(figure_json("next")).startswith(PNG)
 
 
-def test_hanging_process_is_killed_within_the_limit_and_replaced() -> None:
-    with FigureRenderer(time_limit_seconds=60) as renderer:
+def test_a_hang_costs_a_figure_its_second_try() -> None:
+    with FigureRenderer(time_limit_seconds=PATIENCE) as renderer:
         renderer.render(figure_json("first"))
         hung = worker_of(renderer)
         hung.suspend()
-        renderer._time_limit_seconds = 1.0
-        began = time.monotonic()
         # More than a pipe holds: the writing must not hang either.
-        with pytest.raises(RendererLostError, match="not rendered within 1 s"):
-            renderer.render(figure_json("second", points=20_000))
-        assert time.monotonic() - began < 5
+        renderer.begin(figure_json("second", points=20_000))
+        began = time.monotonic()
+        assert renderer.picture(0.2) is None
+        assert time.monotonic() - began < PATIENCE / 2
+        renderer._deadline = 0.0
+        png = renderer.picture(2 * PATIENCE)
+        assert png is not None
+        assert png.startswith(PNG)
         assert not hung.is_running()
-        renderer._time_limit_seconds = 60.0
-        assert renderer.render(figure_json("third")).startswith(PNG)
+
+
+@pytest.fixture
+def stub(tmp_path: Path) -> Path:
+    program = tmp_path / "stub_worker.py"
+    program.write_text(STUB)
+    return program
+
+
+def test_a_figure_that_always_hangs_is_refused_in_words_and_others_pass(stub: Path) -> None:
+    with FigureRenderer(3.0, worker=stub) as renderer:
+        assert renderer.render(figure_json("once")) == b"once"
+        with pytest.raises(FigureError, match="not rendered within 3 s, in 2 tries"):
+            renderer.render(figure_json("always"))
+        assert renderer.render(figure_json("another")) == b"another"
+
+
+def test_a_renderer_that_cannot_start_is_no_figures_fault(stub: Path) -> None:
+    stub.with_name("broken").touch()
+    with (
+        FigureRenderer(1.0, worker=stub) as renderer,
+        pytest.raises(RendererBrokenError, match="within 1 s"),
+    ):
+        renderer.render(figure_json("innocent"))
+    stub.write_text("raise SystemExit(1)")
+    with (
+        FigureRenderer(worker=stub) as renderer,
+        pytest.raises(RendererBrokenError, match="are kaleido and plotly installed"),
+    ):
+        renderer.render(figure_json("innocent"))
+
+
+def test_a_figure_that_was_given_up_does_not_answer_for_the_next(stub: Path) -> None:
+    with FigureRenderer(PATIENCE, worker=stub) as renderer:
+        renderer.begin(figure_json("always"))
+        assert renderer.picture(0.0) is None
+        assert renderer.render(figure_json("next")) == b"next"
+
+
+def test_a_hanging_figure_keeps_neither_documents_nor_the_stop_waiting(
+    stub: Path, world: QueueWorld, make_mirror: MirrorMaker, qdash: QDashDatabase
+) -> None:
+    def hanging(task: str, _qid: str) -> TaskRecord:
+        figure = FigureRecord(name="hanging", plotly=figure_json("always"))
+        return passing(task).model_copy(update={"figures": [figure]})
+
+    def seen() -> datetime:
+        moment = world.database.value("SELECT max(last_seen_at) FROM calib.mirrors")
+        assert isinstance(moment, datetime)
+        return moment
+
+    with FigureRenderer(600.0, worker=stub) as its_own:
+        mirror = make_mirror(its_own=its_own)
+        with running(mirror):
+            job = world.run(["0"], ["CheckT1"], hanging)
+            wait_until(
+                lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1, PATIENCE
+            )
+            before = seen()
+            wait_until(lambda: seen() > before, PATIENCE)
+        # It has stopped, long before the figure is given up, and waits for it no more.
+        assert mirror._render_all().figures == 0
+        assert its_own.picture(0.0) is None
+    with FigureRenderer(2.0, worker=stub) as its_own:
+        assert make_mirror(its_own=its_own).run_once().figures == 1
+    [figure] = world.queue.figures(job.job_id)
+    assert (figure.png, figure.render_error) == (None, "not rendered within 2 s, in 2 tries")
 
 
 def test_dead_process_is_replaced(renderer: FigureRenderer) -> None:
     renderer.render(figure_json("first"))
     worker = worker_of(renderer)
     os.killpg(worker.pid, signal.SIGKILL)
-    worker.wait(10)
+    worker.wait(PATIENCE)
     assert renderer.render(figure_json("second")).startswith(PNG)
 
 
 def test_closing_ends_the_browser_too() -> None:
-    renderer = FigureRenderer()
+    renderer = FigureRenderer(PATIENCE)
     renderer.render(figure_json("first"))
     family = [worker_of(renderer), *worker_of(renderer).children(recursive=True)]
     assert len(family) > 1
     renderer.close()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert alive == []
 
 
 def test_worker_ends_when_its_mirror_is_killed() -> None:
-    renderer = FigureRenderer()
+    renderer = FigureRenderer(PATIENCE)
     renderer.render(figure_json("first"))
     family = [worker_of(renderer), *worker_of(renderer).children(recursive=True)]
     process = renderer._process
@@ -95,7 +187,7 @@ def test_worker_ends_when_its_mirror_is_killed() -> None:
     assert process.stdin is not None
     # What the kernel does with the pipe when the mirror dies.
     process.stdin.close()
-    _, alive = psutil.wait_procs(family, timeout=10)
+    _, alive = psutil.wait_procs(family, timeout=PATIENCE)
     renderer.close()
     assert alive == []
 
@@ -103,14 +195,9 @@ def test_worker_ends_when_its_mirror_is_killed() -> None:
 def test_the_renderer_ends_with_its_mirror_even_while_kaleido_hangs() -> None:
     script = (
         "import sys, time\n"
-        "from qdash_queue.mirror.figures import FigureRenderer, RendererLostError\n"
-        "renderer = FigureRenderer()\n"
-        "for _ in range(5):\n"
-        "    try:\n"
-        '        renderer.render(\'{"data": [], "layout": {}}\')\n'
-        "        break\n"
-        "    except RendererLostError:  # Kaleido may hang before the test wants it to.\n"
-        "        pass\n"
+        "from qdash_queue.mirror.figures import FigureRenderer\n"
+        "renderer = FigureRenderer(60)\n"
+        'renderer.render(\'{"data": [], "layout": {}}\')\n'
         "print('rendered', flush=True)\n"
         "time.sleep(600)\n"
     )
@@ -122,5 +209,5 @@ def test_the_renderer_ends_with_its_mirror_even_while_kaleido_hangs() -> None:
         for process in family[1:]:
             process.suspend()
         mirror.kill()
-    gone, alive = psutil.wait_procs(family, timeout=10)
+    gone, alive = psutil.wait_procs(family, timeout=PATIENCE)
     assert not alive, gone
