@@ -268,7 +268,8 @@ SELECT e.executor_id, e.chip_id, e.role_name, e.host, e.pid, e.version, e.condit
   FROM calib_private.executors e LEFT JOIN calib_private.leases l ON l.chip_id = e.chip_id
       AND l.executor_id = e.executor_id;
 COMMENT ON VIEW calib.executors IS
-  'Starts of executor processes of the last 7 days. job_id: the job that it runs; NULL: none.';
+  'Starts of executor processes; prune() deletes those not seen for 7 days. job_id: the job that it runs, or '
+  'NULL.';
 COMMENT ON COLUMN calib.executors.role_name IS
   'Database role: of the member, or under which the process runs.';
 COMMENT ON COLUMN calib.executors.host IS 'Host on which the process runs.';

@@ -222,7 +222,7 @@ RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_cat
       OR NOT calib_private.is_served(c.chip_id) ORDER BY 1
 $$;
 COMMENT ON FUNCTION calib.chips_to_reconcile(text) IS
-  'Chips whose flow runs in Prefect an executor looks after: its own chip, and each one without a living '
+  'Chips whose flow runs an executor compares with Prefect: its own chip, and each one without a living '
   'executor. For calib_executor.';
 
 -- At random, half of them of other chips: flow runs that Prefect refuses each time must not keep the others

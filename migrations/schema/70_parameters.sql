@@ -93,7 +93,7 @@ RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF coalesce(length(trim(p_reason)), 0) NOT BETWEEN 1 AND 1000 THEN
     PERFORM calib_private.refuse('CQ007', 'reason',
-      'reason: expected 1 to 1000 characters that say why the value is changed by hand');
+      'reason: expected 1 to 1000 characters that say why');
   END IF;
 END $$;
 

@@ -226,5 +226,5 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.prune(integer) IS
   'Deletes one batch by the policy, at most p_max (1 to 10000) of each kind, and returns how many. All '
-  'zeros: finished, or 100000 rows that must stay were passed. Never waits for a lock. For calib_mirror, '
+  'zeros: finished, or 100000 rows that must stay were passed. Does not wait for locks. For calib_mirror, '
   'calib_admin. Raises CQ007, CQ010.';
