@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test upgrade chaos hostile bench contract lint format snapshot lock wheel release clean
+.PHONY: help venv demo test upgrade chaos hostile bench contract lint format snapshot docs lock wheel release clean
 
 # PG=15 runs the tests on the system's PostgreSQL 15.
 ifdef PG
@@ -81,6 +81,9 @@ format: $(READY)  ## Put the sources in order
 
 snapshot: $(READY)  ## Write migrations/schema/snapshot.sql anew, PostgreSQL's own dump of the schema
 	$(BIN)/python -m tests.migrations.snapshot
+
+docs: $(READY)  ## Write the tables of docs/sql.md anew, from the database's comments
+	$(BIN)/python -m tests.contract.catalogue
 
 lock: $(READY)  ## Renew constraints.txt, keeping what it pins already
 	$(BIN)/uv pip compile -q --universal --python-version 3.11 --all-extras --no-header --no-annotate \

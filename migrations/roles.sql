@@ -37,6 +37,7 @@ BEGIN
       CREATE SCHEMA calib_private AUTHORIZATION calib_owner; END IF;
   IF to_regnamespace('calib_ext') IS NULL THEN
     CREATE SCHEMA calib_ext;
+    COMMENT ON SCHEMA calib_ext IS 'Extensions that the queue uses.';
     GRANT USAGE ON SCHEMA calib_ext TO calib_owner;
   END IF;
   CREATE EXTENSION IF NOT EXISTS pg_trgm SCHEMA calib_ext;

@@ -58,7 +58,7 @@ class BadParametersError(QueueError):
 
 
 class NotPermittedError(QueueError):
-    """The speaker has no right to do this."""
+    """The database role has no right to do this."""
 
     code = "CQ003"
 
@@ -88,7 +88,7 @@ class IllegalTransitionError(QueueError):
 
 
 class AlreadyFinalError(QueueError):
-    """The job had ended before the request arrived."""
+    """The job had ended before the request arrived; in SQL a warning."""
 
     code = "CQ011"
 

@@ -5,6 +5,11 @@ ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES IN SCHEMA calib REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES IN SCHEMA calib_private REVOKE EXECUTE ON FUNCTIONS FROM PUBLIC;
 REVOKE ALL ON SCHEMA calib, calib_private FROM PUBLIC;
+COMMENT ON SCHEMA calib IS
+  'The public contract of the queue: views to read, calib.jobs to INSERT into, and functions. Its errors '
+  'have the SQLSTATEs CQ001 to CQ040.';
+COMMENT ON SCHEMA calib_private IS
+  'Tables and helper functions of the queue, for calib_owner only. Clients use schema calib.';
 
 -- The one clock of the queue. Tests replace this function as its owner; no setting that a client can reach
 -- shifts it.

@@ -32,8 +32,7 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, calib_ext, pg_tem
         || CASE WHEN cardinality(p_known) > 8 THEN ', ...' ELSE '' END END)
 $$;
 
--- The one way to say no. An absent hint or detail stays absent: an empty one would be printed as an empty
--- line.
+-- Raises a refusal. An absent hint or detail stays absent: psql would print an empty one as an empty line.
 CREATE OR REPLACE FUNCTION calib_private.refuse(p_code text, p_column text, p_message text,
   p_hint text DEFAULT NULL, p_detail text DEFAULT NULL, p_constraint text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$

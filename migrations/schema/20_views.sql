@@ -5,8 +5,7 @@ RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalo
   SELECT p_stopped_at IS NULL AND p_last_seen_at > calib_private.now() - interval '30 seconds'
 $$;
 
--- Why a scheduled job is not running yet. STABLE, so that a query which does not ask for it does not pay for
--- it.
+-- STABLE, so that a query which does not select waiting_for does not evaluate it.
 CREATE OR REPLACE FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint,
   p_not_before timestamptz)
 RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -35,8 +34,8 @@ RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, 
     END FROM calib_private.chips c WHERE c.chip_id = p_chip_id
 $$;
 
--- The newest jobs, however many there are. A reader's LIMIT does not reach into a view that guards its rows;
--- an order of the view's own does, so that it walks the index from its end and stops.
+-- A reader's LIMIT is not pushed down into a security_barrier view. The view's own ORDER BY lets it read the
+-- index from its end and stop.
 CREATE OR REPLACE VIEW calib.jobs WITH (security_barrier) AS
 SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.priority, j.not_before,
   j.not_after, j.timeout_seconds, j.max_attempts, j.dedup_key, j.tags, j.note,
@@ -56,19 +55,111 @@ SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.pr
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[])
  ORDER BY j.job_id DESC;
 COMMENT ON VIEW calib.jobs IS
-  'Calibration jobs. INSERT to submit one; UPDATE cancel_requested (and cancel_mode, cancel_reason) to '
-  'cancel it; UPDATE priority while it waits.';
+  'Calibration jobs, the newest first. INSERT submits one; UPDATE of cancel_requested (with cancel_mode, '
+  'cancel_reason) cancels it; UPDATE of priority reorders it while it waits. Raises CQ001, CQ002, CQ003, '
+  'CQ004, CQ005, CQ007, CQ010, CQ012, CQ030, CQ040; warns CQ011 when a cancel comes too late.';
+COMMENT ON COLUMN calib.jobs.job_id IS 'Number of the job, given by the queue; a later job has a larger one.';
+COMMENT ON COLUMN calib.jobs.project_id IS
+  'Project, one of calib.projects; only its members see its rows. Required in an INSERT.';
+COMMENT ON COLUMN calib.jobs.username IS
+  'Name in QDash under which the job runs. Default: your own in the project; another one needs operator '
+  'access.';
+COMMENT ON COLUMN calib.jobs.chip_id IS 'Chip, one of calib.chips. Required in an INSERT.';
+COMMENT ON COLUMN calib.jobs.flow IS 'Flow to run, one of calib.flows of the chip. Default: calibrate.';
+COMMENT ON COLUMN calib.jobs.parameters IS
+  'JSON object of the flow''s arguments, checked against its schema in calib.flows; at most 1 MiB. '
+  'Default: {}.';
+COMMENT ON COLUMN calib.jobs.priority IS
+  '-100 to 100; the larger runs first, among equals the older. Default: 0.';
+COMMENT ON COLUMN calib.jobs.not_before IS
+  'The job does not start before this time. Default: the time of the INSERT.';
+COMMENT ON COLUMN calib.jobs.not_after IS
+  'A job that still waits at this time ends cancelled with reason expired. Default: NULL, no limit; of an '
+  'interactive job one minute after not_before.';
+COMMENT ON COLUMN calib.jobs.timeout_seconds IS
+  'Time limit of one attempt, in seconds (1 to 604800). Default: the flow''s.';
+COMMENT ON COLUMN calib.jobs.max_attempts IS
+  '1 to 10, more than 1 only if the flow is repeatable. Another attempt follows when the executor or the '
+  'job''s process was lost, and measures from the beginning. Default: 1.';
+COMMENT ON COLUMN calib.jobs.dedup_key IS
+  '1 to 200 characters; a project has at most one scheduled or running job with this key. Default: NULL, '
+  'no check.';
+COMMENT ON COLUMN calib.jobs.tags IS
+  'At most 32 texts of 1 to 100 characters; QDash shows them. Default: none.';
+COMMENT ON COLUMN calib.jobs.note IS 'Your own JSON object, at most 64 KiB; QDash shows it. Default: {}.';
+COMMENT ON COLUMN calib.jobs.state IS
+  'scheduled, running, completed, failed or cancelled; the last three are final.';
+COMMENT ON COLUMN calib.jobs.attempt IS
+  'Number of the attempt, counted from 1; in calib.jobs the newest one, 0 before the first.';
+COMMENT ON COLUMN calib.jobs.execution_id IS
+  'Identifier of the execution in QDash, YYYYMMDD-qNNN; NULL until the first attempt starts.';
+COMMENT ON COLUMN calib.jobs.flow_run_id IS 'Prefect''s flow run of the attempt; NULL: none yet.';
+COMMENT ON COLUMN calib.jobs.executor_id IS
+  'Start of an executor process, one of calib.executors; in calib.jobs the one that runs the job, or ran '
+  'it last. NULL while the job waits.';
+COMMENT ON COLUMN calib.jobs.submitted_by IS 'Database role that submitted the job.';
+COMMENT ON COLUMN calib.jobs.submitted_at IS 'Time of the INSERT.';
+COMMENT ON COLUMN calib.jobs.started_at IS 'When it started (a job: its first attempt). NULL: not yet.';
+COMMENT ON COLUMN calib.jobs.finished_at IS 'When the job reached its final state. NULL: not yet.';
+COMMENT ON COLUMN calib.jobs.waiting_for IS
+  'Why a scheduled job does not run yet, in words: jobs ahead, a paused chip, no executor alive. NULL in '
+  'any other state.';
+COMMENT ON COLUMN calib.jobs.tasks_total IS
+  'Number of tasks that the newest attempt has announced or started.';
+COMMENT ON COLUMN calib.jobs.tasks_done IS 'Number of tasks of the newest attempt that completed.';
+COMMENT ON COLUMN calib.jobs.tasks_failed IS 'Number of tasks of the newest attempt that failed.';
+COMMENT ON COLUMN calib.jobs.failure_kind IS
+  'missing_input, no_signal, bad_fit, out_of_range, instrument, timeout, lost, shutdown, invalid_request '
+  'or internal. NULL: did not fail.';
+COMMENT ON COLUMN calib.jobs.failure_message IS 'The failure in words. NULL: did not fail.';
+COMMENT ON COLUMN calib.jobs.cancel_requested IS
+  'Whether a cancel was requested. Set it to true to cancel the job; it cannot be taken back.';
+COMMENT ON COLUMN calib.jobs.cancel_mode IS
+  'now (the default): stop the process; after_task: let the running task finish first. after_task can be '
+  'raised to now. NULL: no cancel.';
+COMMENT ON COLUMN calib.jobs.cancel_reason IS
+  'Why, at most 1000 characters; expired if not_after has passed. NULL: no cancel.';
+COMMENT ON COLUMN calib.jobs.cancel_requested_by IS
+  'Database role that requested the cancel. NULL: no cancel.';
+COMMENT ON COLUMN calib.jobs.cancel_requested_at IS 'When the cancel was requested. NULL: no cancel.';
+COMMENT ON COLUMN calib.jobs.cancel_seen_at IS
+  'When the executor received the cancel; from then on the job can only end cancelled. NULL: not seen.';
+COMMENT ON COLUMN calib.jobs.version IS 'Counter that rises with each change of the job or its results.';
 
 CREATE OR REPLACE VIEW calib.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.executor_id, a.flow_run_id, a.started_at, a.ended_at, a.verdict, a.outcome,
     a.failure_kind, a.failure_message, a.prefect_synced
   FROM calib_private.attempts a JOIN calib_private.jobs j USING (job_id)
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.attempts IS 'One row for each time a job was started, for members of its project.';
+COMMENT ON COLUMN calib.attempts.ended_at IS 'When it ended. NULL: not yet.';
+COMMENT ON COLUMN calib.attempts.verdict IS
+  'Result as the executor recorded it: completed, failed or cancelled. The first one stands; NULL: none '
+  'recorded.';
+COMMENT ON COLUMN calib.attempts.outcome IS
+  'How the attempt ended: completed, failed, cancelled, or requeued if the job waits for another attempt. '
+  'NULL: not ended.';
+COMMENT ON COLUMN calib.attempts.prefect_synced IS 'Whether Prefect shows the same outcome for the flow run.';
 
 CREATE OR REPLACE VIEW calib.job_events WITH (security_barrier) AS
 SELECT e.event_id, e.job_id, e.at, e.actor, e.event, e.old_state, e.new_state, e.attempt, e.detail
   FROM calib_private.job_events e JOIN calib_private.jobs j USING (job_id)
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.job_events IS
+  'Log of each job, for members of its project. Rows are never changed; ORDER BY event_id gives their '
+  'order.';
+COMMENT ON COLUMN calib.job_events.event_id IS
+  'Number of the event; a later event of the same job has a larger one.';
+COMMENT ON COLUMN calib.job_events.at IS 'When it happened.';
+COMMENT ON COLUMN calib.job_events.actor IS 'Database role that did it.';
+COMMENT ON COLUMN calib.job_events.event IS
+  'What happened: submitted, claimed, requeued, cancel_requested, task_completed, completed, and so on.';
+COMMENT ON COLUMN calib.job_events.old_state IS
+  'State of the job before a change of state; NULL: submitted, or no change of state.';
+COMMENT ON COLUMN calib.job_events.new_state IS
+  'State of the job after a change of state; NULL: no change of state.';
+COMMENT ON COLUMN calib.job_events.detail IS
+  'JSON object with what belongs to the event, such as mode and reason of a cancel.';
 
 CREATE OR REPLACE VIEW calib.task_runs WITH (security_barrier) AS
 SELECT t.task_run_id, t.job_id, t.attempt, t.task, t.qid, t.repetition, t.task_type, t.status, t.ordinal,
@@ -76,6 +167,38 @@ SELECT t.task_run_id, t.job_id, t.attempt, t.task, t.qid, t.repetition, t.task_t
   t.stack_trace, t.input_parameters, t.output_parameters, t.run_parameters, t.quality_metrics, t.note
   FROM calib_private.task_runs t JOIN calib_private.jobs j USING (job_id)
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.task_runs IS
+  'Each task on each qubit or coupling of an attempt: status, values and quality, for members of the '
+  'project. Measured values of a failed run stay here and do not become parameters.';
+COMMENT ON COLUMN calib.task_runs.task_run_id IS
+  'Identifier of the task run. In parameters NULL: not measured by a task.';
+COMMENT ON COLUMN calib.task_runs.task IS
+  'Name of the task, such as CheckRabi; calib.tasks lists those of a chip.';
+COMMENT ON COLUMN calib.task_runs.qid IS
+  'Qubit such as 0, or coupling control-target such as 0-1; empty for a task about the whole chip.';
+COMMENT ON COLUMN calib.task_runs.repetition IS
+  'How many times the attempt ran the same task on the same qid before; 0 for the first.';
+COMMENT ON COLUMN calib.task_runs.task_type IS 'What the task is about: qubit, coupling, global or system.';
+COMMENT ON COLUMN calib.task_runs.status IS
+  'scheduled, running, completed, failed, skipped (the attempt ended before it started) or cancelled.';
+COMMENT ON COLUMN calib.task_runs.ordinal IS 'Order of the task runs in the attempt, from 1.';
+COMMENT ON COLUMN calib.task_runs.upstream_id IS
+  'Task run whose result this one builds on, mostly the last passing one on the same qid. NULL: none.';
+COMMENT ON COLUMN calib.task_runs.hardware_seconds IS 'Instrument time used, in seconds. NULL: not recorded.';
+COMMENT ON COLUMN calib.task_runs.message IS 'Result in words for a person; may be empty.';
+COMMENT ON COLUMN calib.task_runs.cause IS 'Short name of the cause of the failure; may be empty.';
+COMMENT ON COLUMN calib.task_runs.remedy IS 'What to do about the failure; may be empty.';
+COMMENT ON COLUMN calib.task_runs.stack_trace IS
+  'Python stack trace of an unexpected error, at most 10000 characters; else empty.';
+COMMENT ON COLUMN calib.task_runs.input_parameters IS
+  'JSON object of the parameters that the task read: name to value, error, unit.';
+COMMENT ON COLUMN calib.task_runs.output_parameters IS
+  'JSON object of what it measured: name to value, error (one standard deviation), unit.';
+COMMENT ON COLUMN calib.task_runs.run_parameters IS
+  'JSON object of its settings (shots, sweep range): name to value, value_type, unit.';
+COMMENT ON COLUMN calib.task_runs.quality_metrics IS
+  'JSON object of numbers that judge the measurement, such as r2.';
+COMMENT ON COLUMN calib.task_runs.note IS 'JSON object with further remarks of the task.';
 
 CREATE OR REPLACE VIEW calib.figures WITH (security_barrier) AS
 SELECT f.figure_id, f.task_run_id, t.job_id, t.attempt, t.task, t.qid, f.ordinal, f.name, f.plotly, f.png,
@@ -83,6 +206,14 @@ SELECT f.figure_id, f.task_run_id, t.job_id, t.attempt, t.task, t.qid, f.ordinal
   FROM calib_private.figures f JOIN calib_private.task_runs t USING (task_run_id) JOIN calib_private.jobs j
       USING (job_id)
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.figures IS 'Figures of task runs, for members of the project.';
+COMMENT ON COLUMN calib.figures.figure_id IS 'Number of the figure.';
+COMMENT ON COLUMN calib.figures.ordinal IS 'Order of the figures of a task run, from 0.';
+COMMENT ON COLUMN calib.figures.name IS 'Name of the figure.';
+COMMENT ON COLUMN calib.figures.plotly IS 'The figure as Plotly JSON.';
+COMMENT ON COLUMN calib.figures.png IS
+  'The figure as PNG image. NULL: not rendered yet, or render_error says why not.';
+COMMENT ON COLUMN calib.figures.render_error IS 'Why there is no image. NULL: no error.';
 
 CREATE OR REPLACE VIEW calib.raw_data WITH (security_barrier) AS
 SELECT r.raw_data_id, r.task_run_id, t.job_id, t.attempt, t.task, t.qid, r.ordinal, r.name, r.dtype, r.shape,
@@ -90,55 +221,142 @@ SELECT r.raw_data_id, r.task_run_id, t.job_id, t.attempt, t.task, t.qid, r.ordin
   FROM calib_private.raw_data r JOIN calib_private.task_runs t USING (task_run_id) JOIN calib_private.jobs j
       USING (job_id)
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.raw_data IS 'Measured arrays of task runs, for members of the project.';
+COMMENT ON COLUMN calib.raw_data.raw_data_id IS 'Number of the array.';
+COMMENT ON COLUMN calib.raw_data.ordinal IS 'Order of the arrays of a task run, from 0.';
+COMMENT ON COLUMN calib.raw_data.name IS 'Name of the array.';
+COMMENT ON COLUMN calib.raw_data.dtype IS 'NumPy''s name of the element type, such as complex64.';
+COMMENT ON COLUMN calib.raw_data.shape IS 'Length of each dimension.';
+COMMENT ON COLUMN calib.raw_data.unit IS 'Unit of the value or values, such as GHz, ns or a.u.; empty: none.';
+COMMENT ON COLUMN calib.raw_data.data IS 'Bytes of the array in C order.';
 
 CREATE OR REPLACE VIEW calib.chips AS
 SELECT c.chip_id, c.backend, c.topology, c.n_qubits, c.paused, c.pause_reason, c.paused_by, c.paused_at,
   c.max_waiting, (SELECT count(*) FROM calib_private.jobs j WHERE j.chip_id = c.chip_id
   AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id
   FROM calib_private.chips c JOIN calib_private.leases l USING (chip_id);
+COMMENT ON VIEW calib.chips IS
+  'Chips, what drives them, and whether they take jobs. pause_chip() and resume_chip() pause and resume.';
+COMMENT ON COLUMN calib.chips.backend IS 'What drives the chip: fake (simulated) or qubex. Fixed.';
+COMMENT ON COLUMN calib.chips.topology IS
+  'square-lattice-mux-N or linear-N, where N is the number of qubits. Fixed.';
+COMMENT ON COLUMN calib.chips.n_qubits IS 'Number of qubits.';
+COMMENT ON COLUMN calib.chips.paused IS 'Whether the chip is paused: no job starts.';
+COMMENT ON COLUMN calib.chips.pause_reason IS 'Why it is paused. NULL: not paused.';
+COMMENT ON COLUMN calib.chips.paused_by IS 'Database role that paused it. NULL: not paused.';
+COMMENT ON COLUMN calib.chips.paused_at IS 'When it was paused. NULL: not paused.';
+COMMENT ON COLUMN calib.chips.max_waiting IS
+  'Number of scheduled jobs at which an INSERT is refused with CQ030.';
+COMMENT ON COLUMN calib.chips.jobs_waiting IS 'Number of scheduled jobs, of all projects.';
+COMMENT ON COLUMN calib.chips.running_job_id IS 'Job that holds the chip. NULL: the chip is free.';
 
 CREATE OR REPLACE VIEW calib.qubits AS SELECT chip_id, qid, grid_row, grid_column, mux
   FROM calib_private.qubits;
+COMMENT ON VIEW calib.qubits IS 'Qubits of each chip and their places.';
+COMMENT ON COLUMN calib.qubits.grid_row IS 'Row of its place on the chip, from 0.';
+COMMENT ON COLUMN calib.qubits.grid_column IS 'Column of its place on the chip, from 0.';
+COMMENT ON COLUMN calib.qubits.mux IS 'Number of the readout multiplexer. NULL: the topology has none.';
 
 CREATE OR REPLACE VIEW calib.couplings AS SELECT chip_id, qid, control, target FROM calib_private.couplings;
+COMMENT ON VIEW calib.couplings IS 'Couplings between neighbouring qubits of each chip.';
+COMMENT ON COLUMN calib.couplings.control IS 'qid of the control qubit.';
+COMMENT ON COLUMN calib.couplings.target IS 'qid of the target qubit.';
 
 CREATE OR REPLACE VIEW calib.executors AS
 SELECT e.executor_id, e.chip_id, e.role_name, e.host, e.pid, e.version, e.condition, e.started_at,
   e.last_seen_at, e.stopped_at, calib_private.alive(e.last_seen_at, e.stopped_at) AS alive, l.job_id
   FROM calib_private.executors e LEFT JOIN calib_private.leases l ON l.chip_id = e.chip_id
       AND l.executor_id = e.executor_id;
+COMMENT ON VIEW calib.executors IS
+  'Starts of executor processes; prune() deletes those not seen for 7 days. job_id: the job that it runs, or '
+  'NULL.';
+COMMENT ON COLUMN calib.executors.role_name IS
+  'Database role: of the member, or under which the process runs.';
+COMMENT ON COLUMN calib.executors.host IS 'Host on which the process runs.';
+COMMENT ON COLUMN calib.executors.pid IS 'Process id on that host.';
+COMMENT ON COLUMN calib.executors.version IS 'Version of the executor program.';
+COMMENT ON COLUMN calib.executors.condition IS 'ready, or why it takes no work at present.';
+COMMENT ON COLUMN calib.executors.last_seen_at IS 'Last sign of life.';
+COMMENT ON COLUMN calib.executors.stopped_at IS 'When it announced that it stops. NULL: it did not.';
+COMMENT ON COLUMN calib.executors.alive IS
+  'Not stopped, and its last sign of life is less than 30 seconds old.';
 
 CREATE OR REPLACE VIEW calib.flows AS
 SELECT chip_id, flow, description, schema, repeatable, timeout_seconds, version, registered_by, registered_at
     FROM calib_private.flows;
+COMMENT ON VIEW calib.flows IS 'Flows that the executors of each chip can run, as last registered.';
+COMMENT ON COLUMN calib.flows.description IS 'Description in words; may be empty.';
+COMMENT ON COLUMN calib.flows.schema IS 'JSON Schema of the arguments, against which they are checked.';
+COMMENT ON COLUMN calib.flows.repeatable IS
+  'Whether the flow may run again from the beginning after an attempt was lost.';
+COMMENT ON COLUMN calib.flows.version IS 'Version of the executor that registered it.';
+COMMENT ON COLUMN calib.flows.registered_by IS 'Database role that registered it.';
+COMMENT ON COLUMN calib.flows.registered_at IS 'When it was registered.';
 
 CREATE OR REPLACE VIEW calib.tasks AS
 SELECT chip_id, task, task_type, description, schema, input_parameters, output_parameters, version,
     registered_by, registered_at FROM calib_private.tasks;
+COMMENT ON VIEW calib.tasks IS 'Tasks that the executors of each chip can run, as last registered.';
+COMMENT ON COLUMN calib.tasks.input_parameters IS 'Names of the parameters that it reads.';
+COMMENT ON COLUMN calib.tasks.output_parameters IS 'Names of the parameters that it measures.';
+COMMENT ON COLUMN calib.tasks.version IS 'Version of the executor that registered it.';
 
 CREATE OR REPLACE VIEW calib.parameters AS
 SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.description,
   lower(p.valid) AS valid_from, p.source, p.task_run_id, p.job_id, p.execution_id, p.actor, p.reason
   FROM calib_private.parameter_versions p WHERE upper_inf(p.valid);
+COMMENT ON VIEW calib.parameters IS
+  'Calibrated values in force now, one for each chip, qid and name. job_id and execution_id say which job '
+  'measured it, NULL if none did; they stay when the job is pruned.';
+COMMENT ON COLUMN calib.parameters.name IS 'Name of the parameter, such as qubit_frequency.';
+COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
+COMMENT ON COLUMN calib.parameters.error IS
+  'One standard deviation of the value, in unit; 0: not known or exact.';
+COMMENT ON COLUMN calib.parameters.value_type IS 'float or int.';
+COMMENT ON COLUMN calib.parameters.valid_from IS 'Since when the value is in force.';
+COMMENT ON COLUMN calib.parameters.source IS 'Where it comes from: task (measured), import, edit or revert.';
+COMMENT ON COLUMN calib.parameters.reason IS 'Why it was changed by hand; empty if a task measured it.';
 
 CREATE OR REPLACE VIEW calib.parameter_history AS
 SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.description,
   lower(p.valid) AS valid_from, upper(p.valid) AS valid_to, p.source, p.task_run_id, p.job_id, p.execution_id,
     p.actor, p.reason
   FROM calib_private.parameter_versions p;
+COMMENT ON VIEW calib.parameter_history IS
+  'All versions of all calibrated values, present and past; their times never overlap.';
+COMMENT ON COLUMN calib.parameter_history.name IS 'Name of the parameter, such as qubit_frequency.';
+COMMENT ON COLUMN calib.parameter_history.valid_to IS
+  'Until when, exclusive, the value was in force. NULL: it still is.';
 
 CREATE OR REPLACE VIEW calib.projects WITH (security_barrier) AS
 SELECT p.project_id, p.description, p.created_at, p.created_by FROM calib_private.projects p
  WHERE p.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.projects IS 'Projects of which you are a member.';
+COMMENT ON COLUMN calib.projects.created_at IS 'When it was made.';
+COMMENT ON COLUMN calib.projects.created_by IS 'Database role that made it.';
 
 CREATE OR REPLACE VIEW calib.memberships WITH (security_barrier) AS
 SELECT m.project_id, m.role_name, m.username, m.access FROM calib_private.memberships m
  WHERE m.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.memberships IS 'Members of your projects and their access.';
+COMMENT ON COLUMN calib.memberships.access IS
+  'reader, submitter or operator, each with the rights of those before it.';
 
 CREATE OR REPLACE VIEW calib.settings AS SELECT time_zone FROM calib_private.settings;
+COMMENT ON VIEW calib.settings IS 'Settings of the whole queue, in one row.';
+COMMENT ON COLUMN calib.settings.time_zone IS 'Time zone of the day in execution_id, such as Asia/Tokyo.';
 
 CREATE OR REPLACE VIEW calib.retention AS SELECT jobs, events, figures, raw_data, set_by, set_at
   FROM calib_private.retention;
+COMMENT ON VIEW calib.retention IS
+  'How long after the end of their job things are kept, in one row. set_retention() changes it, prune() '
+  'applies it.';
+COMMENT ON COLUMN calib.retention.jobs IS 'Age from which whole jobs are deleted. NULL: never.';
+COMMENT ON COLUMN calib.retention.events IS 'Age from which the job''s events are deleted. NULL: never.';
+COMMENT ON COLUMN calib.retention.figures IS 'Age from which figures are deleted. NULL: never.';
+COMMENT ON COLUMN calib.retention.raw_data IS 'Age from which raw data are deleted. NULL: never.';
+COMMENT ON COLUMN calib.retention.set_by IS 'Database role that set the policy.';
+COMMENT ON COLUMN calib.retention.set_at IS 'When it was set.';
 
 CREATE OR REPLACE VIEW calib.mirrors AS
 SELECT m.mirror_id, m.role_name, m.host, m.pid, m.version, m.condition, m.started_at, m.last_seen_at,
@@ -149,6 +367,16 @@ SELECT m.mirror_id, m.role_name, m.host, m.pid, m.version, m.condition, m.starte
       coalesce(extract(epoch FROM calib_private.now() - min(w.marked_at) FILTER (WHERE w.dead_at IS NULL)),
       0)::double precision AS lag_seconds, count(*) FILTER (WHERE w.dead_at IS NOT NULL) AS dead_letters
        FROM calib_private.outbox w) o;
+COMMENT ON VIEW calib.mirrors IS 'Processes that copy results to QDash, and how far QDash is behind.';
+COMMENT ON COLUMN calib.mirrors.mirror_id IS 'Start of a mirror process.';
+COMMENT ON COLUMN calib.mirrors.version IS 'Version of the mirror program.';
+COMMENT ON COLUMN calib.mirrors.marks_waiting IS
+  'Number of jobs and chips with changes that QDash does not have yet.';
+COMMENT ON COLUMN calib.mirrors.lag_seconds IS
+  'Age of the oldest change that QDash does not have yet, in seconds; in calib.mirrors 0 if there is none.';
+COMMENT ON COLUMN calib.mirrors.dead_letters IS
+  'Number of marks that were set aside because MongoDB refused their documents; retry_marks() tries them '
+  'again.';
 
 CREATE OR REPLACE VIEW calib.mirror_lag WITH (security_barrier) AS
 SELECT o.mark_id, o.job_id, o.chip_id, o.marked_at,
@@ -157,15 +385,31 @@ SELECT o.mark_id, o.job_id, o.chip_id, o.marked_at,
   FROM calib_private.outbox o LEFT JOIN calib_private.jobs j USING (job_id)
  WHERE o.job_id IS NULL
      OR j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.mirror_lag IS
+  'Marks: jobs and chips with changes that QDash does not have yet. Either job_id or chip_id is set, the '
+  'other one is NULL.';
+COMMENT ON COLUMN calib.mirror_lag.mark_id IS 'Number of the mark.';
+COMMENT ON COLUMN calib.mirror_lag.marked_at IS 'Time of the oldest change that QDash does not have yet.';
+COMMENT ON COLUMN calib.mirror_lag.attempts IS 'Number of tries since the mark was last done.';
+COMMENT ON COLUMN calib.mirror_lag.next_try_at IS 'When it is tried next.';
+COMMENT ON COLUMN calib.mirror_lag.last_error IS 'Why the last try failed. NULL: it did not.';
+COMMENT ON COLUMN calib.mirror_lag.refusals IS
+  'How many times in succession MongoDB refused documents of the same rows.';
+COMMENT ON COLUMN calib.mirror_lag.refused IS
+  'JSON array of the refused documents: document, reason, remedy.';
+COMMENT ON COLUMN calib.mirror_lag.dead_at IS 'When it was set aside as a dead letter. NULL: it was not.';
 
 CREATE OR REPLACE FUNCTION calib.schema_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT 5
 $$;
+COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. For calib_reader.';
 
--- The oldest version of the schema whose programs are still served. It rises only with a change that would
--- break them.
+-- It rises only with a change that would break them.
 CREATE OR REPLACE FUNCTION calib.oldest_served_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT 1
 $$;
+COMMENT ON FUNCTION calib.oldest_served_version() IS
+  'The oldest version of the public contract whose programs still work with this database. For '
+  'calib_reader.';

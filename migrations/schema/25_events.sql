@@ -27,14 +27,14 @@ RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
     next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
 $$;
 
--- What hangs on a job has changed: whoever mirrors it must not take the older state for the newer.
+-- For changes of a job's results: the mirror must not write an older state over a newer one.
 CREATE OR REPLACE FUNCTION calib_private.touch_job(p_job_id bigint)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
   UPDATE calib_private.jobs j SET version = j.version + 1 WHERE j.job_id = p_job_id
 $$;
 
--- For verbs of people that lock rows which a running job writes too. Whoever leaves such a transaction open
--- and goes to lunch would freeze the job: the server ends it, well before the job's lease runs out.
+-- For functions that lock rows which a running job writes too. A transaction that a person leaves open would
+-- block the job: the server ends it well before the job's lease runs out.
 CREATE OR REPLACE FUNCTION calib_private.bound_transaction()
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -42,9 +42,8 @@ BEGIN
   PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
 END $$;
 
--- Rows that every chip's running jobs write too: the marks of the outbox, and the day's counter of execution
--- ids. Whoever writes one and leaves the transaction open is ended by the server, by whatever function it
--- came.
+-- The running jobs of all chips write marks of the outbox and the day's counter of execution ids. A
+-- transaction that writes one and stays idle is ended by the server, whichever function wrote it.
 CREATE OR REPLACE FUNCTION calib_private.bound_writer()
 RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -61,6 +61,9 @@ BEGIN
       format('executor %s belongs to another chip or role', calib_private.shown(p_executor_id)));
   END IF;
 END $$;
+COMMENT ON FUNCTION calib.register_executor(text, text, text, text, integer, text) IS
+  'Makes the start of an executor process known, or known again. For calib_executor. Raises CQ001, CQ007, '
+  'CQ021 (not allowed on the chip, wrong backend, or an id of another role).';
 
 CREATE OR REPLACE FUNCTION calib.executor_seen(p_executor_id text, p_condition text DEFAULT 'ready')
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -69,6 +72,9 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
       condition = left(coalesce(p_condition, 'ready'), 200)
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
 $$;
+COMMENT ON FUNCTION calib.executor_seen(text, text) IS
+  'Sign of life, at least every 30 seconds. p_condition: ready, or why no job is taken. Does nothing for '
+  'an executor of another role. For calib_executor.';
 
 CREATE OR REPLACE FUNCTION calib.executor_stopped(p_executor_id text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -76,6 +82,8 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   UPDATE calib_private.executors e SET stopped_at = calib_private.now()
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
 $$;
+COMMENT ON FUNCTION calib.executor_stopped(text) IS
+  'Notes that the executor stops. Does nothing for an executor of another role. For calib_executor.';
 
 CREATE OR REPLACE FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_flow jsonb)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -130,7 +138,6 @@ BEGIN
        registered_by = excluded.registered_by, registered_at = excluded.registered_at;
 END $$;
 
--- What the newest registration does not name any more is gone: it could not be run.
 CREATE OR REPLACE FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text,
   p_flows jsonb, p_tasks jsonb)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -153,3 +160,7 @@ BEGIN
   DELETE FROM calib_private.tasks t WHERE t.chip_id = p_chip_id
     AND NOT p_tasks @> jsonb_build_array(jsonb_build_object('task', t.task));
 END $$;
+COMMENT ON FUNCTION calib.register_catalogue(text, text, text, jsonb, jsonb) IS
+  'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, '
+  'on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, '
+  'output_parameters, description}. For calib_executor. Raises CQ001, CQ007, CQ021, CQ022.';

@@ -1,6 +1,13 @@
 -- The executor's verbs on a chip's lease. One lease row per chip is mutex, lease and fence; every write after
 -- the claim proves that it holds the lease. Lock order: lease, job, attempt, task, mark.
 
+COMMENT ON TYPE calib.claimed_job IS 'What claim() returns: the job, the attempt and the lease.';
+COMMENT ON COLUMN calib.claimed_job.fence IS 'Number of the lease.';
+COMMENT ON COLUMN calib.claimed_job.dirty IS
+  'Whether the last holder of the chip was lost: put the instrument into a safe idle state first.';
+COMMENT ON TYPE calib.cancel_request IS
+  'What heartbeat() returns when a cancel was requested; of several requests the strongest mode.';
+
 CREATE OR REPLACE FUNCTION calib_private.claimed_row(p_job_id bigint)
 RETURNS calib.claimed_job LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT (j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id,

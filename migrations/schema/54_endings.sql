@@ -1,5 +1,9 @@
 -- How attempts and jobs end: verdict, finish, policy, sweep; and what Prefect is still to be told.
 
+COMMENT ON TYPE calib.swept_job IS
+  'What sweep() returns: a job that it ended, and its new state in outcome; scheduled: it waits for another '
+  'attempt.';
+
 -- Records how the attempt ended; the first verdict stands. A cancel that was seen wins over every later
 -- verdict: the person who asked was told that it was taken.
 CREATE OR REPLACE FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text,
@@ -184,8 +188,7 @@ BEGIN
   END LOOP;
 END $$;
 
--- Ends what nobody looks after any more: leases that ran out, waiting jobs whose not_after has passed or
--- whose cancel was missed. Reads only when there is nothing to do.
+-- Only reads when there is nothing to do: it is called often.
 CREATE OR REPLACE FUNCTION calib.sweep()
 RETURNS SETOF calib.swept_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -203,6 +206,9 @@ BEGIN
     RETURN QUERY SELECT * FROM calib_private.sweep_cancelled();
   END IF;
 END $$;
+COMMENT ON FUNCTION calib.sweep() IS
+  'Ends what was left behind on any chip: attempts whose lease ran out, waiting jobs past not_after or '
+  'with an unseen cancel. Returns them. For calib_executor, calib_mirror.';
 
 CREATE OR REPLACE FUNCTION calib_private.is_served(p_chip_id text)
 RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -210,16 +216,18 @@ RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
       AND calib_private.alive(e.last_seen_at, e.stopped_at))
 $$;
 
--- The chips whose flow runs an executor looks after: its own, and those that no living executor serves. Whose
--- executors are gone for ever would otherwise show running jobs in Prefect for ever.
+-- A chip whose executors do not come back would otherwise show running jobs in Prefect.
 CREATE OR REPLACE FUNCTION calib.chips_to_reconcile(p_chip_id text)
 RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT c.chip_id FROM calib_private.chips c WHERE c.chip_id = p_chip_id
       OR NOT calib_private.is_served(c.chip_id) ORDER BY 1
 $$;
+COMMENT ON FUNCTION calib.chips_to_reconcile(text) IS
+  'Chips whose flow runs an executor compares with Prefect: its own chip, and each one without a living '
+  'executor. For calib_executor.';
 
--- Twenty by lot, half of them of other chips: what Prefect refuses for good, however much it is, keeps
--- nothing from its turn.
+-- At random, half of them of other chips: flow runs that Prefect refuses each time must not keep the others
+-- from their turn.
 CREATE OR REPLACE FUNCTION calib.unsynced_flow_runs(p_chip_id text)
 RETURNS TABLE (job_id bigint, attempt smallint, flow_run_id uuid, outcome text, failure_kind text,
   failure_message text)
@@ -232,6 +240,9 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
    ORDER BY row_number() OVER (PARTITION BY j.chip_id = p_chip_id ORDER BY random()),
      j.chip_id = p_chip_id DESC LIMIT 20
 $$;
+COMMENT ON FUNCTION calib.unsynced_flow_runs(text) IS
+  'At most 20 ended attempts, chosen at random, whose outcome Prefect does not show yet: of this chip and '
+  'of chips without a living executor. For calib_executor.';
 
 CREATE OR REPLACE FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -243,3 +254,6 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
        OR EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = j.chip_id
          AND calib_private.actor_is(p.role_name)))
 $$;
+COMMENT ON FUNCTION calib.flow_run_synced(bigint, integer) IS
+  'Notes that Prefect shows the outcome of an attempt; does nothing for a chip of other executors. For '
+  'calib_executor.';

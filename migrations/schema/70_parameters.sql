@@ -93,11 +93,11 @@ RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   IF coalesce(length(trim(p_reason)), 0) NOT BETWEEN 1 AND 1000 THEN
     PERFORM calib_private.refuse('CQ007', 'reason',
-      'reason: expected 1 to 1000 characters that say why the value is changed by hand');
+      'reason: expected 1 to 1000 characters that say why');
   END IF;
 END $$;
 
--- Who may change values by hand, and only with words; leaves the qubits and couplings locked.
+-- Checks the right to change values by hand, and the reason; leaves the qubits and couplings locked.
 CREATE OR REPLACE FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -108,8 +108,7 @@ BEGIN
   PERFORM calib_private.lock_owners(p_chip_id, p_qids);
 END $$;
 
--- What an import names and nobody knows is a slip of the pen: an "erorr" would make an uncertain value look
--- exact.
+-- Refuses unknown names in an import: with a misspelt "erorr" an uncertain value would look exact.
 CREATE OR REPLACE FUNCTION calib_private.require_known_names(p_name text, p_value jsonb)
 RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -142,9 +141,10 @@ BEGIN
     p_reason);
   PERFORM calib_private.mark_chip(p_chip_id);
 END $$;
+COMMENT ON FUNCTION calib.set_parameter(text, text, text, double precision, double precision, text, text) IS
+  'Sets one value by hand, with a reason. p_error: one standard deviation, NULL means 0; value and error '
+  'are in p_unit. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
 
--- {"0": {"qubit_frequency": {"value": 4.2, "unit": "GHz"}, ...}, ...}: all or nothing; returns how many were
--- stored.
 CREATE OR REPLACE FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text)
 RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -174,6 +174,10 @@ BEGIN
   PERFORM calib_private.mark_chip(p_chip_id);
   RETURN v_count;
 END $$;
+COMMENT ON FUNCTION calib.import_parameters(text, jsonb, text) IS
+  'Sets many values by hand and returns how many: all or none. p_values: {"0": {"qubit_frequency": '
+  '{"value": 4.2, "error": 0.001, "unit": "GHz"}}}; a plain number is a value without unit. For '
+  'calib_operator of some project. Raises CQ001, CQ003, CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text,
   p_as_of timestamptz, p_reason text)
@@ -195,9 +199,12 @@ BEGIN
       v_then.value_type, 'description', v_then.description), 'revert', NULL, p_reason);
   PERFORM calib_private.mark_chip(p_chip_id);
 END $$;
+COMMENT ON FUNCTION calib.revert_parameter(text, text, text, timestamptz, text) IS
+  'Makes the value that was in force at a time the present one, as a new version with a reason. For '
+  'calib_operator of some project. Raises CQ001, CQ003, CQ007.';
 
--- What was in force at an instant is found by the range's own index: of valid_from and valid_to, its two
--- ends, the index knows nothing, and every version ever made would be read.
+-- The index is on the range of validity: a condition on its ends, valid_from and valid_to, would read all
+-- versions.
 CREATE OR REPLACE FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamptz)
 RETURNS SETOF calib.parameter_history
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -205,8 +212,11 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     upper(p.valid), p.source, p.task_run_id, p.job_id, p.execution_id, p.actor, p.reason
     FROM calib_private.parameter_versions p WHERE p.chip_id = p_chip_id AND p.valid @> p_as_of
 $$;
+COMMENT ON FUNCTION calib.parameters_as_of(text, timestamptz) IS
+  'Values of a chip that were in force at a time; fast, unlike a condition on valid_from. For '
+  'calib_reader.';
 
--- The same of one qubit or coupling: the mirror asks for many, each at the ends of days of its own.
+-- For the mirror, which reads many qubits, each at other times.
 CREATE OR REPLACE FUNCTION calib.parameters_at(p_chip_id text, p_qid text, p_instant timestamptz)
 RETURNS SETOF calib.parameter_history
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -215,3 +225,5 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
     FROM calib_private.parameter_versions p WHERE p.chip_id = p_chip_id AND p.qid = p_qid
         AND p.valid @> p_instant
 $$;
+COMMENT ON FUNCTION calib.parameters_at(text, text, timestamptz) IS
+  'Values of one qubit or coupling that were in force at a time. For calib_reader.';

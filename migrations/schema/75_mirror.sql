@@ -1,6 +1,10 @@
 -- The mirror's verbs. A mark says that a job or a chip's parameters changed; the mirror reads the present
 -- rows and removes the mark if nothing changed meanwhile.
 
+COMMENT ON TYPE calib.outbox_mark IS
+  'What take_marks() returns: a job or a chip to mirror; the other one is NULL. version is passed to '
+  'mark_done(); attempts counts the tries.';
+
 CREATE OR REPLACE FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -24,6 +28,9 @@ BEGIN
       format('mirror %s belongs to another role', calib_private.shown(p_mirror_id)));
   END IF;
 END $$;
+COMMENT ON FUNCTION calib.register_mirror(text, text, integer, text) IS
+  'Makes the start of a mirror process known, or known again; forgets those not seen for 7 days. For '
+  'calib_mirror. Raises CQ007, CQ021.';
 
 CREATE OR REPLACE FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text DEFAULT 'ready')
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -31,6 +38,9 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   UPDATE calib_private.mirrors m SET last_seen_at = calib_private.now(), condition = left(p_condition, 1000)
    WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
 $$;
+COMMENT ON FUNCTION calib.mirror_seen(text, text) IS
+  'Sign of life, at least every 30 seconds. p_condition: ready, or what is wrong. Does nothing for a '
+  'mirror of another role. For calib_mirror.';
 
 CREATE OR REPLACE FUNCTION calib.mirror_stopped(p_mirror_id text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -38,6 +48,8 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   UPDATE calib_private.mirrors m SET stopped_at = calib_private.now()
    WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
 $$;
+COMMENT ON FUNCTION calib.mirror_stopped(text) IS
+  'Notes that the mirror stops. Does nothing for a mirror of another role. For calib_mirror.';
 
 CREATE OR REPLACE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision)
 RETURNS SETOF calib.outbox_mark LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -52,6 +64,8 @@ RETURNS SETOF calib.outbox_mark LANGUAGE sql SECURITY DEFINER SET search_path = 
      ORDER BY d.next_try_at LIMIT greatest(p_max, 0) FOR NO KEY UPDATE SKIP LOCKED))
   RETURNING o.mark_id, o.job_id, o.chip_id, o.version, o.attempts
 $$;
+COMMENT ON FUNCTION calib.take_marks(integer, double precision) IS
+  'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror.';
 
 CREATE OR REPLACE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -65,9 +79,9 @@ BEGIN
      WHERE o.mark_id = p_mark_id;
   END IF;
 END $$;
+COMMENT ON FUNCTION calib.mark_done(bigint, integer) IS
+  'Removes a mark, or makes it due again if its version has risen since take_marks(). For calib_mirror.';
 
--- Whatever stops it now is no document of its own: an outage or something missing, however long, counts as no
--- refusal.
 CREATE OR REPLACE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
   SELECT calib_private.require_speaker();
@@ -75,9 +89,10 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
     next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
    WHERE o.mark_id = p_mark_id
 $$;
+COMMENT ON FUNCTION calib.mark_failed(bigint, text) IS
+  'Stores why a mark could not be mirrored now and tries it again later, after 300 seconds at most. Does '
+  'not count as a refusal. For calib_mirror.';
 
--- MongoDB refused documents of the mark for good. After so many refusals of the same rows it is set aside;
--- true if so.
 CREATE OR REPLACE FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text,
   p_refused jsonb, p_limit integer DEFAULT 5)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -96,8 +111,10 @@ BEGIN
    WHERE o.mark_id = p_mark_id RETURNING o.dead_at IS NOT NULL INTO v_dead;
   RETURN coalesce(v_dead, false);
 END $$;
+COMMENT ON FUNCTION calib.mark_refused(bigint, integer, text, jsonb, integer) IS
+  'Stores that MongoDB refused documents of a mark. p_refused: array of {document, reason, remedy}. True: '
+  'it was refused p_limit times without a change and is set aside. For calib_mirror. Raises CQ007.';
 
--- Dead letters and marks that wait for their next try, of one job or of all, are due now.
 CREATE OR REPLACE FUNCTION calib.retry_marks(p_job_id bigint DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -110,6 +127,9 @@ BEGIN
   GET DIAGNOSTICS v_marks = ROW_COUNT;
   RETURN v_marks;
 END $$;
+COMMENT ON FUNCTION calib.retry_marks(bigint) IS
+  'Makes marks that failed or were set aside due now and returns how many. NULL: of all jobs and chips. '
+  'For calib_mirror, calib_admin.';
 
 CREATE OR REPLACE FUNCTION calib.mark(p_job_id bigint)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -120,6 +140,8 @@ BEGIN
   PERFORM calib_private.mark_job(p_job_id);
   RETURN true;
 END $$;
+COMMENT ON FUNCTION calib.mark(bigint) IS
+  'Mirrors a job again. False: there is no such job, or it never started. For calib_mirror, calib_admin.';
 
 CREATE OR REPLACE FUNCTION calib.mark_all()
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -136,6 +158,9 @@ BEGIN
     FROM calib_private.parameter_versions p) c;
   RETURN v_jobs;
 END $$;
+COMMENT ON FUNCTION calib.mark_all() IS
+  'Mirrors all started jobs and all chips with parameters again and returns the number of jobs; running '
+  'jobs are left out. For calib_mirror, calib_admin.';
 
 CREATE OR REPLACE FUNCTION calib.unrendered_figures(p_max integer)
 RETURNS TABLE (figure_id bigint, job_id bigint, plotly json)
@@ -144,8 +169,9 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
       USING (task_run_id)
    WHERE f.png IS NULL AND f.render_error IS NULL ORDER BY f.figure_id LIMIT greatest(p_max, 0)
 $$;
+COMMENT ON FUNCTION calib.unrendered_figures(integer) IS
+  'At most p_max figures without image and without error, the oldest first. For calib_mirror.';
 
--- A picture, or the reason why there is none.
 CREATE OR REPLACE FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -163,3 +189,5 @@ BEGIN
   PERFORM calib_private.touch_job(v_job_id);
   PERFORM calib_private.mark_job(v_job_id);
 END $$;
+COMMENT ON FUNCTION calib.store_png(bigint, bytea, text) IS
+  'Stores the image of a figure, or in p_render_error why there is none. For calib_mirror. Raises CQ040.';

@@ -6,11 +6,11 @@ BEGIN
   IF p_age NOT BETWEEN interval '1 hour' AND interval '100 years' THEN
     PERFORM calib_private.refuse('CQ007', p_column,
       format('%s: expected an age from 1 hour to 100 years, got %s', p_column, p_age),
-        'NULL keeps everything for ever.');
+        'NULL keeps everything.');
   END IF;
 END $$;
 
--- The whole policy at once, so that nobody prunes by half of it.
+-- All four at once: a prune between two calls would apply half of a new policy.
 CREATE OR REPLACE FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval,
   p_raw_data interval)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -22,9 +22,11 @@ BEGIN
   UPDATE calib_private.retention SET jobs = p_jobs, events = p_events, figures = p_figures,
     raw_data = p_raw_data, set_by = calib_private.actor(), set_at = calib_private.now();
 END $$;
+COMMENT ON FUNCTION calib.set_retention(interval, interval, interval, interval) IS
+  'Sets the whole policy: ages, counted from the end of the job, from which prune() deletes; 1 hour to 100 '
+  'years, NULL keeps. For calib_admin. Raises CQ007.';
 
--- Jobs that have ended and that nobody waits for: neither the mirror, nor the renderer, nor Prefect, nor a
--- chip.
+-- Jobs that have ended and that neither the mirror, the renderer, Prefect nor a chip needs any more.
 CREATE OR REPLACE VIEW calib_private.settled_jobs AS
 SELECT j.job_id, j.finished_at FROM calib_private.jobs j
  WHERE j.finished_at IS NOT NULL
@@ -126,8 +128,8 @@ BEGIN
   RETURN v_count;
 END $$;
 
--- Each start of an executor leaves a row. One that gave no sign of life for a week is of no use to anybody:
--- jobs and attempts keep its name. An executor that wakes up later registers again.
+-- Each start of an executor leaves a row. After a week without a sign of life it is deleted: jobs and
+-- attempts keep its name. An executor that resumes later registers again.
 CREATE OR REPLACE FUNCTION calib_private.prune_executors(p_max integer)
 RETURNS bigint LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp SET enable_seqscan = off AS $$
 DECLARE
@@ -192,9 +194,7 @@ BEGIN
   RETURN v_count;
 END $$;
 
--- One batch by the policy, at most p_max jobs, jobs' events, task runs' figures, task runs' raw data and
--- executors: call it until it returns nothing but zeros: nothing is left, or a hundred thousand rows that
--- must stay were passed. It waits for nobody, and no verb of an executor waits for it.
+-- Its locks never make an executor wait.
 CREATE OR REPLACE FUNCTION calib.prune(p_max integer DEFAULT 200)
 RETURNS TABLE (jobs bigint, events bigint, figures bigint, raw_data bigint, executors bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -224,3 +224,7 @@ BEGIN
   executors := calib_private.prune_executors(p_max);
   RETURN NEXT;
 END $$;
+COMMENT ON FUNCTION calib.prune(integer) IS
+  'Deletes one batch by the policy, at most p_max (1 to 10000) of each kind, and returns how many. All '
+  'zeros: finished, or 100000 rows that must stay were passed. Does not wait for locks. For calib_mirror, '
+  'calib_admin. Raises CQ007, CQ010.';

@@ -13,6 +13,9 @@ BEGIN
     VALUES (p_project_id, coalesce(p_description, ''), calib_private.actor())
   ON CONFLICT (project_id) DO NOTHING;
 END $$;
+COMMENT ON FUNCTION calib.add_project(text, text) IS
+  'Makes a project of 1 to 63 letters, digits, _ and -; does nothing if it exists. For calib_admin. Raises '
+  'CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text,
   p_access text)
@@ -38,6 +41,9 @@ BEGIN
     VALUES (p_project_id, p_role_name, p_username, p_access)
   ON CONFLICT (project_id, role_name) DO UPDATE SET username = excluded.username, access = excluded.access;
 END $$;
+COMMENT ON FUNCTION calib.grant_member(text, text, text, text) IS
+  'Makes a database role a member of a project, or changes its membership. p_username: its name in QDash; '
+  'p_access: reader, submitter or operator. For calib_admin. Raises CQ001, CQ007.';
 
 -- Qubits and couplings of a topology, as QDash numbers them. In square-lattice-mux-N the MUXes are 2 x 2
 -- blocks laid row by row, a qubit is 4 * mux + position, and positions 0 and 3 are the controls of their
@@ -98,6 +104,9 @@ BEGIN
   PERFORM calib_private.place_qubits(p_chip_id, p_topology, v_n);
   PERFORM calib_private.place_couplings(p_chip_id, p_topology);
 END $$;
+COMMENT ON FUNCTION calib.add_chip(text, text, text) IS
+  'Makes a chip with its qubits and couplings; does nothing if it exists. p_backend: fake or qubex; '
+  'p_topology: square-lattice-mux-N or linear-N. Both are fixed. For calib_admin. Raises CQ007, CQ010.';
 
 CREATE OR REPLACE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -110,6 +119,8 @@ BEGIN
   PERFORM calib_private.bound_transaction();
   UPDATE calib_private.chips c SET max_waiting = p_max_waiting WHERE c.chip_id = p_chip_id;
 END $$;
+COMMENT ON FUNCTION calib.set_chip(text, integer) IS
+  'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.allow_executor(p_role_name text, p_chip_id text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -123,6 +134,8 @@ BEGIN
   INSERT INTO calib_private.executor_permissions (role_name, chip_id) VALUES (p_role_name, p_chip_id)
     ON CONFLICT DO NOTHING;
 END $$;
+COMMENT ON FUNCTION calib.allow_executor(text, text) IS
+  'Allows a database role to execute jobs on a chip. For calib_admin. Raises CQ001, CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.set_time_zone(p_time_zone text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -133,6 +146,8 @@ BEGIN
   END IF;
   UPDATE calib_private.settings SET time_zone = p_time_zone;
 END $$;
+COMMENT ON FUNCTION calib.set_time_zone(text) IS
+  'Sets the time zone of the day in execution_id, such as Asia/Tokyo. For calib_admin. Raises CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.pause_chip(p_chip_id text, p_reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -145,6 +160,9 @@ BEGIN
       paused_at = calib_private.now()
    WHERE c.chip_id = p_chip_id;
 END $$;
+COMMENT ON FUNCTION calib.pause_chip(text, text) IS
+  'Pauses a chip with a reason: once it returns, no job starts; a running job goes on. For calib_operator '
+  'of some project. Raises CQ001, CQ003, CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.resume_chip(p_chip_id text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -156,3 +174,5 @@ BEGIN
       WHERE c.chip_id = p_chip_id;
   PERFORM pg_notify('calib_' || p_chip_id, 'job');
 END $$;
+COMMENT ON FUNCTION calib.resume_chip(text) IS
+  'Resumes a paused chip. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
