@@ -27,6 +27,13 @@ CREATE SCHEMA calib;
 ALTER SCHEMA calib OWNER TO calib_owner;
 
 --
+-- Name: SCHEMA calib; Type: COMMENT; Schema: -; Owner: calib_owner
+--
+
+COMMENT ON SCHEMA calib IS 'The public contract of the queue: views to read, calib.jobs to INSERT into, and functions. Its errors have the SQLSTATEs CQ001 to CQ040.';
+
+
+--
 -- Name: calib_private; Type: SCHEMA; Schema: -; Owner: calib_owner
 --
 
@@ -34,6 +41,13 @@ CREATE SCHEMA calib_private;
 
 
 ALTER SCHEMA calib_private OWNER TO calib_owner;
+
+--
+-- Name: SCHEMA calib_private; Type: COMMENT; Schema: -; Owner: calib_owner
+--
+
+COMMENT ON SCHEMA calib_private IS 'Tables and helper functions of the queue, for calib_owner only. Clients use schema calib.';
+
 
 --
 -- Name: cancel_request; Type: TYPE; Schema: calib; Owner: calib_owner
@@ -47,6 +61,13 @@ CREATE TYPE calib.cancel_request AS (
 
 
 ALTER TYPE calib.cancel_request OWNER TO calib_owner;
+
+--
+-- Name: TYPE cancel_request; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON TYPE calib.cancel_request IS 'What heartbeat() returns when a cancel was requested; of several requests the strongest mode.';
+
 
 --
 -- Name: claimed_job; Type: TYPE; Schema: calib; Owner: calib_owner
@@ -77,6 +98,27 @@ CREATE TYPE calib.claimed_job AS (
 ALTER TYPE calib.claimed_job OWNER TO calib_owner;
 
 --
+-- Name: TYPE claimed_job; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON TYPE calib.claimed_job IS 'What claim() returns: the job, the attempt and the lease.';
+
+
+--
+-- Name: COLUMN claimed_job.fence; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.claimed_job.fence IS 'Number of the lease.';
+
+
+--
+-- Name: COLUMN claimed_job.dirty; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.claimed_job.dirty IS 'Whether the last holder of the chip was lost: put the instrument into a safe idle state first.';
+
+
+--
 -- Name: outbox_mark; Type: TYPE; Schema: calib; Owner: calib_owner
 --
 
@@ -92,6 +134,13 @@ CREATE TYPE calib.outbox_mark AS (
 ALTER TYPE calib.outbox_mark OWNER TO calib_owner;
 
 --
+-- Name: TYPE outbox_mark; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON TYPE calib.outbox_mark IS 'What take_marks() returns: a job or a chip to mirror; the other one is NULL. version is passed to mark_done(); attempts counts the tries.';
+
+
+--
 -- Name: swept_job; Type: TYPE; Schema: calib; Owner: calib_owner
 --
 
@@ -103,6 +152,13 @@ CREATE TYPE calib.swept_job AS (
 
 
 ALTER TYPE calib.swept_job OWNER TO calib_owner;
+
+--
+-- Name: TYPE swept_job; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON TYPE calib.swept_job IS 'What sweep() returns: a job that it ended, and its new state in outcome; scheduled: it waits for another attempt.';
+
 
 --
 -- Name: complaint; Type: TYPE; Schema: calib_private; Owner: calib_owner
@@ -156,6 +212,13 @@ END $_$;
 ALTER FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION add_chip(p_chip_id text, p_backend text, p_topology text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) IS 'Makes a chip with its qubits and couplings; does nothing if it exists. p_backend: fake or qubex; p_topology: square-lattice-mux-N or linear-N. Both are fixed. For calib_admin. Raises CQ007, CQ010.';
+
+
+--
 -- Name: add_project(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -179,6 +242,13 @@ END $_$;
 ALTER FUNCTION calib.add_project(p_project_id text, p_description text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION add_project(p_project_id text, p_description text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.add_project(p_project_id text, p_description text) IS 'Makes a project of 1 to 63 letters, digits, _ and -; does nothing if it exists. For calib_admin. Raises CQ007.';
+
+
+--
 -- Name: allow_executor(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -199,6 +269,13 @@ END $$;
 
 
 ALTER FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION allow_executor(p_role_name text, p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) IS 'Allows a database role to execute jobs on a chip. For calib_admin. Raises CQ001, CQ007.';
+
 
 --
 -- Name: cancel_from_prefect(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -243,6 +320,13 @@ $$;
 
 
 ALTER FUNCTION calib.chips_to_reconcile(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION chips_to_reconcile(p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.chips_to_reconcile(p_chip_id text) IS 'Chips whose flow runs an executor compares with Prefect: its own chip, and each one without a living executor. For calib_executor.';
+
 
 --
 -- Name: claim(text, text, double precision, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -346,6 +430,7 @@ CREATE FUNCTION calib.executor_seen(p_executor_id text, p_condition text DEFAULT
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.executors e SET last_seen_at = calib_private.now(),
       condition = left(coalesce(p_condition, 'ready'), 200)
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
@@ -355,6 +440,13 @@ $$;
 ALTER FUNCTION calib.executor_seen(p_executor_id text, p_condition text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION executor_seen(p_executor_id text, p_condition text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.executor_seen(p_executor_id text, p_condition text) IS 'Sign of life, at least every 30 seconds. p_condition: ready, or why no job is taken. Does nothing for an executor of another role. For calib_executor.';
+
+
+--
 -- Name: executor_stopped(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -362,12 +454,20 @@ CREATE FUNCTION calib.executor_stopped(p_executor_id text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.executors e SET stopped_at = calib_private.now()
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
 $$;
 
 
 ALTER FUNCTION calib.executor_stopped(p_executor_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION executor_stopped(p_executor_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.executor_stopped(p_executor_id text) IS 'Notes that the executor stops. Does nothing for an executor of another role. For calib_executor.';
+
 
 --
 -- Name: finish(bigint, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -408,6 +508,7 @@ CREATE FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) RETURN
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.attempts a SET prefect_synced = true
     FROM calib_private.jobs j
    WHERE a.job_id = p_job_id AND a.attempt = p_attempt AND j.job_id = a.job_id AND a.ended_at IS NOT NULL
@@ -418,6 +519,13 @@ $$;
 
 
 ALTER FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION flow_run_synced(p_job_id bigint, p_attempt integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) IS 'Notes that Prefect shows the outcome of an attempt; does nothing for a chip of other executors. For calib_executor.';
+
 
 --
 -- Name: give_back(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -468,6 +576,13 @@ END $_$;
 
 
 ALTER FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION grant_member(p_project_id text, p_role_name text, p_username text, p_access text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) IS 'Makes a database role a member of a project, or changes its membership. p_username: its name in QDash; p_access: reader, submitter or operator. For calib_admin. Raises CQ001, CQ007.';
+
 
 --
 -- Name: heartbeat(bigint, bigint, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -543,6 +658,13 @@ END $$;
 ALTER FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION import_parameters(p_chip_id text, p_values jsonb, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) IS 'Sets many values by hand and returns how many: all or none. p_values: {"0": {"qubit_frequency": {"value": 4.2, "error": 0.001, "unit": "GHz"}}}; a plain number is a value without unit. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+
+
+--
 -- Name: log_event(bigint, bigint, text, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -584,6 +706,13 @@ END $$;
 ALTER FUNCTION calib.mark(p_job_id bigint) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION mark(p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.mark(p_job_id bigint) IS 'Mirrors a job again. False: there is no such job, or it never started. For calib_mirror, calib_admin.';
+
+
+--
 -- Name: mark_all(); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -609,6 +738,13 @@ END $$;
 ALTER FUNCTION calib.mark_all() OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION mark_all(); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.mark_all() IS 'Mirrors all started jobs and all chips with parameters again and returns the number of jobs; running jobs are left out. For calib_mirror, calib_admin.';
+
+
+--
 -- Name: mark_done(bigint, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -617,6 +753,7 @@ CREATE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) RETURNS voi
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
   IF NOT FOUND THEN
     -- What was read is mirrored: the lag counts from here on.
@@ -630,6 +767,13 @@ END $$;
 ALTER FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION mark_done(p_mark_id bigint, p_version integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) IS 'Removes a mark, or makes it due again if its version has risen since take_marks(). For calib_mirror.';
+
+
+--
 -- Name: mark_failed(bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -637,6 +781,7 @@ CREATE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = '[]',
     next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
    WHERE o.mark_id = p_mark_id
@@ -644,6 +789,13 @@ $$;
 
 
 ALTER FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION mark_failed(p_mark_id bigint, p_error text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) IS 'Stores why a mark could not be mirrored now and tries it again later, after 300 seconds at most. Does not count as a refusal. For calib_mirror.';
+
 
 --
 -- Name: mark_refused(bigint, integer, text, jsonb, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -656,6 +808,7 @@ CREATE FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error 
 DECLARE
   v_dead boolean;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF p_refused IS NULL THEN
     PERFORM calib_private.refuse('CQ007', 'refused',
       'refused: expected the documents that MongoDB refused, got nothing');
@@ -672,6 +825,13 @@ END $$;
 ALTER FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer) IS 'Stores that MongoDB refused documents of a mark. p_refused: array of {document, reason, remedy}. True: it was refused p_limit times without a change and is set aside. For calib_mirror. Raises CQ007.';
+
+
+--
 -- Name: mirror_seen(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -679,12 +839,20 @@ CREATE FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text DEFAULT 're
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.mirrors m SET last_seen_at = calib_private.now(), condition = left(p_condition, 1000)
    WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
 $$;
 
 
 ALTER FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION mirror_seen(p_mirror_id text, p_condition text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) IS 'Sign of life, at least every 30 seconds. p_condition: ready, or what is wrong. Does nothing for a mirror of another role. For calib_mirror.';
+
 
 --
 -- Name: mirror_stopped(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -694,12 +862,20 @@ CREATE FUNCTION calib.mirror_stopped(p_mirror_id text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.mirrors m SET stopped_at = calib_private.now()
    WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
 $$;
 
 
 ALTER FUNCTION calib.mirror_stopped(p_mirror_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION mirror_stopped(p_mirror_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.mirror_stopped(p_mirror_id text) IS 'Notes that the mirror stops. Does nothing for a mirror of another role. For calib_mirror.';
+
 
 --
 -- Name: oldest_served_version(); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -714,6 +890,13 @@ $$;
 
 
 ALTER FUNCTION calib.oldest_served_version() OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION oldest_served_version(); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.oldest_served_version() IS 'The oldest version of the public contract whose programs still work with this database. For calib_reader.';
+
 
 SET default_tablespace = '';
 
@@ -788,6 +971,27 @@ CREATE VIEW calib.parameter_history AS
 ALTER VIEW calib.parameter_history OWNER TO calib_owner;
 
 --
+-- Name: VIEW parameter_history; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.parameter_history IS 'All versions of all calibrated values, present and past; their times never overlap.';
+
+
+--
+-- Name: COLUMN parameter_history.name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameter_history.name IS 'Name of the parameter, such as qubit_frequency.';
+
+
+--
+-- Name: COLUMN parameter_history.valid_to; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameter_history.valid_to IS 'Until when, exclusive, the value was in force. NULL: it still is.';
+
+
+--
 -- Name: parameters_as_of(text, timestamp with time zone); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -802,6 +1006,13 @@ $$;
 
 
 ALTER FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION parameters_as_of(p_chip_id text, p_as_of timestamp with time zone); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.parameters_as_of(p_chip_id text, p_as_of timestamp with time zone) IS 'Values of a chip that were in force at a time; fast, unlike a condition on valid_from. For calib_reader.';
+
 
 --
 -- Name: parameters_at(text, text, timestamp with time zone); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -819,6 +1030,13 @@ $$;
 
 
 ALTER FUNCTION calib.parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.parameters_at(p_chip_id text, p_qid text, p_instant timestamp with time zone) IS 'Values of one qubit or coupling that were in force at a time. For calib_reader.';
+
 
 --
 -- Name: pause_chip(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -840,6 +1058,13 @@ END $$;
 
 
 ALTER FUNCTION calib.pause_chip(p_chip_id text, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION pause_chip(p_chip_id text, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) IS 'Pauses a chip with a reason: once it returns, no job starts; a running job goes on. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+
 
 --
 -- Name: plan_tasks(bigint, bigint, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -902,6 +1127,13 @@ END $$;
 
 
 ALTER FUNCTION calib.prune(p_max integer) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION prune(p_max integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.prune(p_max integer) IS 'Deletes one batch by the policy, at most p_max (1 to 10000) of each kind, and returns how many. All zeros: finished, or 100000 rows that must stay were passed. Does not wait for locks. For calib_mirror, calib_admin. Raises CQ007, CQ010.';
+
 
 --
 -- Name: quiesce_failed(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1031,6 +1263,13 @@ END $$;
 ALTER FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) IS 'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, output_parameters, description}. For calib_executor. Raises CQ001, CQ007, CQ021, CQ022.';
+
+
+--
 -- Name: register_executor(text, text, text, text, integer, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1065,6 +1304,13 @@ END $$;
 ALTER FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) IS 'Makes the start of an executor process known, or known again. For calib_executor. Raises CQ001, CQ007, CQ021 (not allowed on the chip, wrong backend, or an id of another role).';
+
+
+--
 -- Name: register_mirror(text, text, integer, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1073,6 +1319,7 @@ CREATE FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integ
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF coalesce(length(p_mirror_id), 0) NOT BETWEEN 1 AND 200 THEN
     PERFORM calib_private.refuse('CQ007', 'mirror_id',
       format('mirror_id: expected 1 to 200 characters, got %s', calib_private.shown(p_mirror_id)));
@@ -1097,6 +1344,13 @@ END $$;
 ALTER FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) IS 'Makes the start of a mirror process known, or known again; forgets those not seen for 7 days. For calib_mirror. Raises CQ007, CQ021.';
+
+
+--
 -- Name: requeue(bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1107,8 +1361,9 @@ CREATE FUNCTION calib.requeue(p_job_id bigint, p_reason text DEFAULT ''::text) R
 DECLARE
   v_old calib_private.jobs; v_new bigint;
 BEGIN
+  PERFORM calib_private.require_speaker();
   SELECT * INTO v_old FROM calib_private.jobs j WHERE j.job_id = p_job_id
-      AND j.project_id = ANY (calib_private.readable_projects());
+      AND j.project_id = ANY (calib_private.readable_projects(calib_private.actor()::name));
   IF NOT FOUND THEN
     PERFORM calib_private.refuse('CQ001', 'job_id', format('unknown job %s', p_job_id));
   ELSIF v_old.state IN ('scheduled', 'running') THEN
@@ -1126,6 +1381,13 @@ END $$;
 
 
 ALTER FUNCTION calib.requeue(p_job_id bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION requeue(p_job_id bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.requeue(p_job_id bigint, p_reason text) IS 'Submits a copy of a job that has ended and returns the number of the new job; note names the old job and the reason. For calib_submitter. Raises CQ001, CQ010, and what an INSERT into calib.jobs raises.';
+
 
 --
 -- Name: resume_chip(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1148,6 +1410,13 @@ END $$;
 ALTER FUNCTION calib.resume_chip(p_chip_id text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION resume_chip(p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.resume_chip(p_chip_id text) IS 'Resumes a paused chip. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+
+
+--
 -- Name: retry_marks(bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1168,6 +1437,13 @@ END $$;
 
 
 ALTER FUNCTION calib.retry_marks(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION retry_marks(p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.retry_marks(p_job_id bigint) IS 'Makes marks that failed or were set aside due now and returns how many. NULL: of all jobs and chips. For calib_mirror, calib_admin.';
+
 
 --
 -- Name: revert_parameter(text, text, text, timestamp with time zone, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1199,6 +1475,13 @@ END $$;
 ALTER FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) IS 'Makes the value that was in force at a time the present one, as a new version with a reason. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+
+
+--
 -- Name: schema_version(); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1211,6 +1494,13 @@ $$;
 
 
 ALTER FUNCTION calib.schema_version() OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION schema_version(); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. For calib_reader.';
+
 
 --
 -- Name: set_chip(text, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1232,6 +1522,13 @@ END $$;
 
 
 ALTER FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION set_chip(p_chip_id text, p_max_waiting integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) IS 'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ007.';
+
 
 --
 -- Name: set_flow_run(bigint, bigint, uuid); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1281,6 +1578,13 @@ END $$;
 ALTER FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) IS 'Sets one value by hand, with a reason. p_error: one standard deviation, NULL means 0; value and error are in p_unit. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+
+
+--
 -- Name: set_retention(interval, interval, interval, interval); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1301,6 +1605,13 @@ END $$;
 ALTER FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) IS 'Sets the whole policy: ages, counted from the end of the job, from which prune() deletes; 1 hour to 100 years, NULL keeps. For calib_admin. Raises CQ007.';
+
+
+--
 -- Name: set_time_zone(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1318,6 +1629,13 @@ END $$;
 
 
 ALTER FUNCTION calib.set_time_zone(p_time_zone text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION set_time_zone(p_time_zone text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.set_time_zone(p_time_zone text) IS 'Sets the time zone of the day in execution_id, such as Asia/Tokyo. For calib_admin. Raises CQ007.';
+
 
 --
 -- Name: start_task(bigint, bigint, text, text, text, integer, uuid, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1365,6 +1683,7 @@ CREATE FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error 
 DECLARE
   v_job_id bigint;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF octet_length(p_png) > 16777216 THEN
     PERFORM calib_private.refuse('CQ040', 'png', format('png: expected at most 16 MiB, got %s bytes',
       octet_length(p_png)));
@@ -1381,6 +1700,13 @@ END $$;
 ALTER FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION store_png(p_figure_id bigint, p_png bytea, p_render_error text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text) IS 'Stores the image of a figure, or in p_render_error why there is none. For calib_mirror. Raises CQ040.';
+
+
+--
 -- Name: sweep(); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1391,6 +1717,7 @@ CREATE FUNCTION calib.sweep() RETURNS SETOF calib.swept_job
 DECLARE
   v_now timestamptz := calib_private.now();
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF EXISTS (SELECT FROM calib_private.leases l WHERE l.expires_at < v_now) THEN
     RETURN QUERY SELECT * FROM calib_private.sweep_leases();
   END IF;
@@ -1407,6 +1734,13 @@ END $$;
 ALTER FUNCTION calib.sweep() OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION sweep(); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.sweep() IS 'Ends what was left behind on any chip: attempts whose lease ran out, waiting jobs past not_after or with an unseen cancel. Returns them. For calib_executor, calib_mirror.';
+
+
+--
 -- Name: take_marks(integer, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1414,6 +1748,7 @@ CREATE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision)
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   UPDATE calib_private.outbox o SET next_try_at = calib_private.now()
       + make_interval(secs => least(greatest(coalesce(p_hold_seconds, 0), 0), 86400)), attempts = o.attempts
       + 1
@@ -1427,6 +1762,13 @@ $$;
 
 
 ALTER FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION take_marks(p_max integer, p_hold_seconds double precision); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) IS 'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror.';
+
 
 --
 -- Name: try_again(bigint, bigint, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1468,6 +1810,13 @@ $$;
 ALTER FUNCTION calib.unrendered_figures(p_max integer) OWNER TO calib_owner;
 
 --
+-- Name: FUNCTION unrendered_figures(p_max integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.unrendered_figures(p_max integer) IS 'At most p_max figures without image and without error, the oldest first. For calib_mirror.';
+
+
+--
 -- Name: unsynced_flow_runs(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1475,6 +1824,7 @@ CREATE FUNCTION calib.unsynced_flow_runs(p_chip_id text) RETURNS TABLE(job_id bi
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_speaker();
   SELECT a.job_id, a.attempt, a.flow_run_id, a.outcome, a.failure_kind, a.failure_message
     FROM calib_private.attempts a JOIN calib_private.jobs j USING (job_id)
    WHERE a.ended_at IS NOT NULL AND a.flow_run_id IS NOT NULL AND NOT a.prefect_synced
@@ -1485,6 +1835,13 @@ $$;
 
 
 ALTER FUNCTION calib.unsynced_flow_runs(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION unsynced_flow_runs(p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) IS 'At most 20 ended attempts, chosen at random, whose outcome Prefect does not show yet: of this chip and of chips without a living executor. For calib_executor.';
+
 
 --
 -- Name: actor(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -1506,13 +1863,11 @@ ALTER FUNCTION calib_private.actor() OWNER TO calib_owner;
 --
 
 CREATE FUNCTION calib_private.actor_is(p_role text) RETURNS boolean
-    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  RETURN octet_length(p_role) < 64
-     AND coalesce(pg_has_role(calib_private.actor()::name, to_regrole(quote_ident(p_role))::oid, 'USAGE'),
-         false);
+  RETURN calib_private.has_role(calib_private.actor()::name, p_role);
 END $$;
 
 
@@ -1560,6 +1915,7 @@ CREATE FUNCTION calib_private.bound_transaction() RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
 END $$;
 
@@ -1663,20 +2019,21 @@ END $$;
 ALTER FUNCTION calib_private.is_failure_kind(p_kind text) OWNER TO calib_owner;
 
 --
--- Name: readable_projects(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: readable_projects(name); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.readable_projects() RETURNS text[]
+CREATE FUNCTION calib_private.readable_projects(p_reader name) RETURNS text[]
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT CASE WHEN calib_private.sees_all() THEN ARRAY(SELECT p.project_id FROM calib_private.projects p)
+  SELECT CASE WHEN calib_private.sees_all(p_reader) THEN ARRAY(SELECT p.project_id
+      FROM calib_private.projects p)
     ELSE ARRAY(SELECT DISTINCT m.project_id FROM calib_private.memberships m
-      WHERE calib_private.actor_is(m.role_name)) END
+      WHERE calib_private.has_role(p_reader, m.role_name)) END
 $$;
 
 
-ALTER FUNCTION calib_private.readable_projects() OWNER TO calib_owner;
+ALTER FUNCTION calib_private.readable_projects(p_reader name) OWNER TO calib_owner;
 
 --
 -- Name: waiting_for(bigint, text, smallint, timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -1839,7 +2196,7 @@ CREATE VIEW calib.jobs WITH (security_barrier='true') AS
    FROM ((calib_private.jobs j
      LEFT JOIN calib_private.cancel_requests k ON (((k.job_id = j.job_id) AND (k.door = 'client'::text))))
      LEFT JOIN calib_private.cancel_requests p ON (((p.job_id = j.job_id) AND (p.door = 'prefect'::text))))
-  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]))
   ORDER BY j.job_id DESC;
 
 
@@ -1849,7 +2206,259 @@ ALTER VIEW calib.jobs OWNER TO calib_owner;
 -- Name: VIEW jobs; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON VIEW calib.jobs IS 'Calibration jobs. INSERT to submit one; UPDATE cancel_requested (and cancel_mode, cancel_reason) to cancel it; UPDATE priority while it waits.';
+COMMENT ON VIEW calib.jobs IS 'Calibration jobs, the newest first. INSERT submits one; UPDATE of cancel_requested (with cancel_mode, cancel_reason) cancels it; UPDATE of priority reorders it while it waits. Raises CQ001, CQ002, CQ003, CQ004, CQ005, CQ007, CQ010, CQ012, CQ030, CQ040; warns CQ011 when a cancel comes too late.';
+
+
+--
+-- Name: COLUMN jobs.job_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.job_id IS 'Number of the job, given by the queue; a later job has a larger one.';
+
+
+--
+-- Name: COLUMN jobs.project_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.project_id IS 'Project, one of calib.projects; only its members see its rows. Required in an INSERT.';
+
+
+--
+-- Name: COLUMN jobs.username; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.username IS 'Name in QDash under which the job runs. Default: your own in the project; another one needs operator access.';
+
+
+--
+-- Name: COLUMN jobs.chip_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.chip_id IS 'Chip, one of calib.chips. Required in an INSERT.';
+
+
+--
+-- Name: COLUMN jobs.flow; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.flow IS 'Flow to run, one of calib.flows of the chip. Default: calibrate.';
+
+
+--
+-- Name: COLUMN jobs.parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.parameters IS 'JSON object of the flow''s arguments, checked against its schema in calib.flows; at most 1 MiB. Default: {}.';
+
+
+--
+-- Name: COLUMN jobs.priority; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.priority IS '-100 to 100; the larger runs first, among equals the older. Default: 0.';
+
+
+--
+-- Name: COLUMN jobs.not_before; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.not_before IS 'The job does not start before this time. Default: the time of the INSERT.';
+
+
+--
+-- Name: COLUMN jobs.not_after; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.not_after IS 'A job that still waits at this time ends cancelled with reason expired. Default: NULL, no limit; of an interactive job one minute after not_before.';
+
+
+--
+-- Name: COLUMN jobs.timeout_seconds; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.timeout_seconds IS 'Time limit of one attempt, in seconds (1 to 604800). Default: the flow''s.';
+
+
+--
+-- Name: COLUMN jobs.max_attempts; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.max_attempts IS '1 to 10, more than 1 only if the flow is repeatable. Another attempt follows when the executor or the job''s process was lost, and measures from the beginning. Default: 1.';
+
+
+--
+-- Name: COLUMN jobs.dedup_key; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.dedup_key IS '1 to 200 characters; a project has at most one scheduled or running job with this key. Default: NULL, no check.';
+
+
+--
+-- Name: COLUMN jobs.tags; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.tags IS 'At most 32 texts of 1 to 100 characters; QDash shows them. Default: none.';
+
+
+--
+-- Name: COLUMN jobs.note; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.note IS 'Your own JSON object, at most 64 KiB; QDash shows it. Default: {}.';
+
+
+--
+-- Name: COLUMN jobs.state; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.state IS 'scheduled, running, completed, failed or cancelled; the last three are final.';
+
+
+--
+-- Name: COLUMN jobs.attempt; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.attempt IS 'Number of the attempt, counted from 1; in calib.jobs the newest one, 0 before the first.';
+
+
+--
+-- Name: COLUMN jobs.execution_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.execution_id IS 'Identifier of the execution in QDash, YYYYMMDD-qNNN; NULL until the first attempt starts.';
+
+
+--
+-- Name: COLUMN jobs.flow_run_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.flow_run_id IS 'Prefect''s flow run of the attempt; NULL: none yet.';
+
+
+--
+-- Name: COLUMN jobs.executor_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.executor_id IS 'Start of an executor process, one of calib.executors; in calib.jobs the one that runs the job, or ran it last. NULL while the job waits.';
+
+
+--
+-- Name: COLUMN jobs.submitted_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.submitted_by IS 'Database role that submitted the job.';
+
+
+--
+-- Name: COLUMN jobs.submitted_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.submitted_at IS 'Time of the INSERT.';
+
+
+--
+-- Name: COLUMN jobs.started_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.started_at IS 'When it started (a job: its first attempt). NULL: not yet.';
+
+
+--
+-- Name: COLUMN jobs.finished_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.finished_at IS 'When the job reached its final state. NULL: not yet.';
+
+
+--
+-- Name: COLUMN jobs.waiting_for; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.waiting_for IS 'Why a scheduled job does not run yet, in words: jobs ahead, a paused chip, no executor alive. NULL in any other state.';
+
+
+--
+-- Name: COLUMN jobs.tasks_total; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.tasks_total IS 'Number of tasks that the newest attempt has announced or started.';
+
+
+--
+-- Name: COLUMN jobs.tasks_done; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.tasks_done IS 'Number of tasks of the newest attempt that completed.';
+
+
+--
+-- Name: COLUMN jobs.tasks_failed; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.tasks_failed IS 'Number of tasks of the newest attempt that failed.';
+
+
+--
+-- Name: COLUMN jobs.failure_kind; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.failure_kind IS 'missing_input, no_signal, bad_fit, out_of_range, instrument, timeout, lost, shutdown, invalid_request or internal. NULL: did not fail.';
+
+
+--
+-- Name: COLUMN jobs.failure_message; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.failure_message IS 'The failure in words. NULL: did not fail.';
+
+
+--
+-- Name: COLUMN jobs.cancel_requested; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.cancel_requested IS 'Whether a cancel was requested. Set it to true to cancel the job; it cannot be taken back.';
+
+
+--
+-- Name: COLUMN jobs.cancel_mode; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.cancel_mode IS 'now (the default): stop the process; after_task: let the running task finish first. after_task can be raised to now. NULL: no cancel.';
+
+
+--
+-- Name: COLUMN jobs.cancel_reason; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.cancel_reason IS 'Why, at most 1000 characters; expired if not_after has passed. NULL: no cancel.';
+
+
+--
+-- Name: COLUMN jobs.cancel_requested_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.cancel_requested_by IS 'Database role that requested the cancel. NULL: no cancel.';
+
+
+--
+-- Name: COLUMN jobs.cancel_requested_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.cancel_requested_at IS 'When the cancel was requested. NULL: no cancel.';
+
+
+--
+-- Name: COLUMN jobs.cancel_seen_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.cancel_seen_at IS 'When the executor received the cancel; from then on the job can only end cancelled. NULL: not seen.';
+
+
+--
+-- Name: COLUMN jobs.version; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.version IS 'Counter that rises with each change of the job or its results.';
 
 
 --
@@ -2305,7 +2914,8 @@ BEGIN
       WHERE p.project_id = p_project_id) THEN
     PERFORM calib_private.refuse('CQ001', 'project_id',
       format('unknown project %s%s', calib_private.shown(p_project_id),
-        calib_private.suggestion(p_project_id, calib_private.readable_projects())));
+        calib_private.suggestion(p_project_id,
+          calib_private.readable_projects(calib_private.actor()::name))));
   ELSIF v_member.access IS NULL OR v_member.access = 'reader' THEN
     PERFORM calib_private.refuse('CQ003', 'project_id',
       format('%s may not submit to project "%s"', calib_private.actor(), p_project_id),
@@ -2776,6 +3386,22 @@ END $$;
 ALTER FUNCTION calib_private.guard_transition() OWNER TO calib_owner;
 
 --
+-- Name: has_role(name, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.has_role(p_who name, p_role text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN octet_length(p_role) < 64
+     AND coalesce(pg_has_role(p_who, to_regrole(quote_ident(p_role))::oid, 'USAGE'), false);
+END $$;
+
+
+ALTER FUNCTION calib_private.has_role(p_who name, p_role text) OWNER TO calib_owner;
+
+--
 -- Name: hold_lease(bigint, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -2806,6 +3432,7 @@ CREATE FUNCTION calib_private.insert_job() RETURNS trigger
 DECLARE
   v_job calib.jobs;
 BEGIN
+  PERFORM calib_private.require_speaker();
   LOOP
     v_job := calib_private.checked_or_refused(NEW);
     INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
@@ -3538,6 +4165,20 @@ END $_$;
 ALTER FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) OWNER TO calib_owner;
 
 --
+-- Name: readable_projects(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.readable_projects() RETURNS text[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib_private.readable_projects(calib_private.actor()::name)
+$$;
+
+
+ALTER FUNCTION calib_private.readable_projects() OWNER TO calib_owner;
+
+--
 -- Name: referenced(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3741,7 +4382,7 @@ BEGIN
   IF p_age NOT BETWEEN interval '1 hour' AND interval '100 years' THEN
     PERFORM calib_private.refuse('CQ007', p_column,
       format('%s: expected an age from 1 hour to 100 years, got %s', p_column, p_age),
-        'NULL keeps everything for ever.');
+        'NULL keeps everything.');
   END IF;
 END $$;
 
@@ -3805,6 +4446,7 @@ CREATE FUNCTION calib_private.require_executor(p_executor_id text, p_chip_id tex
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   PERFORM FROM calib_private.executors e JOIN calib_private.executor_permissions p USING (chip_id)
     WHERE e.executor_id = p_executor_id AND e.chip_id = p_chip_id
       AND calib_private.actor_is(e.role_name) AND calib_private.actor_is(p.role_name);
@@ -3826,6 +4468,7 @@ CREATE FUNCTION calib_private.require_executor_permission(p_chip_id text) RETURN
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF NOT EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = p_chip_id
       AND calib_private.actor_is(p.role_name)) THEN
     PERFORM calib_private.refuse('CQ021', 'chip_id',
@@ -3894,6 +4537,7 @@ CREATE FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF p_lease.chip_id IS NULL THEN
     PERFORM calib_private.refuse('CQ020', 'fence',
       format('the lease on job %s (fence %s) is lost: another attempt or another job may hold the chip',
@@ -3917,6 +4561,7 @@ CREATE FUNCTION calib_private.require_operator(p_what text) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF calib_private.actor_is('calib_admin') THEN RETURN; END IF;
   IF NOT EXISTS (SELECT FROM calib_private.memberships m
     WHERE m.access = 'operator' AND calib_private.actor_is(m.role_name)) THEN
@@ -3940,7 +4585,7 @@ CREATE FUNCTION calib_private.require_reason(p_reason text) RETURNS void
 BEGIN
   IF coalesce(length(trim(p_reason)), 0) NOT BETWEEN 1 AND 1000 THEN
     PERFORM calib_private.refuse('CQ007', 'reason',
-      'reason: expected 1 to 1000 characters that say why the value is changed by hand');
+      'reason: expected 1 to 1000 characters that say why');
   END IF;
 END $$;
 
@@ -3972,6 +4617,24 @@ END $$;
 ALTER FUNCTION calib_private.require_shape(p_name text, p_value jsonb, p_shape text, p_code text) OWNER TO calib_owner;
 
 --
+-- Name: require_speaker(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_speaker() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  UNLISTEN calib_never_used;
+EXCEPTION WHEN insufficient_privilege THEN
+  RAISE EXCEPTION 'refused: called from inside a maintenance command (such as ANALYZE or REINDEX), where the '
+    'session''s user % is not the caller', session_user USING ERRCODE = 'CQ003', SCHEMA = 'calib';
+END $$;
+
+
+ALTER FUNCTION calib_private.require_speaker() OWNER TO calib_owner;
+
+--
 -- Name: require_text(text, text, integer, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3998,12 +4661,26 @@ CREATE FUNCTION calib_private.sees_all() RETURNS boolean
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT calib_private.actor_is('calib_admin') OR calib_private.actor_is('calib_mirror')
-      OR calib_private.actor_is('calib_executor')
+  SELECT calib_private.sees_all(calib_private.actor()::name)
 $$;
 
 
 ALTER FUNCTION calib_private.sees_all() OWNER TO calib_owner;
+
+--
+-- Name: sees_all(name); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.sees_all(p_reader name) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib_private.has_role(p_reader, 'calib_admin') OR calib_private.has_role(p_reader, 'calib_mirror')
+      OR calib_private.has_role(p_reader, 'calib_executor')
+$$;
+
+
+ALTER FUNCTION calib_private.sees_all(p_reader name) OWNER TO calib_owner;
 
 --
 -- Name: shape(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4452,6 +5129,7 @@ CREATE FUNCTION calib_private.update_job() RETURNS trigger
 DECLARE
   v_message text; v_column text;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF calib_private.changed_job(OLD, NEW) THEN RETURN NEW; END IF;
   RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
@@ -4568,10 +5246,45 @@ CREATE VIEW calib.attempts WITH (security_barrier='true') AS
     a.prefect_synced
    FROM (calib_private.attempts a
      JOIN calib_private.jobs j USING (job_id))
-  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
 
 ALTER VIEW calib.attempts OWNER TO calib_owner;
+
+--
+-- Name: VIEW attempts; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.attempts IS 'One row for each time a job was started, for members of its project.';
+
+
+--
+-- Name: COLUMN attempts.ended_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.attempts.ended_at IS 'When it ended. NULL: not yet.';
+
+
+--
+-- Name: COLUMN attempts.verdict; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.attempts.verdict IS 'Result as the executor recorded it: completed, failed or cancelled. The first one stands; NULL: none recorded.';
+
+
+--
+-- Name: COLUMN attempts.outcome; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.attempts.outcome IS 'How the attempt ended: completed, failed, cancelled, or requeued if the job waits for another attempt. NULL: not ended.';
+
+
+--
+-- Name: COLUMN attempts.prefect_synced; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.attempts.prefect_synced IS 'Whether Prefect shows the same outcome for the flow run.';
+
 
 --
 -- Name: chips; Type: VIEW; Schema: calib; Owner: calib_owner
@@ -4596,6 +5309,83 @@ CREATE VIEW calib.chips AS
 
 
 ALTER VIEW calib.chips OWNER TO calib_owner;
+
+--
+-- Name: VIEW chips; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.chips IS 'Chips, what drives them, and whether they take jobs. pause_chip() and resume_chip() pause and resume.';
+
+
+--
+-- Name: COLUMN chips.backend; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.backend IS 'What drives the chip: fake (simulated) or qubex. Fixed.';
+
+
+--
+-- Name: COLUMN chips.topology; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.topology IS 'square-lattice-mux-N or linear-N, where N is the number of qubits. Fixed.';
+
+
+--
+-- Name: COLUMN chips.n_qubits; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.n_qubits IS 'Number of qubits.';
+
+
+--
+-- Name: COLUMN chips.paused; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.paused IS 'Whether the chip is paused: no job starts.';
+
+
+--
+-- Name: COLUMN chips.pause_reason; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.pause_reason IS 'Why it is paused. NULL: not paused.';
+
+
+--
+-- Name: COLUMN chips.paused_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.paused_by IS 'Database role that paused it. NULL: not paused.';
+
+
+--
+-- Name: COLUMN chips.paused_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.paused_at IS 'When it was paused. NULL: not paused.';
+
+
+--
+-- Name: COLUMN chips.max_waiting; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.max_waiting IS 'Number of scheduled jobs at which an INSERT is refused with CQ030.';
+
+
+--
+-- Name: COLUMN chips.jobs_waiting; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.jobs_waiting IS 'Number of scheduled jobs, of all projects.';
+
+
+--
+-- Name: COLUMN chips.running_job_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.running_job_id IS 'Job that holds the chip. NULL: the chip is free.';
+
 
 --
 -- Name: couplings; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -4625,6 +5415,27 @@ CREATE VIEW calib.couplings AS
 
 
 ALTER VIEW calib.couplings OWNER TO calib_owner;
+
+--
+-- Name: VIEW couplings; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.couplings IS 'Couplings between neighbouring qubits of each chip.';
+
+
+--
+-- Name: COLUMN couplings.control; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.couplings.control IS 'qid of the control qubit.';
+
+
+--
+-- Name: COLUMN couplings.target; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.couplings.target IS 'qid of the target qubit.';
+
 
 --
 -- Name: executors; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -4670,6 +5481,69 @@ CREATE VIEW calib.executors AS
 
 
 ALTER VIEW calib.executors OWNER TO calib_owner;
+
+--
+-- Name: VIEW executors; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.executors IS 'Starts of executor processes; prune() deletes those not seen for 7 days. job_id: the job that it runs, or NULL.';
+
+
+--
+-- Name: COLUMN executors.role_name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.role_name IS 'Database role: of the member, or under which the process runs.';
+
+
+--
+-- Name: COLUMN executors.host; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.host IS 'Host on which the process runs.';
+
+
+--
+-- Name: COLUMN executors.pid; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.pid IS 'Process id on that host.';
+
+
+--
+-- Name: COLUMN executors.version; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.version IS 'Version of the executor program.';
+
+
+--
+-- Name: COLUMN executors.condition; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.condition IS 'ready, or why it takes no work at present.';
+
+
+--
+-- Name: COLUMN executors.last_seen_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.last_seen_at IS 'Last sign of life.';
+
+
+--
+-- Name: COLUMN executors.stopped_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.stopped_at IS 'When it announced that it stops. NULL: it did not.';
+
+
+--
+-- Name: COLUMN executors.alive; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executors.alive IS 'Not stopped, and its last sign of life is less than 30 seconds old.';
+
 
 --
 -- Name: figures; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -4748,10 +5622,59 @@ CREATE VIEW calib.figures WITH (security_barrier='true') AS
    FROM ((calib_private.figures f
      JOIN calib_private.task_runs t USING (task_run_id))
      JOIN calib_private.jobs j USING (job_id))
-  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
 
 ALTER VIEW calib.figures OWNER TO calib_owner;
+
+--
+-- Name: VIEW figures; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.figures IS 'Figures of task runs, for members of the project.';
+
+
+--
+-- Name: COLUMN figures.figure_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.figures.figure_id IS 'Number of the figure.';
+
+
+--
+-- Name: COLUMN figures.ordinal; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.figures.ordinal IS 'Order of the figures of a task run, from 0.';
+
+
+--
+-- Name: COLUMN figures.name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.figures.name IS 'Name of the figure.';
+
+
+--
+-- Name: COLUMN figures.plotly; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.figures.plotly IS 'The figure as Plotly JSON.';
+
+
+--
+-- Name: COLUMN figures.png; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.figures.png IS 'The figure as PNG image. NULL: not rendered yet, or render_error says why not.';
+
+
+--
+-- Name: COLUMN figures.render_error; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.figures.render_error IS 'Why there is no image. NULL: no error.';
+
 
 --
 -- Name: flows; Type: VIEW; Schema: calib; Owner: calib_owner
@@ -4771,6 +5694,55 @@ CREATE VIEW calib.flows AS
 
 
 ALTER VIEW calib.flows OWNER TO calib_owner;
+
+--
+-- Name: VIEW flows; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.flows IS 'Flows that the executors of each chip can run, as last registered.';
+
+
+--
+-- Name: COLUMN flows.description; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.flows.description IS 'Description in words; may be empty.';
+
+
+--
+-- Name: COLUMN flows.schema; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.flows.schema IS 'JSON Schema of the arguments, against which they are checked.';
+
+
+--
+-- Name: COLUMN flows.repeatable; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.flows.repeatable IS 'Whether the flow may run again from the beginning after an attempt was lost.';
+
+
+--
+-- Name: COLUMN flows.version; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.flows.version IS 'Version of the executor that registered it.';
+
+
+--
+-- Name: COLUMN flows.registered_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.flows.registered_by IS 'Database role that registered it.';
+
+
+--
+-- Name: COLUMN flows.registered_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.flows.registered_at IS 'When it was registered.';
+
 
 --
 -- Name: job_events; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -4809,10 +5781,66 @@ CREATE VIEW calib.job_events WITH (security_barrier='true') AS
     e.detail
    FROM (calib_private.job_events e
      JOIN calib_private.jobs j USING (job_id))
-  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
 
 ALTER VIEW calib.job_events OWNER TO calib_owner;
+
+--
+-- Name: VIEW job_events; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.job_events IS 'Log of each job, for members of its project. Rows are never changed; ORDER BY event_id gives their order.';
+
+
+--
+-- Name: COLUMN job_events.event_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.event_id IS 'Number of the event; a later event of the same job has a larger one.';
+
+
+--
+-- Name: COLUMN job_events.at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.at IS 'When it happened.';
+
+
+--
+-- Name: COLUMN job_events.actor; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.actor IS 'Database role that did it.';
+
+
+--
+-- Name: COLUMN job_events.event; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.event IS 'What happened: submitted, claimed, requeued, cancel_requested, task_completed, completed, and so on.';
+
+
+--
+-- Name: COLUMN job_events.old_state; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.old_state IS 'State of the job before a change of state; NULL: submitted, or no change of state.';
+
+
+--
+-- Name: COLUMN job_events.new_state; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.new_state IS 'State of the job after a change of state; NULL: no change of state.';
+
+
+--
+-- Name: COLUMN job_events.detail; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.detail IS 'JSON object with what belongs to the event, such as mode and reason of a cancel.';
+
 
 --
 -- Name: memberships; Type: VIEW; Schema: calib; Owner: calib_owner
@@ -4824,10 +5852,24 @@ CREATE VIEW calib.memberships WITH (security_barrier='true') AS
     username,
     access
    FROM calib_private.memberships m
-  WHERE (project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+  WHERE (project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
 
 ALTER VIEW calib.memberships OWNER TO calib_owner;
+
+--
+-- Name: VIEW memberships; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.memberships IS 'Members of your projects and their access.';
+
+
+--
+-- Name: COLUMN memberships.access; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.memberships.access IS 'reader, submitter or operator, each with the rights of those before it.';
+
 
 --
 -- Name: outbox; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -4870,10 +5912,73 @@ CREATE VIEW calib.mirror_lag WITH (security_barrier='true') AS
     o.dead_at
    FROM (calib_private.outbox o
      LEFT JOIN calib_private.jobs j USING (job_id))
-  WHERE ((o.job_id IS NULL) OR (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[])));
+  WHERE ((o.job_id IS NULL) OR (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[])));
 
 
 ALTER VIEW calib.mirror_lag OWNER TO calib_owner;
+
+--
+-- Name: VIEW mirror_lag; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.mirror_lag IS 'Marks: jobs and chips with changes that QDash does not have yet. Either job_id or chip_id is set, the other one is NULL.';
+
+
+--
+-- Name: COLUMN mirror_lag.mark_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.mark_id IS 'Number of the mark.';
+
+
+--
+-- Name: COLUMN mirror_lag.marked_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.marked_at IS 'Time of the oldest change that QDash does not have yet.';
+
+
+--
+-- Name: COLUMN mirror_lag.attempts; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.attempts IS 'Number of tries since the mark was last done.';
+
+
+--
+-- Name: COLUMN mirror_lag.next_try_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.next_try_at IS 'When it is tried next.';
+
+
+--
+-- Name: COLUMN mirror_lag.last_error; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.last_error IS 'Why the last try failed. NULL: it did not.';
+
+
+--
+-- Name: COLUMN mirror_lag.refusals; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.refusals IS 'How many times in succession MongoDB refused documents of the same rows.';
+
+
+--
+-- Name: COLUMN mirror_lag.refused; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.refused IS 'JSON array of the refused documents: document, reason, remedy.';
+
+
+--
+-- Name: COLUMN mirror_lag.dead_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirror_lag.dead_at IS 'When it was set aside as a dead letter. NULL: it was not.';
+
 
 --
 -- Name: mirrors; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -4923,6 +6028,48 @@ CREATE VIEW calib.mirrors AS
 ALTER VIEW calib.mirrors OWNER TO calib_owner;
 
 --
+-- Name: VIEW mirrors; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.mirrors IS 'Processes that copy results to QDash, and how far QDash is behind.';
+
+
+--
+-- Name: COLUMN mirrors.mirror_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirrors.mirror_id IS 'Start of a mirror process.';
+
+
+--
+-- Name: COLUMN mirrors.version; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirrors.version IS 'Version of the mirror program.';
+
+
+--
+-- Name: COLUMN mirrors.marks_waiting; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirrors.marks_waiting IS 'Number of jobs and chips with changes that QDash does not have yet.';
+
+
+--
+-- Name: COLUMN mirrors.lag_seconds; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirrors.lag_seconds IS 'Age of the oldest change that QDash does not have yet, in seconds; in calib.mirrors 0 if there is none.';
+
+
+--
+-- Name: COLUMN mirrors.dead_letters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirrors.dead_letters IS 'Number of marks that were set aside because MongoDB refused their documents; retry_marks() tries them again.';
+
+
+--
 -- Name: parameters; Type: VIEW; Schema: calib; Owner: calib_owner
 --
 
@@ -4949,6 +6096,62 @@ CREATE VIEW calib.parameters AS
 ALTER VIEW calib.parameters OWNER TO calib_owner;
 
 --
+-- Name: VIEW parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.parameters IS 'Calibrated values in force now, one for each chip, qid and name. job_id and execution_id say which job measured it, NULL if none did; they stay when the job is pruned.';
+
+
+--
+-- Name: COLUMN parameters.name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.name IS 'Name of the parameter, such as qubit_frequency.';
+
+
+--
+-- Name: COLUMN parameters.value; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
+
+
+--
+-- Name: COLUMN parameters.error; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.error IS 'One standard deviation of the value, in unit; 0: not known or exact.';
+
+
+--
+-- Name: COLUMN parameters.value_type; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.value_type IS 'float or int.';
+
+
+--
+-- Name: COLUMN parameters.valid_from; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.valid_from IS 'Since when the value is in force.';
+
+
+--
+-- Name: COLUMN parameters.source; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.source IS 'Where it comes from: task (measured), import, edit or revert.';
+
+
+--
+-- Name: COLUMN parameters.reason; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.reason IS 'Why it was changed by hand; empty if a task measured it.';
+
+
+--
 -- Name: projects; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4973,10 +6176,31 @@ CREATE VIEW calib.projects WITH (security_barrier='true') AS
     created_at,
     created_by
    FROM calib_private.projects p
-  WHERE (project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+  WHERE (project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
 
 ALTER VIEW calib.projects OWNER TO calib_owner;
+
+--
+-- Name: VIEW projects; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.projects IS 'Projects of which you are a member.';
+
+
+--
+-- Name: COLUMN projects.created_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.projects.created_at IS 'When it was made.';
+
+
+--
+-- Name: COLUMN projects.created_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.projects.created_by IS 'Database role that made it.';
+
 
 --
 -- Name: qubits; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -5008,6 +6232,34 @@ CREATE VIEW calib.qubits AS
 
 
 ALTER VIEW calib.qubits OWNER TO calib_owner;
+
+--
+-- Name: VIEW qubits; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.qubits IS 'Qubits of each chip and their places.';
+
+
+--
+-- Name: COLUMN qubits.grid_row; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.qubits.grid_row IS 'Row of its place on the chip, from 0.';
+
+
+--
+-- Name: COLUMN qubits.grid_column; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.qubits.grid_column IS 'Column of its place on the chip, from 0.';
+
+
+--
+-- Name: COLUMN qubits.mux; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.qubits.mux IS 'Number of the readout multiplexer. NULL: the topology has none.';
+
 
 --
 -- Name: raw_data; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -5050,10 +6302,66 @@ CREATE VIEW calib.raw_data WITH (security_barrier='true') AS
    FROM ((calib_private.raw_data r
      JOIN calib_private.task_runs t USING (task_run_id))
      JOIN calib_private.jobs j USING (job_id))
-  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
 
 ALTER VIEW calib.raw_data OWNER TO calib_owner;
+
+--
+-- Name: VIEW raw_data; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.raw_data IS 'Measured arrays of task runs, for members of the project.';
+
+
+--
+-- Name: COLUMN raw_data.raw_data_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.raw_data.raw_data_id IS 'Number of the array.';
+
+
+--
+-- Name: COLUMN raw_data.ordinal; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.raw_data.ordinal IS 'Order of the arrays of a task run, from 0.';
+
+
+--
+-- Name: COLUMN raw_data.name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.raw_data.name IS 'Name of the array.';
+
+
+--
+-- Name: COLUMN raw_data.dtype; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.raw_data.dtype IS 'NumPy''s name of the element type, such as complex64.';
+
+
+--
+-- Name: COLUMN raw_data.shape; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.raw_data.shape IS 'Length of each dimension.';
+
+
+--
+-- Name: COLUMN raw_data.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.raw_data.unit IS 'Unit of the value or values, such as GHz, ns or a.u.; empty: none.';
+
+
+--
+-- Name: COLUMN raw_data.data; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.raw_data.data IS 'Bytes of the array in C order.';
+
 
 --
 -- Name: retention; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -5090,6 +6398,55 @@ CREATE VIEW calib.retention AS
 ALTER VIEW calib.retention OWNER TO calib_owner;
 
 --
+-- Name: VIEW retention; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.retention IS 'How long after the end of their job things are kept, in one row. set_retention() changes it, prune() applies it.';
+
+
+--
+-- Name: COLUMN retention.jobs; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.retention.jobs IS 'Age from which whole jobs are deleted. NULL: never.';
+
+
+--
+-- Name: COLUMN retention.events; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.retention.events IS 'Age from which the job''s events are deleted. NULL: never.';
+
+
+--
+-- Name: COLUMN retention.figures; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.retention.figures IS 'Age from which figures are deleted. NULL: never.';
+
+
+--
+-- Name: COLUMN retention.raw_data; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.retention.raw_data IS 'Age from which raw data are deleted. NULL: never.';
+
+
+--
+-- Name: COLUMN retention.set_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.retention.set_by IS 'Database role that set the policy.';
+
+
+--
+-- Name: COLUMN retention.set_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.retention.set_at IS 'When it was set.';
+
+
+--
 -- Name: settings; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -5112,6 +6469,20 @@ CREATE VIEW calib.settings AS
 
 
 ALTER VIEW calib.settings OWNER TO calib_owner;
+
+--
+-- Name: VIEW settings; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.settings IS 'Settings of the whole queue, in one row.';
+
+
+--
+-- Name: COLUMN settings.time_zone; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.settings.time_zone IS 'Time zone of the day in execution_id, such as Asia/Tokyo.';
+
 
 --
 -- Name: task_runs; Type: VIEW; Schema: calib; Owner: calib_owner
@@ -5143,10 +6514,143 @@ CREATE VIEW calib.task_runs WITH (security_barrier='true') AS
     t.note
    FROM (calib_private.task_runs t
      JOIN calib_private.jobs j USING (job_id))
-  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects() AS readable_projects)::text[]));
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
 
 ALTER VIEW calib.task_runs OWNER TO calib_owner;
+
+--
+-- Name: VIEW task_runs; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.task_runs IS 'Each task on each qubit or coupling of an attempt: status, values and quality, for members of the project. Measured values of a failed run stay here and do not become parameters.';
+
+
+--
+-- Name: COLUMN task_runs.task_run_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.task_run_id IS 'Identifier of the task run. In parameters NULL: not measured by a task.';
+
+
+--
+-- Name: COLUMN task_runs.task; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.task IS 'Name of the task, such as CheckRabi; calib.tasks lists those of a chip.';
+
+
+--
+-- Name: COLUMN task_runs.qid; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.qid IS 'Qubit such as 0, or coupling control-target such as 0-1; empty for a task about the whole chip.';
+
+
+--
+-- Name: COLUMN task_runs.repetition; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.repetition IS 'How many times the attempt ran the same task on the same qid before; 0 for the first.';
+
+
+--
+-- Name: COLUMN task_runs.task_type; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.task_type IS 'What the task is about: qubit, coupling, global or system.';
+
+
+--
+-- Name: COLUMN task_runs.status; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.status IS 'scheduled, running, completed, failed, skipped (the attempt ended before it started) or cancelled.';
+
+
+--
+-- Name: COLUMN task_runs.ordinal; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.ordinal IS 'Order of the task runs in the attempt, from 1.';
+
+
+--
+-- Name: COLUMN task_runs.upstream_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.upstream_id IS 'Task run whose result this one builds on, mostly the last passing one on the same qid. NULL: none.';
+
+
+--
+-- Name: COLUMN task_runs.hardware_seconds; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.hardware_seconds IS 'Instrument time used, in seconds. NULL: not recorded.';
+
+
+--
+-- Name: COLUMN task_runs.message; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.message IS 'Result in words for a person; may be empty.';
+
+
+--
+-- Name: COLUMN task_runs.cause; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.cause IS 'Short name of the cause of the failure; may be empty.';
+
+
+--
+-- Name: COLUMN task_runs.remedy; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.remedy IS 'What to do about the failure; may be empty.';
+
+
+--
+-- Name: COLUMN task_runs.stack_trace; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.stack_trace IS 'Python stack trace of an unexpected error, at most 10000 characters; else empty.';
+
+
+--
+-- Name: COLUMN task_runs.input_parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.input_parameters IS 'JSON object of the parameters that the task read: name to value, error, unit.';
+
+
+--
+-- Name: COLUMN task_runs.output_parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.output_parameters IS 'JSON object of what it measured: name to value, error (one standard deviation), unit.';
+
+
+--
+-- Name: COLUMN task_runs.run_parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.run_parameters IS 'JSON object of its settings (shots, sweep range): name to value, value_type, unit.';
+
+
+--
+-- Name: COLUMN task_runs.quality_metrics; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.quality_metrics IS 'JSON object of numbers that judge the measurement, such as r2.';
+
+
+--
+-- Name: COLUMN task_runs.note; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.task_runs.note IS 'JSON object with further remarks of the task.';
+
 
 --
 -- Name: tasks; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -5190,6 +6694,34 @@ CREATE VIEW calib.tasks AS
 
 
 ALTER VIEW calib.tasks OWNER TO calib_owner;
+
+--
+-- Name: VIEW tasks; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.tasks IS 'Tasks that the executors of each chip can run, as last registered.';
+
+
+--
+-- Name: COLUMN tasks.input_parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.tasks.input_parameters IS 'Names of the parameters that it reads.';
+
+
+--
+-- Name: COLUMN tasks.output_parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.tasks.output_parameters IS 'Names of the parameters that it measures.';
+
+
+--
+-- Name: COLUMN tasks.version; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.tasks.version IS 'Version of the executor that registered it.';
+
 
 --
 -- Name: alembic_version; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -6514,11 +8046,11 @@ REVOKE ALL ON FUNCTION calib_private.is_failure_kind(p_kind text) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION readable_projects(); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION readable_projects(p_reader name); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.readable_projects() FROM PUBLIC;
-GRANT ALL ON FUNCTION calib_private.readable_projects() TO calib_reader;
+REVOKE ALL ON FUNCTION calib_private.readable_projects(p_reader name) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.readable_projects(p_reader name) TO calib_reader;
 
 
 --
@@ -6770,6 +8302,13 @@ REVOKE ALL ON FUNCTION calib_private.guard_transition() FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION has_role(p_who name, p_role text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.has_role(p_who name, p_role text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION hold_lease(p_job_id bigint, p_fence bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -6994,6 +8533,13 @@ REVOKE ALL ON FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p
 
 
 --
+-- Name: FUNCTION readable_projects(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.readable_projects() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION referenced(p_reference text, p_root jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -7113,6 +8659,13 @@ REVOKE ALL ON FUNCTION calib_private.require_shape(p_name text, p_value jsonb, p
 
 
 --
+-- Name: FUNCTION require_speaker(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_speaker() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION require_text(p_name text, p_text text, p_least integer, p_most integer); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -7124,6 +8677,13 @@ REVOKE ALL ON FUNCTION calib_private.require_text(p_name text, p_text text, p_le
 --
 
 REVOKE ALL ON FUNCTION calib_private.sees_all() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION sees_all(p_reader name); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.sees_all(p_reader name) FROM PUBLIC;
 
 
 --
