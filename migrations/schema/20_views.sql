@@ -94,7 +94,7 @@ SELECT r.raw_data_id, r.task_run_id, t.job_id, t.attempt, t.task, t.qid, r.ordin
 CREATE OR REPLACE VIEW calib.chips AS
 SELECT c.chip_id, c.backend, c.topology, c.n_qubits, c.paused, c.pause_reason, c.paused_by, c.paused_at,
   c.max_waiting, (SELECT count(*) FROM calib_private.jobs j WHERE j.chip_id = c.chip_id
-  AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id
+  AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id, c.retired_at, c.retired_by
   FROM calib_private.chips c JOIN calib_private.leases l USING (chip_id);
 
 CREATE OR REPLACE VIEW calib.qubits AS SELECT chip_id, qid, grid_row, grid_column, mux
@@ -103,10 +103,15 @@ CREATE OR REPLACE VIEW calib.qubits AS SELECT chip_id, qid, grid_row, grid_colum
 CREATE OR REPLACE VIEW calib.couplings AS SELECT chip_id, qid, control, target FROM calib_private.couplings;
 
 CREATE OR REPLACE VIEW calib.executors AS
-SELECT e.executor_id, e.chip_id, e.role_name, e.host, e.pid, e.version, e.condition, e.started_at,
-  e.last_seen_at, e.stopped_at, calib_private.alive(e.last_seen_at, e.stopped_at) AS alive, l.job_id
+SELECT e.executor_id, e.chip_id, calib_private.role_label(e.role_name) AS role_name, e.host, e.pid, e.version,
+  e.condition, e.started_at, e.last_seen_at, e.stopped_at,
+  calib_private.alive(e.last_seen_at, e.stopped_at) AS alive, l.job_id
   FROM calib_private.executors e LEFT JOIN calib_private.leases l ON l.chip_id = e.chip_id
       AND l.executor_id = e.executor_id;
+
+CREATE OR REPLACE VIEW calib.executor_permissions AS
+SELECT calib_private.role_label(p.role_name) AS role_name, p.chip_id
+  FROM calib_private.executor_permissions p;
 
 CREATE OR REPLACE VIEW calib.flows AS
 SELECT chip_id, flow, description, schema, repeatable, timeout_seconds, version, registered_by, registered_at
@@ -128,11 +133,13 @@ SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.descr
   FROM calib_private.parameter_versions p;
 
 CREATE OR REPLACE VIEW calib.projects WITH (security_barrier) AS
-SELECT p.project_id, p.description, p.created_at, p.created_by FROM calib_private.projects p
+SELECT p.project_id, p.description, p.created_at, p.created_by, p.archived_at, p.archived_by
+  FROM calib_private.projects p
  WHERE p.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
 
 CREATE OR REPLACE VIEW calib.memberships WITH (security_barrier) AS
-SELECT m.project_id, m.role_name, m.username, m.access FROM calib_private.memberships m
+SELECT m.project_id, calib_private.role_label(m.role_name) AS role_name, m.username, m.access
+  FROM calib_private.memberships m
  WHERE m.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
 
 CREATE OR REPLACE VIEW calib.settings AS SELECT time_zone FROM calib_private.settings;
@@ -141,9 +148,9 @@ CREATE OR REPLACE VIEW calib.retention AS SELECT jobs, events, figures, raw_data
   FROM calib_private.retention;
 
 CREATE OR REPLACE VIEW calib.mirrors AS
-SELECT m.mirror_id, m.role_name, m.host, m.pid, m.version, m.condition, m.started_at, m.last_seen_at,
-  m.stopped_at, calib_private.alive(m.last_seen_at, m.stopped_at) AS alive, o.marks_waiting, o.lag_seconds,
-    o.dead_letters
+SELECT m.mirror_id, calib_private.role_label(m.role_name) AS role_name, m.host, m.pid, m.version, m.condition,
+  m.started_at, m.last_seen_at, m.stopped_at, calib_private.alive(m.last_seen_at, m.stopped_at) AS alive,
+  o.marks_waiting, o.lag_seconds, o.dead_letters
   FROM calib_private.mirrors m,
     (SELECT count(*) FILTER (WHERE w.dead_at IS NULL) AS marks_waiting,
       coalesce(extract(epoch FROM calib_private.now() - min(w.marked_at) FILTER (WHERE w.dead_at IS NULL)),
