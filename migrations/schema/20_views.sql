@@ -96,6 +96,8 @@ SELECT c.chip_id, c.backend, c.topology, c.n_qubits, c.paused, c.pause_reason, c
   c.max_waiting, (SELECT count(*) FROM calib_private.jobs j WHERE j.chip_id = c.chip_id
   AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id, c.retired_at, c.retired_by
   FROM calib_private.chips c JOIN calib_private.leases l USING (chip_id);
+COMMENT ON COLUMN calib.chips.retired_at IS 'Since when it takes no jobs. NULL: it is in use.';
+COMMENT ON COLUMN calib.chips.retired_by IS 'Database role that retired it. NULL: it is in use.';
 
 CREATE OR REPLACE VIEW calib.qubits AS SELECT chip_id, qid, grid_row, grid_column, mux
   FROM calib_private.qubits;
@@ -112,6 +114,9 @@ SELECT e.executor_id, e.chip_id, calib_private.role_label(e.role_name) AS role_n
 CREATE OR REPLACE VIEW calib.executor_permissions AS
 SELECT calib_private.role_label(p.role_name) AS role_name, p.chip_id
   FROM calib_private.executor_permissions p;
+COMMENT ON VIEW calib.executor_permissions IS 'Database roles that may execute jobs, and on which chip.';
+COMMENT ON COLUMN calib.executor_permissions.role_name IS
+  'Database role; its number if it was dropped, which disallow_executor() takes too.';
 
 CREATE OR REPLACE VIEW calib.flows AS
 SELECT chip_id, flow, description, schema, repeatable, timeout_seconds, version, registered_by, registered_at
@@ -136,6 +141,8 @@ CREATE OR REPLACE VIEW calib.projects WITH (security_barrier) AS
 SELECT p.project_id, p.description, p.created_at, p.created_by, p.archived_at, p.archived_by
   FROM calib_private.projects p
  WHERE p.project_id = ANY ((SELECT calib_private.readable_projects())::text[]);
+COMMENT ON COLUMN calib.projects.archived_at IS 'Since when it takes no jobs. NULL: it is in use.';
+COMMENT ON COLUMN calib.projects.archived_by IS 'Database role that archived it. NULL: it is in use.';
 
 CREATE OR REPLACE VIEW calib.memberships WITH (security_barrier) AS
 SELECT m.project_id, calib_private.role_label(m.role_name) AS role_name, m.username, m.access

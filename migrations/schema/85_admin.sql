@@ -72,6 +72,10 @@ BEGIN
   DELETE FROM calib_private.memberships m
    WHERE m.project_id = p_project_id AND m.role_name = calib_private.require_labelled_role(p_role_name);
 END $$;
+COMMENT ON FUNCTION calib.revoke_member(text, text) IS
+  'Ends the membership of a database role: it no longer reads, submits or cancels; its jobs stay. '
+  'p_role_name: as calib.memberships shows it, a number if the role was dropped. For calib_admin. Raises '
+  'CQ001, CQ003.';
 
 CREATE OR REPLACE FUNCTION calib_private.require_read_committed(p_verb text)
 RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -114,6 +118,10 @@ BEGIN
   RETURN calib_private.cancel_all_waiting(p_project_id, NULL, format('project %s was archived',
     p_project_id));
 END $$;
+COMMENT ON FUNCTION calib.archive_project(text) IS
+  'Archives a project: it takes no new jobs, and those that wait are cancelled; a running job goes on, and '
+  'everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, '
+  'CQ010, CQ012.';
 
 -- Qubits and couplings of a topology, as QDash numbers them. In square-lattice-mux-N the MUXes are 2 x 2
 -- blocks laid row by row, a qubit is 4 * mux + position, and positions 0 and 3 are the controls of their
@@ -212,6 +220,10 @@ BEGIN
    WHERE c.chip_id = p_chip_id AND c.retired_at IS NULL;
   RETURN calib_private.cancel_all_waiting(NULL, p_chip_id, format('chip %s was retired', p_chip_id));
 END $$;
+COMMENT ON FUNCTION calib.retire_chip(text) IS
+  'Retires a chip on which no job runs: it takes no new jobs and no executor, and jobs that wait are '
+  'cancelled; everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, '
+  'CQ003, CQ007, CQ010, CQ012.';
 
 CREATE OR REPLACE FUNCTION calib.allow_executor(p_role_name text, p_chip_id text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -234,6 +246,10 @@ BEGIN
   DELETE FROM calib_private.executor_permissions p
    WHERE p.chip_id = p_chip_id AND p.role_name = calib_private.require_labelled_role(p_role_name);
 END $$;
+COMMENT ON FUNCTION calib.disallow_executor(text, text) IS
+  'Ends the permission of a database role to execute jobs on a chip: its executors claim nothing, and lose '
+  'the lease that they hold. p_role_name: as calib.executor_permissions shows it, a number if the role was '
+  'dropped. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.set_time_zone(p_time_zone text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

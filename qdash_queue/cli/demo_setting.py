@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import json
-from importlib import resources
-
 import psycopg
 
 from qdash_queue import migrate
 from qdash_queue.admin import Admin
 from qdash_queue.cli.demo_stage import DemoStage
 from qdash_queue.cli.demo_story import Story
+from qdash_queue.cli.inputs import design_values
 from qdash_queue.database import Database
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
@@ -68,11 +66,10 @@ def _make_project_and_chip(story: Story, stage: DemoStage) -> None:
 
 
 def _import_design(story: Story, stage: DemoStage) -> None:
-    text = resources.files("qdash_queue").joinpath("data/sim16-design.json").read_text(encoding="utf-8")
     database = Database(stage.url_of(OPERATOR))
     try:
         parameters = Parameters(database, CHIP)
-        count = parameters.import_values(json.loads(text), "design values of the simulated chip")
+        count = parameters.import_values(design_values(), "design values of the simulated chip")
         found = len(parameters.current())
     finally:
         database.close()

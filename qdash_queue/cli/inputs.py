@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import re
 from datetime import datetime, timedelta
+from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, cast
 
 from qdash_queue.cli.refusals import RefusedError
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
+
+    from qdash_queue.parameters import ParameterValues
+
+DESIGN_QUBITS: Final = 16
 
 
 def json_object(text: str, name: str) -> dict[str, JsonValue]:
@@ -46,6 +51,12 @@ def _once_each(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
             raise _RepeatedNameError(f"expected each name once in an object, got {json.dumps(name)} again")
         found[name] = value
     return found
+
+
+def design_values() -> ParameterValues:
+    """The design values of a simulated chip of 16 qubits; they come with the package."""
+    text = resources.files("qdash_queue").joinpath("data/sim16-design.json").read_text(encoding="utf-8")
+    return cast("ParameterValues", json.loads(text))
 
 
 def file_text(file: Path, name: str) -> str:
