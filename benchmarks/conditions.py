@@ -12,6 +12,8 @@ from importlib import metadata
 
 import psycopg
 
+from qdash_queue import migrate
+
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_connections")
 
 
@@ -50,6 +52,13 @@ class Deadline:
     @property
     def has_passed(self) -> bool:
         return time.monotonic() >= self._at
+
+
+def migrate_and_grant(database_url: str) -> None:
+    """Bring the schema, and grant every right to the superuser who plays all parts in a benchmark."""
+    migrate.upgrade(database_url)
+    with psycopg.connect(database_url, autocommit=True) as connection:
+        connection.execute("GRANT calib_admin, calib_executor, calib_mirror TO CURRENT_USER")
 
 
 def print_conditions(database_url: str, *packages: str) -> None:

@@ -31,8 +31,8 @@ from procrastinate.jobs import Job as ProcrastinateJob
 from procrastinate.jobs import Status
 from pydantic import JsonValue
 
+from benchmarks.conditions import migrate_and_grant
 from executors.wakeup import Listener, Wakeup
-from qdash_queue import migrate
 from qdash_queue.admin import Admin
 from qdash_queue.database import Database
 from qdash_queue.leases import Executor, Lease
@@ -113,7 +113,7 @@ class Ours(Contender):
     )
 
     async def install(self) -> None:
-        migrate.upgrade(self.url)
+        migrate_and_grant(self.url)
         database = Database(self.url)
         admin = Admin(database)
         admin.add_project("bench")

@@ -28,8 +28,8 @@ import psycopg
 from prefect.client.orchestration import SyncPrefectClient
 from pydantic import JsonValue
 
+from benchmarks.conditions import migrate_and_grant
 from executors.backends.simchip.device import design_parameters
-from qdash_queue import migrate
 from qdash_queue.admin import Admin
 from qdash_queue.database import Database
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
@@ -110,7 +110,7 @@ def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterat
     """One ready executor on a chip with its design values, on a fresh state."""
     folder.mkdir()
     owner_url = servers.postgres.url
-    migrate.upgrade(owner_url)
+    migrate_and_grant(owner_url)
     with psycopg.connect(owner_url, autocommit=True) as connection:
         for role, group in (("boss", "admin"), ("olga", "operator"), ("machine", "executor")):
             if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():

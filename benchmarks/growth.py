@@ -25,8 +25,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from benchmarks.conditions import Spread, print_conditions
-from qdash_queue import migrate
+from benchmarks.conditions import Spread, migrate_and_grant, print_conditions
 from qdash_queue.database import Database
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.queue import Queue
@@ -283,7 +282,7 @@ def scratch_database(url: str | None) -> Iterator[str]:
         connection.execute(sql.SQL("CREATE DATABASE {}").format(name))
         own = sa.make_url(url).set(database=DATABASE).render_as_string(hide_password=False)
         try:
-            migrate.upgrade(own)
+            migrate_and_grant(own)
             yield own
         finally:
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))

@@ -24,9 +24,8 @@ from pathlib import Path
 import psutil
 import psycopg
 
-from benchmarks.conditions import print_conditions
+from benchmarks.conditions import migrate_and_grant, print_conditions
 from executors.environment import executor_environment
-from qdash_queue import migrate
 from qdash_queue.admin import Admin
 from qdash_queue.database import Database
 from qdash_queue.embedded.servers import EmbeddedServers
@@ -63,7 +62,7 @@ def main() -> None:
         folder = Path(name)
         folder.chmod(0o755)
         with EmbeddedServers(folder / "servers") as servers:
-            migrate.upgrade(servers.postgres.url)
+            migrate_and_grant(servers.postgres.url)
             print_conditions(servers.postgres.url, "qdash-queue", "prefect", "qubex")
             measure(servers, folder, given.executors)
 

@@ -137,7 +137,7 @@ def compare(stage: MirrorStage) -> bool:
         missing += len(wanted - there.keys())
         doubled += sum(count - 1 for count in there.values())
         print(f"{collection}: {len(wanted)} in PostgreSQL, {there.total()} in MongoDB")
-    with psycopg.connect(stage.calib.url, autocommit=True) as connection:
+    with psycopg.connect(stage.calib.overseer.url, autocommit=True) as connection:
         violations = audit_mirror(connection, stage.qdash, stage.layout.base)
     print(f"missing {missing}, doubled {doubled}, other differences {len(violations)}")
     for violation in violations[:10]:

@@ -97,7 +97,7 @@ def mirror_stage() -> Iterator[MirrorStage]:
             connection.execute("CREATE DATABASE calib")
         calib = CalibDatabase(postgres, "calib")
         migrate.upgrade(calib.url)
-        owner = Database(calib.url)
+        owner = Database(calib.overseer.url)
         stack.callback(owner.close)
         Admin(owner).add_project(PROJECT)
         Admin(owner).grant_member(PROJECT, "calib_operator", USER, "operator")

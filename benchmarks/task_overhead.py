@@ -24,7 +24,7 @@ from io import StringIO
 from pathlib import Path
 from typing import Any, ClassVar
 
-from qdash_queue import migrate
+from benchmarks.conditions import migrate_and_grant
 from qdash_queue.admin import Admin
 from qdash_queue.database import Database
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
@@ -68,7 +68,7 @@ def main() -> None:
 
             os.environ.update(executor_environment(servers.prefect.url))
             os.environ.update(PREFECT_HOME=folder, PREFECT_LOGGING_LEVEL="ERROR")
-            migrate.upgrade(servers.postgres.url)
+            migrate_and_grant(servers.postgres.url)
             measure_all(servers, folder_path, given.tasks, given.rounds)
 
 

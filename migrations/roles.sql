@@ -6,7 +6,7 @@ DECLARE
   v_role text; v_pair text[]; v_astray text;
 BEGIN
   FOREACH v_role IN ARRAY ARRAY['calib_owner', 'calib_reader', 'calib_submitter', 'calib_operator',
-                                'calib_executor', 'calib_mirror', 'calib_admin'] LOOP
+                                'calib_notebook', 'calib_executor', 'calib_mirror', 'calib_admin'] LOOP
     BEGIN
       IF NOT EXISTS (SELECT FROM pg_catalog.pg_roles r WHERE r.rolname = v_role) THEN
         EXECUTE format('CREATE ROLE %I NOLOGIN', v_role);
@@ -18,6 +18,7 @@ BEGIN
   FOREACH v_pair SLICE 1 IN ARRAY ARRAY[
       ['calib_reader', 'calib_submitter'], ['calib_submitter', 'calib_operator'],
         ['calib_operator', 'calib_admin'],
+      ['calib_submitter', 'calib_notebook'],
       ['calib_reader', 'calib_executor'], ['calib_reader', 'calib_mirror'],
         ['calib_owner', current_user::text]] LOOP
     BEGIN

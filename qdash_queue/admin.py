@@ -19,6 +19,16 @@ class Admin:
             description=description,
         )
 
+    def archive_project(self, project_id: str) -> int:
+        """Let a project ask for nothing any more; what waits is cancelled, everything can still be read.
+
+        Returns:
+            How many waiting jobs were cancelled.
+        """
+        return int(
+            self.database.value("SELECT calib.archive_project(:project_id)", project_id=project_id) or 0
+        )
+
     def grant_member(self, project_id: str, role_name: str, username: str, access: str) -> None:
         """Let a database role into a project as ``username``, with access reader, submitter or operator."""
         self.database.execute(
@@ -27,6 +37,12 @@ class Admin:
             role_name=role_name,
             username=username,
             access=access,
+        )
+
+    def revoke_member(self, project_id: str, role_name: str) -> None:
+        """Take a role out of a project; a role that was dropped goes by the number shown in its place."""
+        self.database.execute(
+            "SELECT calib.revoke_member(:project_id, :role_name)", project_id=project_id, role_name=role_name
         )
 
     def add_chip(self, chip_id: str, backend: str, topology: str) -> None:
@@ -46,10 +62,27 @@ class Admin:
             max_waiting=max_waiting,
         )
 
+    def retire_chip(self, chip_id: str) -> int:
+        """Let nothing be asked of a chip any more; what waits is cancelled, everything can still be read.
+
+        Returns:
+            How many waiting jobs were cancelled.
+
+        Raises:
+            IllegalTransitionError: a job runs on it.
+        """
+        return int(self.database.value("SELECT calib.retire_chip(:chip_id)", chip_id=chip_id) or 0)
+
     def allow_executor(self, role_name: str, chip_id: str) -> None:
         """Let a database role serve a chip."""
         self.database.execute(
             "SELECT calib.allow_executor(:role_name, :chip_id)", role_name=role_name, chip_id=chip_id
+        )
+
+    def disallow_executor(self, role_name: str, chip_id: str) -> None:
+        """Let a database role serve a chip no more; a job that it runs there is lost."""
+        self.database.execute(
+            "SELECT calib.disallow_executor(:role_name, :chip_id)", role_name=role_name, chip_id=chip_id
         )
 
     def set_time_zone(self, time_zone: str) -> None:

@@ -311,6 +311,8 @@ class Chip(Row):
     max_waiting: int
     jobs_waiting: int
     running_job_id: int | None
+    retired_at: datetime | None
+    retired_by: str | None
 
 
 class ExecutorRow(Row):

@@ -6,6 +6,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Protocol
 
 import psycopg
@@ -14,6 +15,7 @@ from psycopg import sql
 from qdash_queue import migrate
 
 TEMPLATE = "calib_template"
+RIGHTS = ("calib_admin", "calib_executor", "calib_mirror")
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -77,22 +79,30 @@ class CalibDatabase:
 
     @property
     def url(self) -> str:
-        """URL as superuser."""
+        """URL as superuser, who was granted nothing."""
         return self.server.url_of(self.name)
 
-    def login(self, *granted: str, name: str | None = None) -> LoginRole:
+    @cached_property
+    def overseer(self) -> LoginRole:
+        """A superuser who was granted every right: sees and changes everything, tables and views alike."""
+        return self.login(*RIGHTS, superuser=True)
+
+    def login(self, *granted: str, name: str | None = None, superuser: bool = False) -> LoginRole:
         """Make a login role that is a member of the given roles, such as `calib_submitter`.
 
         Args:
             granted: group roles.
             name: of the login; a fixed one is taken for the whole server until the test ends.
+            superuser: whether it is one; without a granted role it still may not say anything to the queue.
         """
         role = name or f"login_{secrets.token_hex(6)}"
         password = secrets.token_hex(8)
         identifier = sql.Identifier(role)
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute(
-                sql.SQL("CREATE ROLE {} LOGIN PASSWORD {}").format(identifier, sql.Literal(password))
+                sql.SQL("CREATE ROLE {} LOGIN {} PASSWORD {}").format(
+                    identifier, sql.SQL("SUPERUSER" if superuser else ""), sql.Literal(password)
+                )
             )
             self.roles.append(role)
             for group in granted:
@@ -101,8 +111,8 @@ class CalibDatabase:
 
     @contextmanager
     def connect(self, *granted: str) -> Iterator[Connection]:
-        """An autocommit connection: as a new login with these roles, or as superuser without any."""
-        url = self.login(*granted).url if granted else self.url
+        """An autocommit connection: as a new login with these roles, or as the overseer without any."""
+        url = self.login(*granted).url if granted else self.overseer.url
         with psycopg.connect(url, autocommit=True) as connection:
             yield connection
 

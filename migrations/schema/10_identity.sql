@@ -14,18 +14,80 @@ EXCEPTION WHEN insufficient_privilege THEN
     'session''s user % is not the caller', session_user USING ERRCODE = 'CQ003', SCHEMA = 'calib';
 END $$;
 
--- A name that is too long for a role would be cut by to_regrole(), and the rest might be one.
-CREATE OR REPLACE FUNCTION calib_private.has_role(p_who name, p_role text)
-RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- The actor's role; NULL: there is no such role.
+CREATE OR REPLACE FUNCTION calib_private.actor_role()
+RETURNS regrole LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN octet_length(p_role) < 64
-     AND coalesce(pg_has_role(p_who, to_regrole(quote_ident(p_role))::oid, 'USAGE'), false);
+  RETURN (SELECT r.oid FROM pg_roles r WHERE r.rolname = calib_private.actor()::name);
 END $$;
 
-CREATE OR REPLACE FUNCTION calib_private.actor_is(p_role text)
+-- By inheritance, as a GRANT gives it. Since PostgreSQL 16 each grant says whether it is inherited.
+CREATE OR REPLACE FUNCTION calib_private.was_granted(p_member oid, p_role oid)
+RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  WITH RECURSIVE granted(role) AS (
+    SELECT p_member
+    UNION SELECT m.roleid FROM granted g JOIN pg_auth_members m ON m.member = g.role
+     WHERE coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true))
+  SELECT EXISTS (SELECT FROM granted g WHERE g.role = p_role)
+$$;
+
+-- pg_has_role() says of a superuser that it is in every role. Here it has what was granted: maintenance such
+-- as autovacuum runs as one, and with it the functions of others. A role that was dropped has no members.
+CREATE OR REPLACE FUNCTION calib_private.has_role(p_who name, p_role regrole)
+RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_who oid; v_is_superuser boolean;
+BEGIN
+  SELECT r.oid, r.rolsuper INTO v_who, v_is_superuser FROM pg_roles r WHERE r.rolname = p_who;
+  IF v_is_superuser THEN RETURN calib_private.was_granted(v_who, p_role); END IF;
+  RETURN coalesce(pg_has_role(v_who, p_role::oid, 'USAGE'), false);
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.actor_is(p_role regrole)
 RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN calib_private.has_role(calib_private.actor()::name, p_role);
+END $$;
+
+-- EXECUTE cannot be taken from a superuser: a verb that no row's rights guard asks once more who calls it.
+CREATE OR REPLACE FUNCTION calib_private.require_role(VARIADIC p_roles regrole[])
+RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_role regrole;
+BEGIN
+  PERFORM calib_private.require_speaker();
+  FOREACH v_role IN ARRAY p_roles LOOP
+    IF calib_private.actor_is(v_role) THEN RETURN; END IF;
+  END LOOP;
+  PERFORM calib_private.refuse('CQ003', '',
+    format('%s may not do this: expected a member of %s', calib_private.actor(),
+      array_to_string(p_roles, ' or ')), format('GRANT %s TO %I;', p_roles[1], calib_private.actor()));
+END $$;
+
+-- A role as its name, without quotation marks; as its number once it is dropped.
+CREATE OR REPLACE FUNCTION calib_private.role_label(p_role regrole)
+RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT r.rolname::text FROM pg_roles r WHERE r.oid = p_role), p_role::oid::text)
+$$;
+
+-- The role of that name; else, of a number, what role_label() shows of a role that was dropped. NULL: none.
+CREATE OR REPLACE FUNCTION calib_private.labelled_role(p_label text)
+RETURNS regrole LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname::text = p_label),
+    CASE WHEN p_label ~ '^[1-9][0-9]{0,8}$' OR p_label ~ '^[1-4][0-9]{9}$' AND p_label <= '4294967295'
+      THEN p_label::oid END)
+$$;
+
+CREATE OR REPLACE FUNCTION calib_private.require_known_role(p_role_name text, p_hint text)
+RETURNS regrole LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_role regrole := (SELECT r.oid FROM pg_roles r WHERE r.rolname::text = p_role_name);
+BEGIN
+  IF v_role IS NULL THEN
+    PERFORM calib_private.refuse('CQ001', 'role_name',
+      format('unknown database role %s', calib_private.shown(p_role_name)), p_hint);
+  END IF;
+  RETURN v_role;
 END $$;
 
 -- Best membership of the actor in a project: its own row before those of groups it belongs to.
@@ -33,7 +95,7 @@ CREATE OR REPLACE FUNCTION calib_private.membership(p_project_id text)
 RETURNS calib_private.memberships
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_actor text := calib_private.actor(); v_member calib_private.memberships;
+  v_actor regrole := calib_private.actor_role(); v_member calib_private.memberships;
 BEGIN
   SELECT m.* INTO v_member FROM calib_private.memberships m
    WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)
@@ -47,7 +109,7 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.own_username(p_project_id text)
 RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_actor text := calib_private.actor(); v_username text;
+  v_actor regrole := calib_private.actor_role(); v_username text;
 BEGIN
   SELECT m.username INTO v_username FROM calib_private.memberships m
    WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)

@@ -87,3 +87,12 @@ BEGIN
   END IF;
   RETURN v_chip;
 END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.require_in_use(p_chip calib_private.chips)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_chip.retired_at IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ010', 'chip_id',
+      format('chip "%s" was retired by %s: it takes no jobs', p_chip.chip_id, p_chip.retired_by));
+  END IF;
+END $$;

@@ -233,7 +233,7 @@ COMMENT ON COLUMN calib.raw_data.data IS 'Bytes of the array in C order.';
 CREATE OR REPLACE VIEW calib.chips AS
 SELECT c.chip_id, c.backend, c.topology, c.n_qubits, c.paused, c.pause_reason, c.paused_by, c.paused_at,
   c.max_waiting, (SELECT count(*) FROM calib_private.jobs j WHERE j.chip_id = c.chip_id
-  AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id
+  AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id, c.retired_at, c.retired_by
   FROM calib_private.chips c JOIN calib_private.leases l USING (chip_id);
 COMMENT ON VIEW calib.chips IS
   'Chips, what drives them, and whether they take jobs. pause_chip() and resume_chip() pause and resume.';
@@ -249,6 +249,8 @@ COMMENT ON COLUMN calib.chips.max_waiting IS
   'Number of scheduled jobs at which an INSERT is refused with CQ030.';
 COMMENT ON COLUMN calib.chips.jobs_waiting IS 'Number of scheduled jobs, of all projects.';
 COMMENT ON COLUMN calib.chips.running_job_id IS 'Job that holds the chip. NULL: the chip is free.';
+COMMENT ON COLUMN calib.chips.retired_at IS 'Since when it takes no jobs. NULL: it is in use.';
+COMMENT ON COLUMN calib.chips.retired_by IS 'Database role that retired it. NULL: it is in use.';
 
 CREATE OR REPLACE VIEW calib.qubits AS SELECT chip_id, qid, grid_row, grid_column, mux
   FROM calib_private.qubits;
@@ -263,8 +265,9 @@ COMMENT ON COLUMN calib.couplings.control IS 'qid of the control qubit.';
 COMMENT ON COLUMN calib.couplings.target IS 'qid of the target qubit.';
 
 CREATE OR REPLACE VIEW calib.executors AS
-SELECT e.executor_id, e.chip_id, e.role_name, e.host, e.pid, e.version, e.condition, e.started_at,
-  e.last_seen_at, e.stopped_at, calib_private.alive(e.last_seen_at, e.stopped_at) AS alive, l.job_id
+SELECT e.executor_id, e.chip_id, calib_private.role_label(e.role_name) AS role_name, e.host, e.pid, e.version,
+  e.condition, e.started_at, e.last_seen_at, e.stopped_at,
+  calib_private.alive(e.last_seen_at, e.stopped_at) AS alive, l.job_id
   FROM calib_private.executors e LEFT JOIN calib_private.leases l ON l.chip_id = e.chip_id
       AND l.executor_id = e.executor_id;
 COMMENT ON VIEW calib.executors IS
@@ -280,6 +283,13 @@ COMMENT ON COLUMN calib.executors.last_seen_at IS 'Last sign of life.';
 COMMENT ON COLUMN calib.executors.stopped_at IS 'When it announced that it stops. NULL: it did not.';
 COMMENT ON COLUMN calib.executors.alive IS
   'Not stopped, and its last sign of life is less than 30 seconds old.';
+
+CREATE OR REPLACE VIEW calib.executor_permissions AS
+SELECT calib_private.role_label(p.role_name) AS role_name, p.chip_id
+  FROM calib_private.executor_permissions p;
+COMMENT ON VIEW calib.executor_permissions IS 'Database roles that may execute jobs, and on which chip.';
+COMMENT ON COLUMN calib.executor_permissions.role_name IS
+  'Database role; its number if it was dropped, which disallow_executor() takes too.';
 
 CREATE OR REPLACE VIEW calib.flows AS
 SELECT chip_id, flow, description, schema, repeatable, timeout_seconds, version, registered_by, registered_at
@@ -329,14 +339,18 @@ COMMENT ON COLUMN calib.parameter_history.valid_to IS
   'Until when, exclusive, the value was in force. NULL: it still is.';
 
 CREATE OR REPLACE VIEW calib.projects WITH (security_barrier) AS
-SELECT p.project_id, p.description, p.created_at, p.created_by FROM calib_private.projects p
+SELECT p.project_id, p.description, p.created_at, p.created_by, p.archived_at, p.archived_by
+  FROM calib_private.projects p
  WHERE p.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 COMMENT ON VIEW calib.projects IS 'Projects of which you are a member.';
 COMMENT ON COLUMN calib.projects.created_at IS 'When it was made.';
 COMMENT ON COLUMN calib.projects.created_by IS 'Database role that made it.';
+COMMENT ON COLUMN calib.projects.archived_at IS 'Since when it takes no jobs. NULL: it is in use.';
+COMMENT ON COLUMN calib.projects.archived_by IS 'Database role that archived it. NULL: it is in use.';
 
 CREATE OR REPLACE VIEW calib.memberships WITH (security_barrier) AS
-SELECT m.project_id, m.role_name, m.username, m.access FROM calib_private.memberships m
+SELECT m.project_id, calib_private.role_label(m.role_name) AS role_name, m.username, m.access
+  FROM calib_private.memberships m
  WHERE m.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 COMMENT ON VIEW calib.memberships IS 'Members of your projects and their access.';
 COMMENT ON COLUMN calib.memberships.access IS
@@ -359,9 +373,9 @@ COMMENT ON COLUMN calib.retention.set_by IS 'Database role that set the policy.'
 COMMENT ON COLUMN calib.retention.set_at IS 'When it was set.';
 
 CREATE OR REPLACE VIEW calib.mirrors AS
-SELECT m.mirror_id, m.role_name, m.host, m.pid, m.version, m.condition, m.started_at, m.last_seen_at,
-  m.stopped_at, calib_private.alive(m.last_seen_at, m.stopped_at) AS alive, o.marks_waiting, o.lag_seconds,
-    o.dead_letters
+SELECT m.mirror_id, calib_private.role_label(m.role_name) AS role_name, m.host, m.pid, m.version, m.condition,
+  m.started_at, m.last_seen_at, m.stopped_at, calib_private.alive(m.last_seen_at, m.stopped_at) AS alive,
+  o.marks_waiting, o.lag_seconds, o.dead_letters
   FROM calib_private.mirrors m,
     (SELECT count(*) FILTER (WHERE w.dead_at IS NULL) AS marks_waiting,
       coalesce(extract(epoch FROM calib_private.now() - min(w.marked_at) FILTER (WHERE w.dead_at IS NULL)),

@@ -65,7 +65,7 @@ DECLARE
   v_own text;
 BEGIN
   -- A membership of one's own names oneself; only a group's leaves the question open.
-  IF v_member.role_name = calib_private.actor() THEN v_own := v_member.username;
+  IF v_member.role_name = calib_private.actor_role() THEN v_own := v_member.username;
   ELSE v_own := calib_private.own_username(p_project_id); END IF;
   IF p_project_id IS NULL THEN
     PERFORM calib_private.refuse('CQ007', 'project_id',
@@ -81,6 +81,10 @@ BEGIN
       format('%s may not submit to project "%s"', calib_private.actor(), p_project_id),
         format('Ask an administrator: qdash-queue members grant %s %s --access submitter.', p_project_id,
         calib_private.actor()));
+  ELSIF EXISTS (SELECT FROM calib_private.projects p WHERE p.project_id = p_project_id
+      AND p.archived_at IS NOT NULL) THEN
+    PERFORM calib_private.refuse('CQ010', 'project_id',
+      format('project "%s" is archived: it takes no jobs', p_project_id));
   ELSIF p_username IS NULL THEN
     RETURN v_own;
   ELSIF p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
@@ -232,6 +236,7 @@ BEGIN
   PERFORM calib_private.refuse_system_columns(p_new);
   p_new.username := calib_private.check_submitter(p_new.project_id, p_new.username);
   v_chip := calib_private.require_chip(p_new.chip_id);
+  PERFORM calib_private.require_in_use(v_chip);
   p_new.flow := coalesce(p_new.flow, 'calibrate');
   v_flow := calib_private.check_flow(p_new.chip_id, p_new.flow);
   p_new.parameters := coalesce(p_new.parameters, '{}');
@@ -307,6 +312,9 @@ DECLARE
   v_job calib.jobs;
 BEGIN
   PERFORM calib_private.require_speaker();
+  -- As the foreign keys do later: who archives the project or retires the chip waits, or is seen.
+  PERFORM FROM calib_private.projects p WHERE p.project_id = NEW.project_id FOR KEY SHARE;
+  PERFORM FROM calib_private.chips c WHERE c.chip_id = NEW.chip_id FOR KEY SHARE;
   LOOP
     v_job := calib_private.checked_or_refused(NEW);
     INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,

@@ -1,11 +1,17 @@
 -- Executors make themselves and their catalogue of flows and tasks known.
 
+CREATE OR REPLACE FUNCTION calib_private.may_execute(p_chip_id text)
+RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = p_chip_id
+    AND calib_private.actor_is(p.role_name));
+END $$;
+
 CREATE OR REPLACE FUNCTION calib_private.require_executor_permission(p_chip_id text)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.require_speaker();
-  IF NOT EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = p_chip_id
-      AND calib_private.actor_is(p.role_name)) THEN
+  IF NOT calib_private.may_execute(p_chip_id) THEN
     PERFORM calib_private.refuse('CQ021', 'chip_id',
       format('%s may not execute on chip %s', calib_private.actor(), calib_private.shown(p_chip_id)),
         format('Ask an administrator: qdash-queue executors allow %s %s.', calib_private.actor(), p_chip_id));
@@ -43,6 +49,7 @@ DECLARE
   v_chip calib_private.chips := calib_private.require_chip(p_chip_id);
 BEGIN
   PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.require_in_use(v_chip);
   PERFORM calib_private.require_backend(v_chip, p_backend);
   PERFORM calib_private.require_text('executor_id', p_executor_id, 1, 200);
   PERFORM calib_private.require_text('host', p_host, 1, 255);
@@ -51,7 +58,7 @@ BEGIN
       'pid: expected the number of a process, got nothing'); END IF;
   INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, started_at,
     last_seen_at)
-  VALUES (p_executor_id, p_chip_id, calib_private.actor(), p_host, p_pid, p_version, calib_private.now(),
+  VALUES (p_executor_id, p_chip_id, calib_private.actor_role(), p_host, p_pid, p_version, calib_private.now(),
     calib_private.now())
   ON CONFLICT (executor_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
     WHERE calib_private.executors.chip_id = excluded.chip_id
@@ -71,6 +78,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
   UPDATE calib_private.executors e SET last_seen_at = calib_private.now(),
       condition = left(coalesce(p_condition, 'ready'), 200)
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
+     AND calib_private.may_execute(e.chip_id)
 $$;
 COMMENT ON FUNCTION calib.executor_seen(text, text) IS
   'Sign of life, at least every 30 seconds. p_condition: ready, or why no job is taken. Does nothing for '
@@ -145,6 +153,7 @@ DECLARE
   v_chip calib_private.chips := calib_private.require_chip(p_chip_id); v_item jsonb;
 BEGIN
   PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.require_role('calib_executor');
   PERFORM calib_private.require_backend(v_chip, p_backend);
   PERFORM calib_private.require_text('version', p_version, 1, 200);
   PERFORM calib_private.require_shape('flows', p_flows, 'array', 'CQ022');

@@ -101,6 +101,19 @@ RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
            OR j.tasks_total > 0))
 $$;
 
+-- An executor may claim any job of its chip; a notebook the interactive ones that it submitted itself.
+CREATE OR REPLACE FUNCTION calib_private.require_claimable(p_job_id bigint)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF calib_private.actor_is('calib_executor') THEN RETURN; END IF;
+  PERFORM calib_private.require_role('calib_notebook');
+  IF NOT EXISTS (SELECT FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.flow = 'interactive'
+      AND j.submitted_by = calib_private.actor()) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id',
+      format('%s may claim only interactive jobs of its own, by their number', calib_private.actor()));
+  END IF;
+END $$;
+
 CREATE OR REPLACE FUNCTION calib.claim(p_chip_id text, p_executor_id text,
   p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL)
 RETURNS SETOF calib.claimed_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -109,13 +122,15 @@ DECLARE
   v_duration interval := calib_private.lease_interval(p_lease_seconds);
 BEGIN
   PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  PERFORM calib_private.require_claimable(p_job_id);
   IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
   SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
   IF v_lease.job_id IS NULL THEN
     -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
     -- only now, when a job is due; held against nobody else who reads or names the chip.
-    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused FOR SHARE SKIP LOCKED;
+    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused AND c.retired_at IS NULL
+      FOR SHARE SKIP LOCKED;
     IF NOT FOUND THEN RETURN; END IF;
     v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
   ELSIF calib_private.claim_is_unused(v_lease, p_executor_id)
@@ -156,6 +171,11 @@ BEGIN
       AND calib_private.actor_is(e.role_name)) THEN
     PERFORM calib_private.refuse('CQ003', 'job_id',
       format('%s may not act for executor %s', calib_private.actor(), p_lease.executor_id));
+  ELSIF NOT calib_private.may_execute(p_lease.chip_id) THEN
+    -- As if the lease were lost already: whoever drives the instrument stops, and the lease runs out.
+    PERFORM calib_private.refuse('CQ020', 'fence',
+      format('%s may not execute on chip "%s" any more: the lease on job %s is lost', calib_private.actor(),
+      p_lease.chip_id, p_job_id));
   END IF;
 END $$;
 

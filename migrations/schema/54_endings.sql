@@ -194,7 +194,7 @@ RETURNS SETOF calib.swept_job LANGUAGE plpgsql SECURITY DEFINER SET search_path 
 DECLARE
   v_now timestamptz := calib_private.now();
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_executor', 'calib_mirror');
   IF EXISTS (SELECT FROM calib_private.leases l WHERE l.expires_at < v_now) THEN
     RETURN QUERY SELECT * FROM calib_private.sweep_leases();
   END IF;
@@ -219,6 +219,7 @@ $$;
 -- A chip whose executors do not come back would otherwise show running jobs in Prefect.
 CREATE OR REPLACE FUNCTION calib.chips_to_reconcile(p_chip_id text)
 RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_role('calib_executor');
   SELECT c.chip_id FROM calib_private.chips c WHERE c.chip_id = p_chip_id
       OR NOT calib_private.is_served(c.chip_id) ORDER BY 1
 $$;
@@ -232,7 +233,7 @@ CREATE OR REPLACE FUNCTION calib.unsynced_flow_runs(p_chip_id text)
 RETURNS TABLE (job_id bigint, attempt smallint, flow_run_id uuid, outcome text, failure_kind text,
   failure_message text)
 LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_executor');
   SELECT a.job_id, a.attempt, a.flow_run_id, a.outcome, a.failure_kind, a.failure_message
     FROM calib_private.attempts a JOIN calib_private.jobs j USING (job_id)
    WHERE a.ended_at IS NOT NULL AND a.flow_run_id IS NOT NULL AND NOT a.prefect_synced
@@ -246,13 +247,12 @@ COMMENT ON FUNCTION calib.unsynced_flow_runs(text) IS
 
 CREATE OR REPLACE FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_executor');
   UPDATE calib_private.attempts a SET prefect_synced = true
     FROM calib_private.jobs j
    WHERE a.job_id = p_job_id AND a.attempt = p_attempt AND j.job_id = a.job_id AND a.ended_at IS NOT NULL
      AND (NOT calib_private.is_served(j.chip_id)
-       OR EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = j.chip_id
-         AND calib_private.actor_is(p.role_name)))
+       OR calib_private.may_execute(j.chip_id))
 $$;
 COMMENT ON FUNCTION calib.flow_run_synced(bigint, integer) IS
   'Notes that Prefect shows the outcome of an attempt; does nothing for a chip of other executors. For '

@@ -8,7 +8,7 @@ COMMENT ON TYPE calib.outbox_mark IS
 CREATE OR REPLACE FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   IF coalesce(length(p_mirror_id), 0) NOT BETWEEN 1 AND 200 THEN
     PERFORM calib_private.refuse('CQ007', 'mirror_id',
       format('mirror_id: expected 1 to 200 characters, got %s', calib_private.shown(p_mirror_id)));
@@ -19,7 +19,7 @@ BEGIN
       'pid: expected the number of a process, got nothing'); END IF;
   DELETE FROM calib_private.mirrors m WHERE m.last_seen_at < calib_private.now() - interval '7 days';
   INSERT INTO calib_private.mirrors (mirror_id, role_name, host, pid, version, started_at, last_seen_at)
-  VALUES (p_mirror_id, calib_private.actor(), left(p_host, 200), p_pid, left(p_version, 200),
+  VALUES (p_mirror_id, calib_private.actor_role(), left(p_host, 200), p_pid, left(p_version, 200),
     calib_private.now(), calib_private.now())
   ON CONFLICT (mirror_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
     WHERE calib_private.mirrors.role_name = excluded.role_name;
@@ -53,7 +53,7 @@ COMMENT ON FUNCTION calib.mirror_stopped(text) IS
 
 CREATE OR REPLACE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision)
 RETURNS SETOF calib.outbox_mark LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_mirror');
   UPDATE calib_private.outbox o SET next_try_at = calib_private.now()
       + make_interval(secs => least(greatest(coalesce(p_hold_seconds, 0), 0), 86400)), attempts = o.attempts
       + 1
@@ -70,7 +70,7 @@ COMMENT ON FUNCTION calib.take_marks(integer, double precision) IS
 CREATE OR REPLACE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
   IF NOT FOUND THEN
     -- What was read is mirrored: the lag counts from here on.
@@ -84,7 +84,7 @@ COMMENT ON FUNCTION calib.mark_done(bigint, integer) IS
 
 CREATE OR REPLACE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_mirror');
   UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = '[]',
     next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
    WHERE o.mark_id = p_mark_id
@@ -99,7 +99,7 @@ RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 DECLARE
   v_dead boolean;
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   IF p_refused IS NULL THEN
     PERFORM calib_private.refuse('CQ007', 'refused',
       'refused: expected the documents that MongoDB refused, got nothing');
@@ -120,6 +120,7 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, p
 DECLARE
   v_marks bigint;
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   PERFORM calib_private.bound_transaction();
   UPDATE calib_private.outbox o SET next_try_at = calib_private.now(), attempts = 0, refusals = 0,
       dead_at = NULL
@@ -134,6 +135,7 @@ COMMENT ON FUNCTION calib.retry_marks(bigint) IS
 CREATE OR REPLACE FUNCTION calib.mark(p_job_id bigint)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   PERFORM calib_private.bound_transaction();
   PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.execution_id IS NOT NULL FOR KEY SHARE;
   IF NOT FOUND THEN RETURN false; END IF;
@@ -148,6 +150,7 @@ RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, p
 DECLARE
   v_jobs bigint;
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   PERFORM calib_private.bound_transaction();
   -- A running job is marked by its own end, and must not wait until all others are.
   PERFORM calib_private.mark_job(k.job_id) FROM (
@@ -165,6 +168,7 @@ COMMENT ON FUNCTION calib.mark_all() IS
 CREATE OR REPLACE FUNCTION calib.unrendered_figures(p_max integer)
 RETURNS TABLE (figure_id bigint, job_id bigint, plotly json)
 LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.require_role('calib_mirror');
   SELECT f.figure_id, t.job_id, f.plotly FROM calib_private.figures f JOIN calib_private.task_runs t
       USING (task_run_id)
    WHERE f.png IS NULL AND f.render_error IS NULL ORDER BY f.figure_id LIMIT greatest(p_max, 0)
@@ -177,7 +181,7 @@ RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_
 DECLARE
   v_job_id bigint;
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   IF octet_length(p_png) > 16777216 THEN
     PERFORM calib_private.refuse('CQ040', 'png', format('png: expected at most 16 MiB, got %s bytes',
       octet_length(p_png)));

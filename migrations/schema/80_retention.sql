@@ -15,6 +15,7 @@ CREATE OR REPLACE FUNCTION calib.set_retention(p_jobs interval, p_events interva
   p_raw_data interval)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin');
   PERFORM calib_private.require_age('jobs', p_jobs);
   PERFORM calib_private.require_age('events', p_events);
   PERFORM calib_private.require_age('figures', p_figures);
@@ -201,15 +202,13 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_kept calib_private.retention; v_now timestamptz := calib_private.now();
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   IF p_max IS NULL OR p_max NOT BETWEEN 1 AND 10000 THEN
     PERFORM calib_private.refuse('CQ007', 'max', format('max: expected 1 to 10000, got %s',
       coalesce(p_max::text, 'nothing')));
-  ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
-    -- From an old snapshot it would not see that a job was marked for the mirror since.
-    PERFORM calib_private.refuse('CQ010', 'transaction_isolation',
-      format('prune: expected a transaction of read committed, got %s',
-        current_setting('transaction_isolation')), 'Call it outside of a transaction.');
   END IF;
+  -- From an old snapshot it would not see that a job was marked for the mirror since.
+  PERFORM calib_private.require_read_committed('prune');
   PERFORM calib_private.bound_transaction();
   SELECT * INTO v_kept FROM calib_private.retention;
   jobs := 0; events := 0; figures := 0; raw_data := 0;

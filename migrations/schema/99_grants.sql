@@ -6,13 +6,15 @@ GRANT USAGE ON SCHEMA calib TO calib_reader;
 GRANT EXECUTE ON FUNCTION
   calib_private.readable_projects(name),
   calib_private.now(),
+  calib_private.role_label(regrole),
   calib_private.alive(timestamptz, timestamptz),
   calib_private.waiting_for(bigint, text, smallint, timestamptz)
 TO calib_reader;
 
 GRANT SELECT ON
   calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.figures, calib.raw_data,
-  calib.chips, calib.qubits, calib.couplings, calib.executors, calib.flows, calib.tasks,
+  calib.chips, calib.qubits, calib.couplings, calib.executors, calib.executor_permissions,
+  calib.flows, calib.tasks,
   calib.parameters, calib.parameter_history, calib.projects, calib.memberships, calib.settings,
   calib.retention, calib.mirrors, calib.mirror_lag
 TO calib_reader;
@@ -63,6 +65,21 @@ GRANT EXECUTE ON FUNCTION
   calib.record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[])
 TO calib_executor;
 
+-- What an interactive session needs for jobs of its own; calib.claim() gives it no others.
+GRANT EXECUTE ON FUNCTION
+  calib.register_executor(text, text, text, text, integer, text),
+  calib.executor_stopped(text),
+  calib.claim(text, text, double precision, bigint),
+  calib.heartbeat(bigint, bigint, double precision),
+  calib.quiesced(bigint, bigint, jsonb),
+  calib.quiesce_failed(bigint, bigint, text),
+  calib.conclude(bigint, bigint, text, text, text),
+  calib.finish(bigint, bigint),
+  calib.plan_tasks(bigint, bigint, jsonb),
+  calib.start_task(bigint, bigint, text, text, text, integer, uuid, jsonb, jsonb),
+  calib.record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[])
+TO calib_notebook;
+
 GRANT EXECUTE ON FUNCTION
   calib.register_mirror(text, text, integer, text),
   calib.mirror_seen(text, text),
@@ -82,10 +99,14 @@ TO calib_mirror;
 
 GRANT EXECUTE ON FUNCTION
   calib.add_project(text, text),
+  calib.archive_project(text),
   calib.grant_member(text, text, text, text),
+  calib.revoke_member(text, text),
   calib.add_chip(text, text, text),
   calib.set_chip(text, integer),
+  calib.retire_chip(text),
   calib.allow_executor(text, text),
+  calib.disallow_executor(text, text),
   calib.set_time_zone(text),
   calib.set_retention(interval, interval, interval, interval),
   calib.prune(integer),

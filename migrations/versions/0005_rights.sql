@@ -1,2 +1,38 @@
 -- Functions that nothing calls any more. A fresh database has never had them.
 DROP FUNCTION IF EXISTS calib_private.access_rank(text);
+
+-- A membership, a permission and a registration belong to the role itself, not to its name: a role that is
+-- dropped and made again inherits nothing, a renamed one keeps what it had. The views of 0.3.0
+-- use the columns: they look elsewhere until they are defined anew.
+DO $$
+DECLARE
+  v_table text; v_gone text;
+BEGIN
+  IF to_regclass('calib.memberships') IS NOT NULL THEN
+    CREATE OR REPLACE VIEW calib.memberships AS
+    SELECT ''::text AS project_id, ''::text AS role_name, ''::text AS username, ''::text AS access;
+    CREATE OR REPLACE VIEW calib.executors AS
+    SELECT ''::text AS executor_id, ''::text AS chip_id, ''::text AS role_name, ''::text AS host, 0 AS pid,
+      ''::text AS version, ''::text AS condition, now() AS started_at, now() AS last_seen_at,
+      now() AS stopped_at, false AS alive, 0::bigint AS job_id;
+    CREATE OR REPLACE VIEW calib.mirrors AS
+    SELECT ''::text AS mirror_id, ''::text AS role_name, ''::text AS host, 0 AS pid, ''::text AS version,
+      ''::text AS condition, now() AS started_at, now() AS last_seen_at, now() AS stopped_at, false AS alive,
+      0::bigint AS marks_waiting, 0::double precision AS lag_seconds, 0::bigint AS dead_letters;
+  END IF;
+  FOREACH v_table IN ARRAY ARRAY['memberships', 'executor_permissions', 'executors', 'mirrors'] LOOP
+    EXECUTE format('WITH gone AS (DELETE FROM calib_private.%I t WHERE NOT EXISTS (SELECT FROM pg_roles r'
+      ' WHERE r.rolname = t.role_name) RETURNING t.role_name) SELECT string_agg(DISTINCT g.role_name, '', '')'
+      ' FROM gone g', v_table) INTO v_gone;
+    IF v_gone IS NOT NULL THEN
+      RAISE NOTICE '%: rows of roles that no longer exist were removed: %', v_table, v_gone;
+    END IF;
+    EXECUTE format('ALTER TABLE calib_private.%I ALTER role_name TYPE regrole'
+      ' USING to_regrole(quote_ident(role_name))', v_table);
+  END LOOP;
+END $$;
+DROP FUNCTION IF EXISTS calib_private.actor_is(text);
+
+-- Rights can be taken away.
+ALTER TABLE calib_private.projects ADD archived_at timestamptz, ADD archived_by text;
+ALTER TABLE calib_private.chips ADD retired_at timestamptz, ADD retired_by text;

@@ -10,9 +10,9 @@ from qdash_queue.cli.session import Json, Session
 
 ChipId = Annotated[str, typer.Argument(help="The chip.", show_default=False)]
 
-chips = typer.Typer(help="Chips: list them, add one, change one.", invoke_without_command=True)
+chips = typer.Typer(help="Chips: list them, add, change and retire one.", invoke_without_command=True)
 executors = typer.Typer(
-    help="Executors: list them, allow a role to serve a chip.", invoke_without_command=True
+    help="Executors: list them, allow a role to serve a chip or not.", invoke_without_command=True
 )
 
 
@@ -58,6 +58,18 @@ def set_chip(
     session.admin.set_chip(chip_id, max_waiting)
     chip = session.queue.chip(chip_id)
     session.answer(chip, lambda views: views.chips([chip]))
+
+
+@chips.command("retire")
+def retire_chip(context: typer.Context, chip_id: ChipId, *, json: Json = False) -> None:
+    """Let nothing be asked of a chip any more: waiting jobs are cancelled, everything can still be read."""
+    session = Session.of(context, as_json=json)
+    cancelled = session.admin.retire_chip(chip_id)
+    session.done(
+        f"chip {chip_id} is retired; waiting jobs cancelled: {cancelled}",
+        chip_id=chip_id,
+        cancelled=cancelled,
+    )
 
 
 def pause(
@@ -109,3 +121,19 @@ def allow_executor(
     session = Session.of(context, as_json=json)
     session.admin.allow_executor(role_name, chip_id)
     session.done(f"{role_name} may serve chip {chip_id}", role_name=role_name, chip_id=chip_id)
+
+
+@executors.command("disallow")
+def disallow_executor(
+    context: typer.Context,
+    role_name: Annotated[
+        str, typer.Argument(help="A role of the database; of a dropped one its number.", show_default=False)
+    ],
+    chip_id: ChipId,
+    *,
+    json: Json = False,
+) -> None:
+    """Let a database role serve a chip no more; a job that it runs there loses its lease."""
+    session = Session.of(context, as_json=json)
+    session.admin.disallow_executor(role_name, chip_id)
+    session.done(f"{role_name} may not serve chip {chip_id}", role_name=role_name, chip_id=chip_id)

@@ -8,14 +8,19 @@ import typer
 
 from qdash_queue.cli.session import Json, Session
 
-PROJECTS = "SELECT project_id, description, created_by FROM calib.projects ORDER BY project_id"
+PROJECTS = (
+    "SELECT project_id, description, created_by, CAST(archived_at AS text) AS archived_at, archived_by"
+    " FROM calib.projects ORDER BY project_id"
+)
 MEMBERS = (
     "SELECT project_id, role_name, username, access FROM calib.memberships"
     " WHERE CAST(:project_id AS text) IS NULL OR project_id = :project_id ORDER BY project_id, role_name"
 )
 
-projects = typer.Typer(help="Projects: list them, add one.", invoke_without_command=True)
-members = typer.Typer(help="Members of projects: list them, grant access.", invoke_without_command=True)
+projects = typer.Typer(help="Projects: list them, add one, archive one.", invoke_without_command=True)
+members = typer.Typer(
+    help="Members of projects: list them, grant and revoke access.", invoke_without_command=True
+)
 
 
 @projects.callback()
@@ -39,6 +44,23 @@ def add_project(
     session = Session.of(context, as_json=json)
     session.admin.add_project(project_id, description)
     session.done(f"project {project_id} is there", project_id=project_id)
+
+
+@projects.command("archive")
+def archive_project(
+    context: typer.Context,
+    project_id: Annotated[str, typer.Argument(help="The project.", show_default=False)],
+    *,
+    json: Json = False,
+) -> None:
+    """Let a project submit nothing any more: waiting jobs are cancelled, everything can still be read."""
+    session = Session.of(context, as_json=json)
+    cancelled = session.admin.archive_project(project_id)
+    session.done(
+        f"project {project_id} is archived; waiting jobs cancelled: {cancelled}",
+        project_id=project_id,
+        cancelled=cancelled,
+    )
 
 
 @members.callback()
@@ -79,4 +101,22 @@ def grant_member(
         role_name=role_name,
         username=name,
         access=access,
+    )
+
+
+@members.command("revoke")
+def revoke_member(
+    context: typer.Context,
+    project_id: Annotated[str, typer.Argument(help="The project.", show_default=False)],
+    role_name: Annotated[
+        str, typer.Argument(help="A role of the database; of a dropped one its number.", show_default=False)
+    ],
+    *,
+    json: Json = False,
+) -> None:
+    """Take a database role out of a project; its waiting jobs stay."""
+    session = Session.of(context, as_json=json)
+    session.admin.revoke_member(project_id, role_name)
+    session.done(
+        f"{role_name} is no member of project {project_id}", project_id=project_id, role_name=role_name
     )

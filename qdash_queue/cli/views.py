@@ -170,6 +170,8 @@ class Views:
         table = _table("chip", "backend", "topology", "qubits", "waiting", "running job", "paused")
         for chip in chips:
             paused = f"{chip.pause_reason} (by {chip.paused_by})" if chip.paused else "no"
+            if chip.retired_at is not None:
+                paused = f"retired (by {chip.retired_by})"
             waiting = f"{chip.jobs_waiting} of {chip.max_waiting}"
             running = "-" if chip.running_job_id is None else str(chip.running_job_id)
             table.add_row(

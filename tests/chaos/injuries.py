@@ -255,8 +255,9 @@ class Surgeon:
         return self.stage.disk.fullness
 
     def _ask(self, words: str, value: object) -> TupleRow | None:
+        url = self.stage.database.overseer.url
         try:
-            with psycopg.connect(self.stage.database.url, autocommit=True, connect_timeout=3) as connection:
+            with psycopg.connect(url, autocommit=True, connect_timeout=3) as connection:
                 return connection.execute(words, (value,)).fetchone()
         except psycopg.Error:
             return None

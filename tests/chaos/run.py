@@ -168,7 +168,7 @@ def _drain(stage: Stage, plan: Plan, report: Report, say: Say) -> None:
 
 def _look(stage: Stage, report: Report) -> tuple[tuple[object, ...], object]:
     """What is still waited for, and how far the event log has come."""
-    with psycopg.connect(stage.database.url, autocommit=True) as connection:
+    with psycopg.connect(stage.database.overseer.url, autocommit=True) as connection:
         _operate(connection, report)
         row = connection.execute(_QUIET).fetchone()
         assert row is not None
@@ -190,7 +190,7 @@ def _audit(stage: Stage, steward: Steward, ledger: Ledger, surgeon: Surgeon, rep
     report.doors, report.fullness = ledger.doors, stage.disk.fullness
     found = report.violations
     found += audit_processes(steward.slots, seconds=_LEAVE_SECONDS)
-    with psycopg.connect(stage.database.url, autocommit=True) as connection:
+    with psycopg.connect(stage.database.overseer.url, autocommit=True) as connection:
         found += audit(connection)
         found += audit_clients(connection, ledger.accepted, ledger.unanswered)
         found += (Violation("clients get right answers", words) for words in ledger.refusals)
@@ -241,7 +241,7 @@ def _keep_evidence(stage: Stage, surgeon: Surgeon, say: Say) -> None:
     for path in (stage.folder / "logs").iterdir():
         path.rename(kept / path.name)
     with (
-        psycopg.connect(stage.database.url) as connection,
+        psycopg.connect(stage.database.overseer.url) as connection,
         (kept / "events.tsv").open("wb") as file,
         connection.cursor().copy(
             "COPY (SELECT event_id, job_id, at, actor, event, old_state, new_state, attempt, fence, detail"

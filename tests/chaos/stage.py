@@ -273,7 +273,7 @@ class Stage:
         """Wait until every chip has all its executors, warm."""
         deadline = time.monotonic() + seconds
         wanted = self.size.chips * self.size.executors
-        with psycopg.connect(self.database.url, autocommit=True) as connection:
+        with psycopg.connect(self.database.overseer.url, autocommit=True) as connection:
             while True:
                 row = connection.execute(
                     "SELECT count(*) FROM calib.executors"
@@ -321,7 +321,7 @@ def _furnish_queue(stage: Stage) -> None:
     executor, mirror = database.login("calib_executor"), database.login("calib_mirror")
     stage.submitter_url, stage.operator_url = submitter.url, operator.url
     stage.executor_url, stage.mirror_url = executor.url, mirror.url
-    owner = Database(database.url)
+    owner = Database(database.overseer.url)
     admin = Admin(owner)
     admin.add_project(PROJECT)
     admin.grant_member(PROJECT, submitter.name, USER, "submitter")

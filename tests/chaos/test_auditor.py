@@ -73,7 +73,7 @@ def flow_runs(prefect_server: PrefectServer) -> Iterator[FlowRuns]:
 def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDatabase]:
     """A database with the clean history and nobody connected, to be copied."""
     with postgres_server.database() as database:
-        owner = Database(database.url)
+        owner = Database(database.overseer.url)
         history = History(owner, flow_runs.make)
         history.furnish()
         history.play()
@@ -87,9 +87,9 @@ def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDataba
 def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns, note: Note) -> Iterator[Copy]:
     with (
         postgres_server.database(template=clean.name) as database,
-        psycopg.connect(database.url, autocommit=True) as connection,
+        psycopg.connect(database.overseer.url, autocommit=True) as connection,
     ):
-        owner = Database(database.url)
+        owner = Database(database.overseer.url)
         history = History(owner, flow_runs.make)
         history.arrive()
         yield Copy(history, connection, note)

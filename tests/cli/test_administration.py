@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from qdash_queue.values import JobState
@@ -57,6 +59,10 @@ def test_a_member_without_a_username_has_the_roles_own(desk: Desk) -> None:
         (("chips", "drop", CHIP), "No such command"),
         (("executors", "allow", "nobody_here", CHIP), "unknown database role"),
         (("executors", "allow", "calib_executor", "SIM61"), "unknown chip"),
+        (("executors", "disallow", "nobody_here", CHIP), "unknown database role"),
+        (("members", "revoke", PROJECT, "nobody_here"), "goes by the number that stands in its place"),
+        (("projects", "archive", "dem"), 'did you mean "demo"?'),
+        (("chips", "retire", "SIM61"), "unknown chip"),
         (("pause", CHIP), "Missing option"),
         (("pause", CHIP, "--reason", " "), "reason: expected"),
         (("pause", "SIM61", "--reason", "x"), "unknown chip"),
@@ -77,6 +83,10 @@ def test_bad_words_get_one_sentence(shared_desk: Desk, words: tuple[str, ...], s
         ("chips", "add", "C", "--backend", "fake", "--topology", "linear-4"),
         ("chips", "set", CHIP, "--max-waiting", "5"),
         ("executors", "allow", "calib_executor", CHIP),
+        ("executors", "disallow", "calib_executor", CHIP),
+        ("members", "revoke", PROJECT, "calib_reader"),
+        ("projects", "archive", PROJECT),
+        ("chips", "retire", CHIP),
         ("pause", CHIP, "--reason", "x"),
         ("resume", CHIP),
     ],
@@ -98,6 +108,23 @@ def test_chips_are_listed_changed_paused_and_resumed(desk: Desk) -> None:
     assert f"cooldown (by {desk.roles['operator'].name})" in line
     assert desk.run("resume", CHIP, "--json").document["paused"] is False
     assert [chip["running_job_id"] for chip in desk.run("chips", "--json").document] == [1]
+
+
+def test_rights_are_taken_away(desk: Desk) -> None:
+    submitter, executor = desk.roles["submitter"].name, desk.roles["executor"].name
+
+    def done(*words: str) -> Any:
+        return desk.run(*words, "--json", role="admin").document
+
+    job = desk.submit()
+    assert done("members", "revoke", PROJECT, submitter) == {"project_id": PROJECT, "role_name": submitter}
+    assert desk.run("show", str(job.job_id), role="submitter").status == 3
+    assert done("executors", "disallow", executor, CHIP) == {"role_name": executor, "chip_id": CHIP}
+    assert done("chips", "retire", CHIP) == {"chip_id": CHIP, "cancelled": 1}
+    assert "retired (by " in desk.run("chips").out
+    assert done("projects", "archive", PROJECT) == {"project_id": PROJECT, "cancelled": 0}
+    (shown,) = [each for each in done("projects") if each["project_id"] == PROJECT]
+    assert shown["archived_by"] == desk.roles["admin"].name
 
 
 def test_tasks_say_what_they_need_and_give(desk: Desk) -> None:

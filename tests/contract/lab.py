@@ -103,7 +103,7 @@ class Person:
 
 @dataclass
 class Lab:
-    """One database; `owner` is a superuser's connection in autocommit."""
+    """One database; `owner` is the overseer's connection in autocommit."""
 
     calib: CalibDatabase
     owner: Connection
@@ -149,8 +149,8 @@ class Lab:
         return self.person("machine", "calib_executor")
 
     def session(self, person: Person | None = None, *, autocommit: bool = False) -> Connection:
-        """A session of its own, closed with the lab; of the superuser without a person."""
-        url = person.url if person else self.calib.url
+        """A session of its own, closed with the lab; of the overseer without a person."""
+        url = person.url if person else self.calib.overseer.url
         connection = psycopg.connect(url, autocommit=autocommit, row_factory=dict_row)
         self._open.callback(connection.close)
         return connection
@@ -232,7 +232,7 @@ class Lab:
 @contextmanager
 def open_lab(calib: CalibDatabase) -> Iterator[Lab]:
     """A lab on a migrated database, with the project made."""
-    with psycopg.connect(calib.url, autocommit=True, row_factory=dict_row) as owner:
+    with psycopg.connect(calib.overseer.url, autocommit=True, row_factory=dict_row) as owner:
         lab = Lab(calib, owner)
         with lab._open:
             lab.admin.add_project(PROJECT)

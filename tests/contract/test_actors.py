@@ -23,7 +23,8 @@ def web(lab: Lab) -> Iterator[Connection]:
     lab.owner.execute(f"ALTER ROLE {role} NOINHERIT".encode())
     with lab.session(lab.people["web"], autocommit=True) as session:
         yield session
-    lab.owner.execute("DELETE FROM calib_private.memberships WHERE role_name LIKE 'web%'")
+    for name in ("web_ana", "web_ben"):
+        lab.admin.revoke_member(PROJECT, name)
     lab.owner.execute("DROP ROLE web_ana, web_ben")
 
 
@@ -53,13 +54,13 @@ def test_a_role_that_was_not_taken_counts_for_nothing(lab: Lab, web: Connection)
         web.execute("SELECT project_id FROM calib.projects")
     assert refused.value.sqlstate == DENIED
     lab.owner.execute("GRANT USAGE ON SCHEMA calib_private TO PUBLIC")
-    lab.owner.execute("GRANT EXECUTE ON FUNCTION calib_private.actor_is(text) TO PUBLIC")
+    lab.owner.execute("GRANT EXECUTE ON FUNCTION calib_private.actor_is(regrole) TO PUBLIC")
     try:
         row = web.execute("SELECT calib_private.actor_is('web_ana') AS is_ana").fetchone()
         assert row == {"is_ana": False}
     finally:
         lab.owner.execute("REVOKE USAGE ON SCHEMA calib_private FROM PUBLIC")
-        lab.owner.execute("REVOKE EXECUTE ON FUNCTION calib_private.actor_is(text) FROM PUBLIC")
+        lab.owner.execute("REVOKE EXECUTE ON FUNCTION calib_private.actor_is(regrole) FROM PUBLIC")
 
 
 @pytest.mark.parametrize(

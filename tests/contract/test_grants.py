@@ -9,11 +9,12 @@ import pytest
 
 from tests.contract.lab import DENIED, Connection, Lab, Row, outcome
 
-ROLES = ["nobody", "reader", "submitter", "operator", "executor", "mirror", "admin"]
+ROLES = ["nobody", "reader", "submitter", "operator", "notebook", "executor", "mirror", "admin"]
 GROUPS = {
     "reader": {"reader"},
     "submitter": {"reader", "submitter"},
     "operator": {"reader", "submitter", "operator"},
+    "notebook": {"reader", "submitter", "notebook"},
     "executor": {"reader", "executor"},
     "mirror": {"reader", "mirror"},
     "admin": {"reader", "submitter", "operator", "admin"},
@@ -22,7 +23,7 @@ GROUPS = {
 VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
     *("attempts", "job_events", "task_runs", "figures", "raw_data", "settings", "mirror_lag"),
-    *("parameters", "parameter_history", "retention", "mirrors"),
+    *("parameters", "parameter_history", "retention", "mirrors", "executor_permissions"),
 }
 # Which groups each function is granted to.
 FUNCTIONS = {
@@ -36,22 +37,22 @@ FUNCTIONS = {
     "set_parameter": {"operator"},
     "import_parameters": {"operator"},
     "revert_parameter": {"operator"},
-    "register_executor": {"executor"},
+    "register_executor": {"executor", "notebook"},
     "executor_seen": {"executor"},
-    "executor_stopped": {"executor"},
+    "executor_stopped": {"executor", "notebook"},
     "register_catalogue": {"executor"},
-    "claim": {"executor"},
-    "heartbeat": {"executor"},
+    "claim": {"executor", "notebook"},
+    "heartbeat": {"executor", "notebook"},
     "cancel_from_prefect": {"executor"},
     "set_flow_run": {"executor"},
     "log_event": {"executor"},
-    "quiesced": {"executor"},
-    "quiesce_failed": {"executor"},
-    "plan_tasks": {"executor"},
-    "start_task": {"executor"},
-    "record_task": {"executor"},
-    "conclude": {"executor"},
-    "finish": {"executor"},
+    "quiesced": {"executor", "notebook"},
+    "quiesce_failed": {"executor", "notebook"},
+    "plan_tasks": {"executor", "notebook"},
+    "start_task": {"executor", "notebook"},
+    "record_task": {"executor", "notebook"},
+    "conclude": {"executor", "notebook"},
+    "finish": {"executor", "notebook"},
     "give_back": {"executor"},
     "try_again": {"executor"},
     "sweep": {"executor", "mirror"},
@@ -71,10 +72,14 @@ FUNCTIONS = {
     "unrendered_figures": {"mirror"},
     "store_png": {"mirror"},
     "add_project": {"admin"},
+    "archive_project": {"admin"},
     "grant_member": {"admin"},
+    "revoke_member": {"admin"},
     "add_chip": {"admin"},
     "set_chip": {"admin"},
+    "retire_chip": {"admin"},
     "allow_executor": {"admin"},
+    "disallow_executor": {"admin"},
     "set_time_zone": {"admin"},
     "set_retention": {"admin"},
     "prune": {"mirror", "admin"},

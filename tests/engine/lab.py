@@ -21,14 +21,14 @@ from qdash_queue.models import Job, Parameter, TaskRun
 from qdash_queue.parameters import Parameters
 from qdash_queue.queue import Queue
 from qdash_queue.settings import Settings
-from tests.databases import CalibDatabase
+from tests.databases import CalibDatabase, LoginRole
 from tests.engine.tasks import NOTEBOOK_TASKS
 
 CHIP = "SIM16"
 PROJECT = "demo"
 USERNAME = "alice"
 STORED = {"value", "error", "unit"}
-ROLES = ("calib_submitter", "calib_operator", "calib_executor")
+ROLES = ("calib_operator", "calib_executor")
 
 
 @dataclass
@@ -39,6 +39,7 @@ class Lab:
     state_path: Path
     role: str
     admin_url: str
+    notebook: LoginRole
     database: Database = field(init=False)
     queue: Queue = field(init=False)
     executor: Executor = field(init=False)
@@ -51,14 +52,15 @@ class Lab:
 
     @property
     def settings(self) -> Settings:
-        """The settings of a script that uses the laboratory."""
-        return Settings(database_url=self.url, state_path=self.state_path, heartbeat_seconds=0.2)
+        """The settings of a script or notebook, whose login is one for notebooks."""
+        return Settings(database_url=self.notebook.url, state_path=self.state_path, heartbeat_seconds=0.2)
 
     def add_chip(self, chip_id: str, topology: str) -> None:
         """Make a simulated chip that the laboratory's role may serve."""
         admin = Admin(Database(self.admin_url))
         admin.add_chip(chip_id, "fake", topology)
         admin.allow_executor(self.role, chip_id)
+        admin.allow_executor(self.notebook.name, chip_id)
         admin.database.close()
 
     def offer(self, chip_id: str = CHIP) -> None:
@@ -148,11 +150,12 @@ def only_job(lab: Lab) -> Job:
 
 def build(database: CalibDatabase, state_path: Path) -> Lab:
     """A laboratory with the chip's design values imported."""
-    role = database.login(*ROLES)
-    lab = Lab(role.url, state_path, role.name, database.url)
-    admin = Admin(Database(database.url))
+    role, notebook = database.login(*ROLES), database.login("calib_notebook")
+    lab = Lab(role.url, state_path, role.name, database.overseer.url, notebook)
+    admin = Admin(Database(database.overseer.url))
     admin.add_project(PROJECT)
     admin.grant_member(PROJECT, role.name, USERNAME, "operator")
+    admin.grant_member(PROJECT, notebook.name, USERNAME, "submitter")
     admin.database.close()
     lab.add_chip(CHIP, "square-lattice-mux-16")
     design = {

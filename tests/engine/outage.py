@@ -12,8 +12,8 @@ from psycopg import sql
 from tests.engine.lab import Lab
 from tests.waiting import until
 
-CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
-LEFT = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY (%s)"
+LEFT = "SELECT count(*) FROM pg_stat_activity WHERE usename = ANY (%s)"
 
 
 class _Until(logging.Handler):
@@ -34,16 +34,17 @@ class _Until(logging.Handler):
 @contextmanager
 def outage(lab: Lab, until_logged: str) -> Iterator[None]:
     """Cut the laboratory's connections and take no new ones, until ``executors`` logs these words."""
-    role = sql.Identifier(lab.role)
-    login = sql.SQL("ALTER ROLE {} LOGIN").format(role)
+    logins = [lab.role, lab.notebook.name]
+    login = sql.SQL("; ").join(sql.SQL("ALTER ROLE {} LOGIN").format(sql.Identifier(name)) for name in logins)
     handler = _Until(until_logged, login, lab.admin_url)
     logger = logging.getLogger("executors")
     logger.addHandler(handler)
     with psycopg.connect(lab.admin_url, autocommit=True) as admin:
         try:
-            admin.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(role))
-            admin.execute(CUT, [lab.role])
-            until(lambda: admin.execute(LEFT, [lab.role]).fetchone() == (0,))
+            for name in logins:
+                admin.execute(sql.SQL("ALTER ROLE {} NOLOGIN").format(sql.Identifier(name)))
+            admin.execute(CUT, [logins])
+            until(lambda: admin.execute(LEFT, [logins]).fetchone() == (0,))
             yield
         finally:
             logger.removeHandler(handler)

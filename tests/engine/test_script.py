@@ -69,7 +69,7 @@ def run_script(lab: Lab, text: str, folder: Path) -> subprocess.CompletedProcess
     script.write_text(text)
     environment = {
         **os.environ,
-        "QDASH_QUEUE_DATABASE_URL": lab.url,
+        "QDASH_QUEUE_DATABASE_URL": lab.notebook.url,
         "QDASH_QUEUE_STATE_PATH": str(lab.state_path),
         "PYTHONPATH": str(Path(__file__).parents[2]),
     }
@@ -212,7 +212,7 @@ def test_no_database_is_refused_in_words() -> None:
 
 
 def test_no_permission_is_refused_in_words(lab: Lab, database: CalibDatabase) -> None:
-    stranger = database.login("calib_submitter", "calib_executor")
+    stranger = database.login("calib_notebook")
     config = CalibConfig(username=USERNAME, chip_id=CHIP, qids=["0"])
     with pytest.raises(ExecutorRefusedError, match=f"{stranger.name} may not execute on chip"):
         CalibOrchestrator(config, Settings(database_url=stranger.url)).initialize()

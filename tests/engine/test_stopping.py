@@ -165,6 +165,6 @@ def test_a_cut_connection_loses_nothing(lab: Lab) -> None:
         orchestrator = lab.session(["0"])
         for _ in range(3):
             with psycopg.connect(lab.admin_url, autocommit=True) as admin:
-                admin.execute(CUT, [lab.role])
+                admin.execute(CUT, [[lab.role]])
             orchestrator.run_task("GoodTask", "0")
     assert [run.status for run in lab.queue.task_runs(job.claimed.job_id)] == ["completed"] * 3

@@ -41,7 +41,7 @@ def crew(
             made = Crew(
                 chip_id=CHIP,
                 queue=Queue.connect(operator.url),
-                owner=Database(database.url),
+                owner=Database(database.overseer.url),
                 executor_url=executor.url,
                 relay=relay,
                 folder=folder,

@@ -117,7 +117,7 @@ def link(meddler: Meddler) -> Iterator[PrefectLink]:
 
 @pytest.fixture
 def owner(database: CalibDatabase) -> Iterator[Database]:
-    owner = Database(database.url)
+    owner = Database(database.overseer.url)
     yield owner
     owner.close()
 

@@ -27,8 +27,8 @@ QUICK = Pace(idle_seconds=0.02, away_seconds=0.1, sweep_seconds=0.1)
 
 @pytest.fixture
 def owner(database: CalibDatabase) -> Iterator[Database]:
-    """The queue's database, as its superuser, with a project."""
-    owner = Database(database.url)
+    """The queue's database, as its overseer, with a project."""
+    owner = Database(database.overseer.url)
     Admin(owner).add_project(PROJECT)
     Admin(owner).grant_member(PROJECT, "calib_operator", USER, "operator")
     yield owner

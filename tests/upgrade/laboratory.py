@@ -143,7 +143,7 @@ def furnished(
         return Crew(
             chip_id=CHIP,
             queue=Queue.connect(operator.url),
-            owner=Database(database.url),
+            owner=Database(database.overseer.url),
             executor_url=executor.url,
             relay=relay,
             folder=folder,
@@ -161,15 +161,16 @@ def furnished(
     )
     design = folder / "design.json"
     design.write_text(json.dumps(release.design()), encoding="utf-8")
+    admin = database.login("calib_admin")
+    release.command(database.url, "migrate")
     for words in (
-        ("migrate",),
         ("projects", "add", PROJECT),
         ("members", "grant", PROJECT, operator.name, "--username", USER, "--access", "operator"),
         ("chips", "add", CHIP, "--backend", "fake", "--topology", TOPOLOGY),
         ("executors", "allow", executor.name, CHIP),
         ("parameters", "import", CHIP, str(design), "--reason", "design values"),
     ):
-        release.command(database.url, *words)
+        release.command(admin.url, *words)
     try:
         with prefect:
             yield lab

@@ -1,0 +1,417 @@
+"""Rights belong to roles, a superuser has those that were granted, and all of them can be taken away."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+import pytest
+
+from qdash_queue.errors import (
+    DatabaseAwayError,
+    ExecutorRefusedError,
+    IllegalTransitionError,
+    LeaseLostError,
+    NotPermittedError,
+    QueueError,
+    UnknownNameError,
+)
+from qdash_queue.leases import Executor, Lease
+from qdash_queue.values import JobState
+from tests.contract.lab import PROJECT, Lab, Person, insert, outcome
+
+JOBS = "SELECT job_id FROM calib.jobs"
+
+
+@dataclass(frozen=True)
+class Named:
+    """A login of a fixed name, which a test drops, renames and makes again."""
+
+    lab: Lab
+    name: str
+
+    def make(self, group: str = "calib_submitter") -> None:
+        self.lab.owner.execute(f"CREATE ROLE {self.name} LOGIN PASSWORD 'x' IN ROLE {group}".encode())
+
+    def drop(self) -> str:
+        """Drop it; what the views show in its place."""
+        number = self.lab.value("SELECT %s::regrole::oid::text", self.name)
+        self.lab.owner.execute(f"DROP ROLE {self.name}".encode())
+        return str(number)
+
+    def says(self, statement: str, name: str = "") -> str:
+        calib = self.lab.calib
+        with psycopg.connect(calib.server.url_of(calib.name, name or self.name, "x")) as connection:
+            try:
+                return str(connection.execute(statement.encode()).rowcount)
+            except psycopg.Error as error:
+                return error.sqlstate or "lost"
+
+
+@pytest.fixture
+def zoe(lab: Lab) -> Iterator[Named]:
+    named = Named(lab, "zoe_in_tests")
+    named.make()
+    yield named
+    for name in (named.name, "zoe_married"):
+        lab.owner.execute(f"DROP ROLE IF EXISTS {name}".encode())
+
+
+def members(lab: Lab) -> list[str]:
+    return [row["role_name"] for row in lab.rows("SELECT role_name FROM calib.memberships")]
+
+
+# ------------------------------------------------------------------ the role itself
+
+
+def test_a_role_made_again_inherits_no_membership(lab: Lab, zoe: Named) -> None:
+    lab.submit(lab.chip())
+    lab.admin.grant_member(PROJECT, zoe.name, "zoe", "submitter")
+    assert int(zoe.says(JOBS)) > 0
+    number = zoe.drop()
+    zoe.make()
+    assert zoe.says(JOBS) == "0"
+    assert zoe.says("INSERT INTO calib.jobs (project_id, chip_id) VALUES ('demo', 'X')") == "CQ003"
+    assert number in members(lab)
+    assert zoe.name not in members(lab)
+    lab.admin.revoke_member(PROJECT, number)
+    assert number not in members(lab)
+
+
+def test_a_renamed_role_keeps_its_membership(lab: Lab, zoe: Named) -> None:
+    lab.submit(lab.chip())
+    lab.admin.grant_member(PROJECT, zoe.name, "zoe", "submitter")
+    lab.owner.execute(f"ALTER ROLE {zoe.name} RENAME TO zoe_married".encode())
+    # Renaming clears the password of a server that stores MD5.
+    lab.owner.execute("ALTER ROLE zoe_married PASSWORD 'x'")
+    assert int(zoe.says(JOBS, "zoe_married")) > 0
+    assert "zoe_married" in members(lab)
+    lab.admin.revoke_member(PROJECT, "zoe_married")
+
+
+def test_a_role_made_again_inherits_no_permission(lab: Lab, zoe: Named) -> None:
+    chip_id = lab.chip()
+    zoe.drop()
+    zoe.make("calib_executor")
+    lab.admin.allow_executor(zoe.name, chip_id)
+    register = f"SELECT calib.register_executor('{chip_id}/zoe', '{chip_id}', 'fake', 'h', 1, '1')"
+    assert zoe.says(register) == "1"
+    number = zoe.drop()
+    zoe.make("calib_executor")
+    assert zoe.says(register) == "CQ021"
+    lab.admin.allow_executor(zoe.name, chip_id)
+    # The executor of that name was another role's.
+    lab.rows("SELECT calib.disallow_executor(%s, %s)", number, chip_id)
+    shown = lab.rows("SELECT role_name FROM calib.executor_permissions WHERE chip_id = %s", chip_id)
+    assert {row["role_name"] for row in shown} == {lab.machine.name, zoe.name}
+    lab.admin.disallow_executor(zoe.name, chip_id)
+
+
+def test_names_are_shown_as_they_are(lab: Lab) -> None:
+    lab.owner.execute('CREATE ROLE "Odd Name-1" IN ROLE calib_submitter')
+    lab.admin.grant_member(PROJECT, "Odd Name-1", "odd", "reader")
+    assert "Odd Name-1" in members(lab)
+    lab.admin.revoke_member(PROJECT, "Odd Name-1")
+    lab.owner.execute('DROP ROLE "Odd Name-1"')
+
+
+# ------------------------------------------------------------------ superusers
+
+
+@pytest.fixture(scope="module")
+def superuser(lab: Lab) -> Person:
+    """A superuser who was granted nothing."""
+    person = lab.person("superuser")
+    lab.owner.execute(f"ALTER ROLE {person.name} SUPERUSER".encode())
+    return person
+
+
+def test_a_superuser_without_a_membership_reads_no_project(lab: Lab, superuser: Person) -> None:
+    claimed, _ = lab.running(lab.chip())
+    for view in ("jobs", "attempts", "job_events", "task_runs", "figures", "raw_data", "mirror_lag"):
+        statement = f"SELECT FROM calib.{view} WHERE job_id = {claimed.job_id}"
+        assert superuser.database.rows(statement) == [], view
+    for view in ("projects", "memberships"):
+        assert superuser.database.rows(f"SELECT FROM calib.{view}") == [], view
+
+
+def test_a_superuser_without_a_membership_may_do_nothing(lab: Lab, superuser: Person) -> None:
+    claimed, lease = lab.running(lab.chip())
+    chip_id, job_id, fence = claimed.chip_id, claimed.job_id, claimed.fence
+    session = lab.session(superuser, autocommit=True)
+    for statement in (
+        f"INSERT INTO calib.jobs (project_id, chip_id, flow) VALUES ('{PROJECT}', '{chip_id}', 'repeat')",
+        f"SELECT calib.pause_chip('{chip_id}', 'because')",
+        f"SELECT calib.set_parameter('{chip_id}', '0', 'qubit_frequency', 4.2, 0, 'GHz', 'because')",
+        f"SELECT calib.heartbeat({job_id}, {fence})",
+        f"SELECT calib.conclude({job_id}, {fence}, 'completed')",
+        "SELECT calib.add_project('mine')",
+        f"SELECT calib.grant_member('{PROJECT}', '{superuser.name}', 'root', 'operator')",
+        f"SELECT calib.revoke_member('{PROJECT}', '{lab.ana.name}')",
+        f"SELECT calib.archive_project('{PROJECT}')",
+        "SELECT calib.add_chip('MINE', 'fake', 'linear-2')",
+        f"SELECT calib.set_chip('{chip_id}', 1)",
+        f"SELECT calib.retire_chip('{chip_id}')",
+        f"SELECT calib.allow_executor('{superuser.name}', '{chip_id}')",
+        f"SELECT calib.disallow_executor('{lab.machine.name}', '{chip_id}')",
+        "SELECT calib.set_time_zone('Europe/Berlin')",
+        "SELECT calib.set_retention(NULL, NULL, NULL, NULL)",
+        "SELECT calib.prune(1)",
+        "SELECT calib.sweep()",
+        f"SELECT calib.unsynced_flow_runs('{chip_id}')",
+        f"SELECT calib.flow_run_synced({job_id}, 1)",
+        f"SELECT calib.chips_to_reconcile('{chip_id}')",
+        "SELECT calib.register_mirror('mine', 'host', 1, '1')",
+        "SELECT calib.take_marks(10, 1)",
+        "SELECT calib.mark_done(1, 1)",
+        "SELECT calib.mark_failed(1, '')",
+        "SELECT calib.mark_refused(1, 1, '', '[]', 5)",
+        "SELECT calib.mark(1)",
+        "SELECT calib.mark_all()",
+        "SELECT calib.retry_marks()",
+        "SELECT calib.unrendered_figures(10)",
+        "SELECT calib.store_png(1, NULL, 'none')",
+    ):
+        assert outcome(session, statement) == "CQ003", statement
+    for statement in (
+        f"SELECT calib.register_executor('mine', '{chip_id}', 'fake', 'h', 1, '1')",
+        f"SELECT calib.register_catalogue('{chip_id}', 'fake', '1', '[]', '[]')",
+        f"SELECT calib.claim('{chip_id}', '{chip_id}/one')",
+    ):
+        assert outcome(session, statement) == "CQ021", statement
+    cancel = f"UPDATE calib.jobs SET cancel_requested = true WHERE job_id = {job_id}"
+    assert session.execute(cancel.encode()).rowcount == 0
+    assert lease.heartbeat() is None
+
+
+def test_a_superuser_has_what_was_granted(lab: Lab) -> None:
+    """By way of another role too, but not what it could only take by SET ROLE."""
+    person = lab.person("granted")
+    lab.owner.execute("CREATE ROLE staff_in_tests")
+    lab.owner.execute(f"ALTER ROLE {person.name} SUPERUSER".encode())
+    lab.owner.execute(f"GRANT staff_in_tests TO {person.name}".encode())
+    try:
+        with pytest.raises(NotPermittedError, match="expected a member of calib_admin"):
+            person.database.execute("SELECT calib.add_project('granted')")
+        lab.owner.execute("GRANT calib_admin TO staff_in_tests")
+        person.database.execute("SELECT calib.add_project('granted')")
+        if lab.owner.info.server_version >= 160000:
+            lab.owner.execute("GRANT calib_admin TO staff_in_tests WITH INHERIT FALSE")
+            with pytest.raises(NotPermittedError):
+                person.database.execute("SELECT calib.add_project('granted')")
+    finally:
+        lab.owner.execute("DROP ROLE staff_in_tests")
+
+
+# ------------------------------------------------------------------ taken away
+
+
+def test_who_is_no_member_any_more_may_do_nothing(own_lab: Lab) -> None:
+    chip_id = own_lab.chip()
+    job_id = own_lab.submit(chip_id, own_lab.ben)
+    own_lab.admin.revoke_member(PROJECT, own_lab.ben.name)
+    own_lab.admin.revoke_member(PROJECT, own_lab.ben.name)
+    session = own_lab.session(own_lab.ben, autocommit=True)
+    assert session.execute(JOBS).fetchall() == []
+    cancel = f"UPDATE calib.jobs SET cancel_requested = true WHERE job_id = {job_id}"
+    assert session.execute(cancel.encode()).rowcount == 0
+    with pytest.raises(NotPermittedError):
+        own_lab.submit(chip_id, own_lab.ben)
+    with pytest.raises(UnknownNameError, match=f"unknown job {job_id}"):
+        own_lab.ben.queue.requeue(job_id)
+    assert own_lab.job(job_id)["state"] == "scheduled"
+    with pytest.raises(UnknownNameError, match='unknown database role "nobody_at_all"'):
+        own_lab.admin.revoke_member(PROJECT, "nobody_at_all")
+    with pytest.raises(UnknownNameError, match="unknown project"):
+        own_lab.admin.revoke_member("nowhere", own_lab.ben.name)
+
+
+def test_an_executor_that_is_not_allowed_any_more_loses_its_lease(own_timed: Lab) -> None:
+    lab = own_timed
+    claimed, lease = lab.running(lab.chip())
+    lab.admin.disallow_executor(lab.machine.name, claimed.chip_id)
+    lab.admin.disallow_executor(lab.machine.name, claimed.chip_id)
+    executor = lab.executor(claimed.chip_id)
+    for refused in (
+        lease.heartbeat,
+        lambda: lease.conclude(JobState.COMPLETED),
+        lease.finish,
+        lambda: lease.plan_tasks([]),
+    ):
+        with pytest.raises(LeaseLostError, match="may not execute on chip"):
+            refused()
+    for verb in (executor.claim, executor.register):
+        with pytest.raises(ExecutorRefusedError, match="may not execute on chip"):
+            verb()
+    lab.advance(31)
+    executor.seen()
+    assert lab.rows("SELECT FROM calib.executors WHERE alive") == []
+    other = lab.person("second_machine", "calib_executor")
+    Executor(other.database, claimed.chip_id, "fake", "1.0").sweep()
+    ended = lab.job(claimed.job_id)
+    assert (ended["state"], ended["failure_kind"]) == ("failed", "lost")
+
+
+def test_an_archived_project_takes_no_jobs(own_lab: Lab) -> None:
+    lab = own_lab
+    chip_id = lab.chip()
+    running, lease = lab.running(chip_id)
+    waiting = [lab.submit(chip_id), lab.submit(chip_id, lab.ben)]
+    assert lab.admin.archive_project(PROJECT) == 2
+    assert lab.admin.archive_project(PROJECT) == 0
+    for job_id in waiting:
+        job = lab.job(job_id)
+        assert (job["state"], job["cancel_reason"]) == ("cancelled", "project demo was archived")
+    for asked in (lambda: lab.submit(chip_id), lambda: lab.ana.queue.requeue(waiting[0])):
+        with pytest.raises(IllegalTransitionError, match='project "demo" is archived: it takes no jobs'):
+            asked()
+    lease.conclude(JobState.COMPLETED)
+    assert lease.finish() is JobState.COMPLETED
+    assert len(lab.ana.queue.list()) == 3
+    row = lab.ana.database.row("SELECT archived_at, archived_by FROM calib.projects")
+    assert row is not None
+    assert row["archived_by"] == lab.people["root"].name
+    assert running.job_id == lab.ana.queue.get(running.job_id).job_id
+    with pytest.raises(UnknownNameError, match="unknown project"):
+        lab.admin.archive_project("nowhere")
+
+
+def test_a_retired_chip_takes_no_jobs_and_no_executor(own_lab: Lab) -> None:
+    lab = own_lab
+    chip_id = lab.chip()
+    claimed, lease = lab.running(chip_id)
+    with pytest.raises(IllegalTransitionError, match=f'chip "{chip_id}" runs job {claimed.job_id}'):
+        lab.admin.retire_chip(chip_id)
+    lease.conclude(JobState.COMPLETED)
+    lease.finish()
+    waiting = lab.submit(chip_id)
+    assert lab.admin.retire_chip(chip_id) == 1
+    assert lab.admin.retire_chip(chip_id) == 0
+    assert lab.job(waiting)["cancel_reason"] == f"chip {chip_id} was retired"
+    with pytest.raises(IllegalTransitionError, match=f'chip "{chip_id}" was retired by'):
+        lab.submit(chip_id)
+    with pytest.raises(IllegalTransitionError, match="was retired by"):
+        lab.ready(chip_id, "late")
+    assert lab.executor(chip_id).claim() is None
+    assert lab.ana.queue.get(claimed.job_id).state is JobState.COMPLETED
+    retired = lab.rows("SELECT retired_by FROM calib.chips WHERE chip_id = %s", chip_id)
+    assert retired == [{"retired_by": lab.people["root"].name}]
+
+
+@pytest.mark.parametrize("verb", ["archive_project", "retire_chip"])
+def test_a_job_in_an_open_transaction_does_not_slip_in(own_lab: Lab, verb: str) -> None:
+    """It was accepted before the end: the verb waits for it, and cancels it."""
+    lab = own_lab
+    chip_id = lab.chip()
+    session = lab.session(lab.ana)
+    job_id = insert(session, project_id=PROJECT, chip_id=chip_id, flow="repeat")["job_id"]
+    subject = PROJECT if verb == "archive_project" else chip_id
+    cancelled: list[int] = []
+    ending = threading.Thread(target=lambda: cancelled.append(getattr(lab.admin, verb)(subject)))
+    ending.start()
+    lab.wait_until_blocked(lab.people["root"])
+    session.commit()
+    ending.join()
+    assert cancelled == [1]
+    assert lab.job(job_id)["state"] == "cancelled"
+
+
+@pytest.mark.parametrize("verb", ["archive_project", "retire_chip"])
+def test_a_job_that_comes_while_it_ends_is_refused(own_lab: Lab, verb: str) -> None:
+    lab = own_lab
+    chip_id = lab.chip()
+    subject = PROJECT if verb == "archive_project" else chip_id
+    ana, admin = lab.ana, lab.session(lab.person("root"))
+    admin.execute(f"SELECT calib.{verb}(%s)".encode(), (subject,))
+    refused: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            lab.submit(chip_id)
+        except (QueueError, DatabaseAwayError) as error:
+            refused.append(error)
+
+    asking = threading.Thread(target=ask)
+    asking.start()
+    lab.wait_until_blocked(ana)
+    admin.commit()
+    asking.join()
+    assert [type(error) for error in refused] == [IllegalTransitionError]
+    assert lab.rows(JOBS) == []
+
+
+@pytest.mark.parametrize("verb", ["archive_project", "retire_chip"])
+def test_an_old_snapshot_is_refused(own_lab: Lab, verb: str) -> None:
+    admin = own_lab.session(own_lab.person("root"))
+    admin.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    assert outcome(admin, f"SELECT calib.{verb}('{PROJECT}')") == "CQ010"
+
+
+# ------------------------------------------------------------------ notebooks
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """A notebook's login, allowed on one chip, with its executor registered."""
+
+    lab: Lab
+    person: Person
+    executor: Executor
+
+    def ask(self, flow: str = "interactive") -> int:
+        return self.person.queue.submit(PROJECT, self.executor.chip_id, {}, flow=flow).job_id
+
+
+@pytest.fixture
+def notebook(own_lab: Lab) -> Notebook:
+    chip_id = own_lab.chip()
+    person = own_lab.person("nora", "calib_notebook", access="submitter")
+    own_lab.admin.allow_executor(person.name, chip_id)
+    executor = Executor(person.database, chip_id, "fake", "1.0")
+    executor.register()
+    return Notebook(own_lab, person, executor)
+
+
+def test_a_notebook_claims_its_own_interactive_job_and_ends_it(notebook: Notebook) -> None:
+    claimed = notebook.executor.claim(30.0, notebook.ask())
+    assert claimed is not None
+    lease = Lease(notebook.person.database, claimed.job_id, claimed.fence)
+    assert lease.heartbeat() is None
+    lease.conclude(JobState.COMPLETED)
+    assert lease.finish() is JobState.COMPLETED
+
+
+def test_a_notebook_claims_no_other_job(notebook: Notebook) -> None:
+    lab, chip_id = notebook.lab, notebook.executor.chip_id
+    others = lab.ana.queue.submit(PROJECT, chip_id, {}, flow="interactive").job_id
+    for job_id in (others, notebook.ask("repeat"), None):
+        with pytest.raises(NotPermittedError, match="may claim only interactive jobs of its own"):
+            notebook.executor.claim(30.0, job_id)
+    elsewhere = Executor(notebook.person.database, lab.chip(), "fake", "1.0")
+    for refused in (elsewhere.register, elsewhere.claim):
+        with pytest.raises(ExecutorRefusedError, match="may not execute on chip"):
+            refused()
+
+
+def test_a_notebook_writes_for_no_other_executor(notebook: Notebook) -> None:
+    claimed = notebook.lab.ready(notebook.executor.chip_id).claim(
+        30.0, notebook.lab.submit(notebook.executor.chip_id)
+    )
+    assert claimed is not None
+    lease = Lease(notebook.person.database, claimed.job_id, claimed.fence)
+    for refused in (lease.heartbeat, lambda: lease.conclude(JobState.COMPLETED), lease.finish):
+        with pytest.raises(NotPermittedError, match="may not act for executor"):
+            refused()
+
+
+def test_a_notebook_sees_nothing_of_another_project(notebook: Notebook) -> None:
+    lab = notebook.lab
+    lab.admin.add_project("other")
+    lab.admin.grant_member("other", lab.ben.name, "ben", "submitter")
+    lab.ben.queue.submit("other", notebook.executor.chip_id, {}, flow="repeat")
+    mine = notebook.ask()
+    assert [job.job_id for job in notebook.person.queue.list()] == [mine]
+    projects = notebook.person.database.rows("SELECT project_id FROM calib.projects")
+    assert [row["project_id"] for row in projects] == [PROJECT]
