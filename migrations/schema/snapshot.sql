@@ -184,6 +184,7 @@ CREATE FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) 
 DECLARE
   v_n integer := calib_private.topology_size(p_topology);
 BEGIN
+  PERFORM calib_private.require_role('calib_admin');
   IF p_chip_id IS NULL OR p_chip_id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$' THEN
     PERFORM calib_private.refuse('CQ007', 'chip_id',
       format('chip_id: expected 1 to 48 letters, digits, _ and -, got %s', calib_private.shown(p_chip_id)));
@@ -227,6 +228,7 @@ CREATE FUNCTION calib.add_project(p_project_id text, p_description text DEFAULT 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin');
   IF p_project_id IS NULL OR p_project_id !~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$' THEN
     PERFORM calib_private.refuse('CQ007', 'project_id',
       format('project_id: expected 1 to 63 letters, digits, _ and -, got %s',
@@ -257,14 +259,12 @@ CREATE FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) RETURNS v
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin');
   PERFORM calib_private.require_chip(p_chip_id);
-  IF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_role_name) THEN
-    PERFORM calib_private.refuse('CQ001', 'role_name',
-      format('unknown database role %s', calib_private.shown(p_role_name)),
-        'Make it first: CREATE ROLE name LOGIN IN ROLE calib_executor.');
-  END IF;
-  INSERT INTO calib_private.executor_permissions (role_name, chip_id) VALUES (p_role_name, p_chip_id)
-    ON CONFLICT DO NOTHING;
+  INSERT INTO calib_private.executor_permissions (role_name, chip_id)
+  VALUES (calib_private.require_known_role(p_role_name,
+    'Make it first: CREATE ROLE name LOGIN IN ROLE calib_executor.'), p_chip_id)
+  ON CONFLICT DO NOTHING;
 END $$;
 
 
@@ -275,6 +275,38 @@ ALTER FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) OWNER TO c
 --
 
 COMMENT ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) IS 'Allows a database role to execute jobs on a chip. For calib_admin. Raises CQ001, CQ007.';
+
+
+--
+-- Name: archive_project(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.archive_project(p_project_id text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '5s'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_role('calib_admin');
+  PERFORM calib_private.require_read_committed('archive_project');
+  PERFORM calib_private.require_project(p_project_id);
+  PERFORM calib_private.bound_transaction();
+  -- Waits for jobs that were inserted and not yet committed: an INSERT locks the project before it looks.
+  PERFORM FROM calib_private.projects p WHERE p.project_id = p_project_id FOR UPDATE;
+  UPDATE calib_private.projects p SET archived_at = calib_private.now(), archived_by = calib_private.actor()
+   WHERE p.project_id = p_project_id AND p.archived_at IS NULL;
+  RETURN calib_private.cancel_all_waiting(p_project_id, NULL, format('project %s was archived',
+    p_project_id));
+END $$;
+
+
+ALTER FUNCTION calib.archive_project(p_project_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION archive_project(p_project_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.archive_project(p_project_id text) IS 'Archives a project: it takes no new jobs, and those that wait are cancelled; a running job goes on, and everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, CQ010, CQ012.';
 
 
 --
@@ -314,6 +346,7 @@ CREATE FUNCTION calib.chips_to_reconcile(p_chip_id text) RETURNS SETOF text
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_role('calib_executor');
   SELECT c.chip_id FROM calib_private.chips c WHERE c.chip_id = p_chip_id
       OR NOT calib_private.is_served(c.chip_id) ORDER BY 1
 $$;
@@ -341,13 +374,15 @@ DECLARE
   v_duration interval := calib_private.lease_interval(p_lease_seconds);
 BEGIN
   PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  PERFORM calib_private.require_claimable(p_job_id);
   IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
   SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
   IF v_lease.job_id IS NULL THEN
     -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
     -- only now, when a job is due; held against nobody else who reads or names the chip.
-    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused FOR SHARE SKIP LOCKED;
+    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused AND c.retired_at IS NULL
+      FOR SHARE SKIP LOCKED;
     IF NOT FOUND THEN RETURN; END IF;
     v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
   ELSIF calib_private.claim_is_unused(v_lease, p_executor_id)
@@ -423,6 +458,31 @@ END $$;
 ALTER FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
 
 --
+-- Name: disallow_executor(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_role('calib_admin');
+  PERFORM calib_private.require_chip(p_chip_id);
+  DELETE FROM calib_private.executor_permissions p
+   WHERE p.chip_id = p_chip_id AND p.role_name = calib_private.require_labelled_role(p_role_name);
+END $$;
+
+
+ALTER FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION disallow_executor(p_role_name text, p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) IS 'Ends the permission of a database role to execute jobs on a chip: its executors claim nothing, and lose the lease that they hold. p_role_name: as calib.executor_permissions shows it, a number if the role was dropped. For calib_admin. Raises CQ001, CQ003, CQ007.';
+
+
+--
 -- Name: executor_seen(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -434,6 +494,7 @@ CREATE FUNCTION calib.executor_seen(p_executor_id text, p_condition text DEFAULT
   UPDATE calib_private.executors e SET last_seen_at = calib_private.now(),
       condition = left(coalesce(p_condition, 'ready'), 200)
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
+     AND calib_private.may_execute(e.chip_id)
 $$;
 
 
@@ -508,13 +569,12 @@ CREATE FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) RETURN
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_executor');
   UPDATE calib_private.attempts a SET prefect_synced = true
     FROM calib_private.jobs j
    WHERE a.job_id = p_job_id AND a.attempt = p_attempt AND j.job_id = a.job_id AND a.ended_at IS NOT NULL
      AND (NOT calib_private.is_served(j.chip_id)
-       OR EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = j.chip_id
-         AND calib_private.actor_is(p.role_name)))
+       OR calib_private.may_execute(j.chip_id))
 $$;
 
 
@@ -552,17 +612,14 @@ CREATE FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_userna
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
+DECLARE
+  v_role regrole;
 BEGIN
-  IF NOT EXISTS (SELECT FROM calib_private.projects p WHERE p.project_id = p_project_id) THEN
-    PERFORM calib_private.refuse('CQ001', 'project_id',
-      format('unknown project %s%s', calib_private.shown(p_project_id),
-        calib_private.suggestion(coalesce(p_project_id, ''),
-        ARRAY(SELECT p.project_id FROM calib_private.projects p))));
-  ELSIF NOT EXISTS (SELECT FROM pg_roles r WHERE r.rolname = p_role_name) THEN
-    PERFORM calib_private.refuse('CQ001', 'role_name',
-      format('unknown database role %s', calib_private.shown(p_role_name)),
-        'Make it first: CREATE ROLE name LOGIN IN ROLE calib_submitter.');
-  ELSIF p_username IS NULL OR p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
+  PERFORM calib_private.require_role('calib_admin');
+  PERFORM calib_private.require_project(p_project_id);
+  v_role := calib_private.require_known_role(p_role_name,
+    'Make it first: CREATE ROLE name LOGIN IN ROLE calib_submitter.');
+  IF p_username IS NULL OR p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
     PERFORM calib_private.refuse('CQ007', 'username',
       format('username: expected 3 to 64 of a-z, 0-9, _ and -, got %s', calib_private.shown(p_username)));
   ELSIF p_access IS NULL OR p_access NOT IN ('reader', 'submitter', 'operator') THEN
@@ -570,7 +627,7 @@ BEGIN
       format('access: expected reader, submitter or operator, got %s', calib_private.shown(p_access)));
   END IF;
   INSERT INTO calib_private.memberships (project_id, role_name, username, access)
-    VALUES (p_project_id, p_role_name, p_username, p_access)
+    VALUES (p_project_id, v_role, p_username, p_access)
   ON CONFLICT (project_id, role_name) DO UPDATE SET username = excluded.username, access = excluded.access;
 END $_$;
 
@@ -695,6 +752,7 @@ CREATE FUNCTION calib.mark(p_job_id bigint) RETURNS boolean
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   PERFORM calib_private.bound_transaction();
   PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.execution_id IS NOT NULL FOR KEY SHARE;
   IF NOT FOUND THEN RETURN false; END IF;
@@ -723,6 +781,7 @@ CREATE FUNCTION calib.mark_all() RETURNS bigint
 DECLARE
   v_jobs bigint;
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   PERFORM calib_private.bound_transaction();
   -- A running job is marked by its own end, and must not wait until all others are.
   PERFORM calib_private.mark_job(k.job_id) FROM (
@@ -753,7 +812,7 @@ CREATE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) RETURNS voi
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
   IF NOT FOUND THEN
     -- What was read is mirrored: the lag counts from here on.
@@ -781,7 +840,7 @@ CREATE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) RETURNS void
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_mirror');
   UPDATE calib_private.outbox o SET last_error = left(p_error, 2000), refused = '[]',
     next_try_at = calib_private.now() + make_interval(secs => least(300, power(2, least(o.attempts, 9))))
    WHERE o.mark_id = p_mark_id
@@ -808,7 +867,7 @@ CREATE FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error 
 DECLARE
   v_dead boolean;
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   IF p_refused IS NULL THEN
     PERFORM calib_private.refuse('CQ007', 'refused',
       'refused: expected the documents that MongoDB refused, got nothing');
@@ -1101,15 +1160,13 @@ CREATE FUNCTION calib.prune(p_max integer DEFAULT 200) RETURNS TABLE(jobs bigint
 DECLARE
   v_kept calib_private.retention; v_now timestamptz := calib_private.now();
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   IF p_max IS NULL OR p_max NOT BETWEEN 1 AND 10000 THEN
     PERFORM calib_private.refuse('CQ007', 'max', format('max: expected 1 to 10000, got %s',
       coalesce(p_max::text, 'nothing')));
-  ELSIF current_setting('transaction_isolation') <> 'read committed' THEN
-    -- From an old snapshot it would not see that a job was marked for the mirror since.
-    PERFORM calib_private.refuse('CQ010', 'transaction_isolation',
-      format('prune: expected a transaction of read committed, got %s',
-        current_setting('transaction_isolation')), 'Call it outside of a transaction.');
   END IF;
+  -- From an old snapshot it would not see that a job was marked for the mirror since.
+  PERFORM calib_private.require_read_committed('prune');
   PERFORM calib_private.bound_transaction();
   SELECT * INTO v_kept FROM calib_private.retention;
   jobs := 0; events := 0; figures := 0; raw_data := 0;
@@ -1243,6 +1300,7 @@ DECLARE
   v_chip calib_private.chips := calib_private.require_chip(p_chip_id); v_item jsonb;
 BEGIN
   PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.require_role('calib_executor');
   PERFORM calib_private.require_backend(v_chip, p_backend);
   PERFORM calib_private.require_text('version', p_version, 1, 200);
   PERFORM calib_private.require_shape('flows', p_flows, 'array', 'CQ022');
@@ -1281,6 +1339,7 @@ DECLARE
   v_chip calib_private.chips := calib_private.require_chip(p_chip_id);
 BEGIN
   PERFORM calib_private.require_executor_permission(p_chip_id);
+  PERFORM calib_private.require_in_use(v_chip);
   PERFORM calib_private.require_backend(v_chip, p_backend);
   PERFORM calib_private.require_text('executor_id', p_executor_id, 1, 200);
   PERFORM calib_private.require_text('host', p_host, 1, 255);
@@ -1289,7 +1348,7 @@ BEGIN
       'pid: expected the number of a process, got nothing'); END IF;
   INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, started_at,
     last_seen_at)
-  VALUES (p_executor_id, p_chip_id, calib_private.actor(), p_host, p_pid, p_version, calib_private.now(),
+  VALUES (p_executor_id, p_chip_id, calib_private.actor_role(), p_host, p_pid, p_version, calib_private.now(),
     calib_private.now())
   ON CONFLICT (executor_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
     WHERE calib_private.executors.chip_id = excluded.chip_id
@@ -1319,7 +1378,7 @@ CREATE FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integ
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   IF coalesce(length(p_mirror_id), 0) NOT BETWEEN 1 AND 200 THEN
     PERFORM calib_private.refuse('CQ007', 'mirror_id',
       format('mirror_id: expected 1 to 200 characters, got %s', calib_private.shown(p_mirror_id)));
@@ -1330,7 +1389,7 @@ BEGIN
       'pid: expected the number of a process, got nothing'); END IF;
   DELETE FROM calib_private.mirrors m WHERE m.last_seen_at < calib_private.now() - interval '7 days';
   INSERT INTO calib_private.mirrors (mirror_id, role_name, host, pid, version, started_at, last_seen_at)
-  VALUES (p_mirror_id, calib_private.actor(), left(p_host, 200), p_pid, left(p_version, 200),
+  VALUES (p_mirror_id, calib_private.actor_role(), left(p_host, 200), p_pid, left(p_version, 200),
     calib_private.now(), calib_private.now())
   ON CONFLICT (mirror_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
     WHERE calib_private.mirrors.role_name = excluded.role_name;
@@ -1417,6 +1476,44 @@ COMMENT ON FUNCTION calib.resume_chip(p_chip_id text) IS 'Resumes a paused chip.
 
 
 --
+-- Name: retire_chip(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.retire_chip(p_chip_id text) RETURNS bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET lock_timeout TO '5s'
+    AS $$
+DECLARE
+  v_job_id bigint;
+BEGIN
+  PERFORM calib_private.require_role('calib_admin');
+  PERFORM calib_private.require_read_committed('retire_chip');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.bound_transaction();
+  SELECT l.job_id INTO v_job_id FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE;
+  IF v_job_id IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ010', 'chip_id',
+      format('chip "%s" runs job %s: it can be retired once that has ended', p_chip_id, v_job_id));
+  END IF;
+  -- As in archive_project().
+  PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id FOR UPDATE;
+  UPDATE calib_private.chips c SET retired_at = calib_private.now(), retired_by = calib_private.actor()
+   WHERE c.chip_id = p_chip_id AND c.retired_at IS NULL;
+  RETURN calib_private.cancel_all_waiting(NULL, p_chip_id, format('chip %s was retired', p_chip_id));
+END $$;
+
+
+ALTER FUNCTION calib.retire_chip(p_chip_id text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION retire_chip(p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.retire_chip(p_chip_id text) IS 'Retires a chip on which no job runs: it takes no new jobs and no executor, and jobs that wait are cancelled; everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, CQ007, CQ010, CQ012.';
+
+
+--
 -- Name: retry_marks(bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1427,6 +1524,7 @@ CREATE FUNCTION calib.retry_marks(p_job_id bigint DEFAULT NULL::bigint) RETURNS 
 DECLARE
   v_marks bigint;
 BEGIN
+  PERFORM calib_private.require_role('calib_admin', 'calib_mirror');
   PERFORM calib_private.bound_transaction();
   UPDATE calib_private.outbox o SET next_try_at = calib_private.now(), attempts = 0, refusals = 0,
       dead_at = NULL
@@ -1482,6 +1580,31 @@ COMMENT ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name te
 
 
 --
+-- Name: revoke_member(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.revoke_member(p_project_id text, p_role_name text) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_role('calib_admin');
+  PERFORM calib_private.require_project(p_project_id);
+  DELETE FROM calib_private.memberships m
+   WHERE m.project_id = p_project_id AND m.role_name = calib_private.require_labelled_role(p_role_name);
+END $$;
+
+
+ALTER FUNCTION calib.revoke_member(p_project_id text, p_role_name text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION revoke_member(p_project_id text, p_role_name text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.revoke_member(p_project_id text, p_role_name text) IS 'Ends the membership of a database role: it no longer reads, submits or cancels; its jobs stay. p_role_name: as calib.memberships shows it, a number if the role was dropped. For calib_admin. Raises CQ001, CQ003.';
+
+
+--
 -- Name: schema_version(); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1511,6 +1634,7 @@ CREATE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) RETURNS vo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin');
   PERFORM calib_private.require_chip(p_chip_id);
   IF p_max_waiting IS NULL OR p_max_waiting NOT BETWEEN 1 AND 1000000 THEN
     PERFORM calib_private.refuse('CQ007', 'max_waiting',
@@ -1593,6 +1717,7 @@ CREATE FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figure
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin');
   PERFORM calib_private.require_age('jobs', p_jobs);
   PERFORM calib_private.require_age('events', p_events);
   PERFORM calib_private.require_age('figures', p_figures);
@@ -1620,6 +1745,7 @@ CREATE FUNCTION calib.set_time_zone(p_time_zone text) RETURNS void
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
+  PERFORM calib_private.require_role('calib_admin');
   IF NOT EXISTS (SELECT FROM pg_timezone_names z WHERE z.name = p_time_zone) THEN
     PERFORM calib_private.refuse('CQ007', 'time_zone',
       format('time_zone: expected a name such as "Asia/Tokyo", got %s', calib_private.shown(p_time_zone)));
@@ -1683,7 +1809,7 @@ CREATE FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error 
 DECLARE
   v_job_id bigint;
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_mirror');
   IF octet_length(p_png) > 16777216 THEN
     PERFORM calib_private.refuse('CQ040', 'png', format('png: expected at most 16 MiB, got %s bytes',
       octet_length(p_png)));
@@ -1717,7 +1843,7 @@ CREATE FUNCTION calib.sweep() RETURNS SETOF calib.swept_job
 DECLARE
   v_now timestamptz := calib_private.now();
 BEGIN
-  PERFORM calib_private.require_speaker();
+  PERFORM calib_private.require_role('calib_executor', 'calib_mirror');
   IF EXISTS (SELECT FROM calib_private.leases l WHERE l.expires_at < v_now) THEN
     RETURN QUERY SELECT * FROM calib_private.sweep_leases();
   END IF;
@@ -1748,7 +1874,7 @@ CREATE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision)
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_mirror');
   UPDATE calib_private.outbox o SET next_try_at = calib_private.now()
       + make_interval(secs => least(greatest(coalesce(p_hold_seconds, 0), 0), 86400)), attempts = o.attempts
       + 1
@@ -1801,6 +1927,7 @@ CREATE FUNCTION calib.unrendered_figures(p_max integer) RETURNS TABLE(figure_id 
     LANGUAGE sql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+  SELECT calib_private.require_role('calib_mirror');
   SELECT f.figure_id, t.job_id, f.plotly FROM calib_private.figures f JOIN calib_private.task_runs t
       USING (task_run_id)
    WHERE f.png IS NULL AND f.render_error IS NULL ORDER BY f.figure_id LIMIT greatest(p_max, 0)
@@ -1824,7 +1951,7 @@ CREATE FUNCTION calib.unsynced_flow_runs(p_chip_id text) RETURNS TABLE(job_id bi
     LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT calib_private.require_speaker();
+  SELECT calib_private.require_role('calib_executor');
   SELECT a.job_id, a.attempt, a.flow_run_id, a.outcome, a.failure_kind, a.failure_message
     FROM calib_private.attempts a JOIN calib_private.jobs j USING (job_id)
    WHERE a.ended_at IS NOT NULL AND a.flow_run_id IS NOT NULL AND NOT a.prefect_synced
@@ -1859,10 +1986,10 @@ END $$;
 ALTER FUNCTION calib_private.actor() OWNER TO calib_owner;
 
 --
--- Name: actor_is(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: actor_is(regrole); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.actor_is(p_role text) RETURNS boolean
+CREATE FUNCTION calib_private.actor_is(p_role regrole) RETURNS boolean
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1871,7 +1998,22 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib_private.actor_is(p_role text) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.actor_is(p_role regrole) OWNER TO calib_owner;
+
+--
+-- Name: actor_role(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.actor_role() RETURNS regrole
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN (SELECT r.oid FROM pg_roles r WHERE r.rolname = calib_private.actor()::name);
+END $$;
+
+
+ALTER FUNCTION calib_private.actor_role() OWNER TO calib_owner;
 
 --
 -- Name: alive(timestamp with time zone, timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -1937,6 +2079,28 @@ END $$;
 
 
 ALTER FUNCTION calib_private.bound_writer() OWNER TO calib_owner;
+
+--
+-- Name: cancel_all_waiting(text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.cancel_all_waiting(p_project_id text, p_chip_id text, p_reason text) RETURNS bigint
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job_id bigint; v_count bigint := 0;
+BEGIN
+  FOR v_job_id IN SELECT j.job_id FROM calib_private.jobs j
+    WHERE j.state = 'scheduled' AND (j.project_id = p_project_id OR j.chip_id = p_chip_id)
+    ORDER BY j.job_id LOOP
+    IF calib_private.cancel_before_start(v_job_id, 'now', p_reason) THEN v_count := v_count + 1; END IF;
+  END LOOP;
+  RETURN v_count;
+END $$;
+
+
+ALTER FUNCTION calib_private.cancel_all_waiting(p_project_id text, p_chip_id text, p_reason text) OWNER TO calib_owner;
 
 --
 -- Name: cancel_before_start(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -2592,6 +2756,8 @@ CREATE TABLE calib_private.chips (
     max_waiting integer DEFAULT 1000 NOT NULL,
     created_at timestamp with time zone DEFAULT calib_private.now() NOT NULL,
     created_by text NOT NULL,
+    retired_at timestamp with time zone,
+    retired_by text,
     CONSTRAINT chip_id_form CHECK ((chip_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$'::text)),
     CONSTRAINT chips_backend_check CHECK ((backend = ANY (ARRAY['fake'::text, 'qubex'::text]))),
     CONSTRAINT chips_max_waiting_check CHECK (((max_waiting >= 1) AND (max_waiting <= 1000000))),
@@ -2905,7 +3071,7 @@ DECLARE
   v_own text;
 BEGIN
   -- A membership of one's own names oneself; only a group's leaves the question open.
-  IF v_member.role_name = calib_private.actor() THEN v_own := v_member.username;
+  IF v_member.role_name = calib_private.actor_role() THEN v_own := v_member.username;
   ELSE v_own := calib_private.own_username(p_project_id); END IF;
   IF p_project_id IS NULL THEN
     PERFORM calib_private.refuse('CQ007', 'project_id',
@@ -2921,6 +3087,10 @@ BEGIN
       format('%s may not submit to project "%s"', calib_private.actor(), p_project_id),
         format('Ask an administrator: qdash-queue members grant %s %s --access submitter.', p_project_id,
         calib_private.actor()));
+  ELSIF EXISTS (SELECT FROM calib_private.projects p WHERE p.project_id = p_project_id
+      AND p.archived_at IS NOT NULL) THEN
+    PERFORM calib_private.refuse('CQ010', 'project_id',
+      format('project "%s" is archived: it takes no jobs', p_project_id));
   ELSIF p_username IS NULL THEN
     RETURN v_own;
   ELSIF p_username !~ '^[a-z0-9][a-z0-9_-]{2,63}$' THEN
@@ -3030,6 +3200,7 @@ BEGIN
   PERFORM calib_private.refuse_system_columns(p_new);
   p_new.username := calib_private.check_submitter(p_new.project_id, p_new.username);
   v_chip := calib_private.require_chip(p_new.chip_id);
+  PERFORM calib_private.require_in_use(v_chip);
   p_new.flow := coalesce(p_new.flow, 'calibrate');
   v_flow := calib_private.check_flow(p_new.chip_id, p_new.flow);
   p_new.parameters := coalesce(p_new.parameters, '{}');
@@ -3386,20 +3557,23 @@ END $$;
 ALTER FUNCTION calib_private.guard_transition() OWNER TO calib_owner;
 
 --
--- Name: has_role(name, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: has_role(name, regrole); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.has_role(p_who name, p_role text) RETURNS boolean
+CREATE FUNCTION calib_private.has_role(p_who name, p_role regrole) RETURNS boolean
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+  v_who oid; v_is_superuser boolean;
 BEGIN
-  RETURN octet_length(p_role) < 64
-     AND coalesce(pg_has_role(p_who, to_regrole(quote_ident(p_role))::oid, 'USAGE'), false);
+  SELECT r.oid, r.rolsuper INTO v_who, v_is_superuser FROM pg_roles r WHERE r.rolname = p_who;
+  IF v_is_superuser THEN RETURN calib_private.was_granted(v_who, p_role); END IF;
+  RETURN coalesce(pg_has_role(v_who, p_role::oid, 'USAGE'), false);
 END $$;
 
 
-ALTER FUNCTION calib_private.has_role(p_who name, p_role text) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.has_role(p_who name, p_role regrole) OWNER TO calib_owner;
 
 --
 -- Name: hold_lease(bigint, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3433,6 +3607,9 @@ DECLARE
   v_job calib.jobs;
 BEGIN
   PERFORM calib_private.require_speaker();
+  -- As the foreign keys do later: who archives the project or retires the chip waits, or is seen.
+  PERFORM FROM calib_private.projects p WHERE p.project_id = NEW.project_id FOR KEY SHARE;
+  PERFORM FROM calib_private.chips c WHERE c.chip_id = NEW.chip_id FOR KEY SHARE;
   LOOP
     v_job := calib_private.checked_or_refused(NEW);
     INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
@@ -3574,6 +3751,22 @@ END $$;
 
 
 ALTER FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) OWNER TO calib_owner;
+
+--
+-- Name: labelled_role(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.labelled_role(p_label text) RETURNS regrole
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  SELECT coalesce((SELECT r.oid FROM pg_roles r WHERE r.rolname::text = p_label),
+    CASE WHEN p_label ~ '^[1-9][0-9]{0,8}$' OR p_label ~ '^[1-4][0-9]{9}$' AND p_label <= '4294967295'
+      THEN p_label::oid END)
+$_$;
+
+
+ALTER FUNCTION calib_private.labelled_role(p_label text) OWNER TO calib_owner;
 
 --
 -- Name: lease_interval(double precision); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3732,12 +3925,28 @@ END $$;
 ALTER FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint) OWNER TO calib_owner;
 
 --
+-- Name: may_execute(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.may_execute(p_chip_id text) RETURNS boolean
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = p_chip_id
+    AND calib_private.actor_is(p.role_name));
+END $$;
+
+
+ALTER FUNCTION calib_private.may_execute(p_chip_id text) OWNER TO calib_owner;
+
+--
 -- Name: memberships; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
 CREATE TABLE calib_private.memberships (
     project_id text NOT NULL,
-    role_name text NOT NULL,
+    role_name regrole NOT NULL,
     username text NOT NULL,
     access text NOT NULL,
     CONSTRAINT memberships_access_check CHECK ((access = ANY (ARRAY['reader'::text, 'submitter'::text, 'operator'::text]))),
@@ -3756,7 +3965,7 @@ CREATE FUNCTION calib_private.membership(p_project_id text) RETURNS calib_privat
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_actor text := calib_private.actor(); v_member calib_private.memberships;
+  v_actor regrole := calib_private.actor_role(); v_member calib_private.memberships;
 BEGIN
   SELECT m.* INTO v_member FROM calib_private.memberships m
    WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)
@@ -3857,7 +4066,7 @@ CREATE FUNCTION calib_private.own_username(p_project_id text) RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_actor text := calib_private.actor(); v_username text;
+  v_actor regrole := calib_private.actor_role(); v_username text;
 BEGIN
   SELECT m.username INTO v_username FROM calib_private.memberships m
    WHERE m.project_id = p_project_id AND calib_private.actor_is(m.role_name)
@@ -4438,6 +4647,27 @@ END $$;
 ALTER FUNCTION calib_private.require_chip(p_chip_id text) OWNER TO calib_owner;
 
 --
+-- Name: require_claimable(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_claimable(p_job_id bigint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF calib_private.actor_is('calib_executor') THEN RETURN; END IF;
+  PERFORM calib_private.require_role('calib_notebook');
+  IF NOT EXISTS (SELECT FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.flow = 'interactive'
+      AND j.submitted_by = calib_private.actor()) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id',
+      format('%s may claim only interactive jobs of its own, by their number', calib_private.actor()));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_claimable(p_job_id bigint) OWNER TO calib_owner;
+
+--
 -- Name: require_executor(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4469,8 +4699,7 @@ CREATE FUNCTION calib_private.require_executor_permission(p_chip_id text) RETURN
     AS $$
 BEGIN
   PERFORM calib_private.require_speaker();
-  IF NOT EXISTS (SELECT FROM calib_private.executor_permissions p WHERE p.chip_id = p_chip_id
-      AND calib_private.actor_is(p.role_name)) THEN
+  IF NOT calib_private.may_execute(p_chip_id) THEN
     PERFORM calib_private.refuse('CQ021', 'chip_id',
       format('%s may not execute on chip %s', calib_private.actor(), calib_private.shown(p_chip_id)),
         format('Ask an administrator: qdash-queue executors allow %s %s.', calib_private.actor(), p_chip_id));
@@ -4504,6 +4733,24 @@ END $$;
 ALTER FUNCTION calib_private.require_free_key(p_project_id text, p_dedup_key text) OWNER TO calib_owner;
 
 --
+-- Name: require_in_use(calib_private.chips); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_in_use(p_chip calib_private.chips) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_chip.retired_at IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ010', 'chip_id',
+      format('chip "%s" was retired by %s: it takes no jobs', p_chip.chip_id, p_chip.retired_by));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_in_use(p_chip calib_private.chips) OWNER TO calib_owner;
+
+--
 -- Name: require_known_names(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4529,6 +4776,49 @@ END $$;
 ALTER FUNCTION calib_private.require_known_names(p_name text, p_value jsonb) OWNER TO calib_owner;
 
 --
+-- Name: require_known_role(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_known_role(p_role_name text, p_hint text) RETURNS regrole
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_role regrole := (SELECT r.oid FROM pg_roles r WHERE r.rolname::text = p_role_name);
+BEGIN
+  IF v_role IS NULL THEN
+    PERFORM calib_private.refuse('CQ001', 'role_name',
+      format('unknown database role %s', calib_private.shown(p_role_name)), p_hint);
+  END IF;
+  RETURN v_role;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_known_role(p_role_name text, p_hint text) OWNER TO calib_owner;
+
+--
+-- Name: require_labelled_role(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_labelled_role(p_role_name text) RETURNS regrole
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_role regrole := calib_private.labelled_role(p_role_name);
+BEGIN
+  IF v_role IS NULL THEN
+    PERFORM calib_private.refuse('CQ001', 'role_name',
+      format('unknown database role %s', calib_private.shown(p_role_name)),
+        'A role that was dropped goes by the number that stands in its place.');
+  END IF;
+  RETURN v_role;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_labelled_role(p_role_name text) OWNER TO calib_owner;
+
+--
 -- Name: require_lease(calib_private.leases, bigint, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4546,6 +4836,11 @@ BEGIN
       AND calib_private.actor_is(e.role_name)) THEN
     PERFORM calib_private.refuse('CQ003', 'job_id',
       format('%s may not act for executor %s', calib_private.actor(), p_lease.executor_id));
+  ELSIF NOT calib_private.may_execute(p_lease.chip_id) THEN
+    -- As if the lease were lost already: whoever drives the instrument stops, and the lease runs out.
+    PERFORM calib_private.refuse('CQ020', 'fence',
+      format('%s may not execute on chip "%s" any more: the lease on job %s is lost', calib_private.actor(),
+      p_lease.chip_id, p_job_id));
   END IF;
 END $$;
 
@@ -4575,6 +4870,45 @@ END $$;
 ALTER FUNCTION calib_private.require_operator(p_what text) OWNER TO calib_owner;
 
 --
+-- Name: require_project(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_project(p_project_id text) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM calib_private.projects p WHERE p.project_id = p_project_id) THEN
+    PERFORM calib_private.refuse('CQ001', 'project_id',
+      format('unknown project %s%s', calib_private.shown(p_project_id),
+        calib_private.suggestion(coalesce(p_project_id, ''),
+        ARRAY(SELECT p.project_id FROM calib_private.projects p))));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_project(p_project_id text) OWNER TO calib_owner;
+
+--
+-- Name: require_read_committed(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_read_committed(p_verb text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF current_setting('transaction_isolation') <> 'read committed' THEN
+    PERFORM calib_private.refuse('CQ010', 'transaction_isolation',
+      format('%s: expected a transaction of read committed, got %s', p_verb,
+        current_setting('transaction_isolation')), 'Call it outside of a transaction.');
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_read_committed(p_verb text) OWNER TO calib_owner;
+
+--
 -- Name: require_reason(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4591,6 +4925,29 @@ END $$;
 
 
 ALTER FUNCTION calib_private.require_reason(p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: require_role(regrole[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_role(VARIADIC p_roles regrole[]) RETURNS void
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_role regrole;
+BEGIN
+  PERFORM calib_private.require_speaker();
+  FOREACH v_role IN ARRAY p_roles LOOP
+    IF calib_private.actor_is(v_role) THEN RETURN; END IF;
+  END LOOP;
+  PERFORM calib_private.refuse('CQ003', '',
+    format('%s may not do this: expected a member of %s', calib_private.actor(),
+      array_to_string(p_roles, ' or ')), format('GRANT %s TO %I;', p_roles[1], calib_private.actor()));
+END $$;
+
+
+ALTER FUNCTION calib_private.require_role(VARIADIC p_roles regrole[]) OWNER TO calib_owner;
 
 --
 -- Name: require_shape(text, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4652,6 +5009,20 @@ END $$;
 
 
 ALTER FUNCTION calib_private.require_text(p_name text, p_text text, p_least integer, p_most integer) OWNER TO calib_owner;
+
+--
+-- Name: role_label(regrole); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.role_label(p_role regrole) RETURNS text
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT coalesce((SELECT r.rolname::text FROM pg_roles r WHERE r.oid = p_role), p_role::oid::text)
+$$;
+
+
+ALTER FUNCTION calib_private.role_label(p_role regrole) OWNER TO calib_owner;
 
 --
 -- Name: sees_all(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5184,6 +5555,24 @@ END $$;
 ALTER FUNCTION calib_private.wake_executor(p_job_id bigint, p_chip_id text) OWNER TO calib_owner;
 
 --
+-- Name: was_granted(oid, oid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.was_granted(p_member oid, p_role oid) RETURNS boolean
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  WITH RECURSIVE granted(role) AS (
+    SELECT p_member
+    UNION SELECT m.roleid FROM granted g JOIN pg_auth_members m ON m.member = g.role
+     WHERE coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true))
+  SELECT EXISTS (SELECT FROM granted g WHERE g.role = p_role)
+$$;
+
+
+ALTER FUNCTION calib_private.was_granted(p_member oid, p_role oid) OWNER TO calib_owner;
+
+--
 -- Name: write_event(bigint, text, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -5303,7 +5692,9 @@ CREATE VIEW calib.chips AS
     ( SELECT count(*) AS count
            FROM calib_private.jobs j
           WHERE ((j.chip_id = c.chip_id) AND (j.state = 'scheduled'::text))) AS jobs_waiting,
-    l.job_id AS running_job_id
+    l.job_id AS running_job_id,
+    c.retired_at,
+    c.retired_by
    FROM (calib_private.chips c
      JOIN calib_private.leases l USING (chip_id));
 
@@ -5388,6 +5779,20 @@ COMMENT ON COLUMN calib.chips.running_job_id IS 'Job that holds the chip. NULL: 
 
 
 --
+-- Name: COLUMN chips.retired_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.retired_at IS 'Since when it takes no jobs. NULL: it is in use.';
+
+
+--
+-- Name: COLUMN chips.retired_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.retired_by IS 'Database role that retired it. NULL: it is in use.';
+
+
+--
 -- Name: couplings; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -5438,13 +5843,51 @@ COMMENT ON COLUMN calib.couplings.target IS 'qid of the target qubit.';
 
 
 --
+-- Name: executor_permissions; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.executor_permissions (
+    role_name regrole NOT NULL,
+    chip_id text NOT NULL
+);
+
+
+ALTER TABLE calib_private.executor_permissions OWNER TO calib_owner;
+
+--
+-- Name: executor_permissions; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.executor_permissions AS
+ SELECT calib_private.role_label(role_name) AS role_name,
+    chip_id
+   FROM calib_private.executor_permissions p;
+
+
+ALTER VIEW calib.executor_permissions OWNER TO calib_owner;
+
+--
+-- Name: VIEW executor_permissions; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.executor_permissions IS 'Database roles that may execute jobs, and on which chip.';
+
+
+--
+-- Name: COLUMN executor_permissions.role_name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.executor_permissions.role_name IS 'Database role; its number if it was dropped, which disallow_executor() takes too.';
+
+
+--
 -- Name: executors; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
 CREATE TABLE calib_private.executors (
     executor_id text NOT NULL,
     chip_id text NOT NULL,
-    role_name text NOT NULL,
+    role_name regrole NOT NULL,
     host text NOT NULL,
     pid integer NOT NULL,
     version text NOT NULL,
@@ -5466,7 +5909,7 @@ ALTER TABLE calib_private.executors OWNER TO calib_owner;
 CREATE VIEW calib.executors AS
  SELECT e.executor_id,
     e.chip_id,
-    e.role_name,
+    calib_private.role_label(e.role_name) AS role_name,
     e.host,
     e.pid,
     e.version,
@@ -5848,7 +6291,7 @@ COMMENT ON COLUMN calib.job_events.detail IS 'JSON object with what belongs to t
 
 CREATE VIEW calib.memberships WITH (security_barrier='true') AS
  SELECT project_id,
-    role_name,
+    calib_private.role_label(role_name) AS role_name,
     username,
     access
    FROM calib_private.memberships m
@@ -5986,7 +6429,7 @@ COMMENT ON COLUMN calib.mirror_lag.dead_at IS 'When it was set aside as a dead l
 
 CREATE TABLE calib_private.mirrors (
     mirror_id text NOT NULL,
-    role_name text NOT NULL,
+    role_name regrole NOT NULL,
     host text NOT NULL,
     pid integer NOT NULL,
     version text NOT NULL,
@@ -6006,7 +6449,7 @@ ALTER TABLE calib_private.mirrors OWNER TO calib_owner;
 
 CREATE VIEW calib.mirrors AS
  SELECT m.mirror_id,
-    m.role_name,
+    calib_private.role_label(m.role_name) AS role_name,
     m.host,
     m.pid,
     m.version,
@@ -6160,6 +6603,8 @@ CREATE TABLE calib_private.projects (
     description text DEFAULT ''::text NOT NULL,
     created_at timestamp with time zone DEFAULT calib_private.now() NOT NULL,
     created_by text NOT NULL,
+    archived_at timestamp with time zone,
+    archived_by text,
     CONSTRAINT project_id_form CHECK ((project_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,62}$'::text))
 );
 
@@ -6174,7 +6619,9 @@ CREATE VIEW calib.projects WITH (security_barrier='true') AS
  SELECT project_id,
     description,
     created_at,
-    created_by
+    created_by,
+    archived_at,
+    archived_by
    FROM calib_private.projects p
   WHERE (project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
 
@@ -6200,6 +6647,20 @@ COMMENT ON COLUMN calib.projects.created_at IS 'When it was made.';
 --
 
 COMMENT ON COLUMN calib.projects.created_by IS 'Database role that made it.';
+
+
+--
+-- Name: COLUMN projects.archived_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.projects.archived_at IS 'Since when it takes no jobs. NULL: it is in use.';
+
+
+--
+-- Name: COLUMN projects.archived_by; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.projects.archived_by IS 'Database role that archived it. NULL: it is in use.';
 
 
 --
@@ -6746,18 +7207,6 @@ WITH (fillfactor='50');
 
 
 ALTER TABLE calib_private.execution_counters OWNER TO calib_owner;
-
---
--- Name: executor_permissions; Type: TABLE; Schema: calib_private; Owner: calib_owner
---
-
-CREATE TABLE calib_private.executor_permissions (
-    role_name text NOT NULL,
-    chip_id text NOT NULL
-);
-
-
-ALTER TABLE calib_private.executor_permissions OWNER TO calib_owner;
 
 --
 -- Name: figures_figure_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
@@ -7571,6 +8020,14 @@ GRANT ALL ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) TO 
 
 
 --
+-- Name: FUNCTION archive_project(p_project_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.archive_project(p_project_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.archive_project(p_project_id text) TO calib_admin;
+
+
+--
 -- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -7592,6 +8049,7 @@ GRANT ALL ON FUNCTION calib.chips_to_reconcile(p_chip_id text) TO calib_executor
 
 REVOKE ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) TO calib_executor;
+GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) TO calib_notebook;
 
 
 --
@@ -7600,6 +8058,15 @@ GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_se
 
 REVOKE ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_notebook;
+
+
+--
+-- Name: FUNCTION disallow_executor(p_role_name text, p_chip_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) TO calib_admin;
 
 
 --
@@ -7616,6 +8083,7 @@ GRANT ALL ON FUNCTION calib.executor_seen(p_executor_id text, p_condition text) 
 
 REVOKE ALL ON FUNCTION calib.executor_stopped(p_executor_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_notebook;
 
 
 --
@@ -7624,6 +8092,7 @@ GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_execut
 
 REVOKE ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_executor;
+GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_notebook;
 
 
 --
@@ -7656,6 +8125,7 @@ GRANT ALL ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_
 
 REVOKE ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) TO calib_executor;
+GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) TO calib_notebook;
 
 
 --
@@ -7777,6 +8247,7 @@ GRANT ALL ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) TO calib_o
 
 REVOKE ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) TO calib_notebook;
 
 
 --
@@ -7794,6 +8265,7 @@ GRANT ALL ON FUNCTION calib.prune(p_max integer) TO calib_admin;
 
 REVOKE ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) TO calib_notebook;
 
 
 --
@@ -7802,6 +8274,7 @@ GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_re
 
 REVOKE ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) TO calib_notebook;
 
 
 --
@@ -7810,6 +8283,7 @@ GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail j
 
 REVOKE ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_executor;
+GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_notebook;
 
 
 --
@@ -7826,6 +8300,7 @@ GRANT ALL ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p
 
 REVOKE ALL ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) TO calib_notebook;
 
 
 --
@@ -7853,6 +8328,14 @@ GRANT ALL ON FUNCTION calib.resume_chip(p_chip_id text) TO calib_operator;
 
 
 --
+-- Name: FUNCTION retire_chip(p_chip_id text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.retire_chip(p_chip_id text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.retire_chip(p_chip_id text) TO calib_admin;
+
+
+--
 -- Name: FUNCTION retry_marks(p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -7867,6 +8350,14 @@ GRANT ALL ON FUNCTION calib.retry_marks(p_job_id bigint) TO calib_admin;
 
 REVOKE ALL ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) TO calib_operator;
+
+
+--
+-- Name: FUNCTION revoke_member(p_project_id text, p_role_name text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.revoke_member(p_project_id text, p_role_name text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.revoke_member(p_project_id text, p_role_name text) TO calib_admin;
 
 
 --
@@ -7923,6 +8414,7 @@ GRANT ALL ON FUNCTION calib.set_time_zone(p_time_zone text) TO calib_admin;
 
 REVOKE ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_notebook;
 
 
 --
@@ -7982,10 +8474,17 @@ REVOKE ALL ON FUNCTION calib_private.actor() FROM PUBLIC;
 
 
 --
--- Name: FUNCTION actor_is(p_role text); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION actor_is(p_role regrole); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.actor_is(p_role text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.actor_is(p_role regrole) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION actor_role(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.actor_role() FROM PUBLIC;
 
 
 --
@@ -8015,6 +8514,13 @@ REVOKE ALL ON FUNCTION calib_private.bound_transaction() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.bound_writer() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION cancel_all_waiting(p_project_id text, p_chip_id text, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.cancel_all_waiting(p_project_id text, p_chip_id text, p_reason text) FROM PUBLIC;
 
 
 --
@@ -8302,10 +8808,10 @@ REVOKE ALL ON FUNCTION calib_private.guard_transition() FROM PUBLIC;
 
 
 --
--- Name: FUNCTION has_role(p_who name, p_role text); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION has_role(p_who name, p_role regrole); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.has_role(p_who name, p_role text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.has_role(p_who name, p_role regrole) FROM PUBLIC;
 
 
 --
@@ -8365,6 +8871,13 @@ REVOKE ALL ON FUNCTION calib_private.json_types_match(p_value jsonb, p_types jso
 
 
 --
+-- Name: FUNCTION labelled_role(p_label text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.labelled_role(p_label text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION lease_interval(p_seconds double precision); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8411,6 +8924,13 @@ REVOKE ALL ON FUNCTION calib_private.mark_job(p_job_id bigint) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION may_execute(p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.may_execute(p_chip_id text) FROM PUBLIC;
 
 
 --
@@ -8603,6 +9123,13 @@ REVOKE ALL ON FUNCTION calib_private.require_chip(p_chip_id text) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION require_claimable(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_claimable(p_job_id bigint) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION require_executor(p_executor_id text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8624,10 +9151,31 @@ REVOKE ALL ON FUNCTION calib_private.require_free_key(p_project_id text, p_dedup
 
 
 --
+-- Name: FUNCTION require_in_use(p_chip calib_private.chips); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_in_use(p_chip calib_private.chips) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION require_known_names(p_name text, p_value jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.require_known_names(p_name text, p_value jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_known_role(p_role_name text, p_hint text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_known_role(p_role_name text, p_hint text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_labelled_role(p_role_name text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_labelled_role(p_role_name text) FROM PUBLIC;
 
 
 --
@@ -8645,10 +9193,31 @@ REVOKE ALL ON FUNCTION calib_private.require_operator(p_what text) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION require_project(p_project_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_project(p_project_id text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_read_committed(p_verb text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_read_committed(p_verb text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION require_reason(p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.require_reason(p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_role(VARIADIC p_roles regrole[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_role(VARIADIC p_roles regrole[]) FROM PUBLIC;
 
 
 --
@@ -8670,6 +9239,14 @@ REVOKE ALL ON FUNCTION calib_private.require_speaker() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.require_text(p_name text, p_text text, p_least integer, p_most integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION role_label(p_role regrole); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.role_label(p_role regrole) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.role_label(p_role regrole) TO calib_reader;
 
 
 --
@@ -8820,6 +9397,13 @@ REVOKE ALL ON FUNCTION calib_private.wake_executor(p_job_id bigint, p_chip_id te
 
 
 --
+-- Name: FUNCTION was_granted(p_member oid, p_role oid); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.was_granted(p_member oid, p_role oid) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION write_event(p_job_id bigint, p_event text, p_detail jsonb, p_old text, p_new text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8845,6 +9429,13 @@ GRANT SELECT ON TABLE calib.chips TO calib_reader;
 --
 
 GRANT SELECT ON TABLE calib.couplings TO calib_reader;
+
+
+--
+-- Name: TABLE executor_permissions; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.executor_permissions TO calib_reader;
 
 
 --
