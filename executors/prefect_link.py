@@ -1,8 +1,7 @@
 """The supervisor's line to Prefect: makes flow runs, sees Cancelling, makes states equal to the row.
 
 All traffic runs on one thread of its own; nothing here can hold up the supervisor for longer than the timeout
-that it names, and Prefect's absence is a :class:`PrefectAwayError`, never an accident in the supervisor's
-loop.
+that it names, and Prefect's absence is a :class:`PrefectAwayError`, whatever the client raises.
 """
 
 from __future__ import annotations

@@ -117,9 +117,8 @@ def test_sessions_that_are_ended_in_a_loop_pause_no_chip(crew: Crew) -> None:
         count = 0
         while not done.wait(0.1):  # Between two rounds there is time for a verb, or no lease could be kept.
             count += crew.owner.rows(
-                "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity"
-                " WHERE application_name LIKE 'qdash-%' AND pid <> pg_backend_pid()"
-                " AND usename <> current_user"
+                "SELECT count(pg_terminate_backend(pid)) AS n FROM pg_stat_activity WHERE usename IN"
+                " (SELECT usename FROM pg_stat_activity WHERE application_name LIKE 'qdash-executor %')"
             )[0]["n"]
         return count
 
