@@ -46,8 +46,10 @@ CREATE OR REPLACE FUNCTION calib.register_executor(p_executor_id text, p_chip_id
   p_host text, p_pid integer, p_version text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_chip calib_private.chips := calib_private.require_chip(p_chip_id);
+  v_chip calib_private.chips;
 BEGIN
+  PERFORM calib_private.require_speaker();
+  v_chip := calib_private.require_chip(p_chip_id);
   PERFORM calib_private.require_executor_permission(p_chip_id);
   PERFORM calib_private.require_in_use(v_chip);
   PERFORM calib_private.require_backend(v_chip, p_backend);
@@ -150,8 +152,10 @@ CREATE OR REPLACE FUNCTION calib.register_catalogue(p_chip_id text, p_backend te
   p_flows jsonb, p_tasks jsonb)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_chip calib_private.chips := calib_private.require_chip(p_chip_id); v_item jsonb;
+  v_chip calib_private.chips; v_item jsonb;
 BEGIN
+  PERFORM calib_private.require_speaker();
+  v_chip := calib_private.require_chip(p_chip_id);
   PERFORM calib_private.require_executor_permission(p_chip_id);
   PERFORM calib_private.require_role('calib_executor');
   PERFORM calib_private.require_backend(v_chip, p_backend);

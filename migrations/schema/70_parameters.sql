@@ -150,6 +150,7 @@ RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, 
 DECLARE
   v_qid text; v_named jsonb; v_name text; v_value jsonb; v_count integer := 0;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF jsonb_typeof(p_values) IS DISTINCT FROM 'object' THEN
     PERFORM calib_private.refuse('CQ007', 'values',
       'values: expected an object of qubits such as {"0": {"qubit_frequency": {"value": 4.2, "unit": '

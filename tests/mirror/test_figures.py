@@ -17,12 +17,11 @@ from qdash_queue.mirror.figures import FigureError, FigureRenderer, RendererBrok
 from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.models import FigureRecord, TaskRecord
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import running, wait_until
+from tests.mirror.living import running
 from tests.mirror.world import QueueWorld, figure_json, passing
+from tests.waiting import PATIENCE, until
 
 PNG = b"\x89PNG\r\n\x1a\n"
-PATIENCE = 60.0
-"""More than a busy machine needs to start a browser or to end one."""
 STUB = """
 import base64, json, pathlib, sys, time
 marks = pathlib.Path(__file__).parent
@@ -146,11 +145,9 @@ def test_a_hanging_figure_keeps_neither_documents_nor_the_stop_waiting(
         mirror = make_mirror(its_own=its_own)
         with running(mirror):
             job = world.run(["0"], ["CheckT1"], hanging)
-            wait_until(
-                lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1, PATIENCE
-            )
+            until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1)
             before = seen()
-            wait_until(lambda: seen() > before, PATIENCE)
+            until(lambda: seen() > before)
         # It has stopped, long before the figure is given up, and waits for it no more.
         assert mirror._render_all().figures == 0
         assert its_own.picture(0.0) is None
