@@ -422,7 +422,7 @@ COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. F
 -- It rises only with a change that would break them.
 CREATE OR REPLACE FUNCTION calib.oldest_served_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 1
+  SELECT 4
 $$;
 COMMENT ON FUNCTION calib.oldest_served_version() IS
   'The oldest version of the public contract whose programs still work with this database. For '

@@ -686,6 +686,7 @@ CREATE FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason
 DECLARE
   v_qid text; v_named jsonb; v_name text; v_value jsonb; v_count integer := 0;
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF jsonb_typeof(p_values) IS DISTINCT FROM 'object' THEN
     PERFORM calib_private.refuse('CQ007', 'values',
       'values: expected an object of qubits such as {"0": {"qubit_frequency": {"value": 4.2, "unit": '
@@ -944,7 +945,7 @@ CREATE FUNCTION calib.oldest_served_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 1
+  SELECT 4
 $$;
 
 
@@ -1297,8 +1298,10 @@ CREATE FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_versi
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_chip calib_private.chips := calib_private.require_chip(p_chip_id); v_item jsonb;
+  v_chip calib_private.chips; v_item jsonb;
 BEGIN
+  PERFORM calib_private.require_speaker();
+  v_chip := calib_private.require_chip(p_chip_id);
   PERFORM calib_private.require_executor_permission(p_chip_id);
   PERFORM calib_private.require_role('calib_executor');
   PERFORM calib_private.require_backend(v_chip, p_backend);
@@ -1336,8 +1339,10 @@ CREATE FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_ba
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_chip calib_private.chips := calib_private.require_chip(p_chip_id);
+  v_chip calib_private.chips;
 BEGIN
+  PERFORM calib_private.require_speaker();
+  v_chip := calib_private.require_chip(p_chip_id);
   PERFORM calib_private.require_executor_permission(p_chip_id);
   PERFORM calib_private.require_in_use(v_chip);
   PERFORM calib_private.require_backend(v_chip, p_backend);
