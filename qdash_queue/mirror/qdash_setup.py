@@ -134,7 +134,7 @@ class QDashSetup:
                 "activity_status": "active",
                 "topology_id": plan.topology_id,
                 "installed_at": self._at,
-                "note": {"content": "", "updated_by": None, "updated_at": None},
+                "note": {"content": "", "updated_by": "", "updated_at": None},
                 "system_info": self._system_info(),
             },
         )
@@ -150,7 +150,7 @@ class QDashSetup:
                     "user_id": user_id,
                     "status": "pending",
                     "data": {},
-                    "note": {"content": "", "updated_by": None, "updated_at": None},
+                    "note": {"content": "", "updated_by": "", "updated_at": None},
                     "metric_notes": {},
                     "system_info": self._system_info(),
                 },

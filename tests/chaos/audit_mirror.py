@@ -7,9 +7,9 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from qdash_queue.mirror.lint import lint_database, lint_references
 from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 from tests.chaos.auditor import Connection, Violation
+from tests.mirror.qdash_lint import lint_database, lint_references
 
 IN_QDASH = PurePosixPath("/app/calib_data")
 SHOWN = {"skipped": "cancelled"}

@@ -18,11 +18,11 @@ from qdash_queue.mirror.documents import (
     task_result_document,
 )
 from qdash_queue.mirror.layout import Layout, execution_folder, path_part, task_stem
-from qdash_queue.mirror.lint import lint_document
 from qdash_queue.mirror.qdash_models import TaskResultHistory
 from qdash_queue.mirror.rows import FigureRow, JobSnapshot
 from qdash_queue.models import Job, JsonObject, Parameter, TaskRun
 from qdash_queue.values import FailureKind, JobState, TaskStatus, TaskType
+from tests.mirror.qdash_lint import lint_document
 
 AT = datetime(2026, 1, 31, 16, 30, tzinfo=UTC)
 USER_ID = "usr_" + "0" * 32

@@ -12,8 +12,8 @@ import pytest
 from bson import ObjectId
 
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.lint import lint_database, lint_document
 from qdash_queue.mirror.qdash import QDashDatabase
+from tests.mirror.qdash_lint import lint_database, lint_document
 from tests.mirror.world import QueueWorld
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
@@ -37,6 +37,7 @@ T1 = {
     "execution_id": "20260131-q001",
     "task_id": "11111111-2222-4333-8444-555555555555",
 }
+NOTE = {"content": "", "updated_by": "", "updated_at": None}
 GOOD: dict[str, dict[str, Any]] = {
     "execution_history": OWNER
     | {
@@ -84,10 +85,11 @@ GOOD: dict[str, dict[str, Any]] = {
         "qid": "0",
         "status": "pending",
         "data": {"t1": T1},
-        "note": {},
+        "note": NOTE,
         "metric_notes": {},
         "system_info": INFO,
     },
+    "chip": OWNER | {"note": NOTE},
     "qubit_history": OWNER
     | {
         "qid": "0",
@@ -132,6 +134,8 @@ def broken() -> Iterator[tuple[str, str, object]]:
     yield "qubit", "data", {"t1": T1 | {"error": None}}
     yield "qubit", "data", {"t1": T1 | {"calibrated_at": "2026-01-31"}}
     yield "qubit", "metric_notes", None
+    for collection in ("chip", "qubit"):
+        yield collection, "note", NOTE | {"updated_by": None}
     yield "qubit_history", "recorded_date", "2026-01-31"
     yield "execution_counter", "index", "0"
 

@@ -16,12 +16,12 @@ from qdash_queue.mirror import Mirror, MongoAwayError
 from qdash_queue.mirror.connection import connect_mongo
 from qdash_queue.mirror.figures import FigureRenderer
 from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.lint import lint_database, lint_references
 from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.values import JobState
 from tests.databases import CalibDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo, running
+from tests.mirror.qdash_lint import lint_database, lint_references
 from tests.mirror.reading import MIRRORED, execution_of, state_of
 from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing
 from tests.waiting import PATIENCE, until, until_while_running

@@ -15,11 +15,11 @@ from qdash_queue.mirror import Mirror, NothingToMirrorError
 from qdash_queue.mirror.figures import FigureRenderer
 from qdash_queue.mirror.indexes import UNIQUE_KEYS, ensure_indexes
 from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.lint import lint_references
 from qdash_queue.mirror.qdash import QDashDatabase
 from qdash_queue.values import JobState
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running
+from tests.mirror.qdash_lint import lint_references
 from tests.mirror.reading import MIRRORED, execution_of, qubit_of
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, always, passing
 from tests.waiting import until
