@@ -35,8 +35,9 @@ def relaxation(rng: np.random.Generator, t1_ns: float = 40e3, shots: int = 1024)
     return points(rng, 0.98 * np.exp(-T1_NS / t1_ns), shots)
 
 
-def ramsey(wave: Complex, rng: np.random.Generator, shots: int = 1024, **quality: Spoil) -> PostProcessResult:
-    spoil = quality.get("spoil", lambda iq: iq)
+def ramsey(
+    wave: Complex, rng: np.random.Generator, shots: int = 1024, spoil: Spoil = lambda iq: iq
+) -> PostProcessResult:
     iq = spoil(np.concatenate([points(rng, (1 - part) / 2, shots) for part in (wave.real, wave.imag)]))
     data = Dataset.of(time=RAMSEY_NS, iq_x=iq[: RAMSEY_NS.size], iq_y=iq[RAMSEY_NS.size :])
     return conclude(CheckRamsey, {"qubit_frequency": 4.2}, data, shots=shots)
@@ -117,11 +118,14 @@ def test_a_decay_of_t1_is_no_fringe_of_zero_frequency() -> None:
         assert refused(result, CheckRamsey) == "zero_frequency"
 
 
-def test_a_rolled_sweep_of_pulse_amplitudes_is_refused() -> None:
+@pytest.mark.parametrize("step", [1, 2])
+def test_a_rolled_sweep_of_pulse_amplitudes_is_refused(step: int) -> None:
+    def rolled(iq: Complex) -> Complex:
+        return np.roll(iq, step)
+
     for seed in range(3):
-        for step in (1, 2):
-            result = half_pi(np.random.default_rng(seed), lambda iq, step=step: np.roll(iq, step))
-            assert refused(result, CreateHPIPulse) in {"stretched", "misfit", "no_return"}
+        result = half_pi(np.random.default_rng(seed), rolled)
+        assert refused(result, CreateHPIPulse) in {"stretched", "misfit", "no_return"}
 
 
 @pytest.mark.parametrize("shots", [64, 1024, 100_000])
