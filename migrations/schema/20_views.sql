@@ -273,8 +273,7 @@ SELECT e.executor_id, e.chip_id, calib_private.role_label(e.role_name) AS role_n
 COMMENT ON VIEW calib.executors IS
   'Starts of executor processes; prune() deletes those not seen for 7 days. job_id: the job that it runs, or '
   'NULL.';
-COMMENT ON COLUMN calib.executors.role_name IS
-  'Database role: of the member, or under which the process runs.';
+COMMENT ON COLUMN calib.executors.role_name IS 'Database role under which the process runs.';
 COMMENT ON COLUMN calib.executors.host IS 'Host on which the process runs.';
 COMMENT ON COLUMN calib.executors.pid IS 'Process id on that host.';
 COMMENT ON COLUMN calib.executors.version IS 'Version of the executor program.';
@@ -353,6 +352,7 @@ SELECT m.project_id, calib_private.role_label(m.role_name) AS role_name, m.usern
   FROM calib_private.memberships m
  WHERE m.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 COMMENT ON VIEW calib.memberships IS 'Members of your projects and their access.';
+COMMENT ON COLUMN calib.memberships.role_name IS 'Database role of the member.';
 COMMENT ON COLUMN calib.memberships.access IS
   'reader, submitter or operator, each with the rights of those before it.';
 
@@ -383,6 +383,7 @@ SELECT m.mirror_id, calib_private.role_label(m.role_name) AS role_name, m.host, 
        FROM calib_private.outbox w) o;
 COMMENT ON VIEW calib.mirrors IS 'Processes that copy results to QDash, and how far QDash is behind.';
 COMMENT ON COLUMN calib.mirrors.mirror_id IS 'Start of a mirror process.';
+COMMENT ON COLUMN calib.mirrors.role_name IS 'Database role under which the process runs.';
 COMMENT ON COLUMN calib.mirrors.version IS 'Version of the mirror program.';
 COMMENT ON COLUMN calib.mirrors.marks_waiting IS
   'Number of jobs and chips with changes that QDash does not have yet.';

@@ -8,7 +8,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, LiteralString
@@ -21,7 +21,6 @@ from qdash_queue.embedded.process import Durability
 from qdash_queue.errors import QueueError
 
 PAGE = Path(__file__).parents[2] / "docs" / "sql.md"
-ROLES = ("reader", "submitter", "operator", "executor", "mirror", "admin")
 OVERLOAD = "As release "
 """How the comment of an overload begins that is only there for an older release."""
 _GIVEN = re.compile(r"Default: |Required in an INSERT")
@@ -110,13 +109,22 @@ def _job_columns(connection: Connection) -> Iterator[tuple[str, str]]:
             yield name, each.text or ""
 
 
-def tables(connection: Connection) -> Mapping[str, str]:
-    """Each table of the page by its name."""
+def roles(text: str) -> list[str]:
+    """The roles of clients in the order of the page's table of them."""
+    return re.findall(r"^\| `(calib_\w+)` \|", text, re.MULTILINE)
+
+
+def tables(connection: Connection, roles: Sequence[str]) -> Mapping[str, str]:
+    """Each table of the page by its name; functions in the order of the roles that they are for."""
     jobs = {f"`{name}`": text for name, text in _job_columns(connection)}
     given = {f"`{name}`" for name in given_columns(connection)}
     found = [each for each in objects(connection) if each.text and not each.text.startswith(OVERLOAD)]
     views = {f"`calib.{each.name}`": each.text or "" for each in found if each.kind == "view"}
     functions = {f"`{each.name}`": each.text or "" for each in found if each.kind == "function"}
+
+    def rank(function: tuple[str, str]) -> int:
+        return min(roles.index(role) for role in re.findall(r"\bcalib_\w+", function[1]))
+
     errors = {
         f"{error.code} `{error.__name__}`": (inspect.getdoc(error) or "").replace("``", "`")
         for error in sorted(QueueError.__subclasses__(), key=lambda error: error.code)
@@ -125,13 +133,9 @@ def tables(connection: Connection) -> Mapping[str, str]:
         "given columns": _table("column", {name: jobs[name] for name in jobs if name in given}),
         "other columns": _table("column", {name: jobs[name] for name in jobs if name not in given}),
         "views": _table("view", views),
-        "functions": _table("function", dict(sorted(functions.items(), key=lambda item: _rank(item[1])))),
+        "functions": _table("function", dict(sorted(functions.items(), key=rank))),
         "errors": _table("SQLSTATE and Python", errors),
     }
-
-
-def _rank(text: str) -> int:
-    return min(ROLES.index(role) for role in re.findall(r"\bcalib_(\w+)", text))
 
 
 def _table(title: str, rows: Mapping[str, str]) -> str:
@@ -141,7 +145,7 @@ def _table(title: str, rows: Mapping[str, str]) -> str:
 
 def page(connection: Connection, text: str) -> str:
     """The page with its tables, each between `<!-- table: name -->` and `<!-- end -->`, made anew."""
-    made = tables(connection)
+    made = tables(connection, roles(text))
     return re.sub(
         r"(?s)(<!-- table: ([\w ]+) -->\n).*?\n(<!-- end -->)",
         lambda found: f"{found[1]}{made[found[2]]}\n{found[3]}",
