@@ -114,14 +114,23 @@ BEGIN
 END $$;
 
 -- Whoever reads a job must be able to load it: Python gives up on JSON that is nested deeply and on numbers
--- of thousands of digits, MongoDB and JavaScript sooner. NULL: fine.
-CREATE OR REPLACE FUNCTION calib_private.unreadable(p_json jsonb)
-RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN jsonb_path_exists(p_json,
-      'strict $.**{33}') THEN 'expected JSON nested at most 32 levels deep, got more'
-    WHEN jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
-      THEN 'expected numbers between -1e308 and 1e308, got a larger one' END
-$$;
+-- of thousands of digits, MongoDB and JavaScript sooner. To be asked before anything makes a text of the JSON:
+-- 1e131071 is eight bytes as it is kept and 131 kB as a text. NULL: fine.
+CREATE OR REPLACE FUNCTION calib_private.unreadable(p_json jsonb, p_digits integer DEFAULT 16777216)
+RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF jsonb_path_exists(p_json, 'strict $.**{33}') THEN
+    RETURN 'expected JSON nested at most 32 levels deep, got more';
+  ELSIF jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))') THEN
+    RETURN 'expected numbers between -1e308 and 1e308, got a larger one';
+  -- A number is kept in 12 bytes or more and has 16,700 digits at most.
+  ELSIF pg_column_size(p_json) > p_digits / 1400 THEN
+    RETURN (SELECT format('expected at most %s digits in all its numbers, got more', p_digits)
+      FROM jsonb_path_query(p_json, 'strict $.** ? (@.type() == "number")') n
+      HAVING sum(scale(n::numeric) + length(trunc(n::numeric)::text)) > p_digits);
+  END IF;
+  RETURN NULL;
+END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -132,15 +141,14 @@ BEGIN
     PERFORM calib_private.refuse('CQ002', 'parameters',
       format('parameters: expected a JSON object such as {"qids": ["0"], "tasks": ["CheckRabi"]}, got %s',
         jsonb_typeof(p_parameters)));
+  ELSIF calib_private.unreadable(p_parameters, 1048576) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ002', 'parameters', 'parameters: '
+      || calib_private.unreadable(p_parameters, 1048576));
   ELSIF octet_length(p_parameters::text) > 1048576 THEN
     PERFORM calib_private.refuse('CQ040', 'parameters',
       format('parameters: expected at most 1 MiB of JSON, got %s bytes', octet_length(p_parameters::text)));
-  ELSIF calib_private.unreadable(p_parameters) IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ002', 'parameters', 'parameters: '
-      || calib_private.unreadable(p_parameters));
   END IF;
-  v_complaint := calib_private.check_value(p_parameters, p_flow.schema, p_flow.schema, 'parameters',
-    p_flow.chip_id);
+  v_complaint := calib_private.check_value(p_parameters, p_flow.schema, 'parameters', p_flow.chip_id);
   IF v_complaint.code IS NOT NULL THEN
     PERFORM calib_private.refuse(v_complaint.code, 'parameters', v_complaint.message, v_complaint.hint);
   END IF;
@@ -186,11 +194,11 @@ BEGIN
   ELSIF jsonb_typeof(p_new.note) <> 'object' THEN
     PERFORM calib_private.refuse('CQ007', 'note',
       format('note: expected a JSON object, got %s', jsonb_typeof(p_new.note)));
+  ELSIF calib_private.unreadable(p_new.note, 65536) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note, 65536));
   ELSIF octet_length(p_new.note::text) > 65536 THEN
     PERFORM calib_private.refuse('CQ040', 'note',
       format('note: expected at most 64 KiB of JSON, got %s bytes', octet_length(p_new.note::text)));
-  ELSIF calib_private.unreadable(p_new.note) IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note));
   END IF;
 END $$;
 
@@ -255,9 +263,9 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.given_values(p_new calib.jobs)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT 'Nothing was stored. Row: '
-      || coalesce(left(string_agg(e.key || ' ' || calib_private.one_line(left(e.value, 120)), ', '), 500),
-        'nothing was given')
-    FROM jsonb_each_text(to_jsonb(p_new)) e WHERE e.value IS NOT NULL
+      || coalesce(left(string_agg(e.key || ' ' || CASE WHEN calib_private.unreadable(e.value, 65536) IS NULL
+        THEN calib_private.one_line(left(e.value #>> '{}', 120)) ELSE '...' END, ', '), 500), 'nothing was given')
+    FROM jsonb_each(to_jsonb(p_new)) e WHERE e.value <> 'null'
 $$;
 
 -- The checked row, or the refusal said once more from here, so that a client reads the sentence and not the
