@@ -5,7 +5,7 @@
 CREATE OR REPLACE FUNCTION calib_private.unsupported(p_key text, p_rule jsonb)
 RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_type text := jsonb_typeof(p_rule); v_word text := p_rule #>> '{}';
+  v_type text := jsonb_typeof(p_rule); v_word text := coalesce(p_rule #>> '{}', 'null');
 BEGIN
   IF p_key <> ALL ('{title,description,default,examples,$ref,$defs,anyOf,type,enum,const,format,pattern,'
     'minimum,maximum,exclusiveMinimum,exclusiveMaximum,minLength,maxLength,minItems,maxItems,uniqueItems,'
@@ -19,15 +19,18 @@ BEGIN
     WHEN p_key = 'required' AND jsonb_path_exists(p_rule, '$[*] ? (@.type() != "string")')
       THEN ' (not an array of texts)'
     WHEN p_key ~ 'imum$' AND v_type <> 'number' THEN ' (not a number)'
-    WHEN p_key ~ '^m..(Length|Items)$' AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$') THEN ' (not a count)'
+    WHEN p_key ~ '^m..(Length|Items)$' AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$')
+      THEN ' (not a count)'
     WHEN p_key = 'uniqueItems' AND v_type <> 'boolean' THEN ' (neither true nor false)'
-    WHEN p_key = 'type' AND NOT '["null", "boolean", "integer", "number", "string", "array", "object"]' @> p_rule
+    WHEN p_key = 'type' AND NOT
+        '["null", "boolean", "integer", "number", "string", "array", "object"]' @> p_rule
       THEN format(' (%s)', left(p_rule::text, 60))
     WHEN p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters')
       THEN format(' ("%s")', left(v_word, 60))
     WHEN p_key = '$ref' AND v_word !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN ' (only local #/$defs/...)'
-    -- Without these a match passes once over the text.
-    WHEN p_key = 'pattern' AND v_word ~ '\\[1-9]|\(\?<?[=!]' THEN ' (refers back or looks around)'
+    -- Without these a pattern takes one pass over a text, and less than a second to be understood.
+    WHEN p_key = 'pattern' AND v_word ~ '\\[1-9]|\(\?<?[=!#]|\(\?[a-z]+\)|\)\{'
+      THEN ' (refers back, looks around, sets an option or counts a group)'
     WHEN p_key = 'pattern' AND length(v_word) > 200 THEN ' (of more than 200 characters)'
     WHEN p_key = 'pattern' AND '' ~ v_word THEN NULL END;
 EXCEPTION WHEN invalid_regular_expression THEN
@@ -41,8 +44,7 @@ CREATE OR REPLACE FUNCTION calib_private.flat_schema(p_schema jsonb, p_of text, 
 RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_root jsonb := coalesce(p_root, p_schema); v_name text := substr(p_schema ->> '$ref', 9);
-  v_size integer := p_size + pg_column_size(p_schema);
-  v_flat jsonb := p_schema; v_wrong text; v_place text[]; v_within text[];
+  v_flat jsonb := p_schema; v_inner jsonb; v_wrong text; v_place text[]; v_within text[];
 BEGIN
   IF jsonb_typeof(p_schema) = 'boolean' AND p_path <> '' THEN
     RETURN p_schema;
@@ -58,14 +60,16 @@ BEGIN
         THEN format('/$ref to #/$defs/%s, which is not there', v_name)
       WHEN p_schema ?& '{$ref,anyOf}' THEN '/anyOf (beside a $ref)'
       WHEN cardinality(string_to_array(p_path, '/')) > 64 THEN ' (more than 64 levels deep)'
-      WHEN v_size > 1048576 THEN ' (more than 1 MiB, each $ref counted as what it names)' END);
+      WHEN p_size + pg_column_size(p_schema) > 262144
+        THEN ' (more than 256 KiB, each $ref counted as what it names)' END);
   END IF;
   IF v_wrong IS NOT NULL THEN
     PERFORM calib_private.refuse('CQ022', 'schema',
       format('%s: its schema uses %s%s, which the database cannot check', p_of, p_path, v_wrong));
   ELSIF v_name IS NOT NULL THEN
     -- All keywords of a schema hold at once, those beside a $ref too.
-    v_flat := p_schema - '$ref' || jsonb_build_object('anyOf', jsonb_build_array(v_root -> '$defs' -> v_name));
+    v_flat := p_schema - '$ref'
+      || jsonb_build_object('anyOf', jsonb_build_array(v_root -> '$defs' -> v_name));
   END IF;
   FOR v_place, v_within IN
     SELECT ARRAY['$defs', k], p_within || k FROM jsonb_object_keys(v_flat -> '$defs') k
@@ -74,9 +78,12 @@ BEGIN
       FROM generate_series(0, jsonb_array_length(v_flat -> 'anyOf') - 1) n
     UNION ALL SELECT ARRAY[k], p_within FROM unnest('{items,additionalProperties}'::text[]) k WHERE v_flat ? k
   LOOP
-    v_flat := jsonb_set(v_flat, v_place, calib_private.flat_schema(v_flat #> v_place, p_of, v_root,
-      p_path || '/' || CASE WHEN v_place[1] <> 'anyOf' THEN array_to_string(v_place, '/')
-        WHEN v_name IS NULL THEN 'anyOf' ELSE '$ref' END, v_within, p_size + pg_column_size(v_flat)));
+    v_inner := v_flat #> v_place;
+    v_inner := calib_private.flat_schema(v_inner, p_of, v_root, p_path || '/' || CASE
+        WHEN v_place[1] <> 'anyOf' THEN array_to_string(v_place, '/')
+        WHEN v_name IS NULL THEN 'anyOf' ELSE '$ref' END,
+      v_within, p_size + pg_column_size(v_flat) - pg_column_size(v_inner));
+    v_flat := jsonb_set(v_flat, v_place, v_inner);
   END LOOP;
   RETURN v_flat - '$defs';
 END $$;
@@ -98,7 +105,7 @@ DECLARE
 BEGIN
   IF p_schema = 'false' THEN
     RETURN 'nothing is expected here';
-  ELSIF NOT p_schema -> 'type' ?| (CASE v_number % 1 WHEN 0 THEN '{number,integer}' ELSE ARRAY[v_type] END) THEN
+  ELSIF NOT p_schema -> 'type' ?| ARRAY[v_type, CASE v_number % 1 WHEN 0 THEN 'integer' END] THEN
     RETURN format('expected %s, got %s', replace(translate(p_schema ->> 'type', '["]', ''), ', ', ' or '),
       v_type || CASE v_type WHEN 'null' THEN '' ELSE ' ' || left(p_value::text, 40) END);
   END IF;
@@ -120,8 +127,8 @@ BEGIN
   END;
   -- Compared one by one: @> would take {} for every object.
   IF v_expected IS NULL AND p_schema ? 'enum' THEN
-    v_expected := (SELECT 'one of ' || string_agg(e::text, ', ') FROM jsonb_array_elements(p_schema -> 'enum') e
-      HAVING NOT bool_or(e = p_value));
+    v_expected := (SELECT 'one of ' || string_agg(e::text, ', ')
+      FROM jsonb_array_elements(p_schema -> 'enum') e HAVING bool_or(e = p_value) IS NOT TRUE);
   END IF;
   IF v_expected IS NOT NULL THEN
     RETURN format('expected %s, got %s', v_expected, CASE WHEN v_expected LIKE '% items' THEN v_count::text
@@ -130,8 +137,10 @@ BEGIN
     RETURN (SELECT 'expected every item once, got a repeated one' FROM jsonb_array_elements(p_value) e
       HAVING count(DISTINCT e) < v_count);
   ELSIF v_type = 'object' AND p_schema ? 'required' THEN
-    SELECT format('"%s" is missing: expected "%s"', (array_agg(r) FILTER (WHERE NOT p_value ? r))[1], string_agg(r, '", "'))
-      INTO v_expected FROM jsonb_array_elements_text(p_schema -> 'required') r HAVING NOT p_value ?& array_agg(r);
+    SELECT format('"%s" is missing: expected "%s"', (array_agg(r) FILTER (WHERE NOT p_value ? r))[1],
+        string_agg(r, '", "'))
+      INTO v_expected FROM jsonb_array_elements_text(p_schema -> 'required') r
+      HAVING NOT p_value ?& array_agg(r);
   END IF;
   IF v_expected IS NULL AND v_type = 'object' AND p_schema -> 'additionalProperties' = 'false' THEN
     SELECT format('unknown parameter %s%s', calib_private.shown(min(k)),
@@ -141,14 +150,19 @@ BEGIN
   RETURN v_expected;
 END $$;
 
--- The first thing wrong with a value, by a flat schema, and where; no code: nothing. All keywords hold at once.
-CREATE OR REPLACE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text, p_chip_id text)
+-- What is wrong with a value by a flat schema, and where; no code: nothing.
+CREATE OR REPLACE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text,
+  p_chip_id text)
 RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_fault text := calib_private.fault(p_value, p_schema);
-  v_complaint calib_private.complaint; v_first calib_private.complaint; v_place text; v_item jsonb; v_rule jsonb;
+  v_complaint calib_private.complaint; v_first calib_private.complaint;
+  v_place text; v_item jsonb; v_rule jsonb;
 BEGIN
-  IF v_fault IS NOT NULL THEN RETURN ROW('CQ002', p_path || ': ' || v_fault, NULL)::calib_private.complaint; END IF;
+  IF v_fault IS NOT NULL THEN
+    v_complaint := ROW('CQ002', p_path || ': ' || v_fault, NULL);
+    RETURN v_complaint;
+  END IF;
   IF p_schema ? 'anyOf' THEN
     FOR v_rule IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
       v_complaint := calib_private.check_value(p_value, v_rule, p_path, p_chip_id);
@@ -164,7 +178,8 @@ BEGIN
           coalesce(p_schema -> 'properties' -> key, p_schema -> 'additionalProperties')
         FROM jsonb_each(CASE jsonb_typeof(p_value) WHEN 'object' THEN p_value END)
       UNION ALL SELECT format('[%s]', n - 1), e, p_schema -> 'items'
-        FROM jsonb_array_elements(CASE jsonb_typeof(p_value) WHEN 'array' THEN p_value END) WITH ORDINALITY i(e, n)
+        FROM jsonb_array_elements(CASE jsonb_typeof(p_value) WHEN 'array' THEN p_value END)
+          WITH ORDINALITY i(e, n)
     LOOP
       CONTINUE WHEN v_rule IS NULL;
       v_complaint := calib_private.check_value(v_item, v_rule, p_path || v_place, p_chip_id);
@@ -195,23 +210,24 @@ BEGIN
   ELSE
     FOR v_task, v_given, v_schema IN SELECT e.key, e.value, t.schema FROM jsonb_each(p_value) e
         LEFT JOIN calib_private.tasks t ON t.chip_id = p_chip_id AND t.task = e.key LOOP
-      v := CASE WHEN v_schema IS NULL THEN calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id)
-        ELSE calib_private.check_value(v_given, v_schema, p_path || '.' || left(v_task, 64), p_chip_id) END;
+      v := CASE
+        WHEN v_schema IS NULL THEN calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id)
+        ELSE calib_private.check_value(v_given, v_schema, p_path || '.' || v_task, p_chip_id) END;
       EXIT WHEN v.code IS NOT NULL;
     END LOOP;
     RETURN v;
   END IF;
   IF FOUND THEN RETURN NULL; END IF;
   v.code := CASE WHEN p_format <> 'qid' OR v_word ~ '^(0|[1-9][0-9]*)$' THEN 'CQ001' ELSE 'CQ002' END;
-  v.message := p_path || ': ' || CASE p_format
-    WHEN 'task' THEN format('unknown task %s%s', calib_private.shown(v_word), calib_private.suggestion(v_word,
-      ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id)))
-    WHEN 'coupling' THEN format('chip "%s" has no coupling %s: expected control and target of neighbours such as '
-      '"0-1"', p_chip_id, calib_private.shown(v_word))
-    ELSE CASE v.code WHEN 'CQ001' THEN format('chip "%s" has no qubit %s: expected "0" to "%s"', p_chip_id,
-        calib_private.shown(v_word), (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id))
-      ELSE format('%s is not a qubit id: expected a decimal number without leading zeros such as "0"',
-        calib_private.shown(v_word)) END END;
+  v.message := format(CASE p_format
+      WHEN 'task' THEN '%s: unknown task %s%3$s'
+      WHEN 'coupling' THEN '%s: chip "%4$s" has no coupling %2$s: expected control and target of neighbours '
+        'such as "0-1"'
+      ELSE CASE v.code WHEN 'CQ001' THEN '%s: chip "%4$s" has no qubit %2$s: expected "0" to "%5$s"'
+        ELSE '%s: %s is not a qubit id: expected a decimal number without leading zeros such as "0"' END END,
+    p_path, calib_private.shown(v_word), CASE p_format WHEN 'task' THEN calib_private.suggestion(v_word,
+      ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id)) END, p_chip_id,
+    (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id));
   v.hint := CASE p_format WHEN 'coupling' THEN 'SELECT qid FROM calib.couplings shows them.'
     WHEN 'task' THEN 'SELECT task FROM calib.tasks shows what the chip''s executors can do.' END;
   RETURN v;

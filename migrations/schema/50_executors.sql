@@ -105,7 +105,8 @@ BEGIN
   INSERT INTO calib_private.tasks AS t (chip_id, task, task_type, description, schema, input_parameters,
     output_parameters, version, registered_by, registered_at)
   VALUES (p_chip_id, p_task ->> 'task', p_task ->> 'task_type', coalesce(p_task ->> 'description', ''),
-    calib_private.flat_schema(p_task -> 'schema', format('task "%s"', p_task ->> 'task')), ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
+    calib_private.flat_schema(p_task -> 'schema', format('task "%s"', p_task ->> 'task')),
+    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
     ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')), p_version, calib_private.actor(),
       calib_private.now())
   ON CONFLICT (chip_id, task) DO UPDATE SET task_type = excluded.task_type,

@@ -9,4 +9,3 @@ DROP FUNCTION IF EXISTS calib_private.complain(text, text, text),
   calib_private.check_array(jsonb, jsonb, jsonb, text, text), calib_private.check_scalar(jsonb, jsonb, text),
   calib_private.check_any_of(jsonb, jsonb, jsonb, text, text), calib_private.check_words(jsonb, jsonb, text),
   calib_private.check_value(jsonb, jsonb, jsonb, text, text);
-DROP FUNCTION IF EXISTS calib_private.unreadable(jsonb);
