@@ -119,14 +119,25 @@ BEGIN
 END $$;
 
 -- Whoever reads a job must be able to load it: Python gives up on JSON that is nested deeply and on numbers
--- of thousands of digits, MongoDB and JavaScript sooner. NULL: fine.
+-- of thousands of digits, MongoDB and JavaScript sooner. To be asked before anything makes a text of the
+-- JSON: 1e131071 is a few bytes as it is kept and 131 kB as a text. NULL: fine.
 CREATE OR REPLACE FUNCTION calib_private.unreadable(p_json jsonb)
-RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN jsonb_path_exists(p_json,
-      'strict $.**{33}') THEN 'expected JSON nested at most 32 levels deep, got more'
-    WHEN jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
-      THEN 'expected numbers between -1e308 and 1e308, got a larger one' END
-$$;
+RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_most bigint := greatest(1048576, 4 * pg_column_size(p_json)::bigint);
+BEGIN
+  IF jsonb_path_exists(p_json, 'strict $.**{33}') THEN
+    RETURN 'expected JSON nested at most 32 levels deep, got more';
+  ELSIF jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))') THEN
+    RETURN 'expected numbers between -1e308 and 1e308, got a larger one';
+  -- A number is kept in 12 bytes or more and has 16,700 digits at most: in less there cannot be so many.
+  ELSIF pg_column_size(p_json) > 740 THEN
+    RETURN (SELECT format('expected at most %s digits in all its numbers, got more', v_most)
+      FROM jsonb_path_query(p_json, 'strict $.** ? (@.type() == "number")') n
+      HAVING sum(scale(n::numeric) + length(trunc(n::numeric)::text)) > v_most);
+  END IF;
+  RETURN NULL;
+END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -137,15 +148,14 @@ BEGIN
     PERFORM calib_private.refuse('CQ002', 'parameters',
       format('parameters: expected a JSON object such as {"qids": ["0"], "tasks": ["CheckRabi"]}, got %s',
         jsonb_typeof(p_parameters)));
-  ELSIF octet_length(p_parameters::text) > 1048576 THEN
-    PERFORM calib_private.refuse('CQ040', 'parameters',
-      format('parameters: expected at most 1 MiB of JSON, got %s bytes', octet_length(p_parameters::text)));
   ELSIF calib_private.unreadable(p_parameters) IS NOT NULL THEN
     PERFORM calib_private.refuse('CQ002', 'parameters', 'parameters: '
       || calib_private.unreadable(p_parameters));
+  ELSIF octet_length(p_parameters::text) > 1048576 THEN
+    PERFORM calib_private.refuse('CQ040', 'parameters',
+      format('parameters: expected at most 1 MiB of JSON, got %s bytes', octet_length(p_parameters::text)));
   END IF;
-  v_complaint := calib_private.check_value(p_parameters, p_flow.schema, p_flow.schema, 'parameters',
-    p_flow.chip_id);
+  v_complaint := calib_private.check_value(p_parameters, p_flow.schema, 'parameters', p_flow.chip_id);
   IF v_complaint.code IS NOT NULL THEN
     PERFORM calib_private.refuse(v_complaint.code, 'parameters', v_complaint.message, v_complaint.hint);
   END IF;
@@ -191,11 +201,11 @@ BEGIN
   ELSIF jsonb_typeof(p_new.note) <> 'object' THEN
     PERFORM calib_private.refuse('CQ007', 'note',
       format('note: expected a JSON object, got %s', jsonb_typeof(p_new.note)));
+  ELSIF calib_private.unreadable(p_new.note) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note));
   ELSIF octet_length(p_new.note::text) > 65536 THEN
     PERFORM calib_private.refuse('CQ040', 'note',
       format('note: expected at most 64 KiB of JSON, got %s bytes', octet_length(p_new.note::text)));
-  ELSIF calib_private.unreadable(p_new.note) IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note));
   END IF;
 END $$;
 
@@ -261,9 +271,10 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.given_values(p_new calib.jobs)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT 'Nothing was stored. Row: '
-      || coalesce(left(string_agg(e.key || ' ' || calib_private.one_line(left(e.value, 120)), ', '), 500),
+      || coalesce(left(string_agg(e.key || ' ' || CASE WHEN calib_private.unreadable(e.value) IS NULL
+        THEN calib_private.one_line(left(e.value #>> '{}', 120)) ELSE '...' END, ', '), 500),
         'nothing was given')
-    FROM jsonb_each_text(to_jsonb(p_new)) e WHERE e.value IS NOT NULL
+    FROM jsonb_each(to_jsonb(p_new)) e WHERE e.value <> 'null'
 $$;
 
 -- The checked row, or the refusal said once more from here, so that a client reads the sentence and not the

@@ -1,134 +1,193 @@
 -- Checks JSON against the schema of a flow or task: a subset of JSON Schema, and qubits, couplings and tasks
--- of the chip.
+-- of the chip. A registered schema is made flat once; what cannot be checked is refused there, by name.
 
-CREATE OR REPLACE FUNCTION calib_private.complain(p_code text, p_message text, p_hint text)
-RETURNS calib_private.complaint LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT (p_code, p_message, p_hint)::calib_private.complaint
-$$;
-
--- What is wrong with the value of one keyword, so that no insert meets a schema that cannot be evaluated.
-CREATE OR REPLACE FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb)
+-- What is wrong with a keyword of a schema: the end of its path. NULL: nothing.
+CREATE OR REPLACE FUNCTION calib_private.unsupported(p_key text, p_rule jsonb)
 RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_type text := jsonb_typeof(p_value); v_word text := p_value #>> '{}'; v_names text[];
+  v_type text := jsonb_typeof(p_rule); v_word text := coalesce(p_rule #>> '{}', 'null');
 BEGIN
-  IF p_key IN ('properties', '$defs') AND v_type <> 'object' THEN RETURN 'not an object';
-  ELSIF p_key IN ('anyOf', 'enum', 'required') AND v_type <> 'array' THEN RETURN 'not an array';
-  ELSIF p_key IN ('minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum') AND v_type <> 'number' THEN
-      RETURN 'not a number';
-  ELSIF p_key IN ('minLength', 'maxLength', 'minItems', 'maxItems')
-    AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$') THEN RETURN 'not a count';
-  ELSIF p_key = 'uniqueItems' AND v_type <> 'boolean' THEN RETURN 'neither true nor false';
-  ELSIF p_key = 'required' AND jsonb_path_exists(p_value, '$[*] ? (@.type() != "string")') THEN
-      RETURN 'not an array of texts';
-  ELSIF p_key = 'type' THEN
-    v_names := CASE v_type WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(p_value))
-      ELSE ARRAY[v_word] END;
-    IF NOT v_names <@ ARRAY['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] THEN
-      RETURN format('"%s"', array_to_string(v_names, '", "'));
-    END IF;
-  ELSIF p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters') THEN
-      RETURN format('"%s"', v_word);
-  ELSIF p_key = 'pattern' THEN
-    PERFORM '' ~ v_word;
+  IF p_key <> ALL ('{title,description,default,examples,$ref,$defs,anyOf,type,enum,const,format,pattern,'
+    'minimum,maximum,exclusiveMinimum,exclusiveMaximum,minLength,maxLength,minItems,maxItems,uniqueItems,'
+    'items,properties,required,additionalProperties}') THEN
+    RETURN '/' || p_key;
   END IF;
-  RETURN NULL;
+  RETURN '/' || p_key || CASE
+    WHEN p_key IN ('properties', '$defs') AND v_type <> 'object' THEN ' (not an object)'
+    WHEN p_key IN ('anyOf', 'enum', 'required') AND v_type <> 'array' THEN ' (not an array)'
+    WHEN p_key = 'anyOf' AND p_rule = '[]' THEN ' (an empty array)'
+    WHEN p_key = 'required' AND jsonb_path_exists(p_rule, '$[*] ? (@.type() != "string")')
+      THEN ' (not an array of texts)'
+    WHEN p_key ~ 'imum$' AND v_type <> 'number' THEN ' (not a number)'
+    WHEN p_key ~ '^m..(Length|Items)$' AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$')
+      THEN ' (not a count)'
+    WHEN p_key = 'uniqueItems' AND v_type <> 'boolean' THEN ' (neither true nor false)'
+    WHEN p_key = 'type' AND NOT
+        '["null", "boolean", "integer", "number", "string", "array", "object"]' @> p_rule
+      THEN format(' (%s)', left(p_rule::text, 60))
+    WHEN p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters')
+      THEN format(' ("%s")', left(v_word, 60))
+    WHEN p_key = '$ref' AND v_word !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN ' (only local #/$defs/...)'
+    -- Without these a pattern takes one pass over a text, and less than a second to be understood.
+    WHEN p_key = 'pattern' AND v_word ~ '\\[1-9]|\(\?<?[=!#]|\(\?[a-z]+\)|\)\{'
+      THEN ' (refers back, looks around, sets an option or counts a group)'
+    WHEN p_key = 'pattern' AND length(v_word) > 200 THEN ' (of more than 200 characters)'
+    WHEN p_key = 'pattern' AND '' ~ v_word THEN NULL END;
 EXCEPTION WHEN invalid_regular_expression THEN
-  RETURN 'not a regular expression that the database understands';
+  RETURN '/pattern (not a regular expression that the database understands)';
 END $$;
 
--- Whether a schema asks about the same value again and again: a reference that leads back to itself before
--- any item or property is reached.
-CREATE OR REPLACE FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[] DEFAULT '{}')
-RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- The schema as check_value() takes it: what a $ref names stands in its place. Every path ends, and the whole
+-- stays small, however often it names the same.
+CREATE OR REPLACE FUNCTION calib_private.flat_schema(p_schema jsonb, p_of text, p_root jsonb DEFAULT NULL,
+  p_path text DEFAULT '', p_within text[] DEFAULT '{}', p_size integer DEFAULT 0)
+RETURNS jsonb LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_reference text := p_schema ->> '$ref'; v_option jsonb;
+  v_root jsonb := coalesce(p_root, p_schema); v_name text := substr(p_schema ->> '$ref', 9);
+  v_flat jsonb := p_schema; v_inner jsonb; v_wrong text; v_place text[]; v_within text[];
 BEGIN
-  IF v_reference = ANY (p_seen) THEN RETURN true; END IF;
-  IF v_reference IS NOT NULL AND calib_private.is_endless(calib_private.referenced(v_reference, p_root),
-      p_root, p_seen || v_reference) THEN
-    RETURN true;
+  IF jsonb_typeof(p_schema) = 'boolean' AND p_path <> '' THEN
+    RETURN p_schema;
+  ELSIF jsonb_typeof(p_schema) <> 'object' THEN
+    v_wrong := concat(CASE WHEN p_path <> '' THEN ': ' END, jsonb_typeof(p_schema),
+      ' where a schema object is expected');
+  ELSE
+    SELECT u INTO v_wrong FROM jsonb_each(p_schema) e, calib_private.unsupported(e.key, e.value) u
+      WHERE u IS NOT NULL LIMIT 1;
+    v_wrong := coalesce(v_wrong, CASE
+      WHEN v_name = ANY (p_within) THEN format('/$ref to #/$defs/%s, which leads back to itself', v_name)
+      WHEN v_name IS NOT NULL AND NOT coalesce(v_root -> '$defs' ? v_name, false)
+        THEN format('/$ref to #/$defs/%s, which is not there', v_name)
+      WHEN p_schema ?& '{$ref,anyOf}' THEN '/anyOf (beside a $ref)'
+      WHEN cardinality(string_to_array(p_path, '/')) > 64 THEN ' (more than 64 levels deep)'
+      WHEN p_size + pg_column_size(p_schema) > 262144
+        THEN ' (more than 256 KiB, each $ref counted as what it names)' END);
   END IF;
-  IF jsonb_typeof(p_schema -> 'anyOf') IS DISTINCT FROM 'array' THEN RETURN false; END IF;
-  FOR v_option IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
-    IF calib_private.is_endless(v_option, p_root, p_seen) THEN RETURN true; END IF;
+  IF v_wrong IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ022', 'schema',
+      format('%s: its schema uses %s%s, which the database cannot check', p_of, p_path, v_wrong));
+  ELSIF v_name IS NOT NULL THEN
+    -- All keywords of a schema hold at once, those beside a $ref too.
+    v_flat := p_schema - '$ref'
+      || jsonb_build_object('anyOf', jsonb_build_array(v_root -> '$defs' -> v_name));
+  END IF;
+  FOR v_place, v_within IN
+    SELECT ARRAY['$defs', k], p_within || k FROM jsonb_object_keys(v_flat -> '$defs') k
+    UNION ALL SELECT ARRAY['properties', k], p_within FROM jsonb_object_keys(v_flat -> 'properties') k
+    UNION ALL SELECT ARRAY['anyOf', n::text], p_within || v_name
+      FROM generate_series(0, jsonb_array_length(v_flat -> 'anyOf') - 1) n
+    UNION ALL SELECT ARRAY[k], p_within FROM unnest('{items,additionalProperties}'::text[]) k WHERE v_flat ? k
+  LOOP
+    v_inner := v_flat #> v_place;
+    v_inner := calib_private.flat_schema(v_inner, p_of, v_root, p_path || '/' || CASE
+        WHEN v_place[1] <> 'anyOf' THEN array_to_string(v_place, '/')
+        WHEN v_name IS NULL THEN 'anyOf' ELSE '$ref' END,
+      v_within, p_size + pg_column_size(v_flat) - pg_column_size(v_inner));
+    v_flat := jsonb_set(v_flat, v_place, v_inner);
   END LOOP;
-  RETURN false;
+  RETURN v_flat - '$defs';
 END $$;
+-- Once, for what was registered before schemas were made flat.
+UPDATE calib_private.flows f SET schema = calib_private.flat_schema(f.schema, format('flow "%s"', f.flow))
+ WHERE f.schema::text LIKE '%"$ref"%';
+UPDATE calib_private.tasks t SET schema = calib_private.flat_schema(t.schema, format('task "%s"', t.task))
+ WHERE t.schema::text LIKE '%"$ref"%';
 
-CREATE OR REPLACE FUNCTION calib_private.referenced(p_reference text, p_root jsonb)
-RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p_root #> string_to_array(substr(p_reference, 3), '/')
-$$;
-
-CREATE OR REPLACE FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb)
+-- What is wrong with a value by itself, whatever its items and properties are. NULL: nothing.
+CREATE OR REPLACE FUNCTION calib_private.fault(p_value jsonb, p_schema jsonb)
 RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_reference text := p_schema ->> '$ref';
+  v_type text := jsonb_typeof(p_value);
+  v_text text := CASE WHEN v_type = 'string' THEN p_value #>> '{}' END;
+  v_number numeric := CASE WHEN v_type = 'number' THEN p_value::numeric END;
+  v_count integer := CASE WHEN v_type = 'array' THEN jsonb_array_length(p_value) END;
+  v_known jsonb := coalesce(p_schema -> 'properties', '{}'); v_expected text; v_key text;
 BEGIN
-  IF v_reference !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN RETURN '$ref (only local #/$defs/...)';
-  ELSIF calib_private.referenced(v_reference, p_root) IS NULL THEN
-      RETURN format('$ref to %s, which is not there', v_reference);
-  ELSIF calib_private.is_endless(p_schema, p_root) THEN
-      RETURN format('$ref to %s, which leads back to itself', v_reference);
+  IF p_schema = 'false' THEN
+    RETURN 'nothing is expected here';
+  ELSIF NOT p_schema -> 'type' ?| ARRAY[v_type, CASE v_number % 1 WHEN 0 THEN 'integer' END] THEN
+    RETURN format('expected %s, got %s', replace(translate(p_schema ->> 'type', '["]', ''), ', ', ' or '),
+      v_type || CASE v_type WHEN 'null' THEN '' ELSE ' ' || left(p_value::text, 40) END);
   END IF;
-  RETURN NULL;
+  v_expected := CASE
+    WHEN p_schema -> 'const' <> p_value THEN p_schema ->> 'const'
+    WHEN v_number < (p_schema -> 'minimum')::numeric THEN 'at least ' || (p_schema ->> 'minimum')
+    WHEN v_number > (p_schema -> 'maximum')::numeric THEN 'at most ' || (p_schema ->> 'maximum')
+    WHEN v_number <= (p_schema -> 'exclusiveMinimum')::numeric
+      THEN 'more than ' || (p_schema ->> 'exclusiveMinimum')
+    WHEN v_number >= (p_schema -> 'exclusiveMaximum')::numeric
+      THEN 'less than ' || (p_schema ->> 'exclusiveMaximum')
+    WHEN length(v_text) < (p_schema -> 'minLength')::integer
+      THEN format('at least %s characters', p_schema -> 'minLength')
+    WHEN length(v_text) > (p_schema -> 'maxLength')::integer
+      THEN format('at most %s characters', p_schema -> 'maxLength')
+    WHEN v_text !~ (p_schema ->> 'pattern') THEN 'a text like ' || (p_schema ->> 'pattern')
+    WHEN v_count < (p_schema -> 'minItems')::integer THEN format('at least %s items', p_schema -> 'minItems')
+    WHEN v_count > (p_schema -> 'maxItems')::integer THEN format('at most %s items', p_schema -> 'maxItems')
+  END;
+  -- Compared one by one: @> would take {} for every object.
+  IF v_expected IS NULL AND p_schema ? 'enum' THEN
+    v_expected := (SELECT 'one of ' || string_agg(e::text, ', ')
+      FROM jsonb_array_elements(p_schema -> 'enum') e HAVING bool_or(e = p_value) IS NOT TRUE);
+  END IF;
+  IF v_expected IS NOT NULL THEN
+    RETURN format('expected %s, got %s', v_expected, CASE WHEN v_expected LIKE '% items' THEN v_count::text
+      WHEN v_type = 'string' THEN calib_private.shown(v_text) ELSE left(p_value::text, 40) END);
+  ELSIF v_type = 'array' AND p_schema -> 'uniqueItems' = 'true' THEN
+    RETURN (SELECT 'expected every item once, got a repeated one' FROM jsonb_array_elements(p_value) e
+      HAVING count(DISTINCT e) < v_count);
+  ELSIF v_type = 'object' AND p_schema ? 'required' THEN
+    SELECT format('"%s" is missing: expected "%s"', (array_agg(r) FILTER (WHERE NOT p_value ? r))[1],
+        string_agg(r, '", "'))
+      INTO v_expected FROM jsonb_array_elements_text(p_schema -> 'required') r
+      HAVING NOT p_value ?& array_agg(r);
+  END IF;
+  IF v_expected IS NULL AND v_type = 'object' AND p_schema -> 'additionalProperties' = 'false' THEN
+    SELECT format('unknown parameter %s%s', calib_private.shown(min(k)),
+        calib_private.suggestion(min(k), ARRAY(SELECT jsonb_object_keys(v_known))))
+      INTO v_expected FROM jsonb_object_keys(p_value) k WHERE NOT v_known ? k HAVING count(*) > 0;
+  END IF;
+  RETURN v_expected;
 END $$;
 
-CREATE OR REPLACE FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb DEFAULT NULL,
-  p_path text DEFAULT '')
-RETURNS text LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+-- What is wrong with a value by a flat schema, and where; no code: nothing.
+CREATE OR REPLACE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text,
+  p_chip_id text)
+RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_root jsonb := coalesce(p_root, p_schema);
-  v_key text; v_value jsonb; v_bad text;
+  v_fault text := calib_private.fault(p_value, p_schema);
+  v_complaint calib_private.complaint; v_first calib_private.complaint;
+  v_place text; v_item jsonb; v_rule jsonb;
 BEGIN
-  IF jsonb_typeof(p_schema) = 'boolean' AND p_path <> '' THEN RETURN NULL; END IF;
-  IF jsonb_typeof(p_schema) IS DISTINCT FROM 'object' THEN
-    RETURN format('%s%s where a schema object is expected', CASE WHEN p_path <> '' THEN p_path || ': ' END,
-      coalesce(jsonb_typeof(p_schema), 'nothing'));
+  IF v_fault IS NOT NULL THEN
+    v_complaint := ROW('CQ002', p_path || ': ' || v_fault, NULL);
+    RETURN v_complaint;
   END IF;
-  FOR v_key, v_value IN SELECT * FROM jsonb_each(p_schema) LOOP
-    v_bad := p_path || '/' || v_key || ' (' || calib_private.malformed_keyword(v_key, v_value) || ')';
-    IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
-    IF v_key IN ('properties', '$defs') THEN
-      SELECT b INTO v_bad FROM jsonb_each(v_value) e,
-          calib_private.unsupported_keyword(e.value, v_root, p_path || '/' || v_key || '/' || e.key) b
-       WHERE b IS NOT NULL LIMIT 1;
-    ELSIF v_key = 'anyOf' THEN
-      SELECT b INTO v_bad FROM jsonb_array_elements(v_value) e,
-          calib_private.unsupported_keyword(e.value, v_root, p_path || '/anyOf') b
-       WHERE b IS NOT NULL LIMIT 1;
-    ELSIF v_key IN ('items', 'additionalProperties') THEN
-      v_bad := calib_private.unsupported_keyword(v_value, v_root, p_path || '/' || v_key);
-    ELSIF v_key = '$ref' THEN
-      v_bad := p_path || '/' || calib_private.unsupported_reference(p_schema, v_root);
-    ELSIF v_key NOT IN ('title', 'description', 'default', 'examples', 'enum', 'const', 'required', 'minimum',
-      'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength', 'maxLength', 'minItems', 'maxItems',
-        'uniqueItems', 'type', 'pattern', 'format') THEN
-      v_bad := p_path || '/' || v_key;
-    END IF;
-    IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
-  END LOOP;
-  RETURN NULL;
-END $$;
-
-CREATE OR REPLACE FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text)
-RETURNS boolean LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF p_type = 'integer' THEN RETURN jsonb_typeof(p_value) = 'number' AND (p_value #>> '{}')::numeric % 1 = 0;
-      END IF;
-  RETURN jsonb_typeof(p_value) = p_type;
-END $$;
-
--- Of one type, or of one of an array of types; no types: any.
-CREATE OR REPLACE FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb)
-RETURNS boolean LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF p_types IS NULL THEN RETURN true; END IF;
-  IF jsonb_typeof(p_types) = 'string' THEN RETURN calib_private.json_type_matches(p_value, p_types #>> '{}');
-      END IF;
-  RETURN EXISTS (SELECT FROM jsonb_array_elements_text(p_types) t
-    WHERE calib_private.json_type_matches(p_value, t));
+  IF p_schema ? 'anyOf' THEN
+    FOR v_rule IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
+      v_complaint := calib_private.check_value(p_value, v_rule, p_path, p_chip_id);
+      EXIT WHEN v_complaint.code IS NULL;
+      -- Of several refusals the first is the telling one: "or null" stands last.
+      IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
+    END LOOP;
+    IF v_complaint.code IS NOT NULL THEN RETURN v_first; END IF;
+  END IF;
+  IF p_schema ?| '{properties,additionalProperties,items}' THEN
+    FOR v_place, v_item, v_rule IN
+      SELECT '.' || left(key, 60), value,
+          coalesce(p_schema -> 'properties' -> key, p_schema -> 'additionalProperties')
+        FROM jsonb_each(CASE jsonb_typeof(p_value) WHEN 'object' THEN p_value END)
+      UNION ALL SELECT format('[%s]', n - 1), e, p_schema -> 'items'
+        FROM jsonb_array_elements(CASE jsonb_typeof(p_value) WHEN 'array' THEN p_value END)
+          WITH ORDINALITY i(e, n)
+    LOOP
+      CONTINUE WHEN v_rule IS NULL;
+      v_complaint := calib_private.check_value(v_item, v_rule, p_path || v_place, p_chip_id);
+      IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+    END LOOP;
+  END IF;
+  IF NOT p_schema ? 'format' THEN RETURN NULL; END IF;
+  RETURN calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
 END $$;
 
 -- Words that only the catalogue can check: qubits, couplings and tasks of the chip.
@@ -137,216 +196,41 @@ CREATE OR REPLACE FUNCTION calib_private.check_format(p_value jsonb, p_format te
 RETURNS calib_private.complaint
 LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_word text := p_value #>> '{}';
-  v_task text; v_given jsonb; v_schema jsonb; v_complaint calib_private.complaint;
+  v_word text := p_value #>> '{}'; v_task text; v_given jsonb; v_schema jsonb; v calib_private.complaint;
 BEGIN
-  CASE p_format
-    WHEN 'qid' THEN
-      IF v_word !~ '^(0|[1-9][0-9]*)$' THEN
-        RETURN calib_private.complain('CQ002',
-          format('%s: %s is not a qubit id: expected a decimal number without leading zeros such as "0"',
-            p_path, calib_private.shown(v_word)), NULL);
-      END IF;
-      IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word) THEN
-        RETURN calib_private.complain('CQ001', format('%s: chip "%s" has no qubit %s: expected "0" to "%s"',
-          p_path, p_chip_id, calib_private.shown(v_word),
-            (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id)), NULL);
-      END IF;
-    WHEN 'coupling' THEN
-      IF NOT EXISTS (SELECT FROM calib_private.couplings k WHERE k.chip_id = p_chip_id
-          AND k.qid = v_word) THEN
-        RETURN calib_private.complain('CQ001',
-          format('%s: chip "%s" has no coupling %s: expected control and target of neighbours such as "0-1"',
-            p_path, p_chip_id, calib_private.shown(v_word)), 'SELECT qid FROM calib.couplings shows them.');
-      END IF;
-    WHEN 'task' THEN
-      IF NOT EXISTS (SELECT FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND t.task = v_word) THEN
-        RETURN calib_private.complain('CQ001', format('%s: unknown task %s%s', p_path,
-          calib_private.shown(v_word), calib_private.suggestion(v_word,
-          ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id))),
-            'SELECT task FROM calib.tasks shows what the chip''s executors can do.');
-      END IF;
-    WHEN 'run_parameters' THEN
-      IF jsonb_typeof(p_value) <> 'object' THEN
-        RETURN calib_private.complain('CQ002', format('%s: expected object, got %s', p_path,
-          jsonb_typeof(p_value)), NULL);
-      END IF;
-      FOR v_task, v_given IN SELECT * FROM jsonb_each(p_value) LOOP
-        v_complaint := calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id);
-        IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-        SELECT t.schema INTO v_schema FROM calib_private.tasks t WHERE t.chip_id = p_chip_id
-            AND t.task = v_task;
-        v_complaint := calib_private.check_value(v_given, v_schema, v_schema, p_path || '.'
-          || left(v_task, 64), p_chip_id);
-        IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-      END LOOP;
-  END CASE;
-  RETURN NULL;
-END $$;
-
-CREATE OR REPLACE FUNCTION calib_private.check_object(p_value jsonb, p_schema jsonb, p_root jsonb,
-  p_path text, p_chip_id text)
-RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_known jsonb := coalesce(p_schema -> 'properties', '{}');
-  v_extra jsonb := coalesce(p_schema -> 'additionalProperties', 'true');
-  v_key text; v_item jsonb; v_complaint calib_private.complaint;
-BEGIN
-  SELECT r INTO v_key FROM jsonb_array_elements_text(coalesce(p_schema -> 'required', '[]')) r
-      WHERE NOT p_value ? r LIMIT 1;
-  IF FOUND THEN
-    RETURN calib_private.complain('CQ002', format('%s: "%s" is missing: expected %s', p_path, v_key,
-      (SELECT string_agg(format('"%s"', r), ', ') FROM jsonb_array_elements_text(p_schema -> 'required') r)),
-        NULL);
+  IF p_format = 'qid' THEN
+    PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word;
+  ELSIF p_format = 'coupling' THEN
+    PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = v_word;
+  ELSIF p_format = 'task' THEN
+    PERFORM FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND t.task = v_word;
+  ELSIF jsonb_typeof(p_value) <> 'object' THEN
+    v := ROW('CQ002', format('%s: expected object, got %s', p_path, jsonb_typeof(p_value)), NULL);
+    RETURN v;
+  ELSE
+    FOR v_task, v_given, v_schema IN SELECT e.key, e.value, t.schema FROM jsonb_each(p_value) e
+        LEFT JOIN calib_private.tasks t ON t.chip_id = p_chip_id AND t.task = e.key LOOP
+      v := CASE
+        WHEN v_schema IS NULL THEN calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id)
+        ELSE calib_private.check_value(v_given, v_schema, p_path || '.' || v_task, p_chip_id) END;
+      EXIT WHEN v.code IS NOT NULL;
+    END LOOP;
+    RETURN v;
   END IF;
-  FOR v_key, v_item IN SELECT * FROM jsonb_each(p_value) LOOP
-    IF v_known ? v_key THEN
-      v_complaint := calib_private.check_value(v_item, v_known -> v_key, p_root, p_path || '.' || v_key,
-        p_chip_id);
-    ELSIF v_extra = 'false' THEN
-      RETURN calib_private.complain('CQ002', format('%s: unknown parameter %s%s', p_path,
-        calib_private.shown(v_key), calib_private.suggestion(v_key,
-          ARRAY(SELECT jsonb_object_keys(v_known)))), NULL);
-    ELSE
-      v_complaint := calib_private.check_value(v_item, v_extra, p_root, p_path || '.' || left(v_key, 60),
-        p_chip_id);
-    END IF;
-    IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-  END LOOP;
-  RETURN NULL;
-END $$;
-
-CREATE OR REPLACE FUNCTION calib_private.check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text,
-  p_chip_id text)
-RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_count integer := jsonb_array_length(p_value);
-  v_index integer := 0; v_item jsonb; v_complaint calib_private.complaint;
-BEGIN
-  IF v_count < (p_schema ->> 'minItems')::integer THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected at least %s items, got %s', p_path,
-      p_schema ->> 'minItems', v_count), NULL);
-  ELSIF v_count > (p_schema ->> 'maxItems')::integer THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected at most %s items, got %s', p_path,
-      p_schema ->> 'maxItems', v_count), NULL);
-  ELSIF (p_schema ->> 'uniqueItems')::boolean
-    AND v_count <> (SELECT count(DISTINCT e) FROM jsonb_array_elements(p_value) e) THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected every item once, got a repeated one', p_path),
-      NULL);
-  END IF;
-  IF NOT p_schema ? 'items' THEN RETURN NULL; END IF;
-  FOR v_item IN SELECT * FROM jsonb_array_elements(p_value) LOOP
-    v_complaint := calib_private.check_value(v_item, p_schema -> 'items', p_root,
-      format('%s[%s]', p_path, v_index), p_chip_id);
-    IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-    v_index := v_index + 1;
-  END LOOP;
-  RETURN NULL;
-END $$;
-
-CREATE OR REPLACE FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text)
-RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_text text := p_value #>> '{}'; v_number numeric; v_expected text;
-BEGIN
-  IF jsonb_typeof(p_value) = 'number' THEN
-    v_number := v_text::numeric;
-    v_expected := CASE
-      WHEN v_number < (p_schema ->> 'minimum')::numeric THEN 'at least ' || (p_schema ->> 'minimum')
-      WHEN v_number > (p_schema ->> 'maximum')::numeric THEN 'at most ' || (p_schema ->> 'maximum')
-      WHEN v_number <= (p_schema ->> 'exclusiveMinimum')::numeric THEN 'more than '
-        || (p_schema ->> 'exclusiveMinimum')
-      WHEN v_number >= (p_schema ->> 'exclusiveMaximum')::numeric THEN 'less than '
-        || (p_schema ->> 'exclusiveMaximum') END;
-  ELSIF jsonb_typeof(p_value) = 'string' THEN
-    v_expected := CASE
-      WHEN length(v_text) < (p_schema ->> 'minLength')::integer THEN format('at least %s characters',
-        p_schema ->> 'minLength')
-      WHEN length(v_text) > (p_schema ->> 'maxLength')::integer THEN format('at most %s characters',
-        p_schema ->> 'maxLength')
-      WHEN v_text !~ (p_schema ->> 'pattern') THEN format('a text like %s', p_schema ->> 'pattern') END;
-  END IF;
-  IF v_expected IS NULL THEN RETURN NULL; END IF;
-  RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, v_expected,
-    CASE WHEN v_number IS NULL THEN calib_private.shown(v_text) ELSE left(v_text, 40) END), NULL);
-END $$;
-
--- One of these must fit.
-CREATE OR REPLACE FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb,
-  p_path text, p_chip_id text)
-RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_complaint calib_private.complaint; v_first calib_private.complaint; v_option jsonb;
-BEGIN
-  FOR v_option IN SELECT * FROM jsonb_array_elements(p_options) LOOP
-    v_complaint := calib_private.check_value(p_value, v_option, p_root, p_path, p_chip_id);
-    IF v_complaint.code IS NULL THEN RETURN NULL; END IF;
-    -- Of several refusals the first is the telling one: "or null" stands last.
-    IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
-  END LOOP;
-  RETURN v_first;
-END $$;
-
-CREATE OR REPLACE FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text)
-RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF NOT calib_private.json_types_match(p_value, p_schema -> 'type') THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path,
-      CASE jsonb_typeof(p_schema -> 'type') WHEN 'string' THEN p_schema ->> 'type'
-        ELSE (SELECT string_agg(t, ' or ') FROM jsonb_array_elements_text(p_schema -> 'type') t) END,
-      CASE jsonb_typeof(p_value) WHEN 'null' THEN 'null' ELSE jsonb_typeof(p_value) || ' '
-        || left(p_value::text, 40) END), NULL);
-  END IF;
-  IF p_schema ? 'enum' THEN
-    -- Compared one by one: @> would take {} for every object.
-    IF NOT EXISTS (SELECT FROM jsonb_array_elements(p_schema -> 'enum') e WHERE e = p_value) THEN
-      RETURN calib_private.complain('CQ002', format('%s: expected one of %s, got %s', p_path,
-        (SELECT string_agg(e::text, ', ') FROM jsonb_array_elements(p_schema -> 'enum') e),
-          left(p_value::text, 60)), NULL);
-    END IF;
-  END IF;
-  IF p_schema -> 'const' <> p_value THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, p_schema -> 'const',
-      left(p_value::text, 60)), NULL);
-  END IF;
-  RETURN NULL;
-END $$;
-
--- Words and limits are looked at only where the schema has any.
-CREATE OR REPLACE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text,
-  p_chip_id text)
-RETURNS calib_private.complaint LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_complaint calib_private.complaint; v_type text := jsonb_typeof(p_value);
-BEGIN
-  IF jsonb_typeof(p_schema) = 'boolean' THEN
-    RETURN CASE WHEN p_schema = 'true' THEN NULL
-      ELSE calib_private.complain('CQ002', format('%s: nothing is expected here', p_path), NULL) END;
-  END IF;
-  -- All keywords of a schema hold at once, those beside a $ref or an anyOf too.
-  IF v_type IS DISTINCT FROM p_schema ->> 'type' OR p_schema ?| ARRAY['enum', 'const'] THEN
-    v_complaint := calib_private.check_words(p_value, p_schema, p_path);
-  END IF;
-  IF v_complaint.code IS NULL AND p_schema ? '$ref' THEN
-    v_complaint := calib_private.check_value(p_value, calib_private.referenced(p_schema ->> '$ref', p_root),
-      p_root, p_path, p_chip_id);
-  END IF;
-  IF v_complaint.code IS NULL AND p_schema ? 'anyOf' THEN
-    v_complaint := calib_private.check_any_of(p_value, p_schema -> 'anyOf', p_root, p_path, p_chip_id);
-  END IF;
-  IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-  IF v_type = 'object' THEN
-    v_complaint := calib_private.check_object(p_value, p_schema, p_root, p_path, p_chip_id);
-  ELSIF v_type = 'array' THEN
-    v_complaint := calib_private.check_array(p_value, p_schema, p_root, p_path, p_chip_id);
-  ELSIF p_schema ?| ARRAY['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength',
-      'maxLength', 'pattern'] THEN
-    v_complaint := calib_private.check_scalar(p_value, p_schema, p_path);
-  END IF;
-  IF v_complaint.code IS NULL AND p_schema ? 'format' THEN
-    v_complaint := calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
-  END IF;
-  RETURN v_complaint;
+  IF FOUND THEN RETURN NULL; END IF;
+  v.code := CASE WHEN p_format <> 'qid' OR v_word ~ '^(0|[1-9][0-9]*)$' THEN 'CQ001' ELSE 'CQ002' END;
+  v.message := format(CASE p_format
+      WHEN 'task' THEN '%s: unknown task %s%3$s'
+      WHEN 'coupling' THEN '%s: chip "%4$s" has no coupling %2$s: expected control and target of neighbours '
+        'such as "0-1"'
+      ELSE CASE v.code WHEN 'CQ001' THEN '%s: chip "%4$s" has no qubit %2$s: expected "0" to "%5$s"'
+        ELSE '%s: %s is not a qubit id: expected a decimal number without leading zeros such as "0"' END END,
+    p_path, calib_private.shown(v_word), CASE p_format WHEN 'task' THEN calib_private.suggestion(v_word,
+      ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id)) END, p_chip_id,
+    (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id));
+  v.hint := CASE p_format WHEN 'coupling' THEN 'SELECT qid FROM calib.couplings shows them.'
+    WHEN 'task' THEN 'SELECT task FROM calib.tasks shows what the chip''s executors can do.' END;
+  RETURN v;
 END $$;
 
 -- What the JSON arguments of the executors' verbs look like, in the words of our own validator.
@@ -401,7 +285,7 @@ BEGIN
   ELSIF calib_private.unreadable(p_value) IS NOT NULL THEN
     v_wrong := format('%s: %s', p_name, calib_private.unreadable(p_value));
   ELSE
-    v_wrong := (calib_private.check_value(p_value, v_schema, v_schema, p_name, NULL)).message;
+    v_wrong := (calib_private.check_value(p_value, v_schema, p_name, NULL)).message;
   END IF;
   IF v_wrong IS NOT NULL THEN PERFORM calib_private.refuse(p_code, p_name, v_wrong); END IF;
 END $$;

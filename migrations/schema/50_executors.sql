@@ -98,7 +98,7 @@ COMMENT ON FUNCTION calib.executor_stopped(text) IS
 CREATE OR REPLACE FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_flow jsonb)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_name text := p_flow ->> 'flow'; v_bad text;
+  v_name text := p_flow ->> 'flow';
 BEGIN
   IF v_name IS NULL OR v_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
     PERFORM calib_private.refuse('CQ022', 'flow',
@@ -109,14 +109,10 @@ BEGIN
         'Decorate it with @flow(on_cancellation=[on_flow_cancellation]).');
   END IF;
   PERFORM calib_private.require_shape('flow ' || v_name, p_flow, 'flow', 'CQ022');
-  v_bad := calib_private.unsupported_keyword(p_flow -> 'schema');
-  IF v_bad IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ022', 'schema',
-      format('flow "%s": its schema uses %s, which the database cannot check', v_name, v_bad));
-  END IF;
   INSERT INTO calib_private.flows AS f (chip_id, flow, description, schema, repeatable, timeout_seconds,
     version, registered_by, registered_at)
-  VALUES (p_chip_id, v_name, coalesce(p_flow ->> 'description', ''), p_flow -> 'schema',
+  VALUES (p_chip_id, v_name, coalesce(p_flow ->> 'description', ''),
+    calib_private.flat_schema(p_flow -> 'schema', format('flow "%s"', v_name)),
     (p_flow ->> 'repeatable')::boolean, (p_flow ->> 'timeout_seconds')::numeric::integer, p_version,
       calib_private.actor(), calib_private.now())
   ON CONFLICT (chip_id, flow) DO UPDATE SET description = excluded.description, schema = excluded.schema,
@@ -126,19 +122,13 @@ END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.register_task(p_chip_id text, p_version text, p_task jsonb)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_bad text;
 BEGIN
   PERFORM calib_private.require_shape('task', p_task, 'task', 'CQ022');
-  v_bad := calib_private.unsupported_keyword(p_task -> 'schema');
-  IF v_bad IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ022', 'schema',
-      format('task "%s": its schema uses %s, which the database cannot check', p_task ->> 'task', v_bad));
-  END IF;
   INSERT INTO calib_private.tasks AS t (chip_id, task, task_type, description, schema, input_parameters,
     output_parameters, version, registered_by, registered_at)
   VALUES (p_chip_id, p_task ->> 'task', p_task ->> 'task_type', coalesce(p_task ->> 'description', ''),
-    p_task -> 'schema', ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
+    calib_private.flat_schema(p_task -> 'schema', format('task "%s"', p_task ->> 'task')),
+    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
     ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')), p_version, calib_private.actor(),
       calib_private.now())
   ON CONFLICT (chip_id, task) DO UPDATE SET task_type = excluded.task_type,

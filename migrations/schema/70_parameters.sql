@@ -155,6 +155,8 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'values',
       'values: expected an object of qubits such as {"0": {"qubit_frequency": {"value": 4.2, "unit": '
       '"GHz"}}}');
+  ELSIF calib_private.unreadable(p_values) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'values', 'values: ' || calib_private.unreadable(p_values));
   END IF;
   PERFORM calib_private.begin_edit('import parameters', p_chip_id, ARRAY(SELECT jsonb_object_keys(p_values)),
     p_reason);
