@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import sqlalchemy as sa
 
 from qdash_queue.database import Database
 from qdash_queue.embedded.postgres import PostgresServer
@@ -90,19 +89,17 @@ def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(lab
 
 def test_a_transaction_that_idled_for_too_long_is_told_in_words(lab: Lab) -> None:
     """As the queue's own bound ends it; only shorter."""
-    database = Database(lab.ana.url)
-    with (
-        pytest.raises(DatabaseAwayError, match="its transaction was idle for too long"),
-        database.connection() as connection,
-    ):
-        pid = connection.scalar(sa.text("SELECT pg_backend_pid()"))
-        connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '50ms'"))
-        deadline = time.monotonic() + 10
-        while lab.value("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", pid):
-            assert time.monotonic() < deadline, "the session was expected to be ended"
-        connection.execute(sa.text("SELECT 1"))
-    assert database.value("SELECT 1") == 1
-    database.close()
+
+    def idle() -> None:
+        with lab.ana.database.raw_connection() as connection, connection.transaction():
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+            pid, deadline = connection.info.backend_pid, time.monotonic() + 10
+            while lab.value("SELECT count(*) FROM pg_stat_activity WHERE pid = %s", pid):
+                assert time.monotonic() < deadline, "the session was expected to be ended"
+            connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseAwayError, match="its transaction was idle for too long"):
+        idle()
 
 
 def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> None:
