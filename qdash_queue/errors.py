@@ -211,6 +211,11 @@ def _trouble(error: psycopg.Error, message: str) -> DatabaseAwayError | None:
     """What passes, and is no answer to what was asked."""
     if error.diag.source_function == "RevalidateCachedQuery":
         return StatementOutdatedError(f"PostgreSQL cannot do it now: {message}")
+    if isinstance(error, psycopg.errors.IdleInTransactionSessionTimeout):
+        return DatabaseAwayError(
+            "PostgreSQL ended this session: its transaction was idle for too long, and nothing of it is kept;"
+            " commit sooner (10 seconds are allowed after a change that may hold up a running job)"
+        )
     if is_connection_loss(error):
         return DatabaseAwayError(f"PostgreSQL does not answer: {message}")
     if (error.sqlstate or "").startswith(_NOT_NOW):

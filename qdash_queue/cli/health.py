@@ -9,6 +9,7 @@ from psycopg.rows import DictRow, dict_row
 
 from qdash_queue.cli.findings import Finding, fine, note, problem
 from qdash_queue.cli.health_mirror import mirror_findings
+from qdash_queue.cli.health_rights import orphan_findings, project_findings, role_finding, speaker
 from qdash_queue.cli.health_servers import mongo_findings, prefect_findings
 from qdash_queue.cli.health_transactions import notification_findings, transaction_findings
 from qdash_queue.database import Database
@@ -67,7 +68,7 @@ def _database_findings(url: str) -> Iterator[Finding]:
         where = f"{info.dbname} at {info.host}:{info.port}"
         connection.execute(PATIENCE)
         yield fine("database", f"{where} answers {me} (PostgreSQL {info.server_version // 10000})")
-        yield from _schema_findings(connection, me)
+        yield from _schema_findings(connection)
 
 
 def _unreachable(error: psycopg.Error) -> Finding:
@@ -98,7 +99,7 @@ def _unreachable(error: psycopg.Error) -> Finding:
     )
 
 
-def _schema_findings(connection: Connection, me: str) -> Iterator[Finding]:
+def _schema_findings(connection: Connection) -> Iterator[Finding]:
     missing = _missing_extensions(connection)
     there = _rows(
         connection,
@@ -117,40 +118,18 @@ def _schema_findings(connection: Connection, me: str) -> Iterator[Finding]:
             f"the extension {', '.join(missing)} is missing in schema calib_ext",
             "As a superuser: " + " ".join(f"CREATE EXTENSION {name} SCHEMA calib_ext;" for name in missing),
         )
-    names = _roles(connection, "USAGE")
-    if "calib_reader" not in names:
-        yield _powerless(me, _roles(connection, "MEMBER"))
+    who = speaker(connection)
+    yield role_finding(who)
+    if not who.reads:
         return
-    yield fine("role", f"{me} is a member of {', '.join(names)}")
     # First, because it reads no table that one of them may have locked.
     yield from _guarded("transactions", transaction_findings(connection))
     yield from _guarded("notifications", notification_findings(connection))
     yield from _guarded("schema", _version_findings(connection))
-    yield from _guarded("projects", _project_findings(connection, me, names))
+    yield from _guarded("projects", project_findings(connection, who))
+    yield from _guarded("rights", orphan_findings(connection))
     yield from _guarded("chips", _chip_findings(connection))
     yield from _guarded("mirror", mirror_findings(connection))
-
-
-def _roles(connection: Connection, how: str) -> list[str]:
-    """The queue's roles of which one is a MEMBER, or has the USAGE: a login may be told not to inherit."""
-    rows = _rows(
-        connection,
-        "SELECT rolname FROM pg_roles"
-        " WHERE starts_with(rolname, 'calib_') AND pg_has_role(current_user, oid, %s) ORDER BY rolname",
-        how,
-    )
-    return [str(row["rolname"]) for row in rows]
-
-
-def _powerless(me: str, roles: Sequence[str]) -> Finding:
-    if "calib_reader" not in roles:
-        words = f"{me} is a member of no calib_* role and may do nothing here"
-        return problem("role", words, f"GRANT calib_submitter TO {me};")
-    return problem(
-        "role",
-        f"{me} is a member of {', '.join(roles)} without inheriting their rights, and may do nothing here",
-        f"ALTER ROLE {me} INHERIT; and since PostgreSQL 16 also GRANT {roles[-1]} TO {me} WITH INHERIT TRUE;",
-    )
 
 
 def _missing_extensions(connection: Connection) -> list[str]:
@@ -187,20 +166,6 @@ def _version_findings(connection: Connection) -> Iterator[Finding]:
         )
     else:
         yield fine("schema", f"version {version}, as this program speaks")
-
-
-def _project_findings(connection: Connection, me: str, roles: Sequence[str]) -> Iterator[Finding]:
-    rows = _rows(connection, "SELECT project_id FROM calib.projects ORDER BY project_id")
-    if rows:
-        yield fine("projects", f"{me} sees {', '.join(str(row['project_id']) for row in rows)}")
-    elif "calib_admin" in roles:
-        yield problem("projects", "there is no project yet", "Make one: qdash-queue projects add NAME.")
-    elif "calib_submitter" in roles:
-        yield problem(
-            "projects",
-            f"{me} is a member of no project and can submit nothing",
-            f"Ask an administrator: qdash-queue members grant PROJECT {me} --access submitter.",
-        )
 
 
 def _chip_findings(connection: Connection) -> Iterator[Finding]:

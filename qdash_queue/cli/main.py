@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from qdash_queue.cli import chips, doctor, jobs, mirror, parameters, people, retention, servers
+from qdash_queue.cli import chips, doctor, jobs, mirror, parameters, people, retention, servers, setup
 from qdash_queue.cli.demo import demo
 from qdash_queue.cli.refusals import SpeakingGroup
 from qdash_queue.cli.session import Session
@@ -40,6 +40,7 @@ def root(
 for command in (
     servers.up,
     servers.migrate,
+    setup.setup,
     doctor.doctor,
     demo,
     jobs.submit,

@@ -17,7 +17,7 @@ from qdash_queue.cli.findings import Level
 from qdash_queue.cli.health_transactions import notification_findings
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.mirror.presence import Presence
-from tests.cli.desk import CHIP, Desk, Outcome, type_in
+from tests.cli.desk import CHIP, PROJECT, Desk, Outcome, type_in
 from tests.databases import CalibDatabase
 from tests.waiting import PATIENCE
 
@@ -367,3 +367,30 @@ def other_server() -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+
+
+def test_rights_of_dropped_roles_are_told_with_the_command_that_removes_them(desk: Desk) -> None:
+    gone = desk.database.login("calib_executor")
+    for words in (
+        ("members", "grant", PROJECT, gone.name, "--username", "gone"),
+        ("executors", "allow", gone.name, CHIP),
+    ):
+        assert desk.run(*words, role="admin").status == 0
+    with desk.database.connect() as connection:
+        row = connection.execute("SELECT %s::regrole::oid::text", (gone.name,)).fetchone()
+        connection.execute(f"DROP ROLE {gone.name}".encode())
+    number = str(row[0]) if row else ""
+    told = [each for each in desk.run("doctor", "--json", role="admin").document if each["about"] == "rights"]
+    remedies = [each["remedy"].removeprefix("Remove it: qdash-queue ") for each in told]
+    assert remedies == [f"executors disallow {number} {CHIP}", f"members revoke {PROJECT} {number}"]
+    for remedy in remedies:
+        assert desk.run(*remedy.split(), role="admin").status == 0
+    again = desk.run("doctor", "--json", role="admin").document
+    assert [each for each in again if each["about"] == "rights"] == []
+
+
+def test_a_superuser_is_told_that_it_has_what_was_granted(shared_desk: Desk) -> None:
+    found = diagnosis(at(shared_desk.database.url), "role")
+    assert found["level"] == "note"
+    assert "no calib_* role was granted" in found["words"]
+    assert "member of calib_admin" in diagnosis(at(shared_desk.database.overseer.url), "role")["words"]

@@ -155,6 +155,20 @@ def test_a_pool_without_a_free_connection_is_busy(lab: Lab, monkeypatch: pytest.
     database.close()
 
 
+def test_a_transaction_that_idled_for_too_long_is_told_in_words(lab: Lab) -> None:
+    """As the queue's own bound ends it; only shorter."""
+
+    def idle() -> None:
+        with lab.ana.database.raw_connection() as connection, connection.transaction():
+            connection.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
+            alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
+            until(lambda: lab.value(alive, connection.info.backend_pid) == 0)
+            connection.execute("SELECT 1")
+
+    with pytest.raises(DatabaseAwayError, match="its transaction was idle for too long"):
+        idle()
+
+
 def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> None:
     """It may be asked again, but by whoever can wait."""
     database = Database(lab.ana.url)

@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 
+from qdash_queue import migrate
 from tests.databases import CalibDatabase, LoginRole
 from tests.executors.crew import ROOT
 from tests.upgrade.release import CHIP, Release
@@ -57,3 +58,24 @@ def test_a_newer_schema_that_still_serves_us_is_used(database: CalibDatabase) ->
     refused = _register(database.login("calib_executor"))
     assert refused.returncode == EXIT_REFUSED, refused.stderr
     assert refused.stderr == f'unknown chip "{CHIP}": expected one of (no chip yet)\n'
+
+
+def test_rights_go_on_belonging_to_the_roles_that_have_them(
+    release: Release, empty_database: CalibDatabase
+) -> None:
+    """A client's own view stays; what was granted to a role that was dropped since does not come back."""
+    release.command(empty_database.url, "migrate")
+    admin, ann, bob = (empty_database.login(group) for group in ("calib_admin", *["calib_submitter"] * 2))
+    release.command(admin.url, "projects", "add", "demo")
+    release.command(admin.url, "chips", "add", CHIP, "--backend", "fake", "--topology", "linear-2")
+    for login, name in ((ann, "ann"), (bob, "bob")):
+        release.command(admin.url, "members", "grant", "demo", login.name, "--username", name)
+        release.command(admin.url, "executors", "allow", login.name, CHIP)
+    with empty_database.connect() as connection:
+        connection.execute("CREATE VIEW own AS SELECT role_name, username FROM calib.memberships")
+        connection.execute(f"DROP ROLE {bob.name}".encode())
+        assert migrate.upgrade(empty_database.url) == migrate.head()
+        connection.execute(f"CREATE ROLE {bob.name} LOGIN IN ROLE calib_submitter".encode())
+        assert connection.execute("SELECT * FROM own").fetchall() == [(ann.name, "ann")]
+        allowed = connection.execute("SELECT role_name FROM calib.executor_permissions").fetchall()
+    assert allowed == [(ann.name,)]
