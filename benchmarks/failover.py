@@ -38,6 +38,7 @@ from qdash_queue.embedded.postgres import Listen, PostgresServer
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.errors import LeaseLostError
 from qdash_queue.queue import Queue
+from qdash_queue.settings import Settings
 from qdash_queue.values import CancelMode
 from tests.chaos.flows import WITNESS
 from tests.chaos.stage import PLUGIN
@@ -46,7 +47,6 @@ from tests.executors.relay import Relay
 
 CHIP = "SIM-16"
 MACHINE_PASSWORD = "machine"  # noqa: S105 - of a server that lives for minutes
-LEASE = {"QDASH_QUEUE_LEASE_SECONDS": "30", "QDASH_QUEUE_HEARTBEAT_SECONDS": "10"}
 DRILL = {"tasks": 20, "seconds": 1.5, "manner": "well", "qid": "0"}
 HEAD_START = timedelta(seconds=2)
 FORMER_VERBS = (
@@ -87,14 +87,6 @@ class Standby(PostgresServer):
         return self._has_said("ready to accept read-only connections")
 
 
-class Pair(Crew):
-    """Two executors with the lease that an installation has by default."""
-
-    @property
-    def environment(self) -> dict[str, str]:
-        return {**super().environment, **LEASE}
-
-
 @dataclass(frozen=True)
 class Round:
     """What one failover cost.
@@ -117,7 +109,7 @@ class Laboratory:
     folder: Path
     primary: PostgresServer
     line: Relay
-    crew: Pair
+    crew: Crew
     rounds: int = 0
 
     def fail_over(self) -> Round:
@@ -207,8 +199,9 @@ def laboratory(folder: Path) -> Iterator[Laboratory]:
         admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
         admin.allow_executor("machine", CHIP)
         print_conditions(owner_url)
+        defaults = Settings()
         machine_url = sa.make_url(owner_url).set(username="machine", password=MACHINE_PASSWORD)
-        crew = Pair(
+        crew = Crew(
             chip_id=CHIP,
             queue=Queue(owner),
             owner=owner,
@@ -218,6 +211,8 @@ def laboratory(folder: Path) -> Iterator[Laboratory]:
             prefect_environment=servers.prefect.client_environment,
             prefect=SyncPrefectClient(servers.prefect.url),
             code=(ROOT, PLUGIN),
+            lease_seconds=defaults.lease_seconds,
+            heartbeat_seconds=defaults.heartbeat_seconds,
         )
         lab = Laboratory(folder, primary, line, crew)
         try:
