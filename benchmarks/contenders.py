@@ -146,7 +146,7 @@ class Ours(Contender):
                 claimed = executor.claim()
                 if claimed is not None:
                     claims.send(time.monotonic())
-                    lease = Lease(database, claimed.job_id, claimed.fence)
+                    lease = Lease(database, claimed.job_id, claimed.claim)
                     lease.conclude(JobState.COMPLETED)
                     lease.finish()
                     continue
@@ -221,7 +221,7 @@ class VerbSession(Session):
 
     async def take(self, chip: str, number: int = 0) -> Taken | None:
         claimed = Ours.executor(self._database, chip, number).claim()
-        return None if claimed is None else Taken(chip, (claimed.job_id, claimed.fence))
+        return None if claimed is None else Taken(chip, (claimed.job_id, claimed.claim))
 
     async def finish(self, taken: Taken) -> None:
         lease = Lease(self._database, *taken.handle)

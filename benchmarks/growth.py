@@ -75,7 +75,8 @@ SELECT job_id FROM calib_private.jobs WHERE chip_id = 'CHIP0' AND state = 'sched
    AND (not_after IS NULL OR not_after > now()) AND flow <> 'interactive'
  ORDER BY priority DESC, job_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
 """
-CLAIM = "SELECT * FROM calib.claim('CHIP0', 'bench/one')"
+CLAIMED = "00000000-0000-4000-8000-000000000000"
+CLAIM = f"SELECT * FROM calib.claim('CHIP0', 'bench/one', '{CLAIMED}', 30, NULL)"  # noqa: S608
 
 Session = psycopg.Connection[dict[str, Any]]
 
@@ -160,10 +161,10 @@ class Bench:
         """One job from its insert to its end, then a poll with nothing to do, then a cancel."""
         self.say(watch, "insert", INSERT)
         job = self.say(watch, "claim", CLAIM)
-        key = (job["job_id"], job["fence"])
-        self.say(watch, "heartbeat", "SELECT * FROM calib.heartbeat(%s, %s)", *key)
-        self.say(watch, "conclude", "SELECT calib.conclude(%s, %s, 'completed')", *key)
-        self.say(watch, "finish", "SELECT calib.finish(%s, %s)", *key)
+        key = (job["job_id"], CLAIMED)
+        self.say(watch, "heartbeat", "SELECT * FROM calib.heartbeat(%s, %s::uuid)", *key)
+        self.say(watch, "conclude", "SELECT calib.conclude(%s, %s::uuid, 'completed')", *key)
+        self.say(watch, "finish", "SELECT calib.finish(%s, %s::uuid)", *key)
         self.say(watch, "empty poll", CLAIM)
         self.say(watch, "idle sweep", "SELECT * FROM calib.sweep()")
         self.say(watch, "idle prune", "SELECT * FROM calib.prune()")

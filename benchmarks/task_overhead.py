@@ -142,7 +142,7 @@ def job(database: Database, folder: Path, name: str, tasks: int) -> Iterator[Any
     assert claimed is not None
     context = JobContext(
         claimed=claimed,
-        lease=Lease(database, claimed.job_id, claimed.fence),
+        lease=Lease(database, claimed.job_id, claimed.claim),
         database=database,
         backend_kind="fake",
         scratch=new_scratch_folder(folder, claimed.job_id),

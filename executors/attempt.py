@@ -18,13 +18,13 @@ from executors.bench import Bench
 from executors.children import Child, ChildError
 from executors.flow_runs import FlowRunRequest
 from executors.flows import FlowDefinition
-from executors.keeper import LeaseKeeper
+from executors.keeper import LeaseKeeper, LeaseLapsedError
 from executors.ladder import Ladder, StopRequest
 from executors.orders import BodyEnded, BodyStarted, DutyDone, NotStarted, Order, Quiesce, RunHooks, RunJob
 from executors.prefect_link import PrefectAwayError, PrefectError, PrefectRefusedError
 from executors.stop import StopReason
 from executors.stragglers import find_earlier_cancel
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError
+from qdash_queue.errors import DatabaseAwayError
 from qdash_queue.leases import Lease
 from qdash_queue.models import ClaimedJob
 from qdash_queue.queue import Queue
@@ -49,8 +49,8 @@ class Attempt:
         self._claimed = claimed
         self._bench = bench
         self._scratch = scratch
-        self._lease = Lease(bench.database, claimed.job_id, claimed.fence)
-        self._keeper = LeaseKeeper(self._lease, bench.times, bench.wakeup, self._cancel_is_asked, claimed_at)
+        self._lease = Lease(bench.database, claimed.job_id, claimed.claim)
+        self._keeper = LeaseKeeper(self._lease, bench.times, bench.wakeup, self._is_news, claimed_at)
         self._deadline = claimed_at + claimed.timeout_seconds
         self._stop: StopRequest | None = None
         self._told_prefect_cancel = False
@@ -61,14 +61,15 @@ class Attempt:
         self._exit_code = 0
 
     def run(self) -> None:
-        """Run the job to its end.
+        """Run the job to its end; with a lost lease kill the child at once and touch nothing else.
 
-        A lost lease ends here too: the child is killed at once and nothing else is touched.
+        Raises:
+            LeaseLostError: the database does not know the lease.
         """
         with self._keeper:
             try:
                 self._live()
-            except LeaseLostError as error:
+            except LeaseLapsedError as error:
                 logger.warning("job %s was left to others: %s", self._claimed.job_id, error)
             finally:
                 self._bench.link.unwatch()
@@ -94,17 +95,20 @@ class Attempt:
             return
         standing = self._persist(lambda: self._lease.conclude(state, failure))
         self._clean_up(flow_run, standing)
-        self._persist(self._lease.finish)
+        self._end_lease(self._lease.finish)
         self._release(flow_run, standing, message)
 
     # ------------------------------------------------------------------ looking around
 
-    def _cancel_is_asked(self) -> bool:
+    def _is_news(self) -> bool:
+        """Whether the row has a cancel that is not known, or another holder: then the lease is lost."""
         row = self._bench.database.row(
-            "SELECT cancel_mode FROM calib.jobs WHERE job_id = :job_id", job_id=self._claimed.job_id
+            "SELECT cancel_mode, executor_id FROM calib.jobs WHERE job_id = :job_id",
+            job_id=self._claimed.job_id,
         )
-        mode = row["cancel_mode"] if row is not None else None
-        known = self._keeper.cancel
+        if row is None or row["executor_id"] != self._bench.executor.executor_id:
+            return True
+        mode, known = row["cancel_mode"], self._keeper.cancel
         return mode is not None and (known is None or known.cancel_mode != mode)
 
     def _look_around(self) -> None:
@@ -369,10 +373,16 @@ class Attempt:
         if endings.repeats(self._claimed):
             return self._give_back(failure)
         self._persist(lambda: self._lease.conclude(JobState.FAILED, failure))
-        return self._persist(self._lease.finish)
+        return self._end_lease(self._lease.finish)
 
     def _give_back(self, failure: Failure | None) -> JobState:
-        return self._persist(lambda: self._lease.try_again(failure or endings.shutdown_failure()))
+        return self._end_lease(lambda: self._lease.try_again(failure or endings.shutdown_failure()))
+
+    def _end_lease(self, write: Callable[[], _T]) -> _T:
+        """``write``, which ends the lease; a heartbeat beside it would call a lost answer a lost lease."""
+        self._keeper.settle()
+        self._keeper.close()
+        return self._persist(write)
 
     def _persist(self, write: Callable[[], _T]) -> _T:
         """``write``, after all events so far and again while the database is away; raises LeaseLostError."""

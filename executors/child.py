@@ -119,7 +119,7 @@ class _Child:
     def _context(self, order: Order, database: Database) -> JobContext:
         return JobContext(
             claimed=order.claimed,
-            lease=Lease(database, order.claimed.job_id, order.claimed.fence),
+            lease=Lease(database, order.claimed.job_id, order.claimed.claim),
             database=database,
             backend_kind=self._setup.backend_kind,
             scratch=order.scratch,

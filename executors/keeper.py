@@ -7,6 +7,7 @@ child runs goes through one thread, in order, and the supervisor reads only what
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -21,7 +22,6 @@ from executors.wakeup import Wakeup
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Lease
 from qdash_queue.models import CancelRequest, JsonObject
-from qdash_queue.values import CancelMode
 
 logger = logging.getLogger(__name__)
 
@@ -46,6 +46,10 @@ class LeaseTimes:
     margin: float
 
 
+class LeaseLapsedError(LeaseLostError):
+    """The lease could not be renewed in time: others may take it, and the database has not been asked."""
+
+
 class LeaseKeeper:
     """The thread that speaks to the database for one running job; a context manager."""
 
@@ -54,7 +58,7 @@ class LeaseKeeper:
     ) -> None:
         """Keep ``lease``, which was taken at ``claimed_at`` (monotonic).
 
-        ``look`` reads, without writing, whether a cancel is asked for.
+        ``look`` reads, without writing, whether the next heartbeat would tell something new.
         """
         self._lease = lease
         self._times = times
@@ -81,6 +85,10 @@ class LeaseKeeper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Renew the lease no more; what was said until now is still written."""
         with self._condition:
             self._is_closing = True
             self._condition.notify_all()
@@ -97,12 +105,13 @@ class LeaseKeeper:
         """Make sure that the chip is still ours.
 
         Raises:
-            LeaseLostError: it is not, or will not be for long enough to stop the child in order.
+            LeaseLapsedError: it will not be for long enough to stop the child in order.
+            LeaseLostError: the database says that it is not.
         """
         if self._lost is not None:
             raise self._lost
         if time.monotonic() > self._valid_until - self._times.margin:
-            raise LeaseLostError(
+            raise LeaseLapsedError(
                 f"the lease could not be renewed for {self._times.lease - self._times.margin:g} s"
             )
 
@@ -159,12 +168,13 @@ class LeaseKeeper:
         while not self._is_over():
             try:
                 self._write_all()
-                if time.monotonic() >= beat_at or (self._cancel_is_news() and self._look()):
+                if time.monotonic() >= beat_at or self._look():
                     self._beat()
                     beat_at = time.monotonic() + self._times.heartbeat
                 self._rest(min(self._times.poll, max(0.0, beat_at - time.monotonic())))
             except LeaseLostError as error:
                 self._lost = error
+                self._extend(-math.inf)  # The child's guard ends it, whatever holds up the supervisor.
                 self._wakeup.set()
                 return
             except DatabaseAwayError as error:
@@ -177,9 +187,6 @@ class LeaseKeeper:
     def _is_over(self) -> bool:
         with self._condition:
             return self._is_closing and (not self._writes or time.monotonic() > self._valid_until)
-
-    def _cancel_is_news(self) -> bool:
-        return self._cancel is None or self._cancel.cancel_mode is not CancelMode.NOW
 
     def _write_all(self) -> None:
         while True:

@@ -21,7 +21,13 @@ from executors.importing import heavy_imports
 from executors.session import instruments_folder
 from qdash_queue.compatibility import require_schema
 from qdash_queue.database import Database
-from qdash_queue.errors import DatabaseAwayError, QueueError, SchemaMissingError, unknown_chip
+from qdash_queue.errors import (
+    DatabaseAwayError,
+    LeaseLostError,
+    QueueError,
+    SchemaMissingError,
+    unknown_chip,
+)
 from qdash_queue.extras import MissingExtraError, require_extras
 from qdash_queue.leases import Executor
 from qdash_queue.settings import Settings, SettingsError, read_settings
@@ -35,6 +41,8 @@ EXIT_REFUSED = 3
 """The database answers, and refuses: no such chip, no right, another kind of backend, a bad catalogue."""
 EXIT_AWAY = 4
 """A server that is needed does not answer, is not named, or holds a schema of another age; or no extra."""
+EXIT_LOST = 5
+"""The database does not know the lease under which this executor drove the chip."""
 
 _MARGIN_SECONDS = 10.0
 
@@ -180,6 +188,9 @@ def _refusals_in_words() -> Iterator[None]:
     except FlowError as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_REFUSED) from error
+    except LeaseLostError as error:
+        typer.echo(f"{error}; this executor has stopped its job and ends: start it again", err=True)
+        raise typer.Exit(EXIT_LOST) from error
     except QueueError as error:
         typer.echo(f"{error}" + (f" ({error.hint})" if error.hint else ""), err=True)
         raise typer.Exit(EXIT_REFUSED) from error

@@ -90,6 +90,7 @@ class Supervisor:
         Raises:
             CatalogueRefusedError: a flow or a task cannot be offered.
             DatabaseAwayError: the database does not answer at the start; later it is waited for.
+            LeaseLostError: the database does not know a lease that this executor holds.
         """
         offer(self._executor, self._flows)
         options = self._options

@@ -79,6 +79,7 @@ class Database:
             pool_size=pool_size,
             max_overflow=5,
             isolation_level="AUTOCOMMIT",
+            hide_parameters=True,  # In an error's words, which are logged: a claim is a secret.
             connect_args={"application_name": application_name, **_PATIENCE},
         )
         sa.event.listen(self._engine, "connect", _send_byte_arrays_in_binary)

@@ -100,7 +100,7 @@ class CancelNotRevocableError(QueueError):
 
 
 class LeaseLostError(QueueError):
-    """The fence is stale: another attempt or another job may hold the chip. Stop touching the instrument."""
+    """The database does not know the lease: others may drive the chip. Stop the instrument at once."""
 
     code = "CQ020"
 

@@ -1,8 +1,9 @@
 """The executor's verbs: register, claim, hold, record, conclude, finish, sweep.
 
 An :class:`Executor` is one start of one process for one chip. What it claims it holds as a :class:`Lease`;
-every verb of a lease names the fence, and the database refuses it with ``LeaseLostError`` once the lease has
-gone to another. Every verb here is idempotent: an answer lost with its connection is asked for again.
+every verb of a lease shows its claim, a random number that nobody else knows, and the database refuses it
+with ``LeaseLostError`` once it does not know the lease under that claim. Every verb here is idempotent: an
+answer lost with its connection is asked for again.
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class Executor:
         self.backend = backend
         self.version = version
         self.executor_id = executor_id or new_executor_id(chip_id)
+        self._claim = uuid.uuid4()
 
     def register(self) -> None:
         """Make this start known.
@@ -93,16 +95,24 @@ class Executor:
         self.database.execute("SELECT calib.executor_stopped(:executor_id)", executor_id=self.executor_id)
 
     def claim(self, lease_seconds: float = 30.0, job_id: int | None = None) -> ClaimedJob | None:
-        """Take the chip's first due job (or the named one), or none; an idle call writes nothing."""
+        """Take the chip's first due job (or the named one), or none; an idle call writes nothing.
+
+        After a ``DatabaseAwayError`` the next call asks for the same claim: what had been taken is given.
+        """
         found = self.database.models(
             ClaimedJob,
-            "SELECT * FROM calib.claim(:chip_id, :executor_id, :lease_seconds, CAST(:job_id AS bigint))",
+            "SELECT *, CAST(:claim AS uuid) AS claim FROM calib.claim(:chip_id, :executor_id, :claim,"
+            " :lease_seconds, CAST(:job_id AS bigint))",
             chip_id=self.chip_id,
             executor_id=self.executor_id,
+            claim=self._claim,
             lease_seconds=lease_seconds,
             job_id=job_id,
         )
-        return found[0] if found else None
+        if not found:
+            return None
+        self._claim = uuid.uuid4()
+        return found[0]
 
     def sweep(self) -> list[SweptJob]:
         """End or send back jobs whose lease ran out, and end waiting jobs that have expired, on any chip."""
@@ -131,19 +141,19 @@ class Executor:
 class Lease:
     """The right to drive a chip for one attempt of one job.
 
-    Every verb raises ``LeaseLostError`` once the lease has gone to another attempt or job.
+    Every verb raises ``LeaseLostError`` once the lease is not known under its claim.
     """
 
-    def __init__(self, database: Database, job_id: int, fence: int) -> None:
+    def __init__(self, database: Database, job_id: int, claim: uuid.UUID) -> None:
         self.database = database
         self.job_id = job_id
-        self.fence = fence
+        self.claim = claim
 
     def heartbeat(self, lease_seconds: float = 30.0) -> CancelRequest | None:
         """Renew the lease; returns the cancel request if there is one, and stamps it as seen."""
         found = self.database.models(
             CancelRequest,
-            "SELECT * FROM calib.heartbeat(:job_id, :fence, :lease_seconds)",
+            "SELECT * FROM calib.heartbeat(:job_id, :claim, :lease_seconds)",
             lease_seconds=lease_seconds,
             **self._key,
         )
@@ -152,19 +162,19 @@ class Lease:
     def cancel_from_prefect(self, reason: str) -> None:
         """Turn a Cancelling state in Prefect into a cancel request on the row."""
         self.database.execute(
-            "SELECT calib.cancel_from_prefect(:job_id, :fence, :reason)", reason=reason, **self._key
+            "SELECT calib.cancel_from_prefect(:job_id, :claim, :reason)", reason=reason, **self._key
         )
 
     def set_flow_run(self, flow_run_id: uuid.UUID) -> None:
         """Store the Prefect flow run before any work is done."""
         self.database.execute(
-            "SELECT calib.set_flow_run(:job_id, :fence, :flow_run_id)", flow_run_id=flow_run_id, **self._key
+            "SELECT calib.set_flow_run(:job_id, :claim, :flow_run_id)", flow_run_id=flow_run_id, **self._key
         )
 
     def log_event(self, event: str, detail: Mapping[str, JsonValue] | None = None) -> None:
         """Append flow_started, stop_requested, sigterm, sigkill, child_exited or hook_ran to the log."""
         self.database.rows_once(
-            "SELECT calib.log_event(:job_id, :fence, :event, CAST(:detail AS jsonb))",
+            "SELECT calib.log_event(:job_id, :claim, :event, CAST(:detail AS jsonb))",
             event=event,
             detail=json.dumps(dict(detail or {})),
             **self._key,
@@ -173,7 +183,7 @@ class Lease:
     def quiesced(self, detail: Mapping[str, JsonValue] | None = None) -> None:
         """Note that the instrument is at rest."""
         self.database.rows_once(
-            "SELECT calib.quiesced(:job_id, :fence, CAST(:detail AS jsonb))",
+            "SELECT calib.quiesced(:job_id, :claim, CAST(:detail AS jsonb))",
             detail=json.dumps(dict(detail or {})),
             **self._key,
         )
@@ -181,13 +191,13 @@ class Lease:
     def quiesce_failed(self, reason: str) -> None:
         """Note that the instrument could not be brought to rest; pauses the chip with the reason."""
         self.database.execute(
-            "SELECT calib.quiesce_failed(:job_id, :fence, :reason)", reason=reason, **self._key
+            "SELECT calib.quiesce_failed(:job_id, :claim, :reason)", reason=reason, **self._key
         )
 
     def plan_tasks(self, tasks: Sequence[PlannedTask]) -> None:
         """Say which (task, qid) will be run, so that progress can be shown."""
         self.database.execute(
-            "SELECT calib.plan_tasks(:job_id, :fence, CAST(:tasks AS jsonb))",
+            "SELECT calib.plan_tasks(:job_id, :claim, CAST(:tasks AS jsonb))",
             tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),
             **self._key,
         )
@@ -202,7 +212,7 @@ class Lease:
     ) -> uuid.UUID:
         """Mark a (task, qid, repetition) as running; returns its task run id."""
         task_run_id = self.database.value(
-            "SELECT calib.start_task(:job_id, :fence, :task, :qid, :task_type, :repetition, :upstream_id,"
+            "SELECT calib.start_task(:job_id, :claim, :task, :qid, :task_type, :repetition, :upstream_id,"
             " CAST(:input_parameters AS jsonb), CAST(:run_parameters AS jsonb)) AS task_run_id",
             **self._key,
             task=task.task,
@@ -223,7 +233,7 @@ class Lease:
         """
         result = record.model_dump(mode="json", exclude={"status", "figures", "raw_data"})
         self.database.execute(
-            "SELECT calib.record_task(:job_id, :fence, :task_run_id, :status, CAST(:result AS jsonb),"
+            "SELECT calib.record_task(:job_id, :claim, :task_run_id, :status, CAST(:result AS jsonb),"
             " CAST(:figures AS jsonb), CAST(:raw_meta AS jsonb), CAST(:raw_data AS bytea[]))",
             **self._key,
             task_run_id=task_run_id,
@@ -237,7 +247,7 @@ class Lease:
     def conclude(self, state: JobState, failure: Failure | None = None) -> JobState:
         """Record the attempt's verdict; the first one stands and is returned. A seen cancel wins."""
         state = self.database.value(
-            "SELECT calib.conclude(:job_id, :fence, :state, :failure_kind, :failure_message) AS state",
+            "SELECT calib.conclude(:job_id, :claim, :state, :failure_kind, :failure_message) AS state",
             **self._key,
             state=state.value,
             failure_kind=failure.kind.value if failure else None,
@@ -247,20 +257,20 @@ class Lease:
 
     def finish(self) -> JobState:
         """End the job by its verdict and free the chip, in one transaction."""
-        state = self.database.value("SELECT calib.finish(:job_id, :fence) AS state", **self._key)
+        state = self.database.value("SELECT calib.finish(:job_id, :claim) AS state", **self._key)
         return JobState(state)
 
     def give_back(self, reason: str) -> JobState:
         """Let the job go because this executor leaves: it waits again or ends, by policy."""
         state = self.database.value(
-            "SELECT calib.give_back(:job_id, :fence, :reason) AS state", reason=reason, **self._key
+            "SELECT calib.give_back(:job_id, :claim, :reason) AS state", reason=reason, **self._key
         )
         return JobState(state)
 
     def try_again(self, failure: Failure) -> JobState:
         """End the attempt by a failure that is not the job's: it waits again or ends failed, by policy."""
         state = self.database.value(
-            "SELECT calib.try_again(:job_id, :fence, :failure_kind, :failure_message) AS state",
+            "SELECT calib.try_again(:job_id, :claim, :failure_kind, :failure_message) AS state",
             failure_kind=failure.kind.value,
             failure_message=failure.message,
             **self._key,
@@ -268,8 +278,8 @@ class Lease:
         return JobState(state)
 
     @property
-    def _key(self) -> dict[str, int]:
-        return {"job_id": self.job_id, "fence": self.fence}
+    def _key(self) -> dict[str, int | uuid.UUID]:
+        return {"job_id": self.job_id, "claim": self.claim}
 
 
 def _dumped(models: Mapping[str, ParameterModel] | Mapping[str, RunParameterModel]) -> str:

@@ -69,7 +69,10 @@ class Job(Row):
 
 
 class ClaimedJob(Row):
-    """What a claim gives: the job, its fence and whether the instrument must be quiesced first."""
+    """What a claim gives: the job, its fence and whether the instrument must be quiesced first.
+
+    ``claim`` proves who holds the lease: it is shown to the database and to nobody else.
+    """
 
     job_id: int
     fence: int
@@ -89,6 +92,7 @@ class ClaimedJob(Row):
     submitted_at: datetime
     started_at: datetime
     dirty: bool
+    claim: UUID = Field(repr=False, exclude=True)
 
 
 class CancelRequest(Row):

@@ -164,7 +164,7 @@ def _insert_and_claim(
 
 def _give_up(database: Database, claimed: ClaimedJob, error: BaseException | None) -> None:
     """End a job that was claimed and cannot be begun, so that nobody has to wait for its lease to run out."""
-    lease = Lease(database, claimed.job_id, claimed.fence)
+    lease = Lease(database, claimed.job_id, claimed.claim)
     words = f"the session could not be prepared: {error}"
     lease.conclude(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="session", message=words))
     lease.finish()
@@ -190,7 +190,7 @@ def _note(config: CalibConfig) -> dict[str, JsonValue]:
 def _context(database: Database, claimed: ClaimedJob, chip: Chip, settings: Settings) -> JobContext:
     return JobContext(
         claimed=claimed,
-        lease=Lease(database, claimed.job_id, claimed.fence),
+        lease=Lease(database, claimed.job_id, claimed.claim),
         database=database,
         backend_kind=chip.backend,
         scratch=new_scratch_folder(settings.state_path, claimed.job_id),

@@ -102,10 +102,10 @@ BEGIN
 END $$;
 
 -- Prefect's own Cancel buttons ask here, so that all doors lead to the same job.
-CREATE OR REPLACE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text)
+CREATE OR REPLACE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   IF EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.mode = 'now') THEN
       RETURN; END IF;
   IF calib_private.verdict(p_job_id) IS NOT NULL THEN

@@ -93,12 +93,11 @@ BEGIN
   RETURN make_interval(secs => p_seconds);
 END $$;
 
-CREATE OR REPLACE FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text)
-RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT p_lease.executor_id = p_executor_id
-     AND NOT EXISTS (SELECT FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
-       WHERE j.job_id = p_lease.job_id AND (a.flow_run_id IS NOT NULL OR a.verdict IS NOT NULL
-           OR j.tasks_total > 0))
+-- The newest attempt of the job, if it was claimed under this claim.
+CREATE OR REPLACE FUNCTION calib_private.claimed_attempt(p_job_id bigint, p_claim uuid)
+RETURNS calib_private.attempts LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT a FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+   WHERE j.job_id = p_job_id AND a.claim = p_claim
 $$;
 
 -- An executor may claim any job of its chip; a notebook the interactive ones that it submitted itself.
@@ -114,15 +113,21 @@ BEGIN
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.claim(p_chip_id text, p_executor_id text,
-  p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL)
+-- The executor makes a random claim for each lease and shows it with every verb. Neither fence nor executor
+-- id, which others may read, opens a lease; after a failover that lost it, both may be given out again.
+CREATE OR REPLACE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid,
+  p_lease_seconds double precision, p_job_id bigint)
 RETURNS SETOF calib.claimed_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_lease calib_private.leases; v_claimed calib.claimed_job; v_job_id bigint; v_now timestamptz;
-  v_duration interval := calib_private.lease_interval(p_lease_seconds);
+  v_duration interval;
 BEGIN
   PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  v_duration := calib_private.lease_interval(p_lease_seconds);
   PERFORM calib_private.require_claimable(p_job_id);
+  IF p_claim IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'claim', 'claim: expected a random uuid, got nothing');
+  END IF;
   IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
   SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
@@ -133,8 +138,8 @@ BEGIN
       FOR SHARE SKIP LOCKED;
     IF NOT FOUND THEN RETURN; END IF;
     v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
-  ELSIF calib_private.claim_is_unused(v_lease, p_executor_id)
-      AND v_lease.job_id = coalesce(p_job_id, v_lease.job_id) THEN
+  ELSIF v_lease.executor_id = p_executor_id
+      AND (calib_private.claimed_attempt(v_lease.job_id, p_claim)).fence = v_lease.fence THEN
     -- An answer that was lost on the way is given again, with a full lease: the executor counts from now.
     UPDATE calib_private.leases l SET expires_at = calib_private.now() + v_duration
         WHERE l.chip_id = p_chip_id;
@@ -152,53 +157,45 @@ BEGIN
   RETURNING j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id,
     j.flow, j.parameters, j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at,
       j.started_at, v_lease.dirty INTO v_claimed;
-  INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, started_at)
-  VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, v_now);
+  INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, claim, started_at)
+  VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, p_claim, v_now);
   RETURN NEXT v_claimed;
 END $$;
 
--- Refuses whoever does not hold the lease that was looked up and locked.
-CREATE OR REPLACE FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint,
-  p_fence bigint)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  PERFORM calib_private.require_speaker();
-  IF p_lease.chip_id IS NULL THEN
-    PERFORM calib_private.refuse('CQ020', 'fence',
-      format('the lease on job %s (fence %s) is lost: another attempt or another job may hold the chip',
-      p_job_id, p_fence));
-  ELSIF NOT EXISTS (SELECT FROM calib_private.executors e WHERE e.executor_id = p_lease.executor_id
-      AND calib_private.actor_is(e.role_name)) THEN
-    PERFORM calib_private.refuse('CQ003', 'job_id',
-      format('%s may not act for executor %s', calib_private.actor(), p_lease.executor_id));
-  ELSIF NOT calib_private.may_execute(p_lease.chip_id) THEN
-    -- As if the lease were lost already: whoever drives the instrument stops, and the lease runs out.
-    PERFORM calib_private.refuse('CQ020', 'fence',
-      format('%s may not execute on chip "%s" any more: the lease on job %s is lost', calib_private.actor(),
-      p_lease.chip_id, p_job_id));
-  END IF;
-END $$;
-
--- Locks the lease against a sweep until the end of the transaction; refuses whoever does not hold it.
-CREATE OR REPLACE FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint)
+-- Locks the lease against a sweep until the end of the transaction; refuses every claim but its own.
+CREATE OR REPLACE FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid)
 RETURNS calib_private.leases LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_lease calib_private.leases;
 BEGIN
-  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence
-      FOR NO KEY UPDATE;
-  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  PERFORM calib_private.require_speaker();
+  SELECT l.* INTO v_lease FROM calib_private.leases l JOIN calib_private.attempts a USING (job_id, fence)
+   WHERE l.job_id = p_job_id AND a.claim = p_claim FOR NO KEY UPDATE OF l;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ020', 'claim',
+      format('the lease on job %s is not known under this claim: another executor may drive the chip',
+      p_job_id));
+  ELSIF NOT EXISTS (SELECT FROM calib_private.executors e WHERE e.executor_id = v_lease.executor_id
+      AND calib_private.actor_is(e.role_name)) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id',
+      format('%s may not act for executor %s', calib_private.actor(), v_lease.executor_id));
+  ELSIF NOT calib_private.may_execute(v_lease.chip_id) THEN
+    -- As if the lease were lost already: the executor stops its instrument, and the lease runs out.
+    PERFORM calib_private.refuse('CQ020', 'claim',
+      format('%s may not execute on chip "%s" any more: the lease on job %s is lost', calib_private.actor(),
+      v_lease.chip_id, p_job_id));
+  END IF;
   RETURN v_lease;
 END $$;
 
 -- Renews the lease and tells whether somebody asked to cancel. Reads the request without locking it: a client
 -- may hold it in an open transaction.
-CREATE OR REPLACE FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint,
+CREATE OR REPLACE FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid,
   p_lease_seconds double precision DEFAULT 30)
 RETURNS SETOF calib.cancel_request
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence); v_cancel calib.cancel_request;
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim); v_cancel calib.cancel_request;
 BEGIN
   UPDATE calib_private.leases l SET expires_at = calib_private.now()
       + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = v_lease.chip_id;
@@ -220,25 +217,26 @@ BEGIN
   RETURN NEXT v_cancel;
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid)
+CREATE OR REPLACE FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
   UPDATE calib_private.jobs j SET flow_run_id = p_flow_run_id, version = j.version + 1
    WHERE j.job_id = p_job_id AND j.flow_run_id IS DISTINCT FROM p_flow_run_id;
   IF NOT FOUND THEN RETURN; END IF;   -- asked again because the first answer was lost
   UPDATE calib_private.attempts a SET flow_run_id = p_flow_run_id WHERE a.job_id = p_job_id
-      AND a.fence = p_fence;
+      AND a.fence = v_lease.fence;
   PERFORM calib_private.write_event(p_job_id, 'flow_run_created',
     jsonb_build_object('flow_run_id', p_flow_run_id));
   PERFORM calib_private.mark_job(p_job_id);
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text,
+CREATE OR REPLACE FUNCTION calib.log_event(p_job_id bigint, p_claim uuid, p_event text,
   p_detail jsonb DEFAULT '{}')
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   IF p_event IS NULL OR p_event NOT IN ('flow_started', 'stop_requested', 'sigterm', 'sigkill',
       'child_exited', 'hook_ran') THEN
     PERFORM calib_private.refuse('CQ007', 'event',
@@ -248,10 +246,10 @@ BEGIN
   PERFORM calib_private.write_event(p_job_id, p_event, p_detail);
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb DEFAULT '{}')
+CREATE OR REPLACE FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb DEFAULT '{}')
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
   PERFORM calib_private.require_shape('detail', coalesce(p_detail, '{}'), 'object');
   UPDATE calib_private.leases l SET dirty = false WHERE l.chip_id = v_lease.chip_id;
@@ -260,10 +258,10 @@ END $$;
 
 -- An instrument that cannot be brought to rest must not be given to the next job: the chip is paused with the
 -- reason.
-CREATE OR REPLACE FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text)
+CREATE OR REPLACE FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
   UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
   UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: '

@@ -6,13 +6,14 @@ COMMENT ON TYPE calib.swept_job IS
 
 -- Records how the attempt ended; the first verdict stands. A cancel that was seen wins over every later
 -- verdict: the person who asked was told that it was taken.
-CREATE OR REPLACE FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text,
+CREATE OR REPLACE FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text,
   p_failure_kind text DEFAULT NULL, p_failure_message text DEFAULT NULL)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_state text := p_state; v_failure_kind text; v_seen boolean;
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
+  v_state text := p_state; v_failure_kind text;
+  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id);
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
   IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
     PERFORM calib_private.refuse('CQ007', 'state',
       format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
@@ -23,20 +24,19 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'failure_kind',
       format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
       calib_private.shown(p_failure_kind)));
-  ELSIF p_state = 'cancelled' THEN
-    IF NOT EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id) THEN
-      PERFORM calib_private.refuse('CQ010', 'state',
-        format('job %s cannot end cancelled: nobody asked to cancel it', p_job_id));
-    END IF;
+  ELSIF p_state = 'cancelled' AND NOT v_cancelled THEN
+    PERFORM calib_private.refuse('CQ010', 'state',
+      format('job %s cannot end cancelled: no cancel was requested', p_job_id));
   END IF;
-  SELECT j.cancel_seen_at IS NOT NULL INTO v_seen FROM calib_private.jobs j WHERE j.job_id = p_job_id;
-  IF v_seen THEN v_state := 'cancelled'; END IF;
+  -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
+  IF v_cancelled THEN v_state := 'cancelled'; END IF;
   IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
   UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
     failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
-   WHERE a.job_id = p_job_id AND a.fence = p_fence AND a.verdict IS NULL;
+   WHERE a.job_id = p_job_id AND a.fence = v_lease.fence AND a.verdict IS NULL;
   IF NOT FOUND THEN
-    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence);
+    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id
+      AND a.fence = v_lease.fence);
   END IF;
   PERFORM calib_private.write_event(p_job_id, 'concluded',
     jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
@@ -67,19 +67,18 @@ BEGIN
    WHERE l.chip_id = p_lease.chip_id;
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.finish(p_job_id bigint, p_fence bigint)
+CREATE OR REPLACE FUNCTION calib.finish(p_job_id bigint, p_claim uuid)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_attempt calib_private.attempts; v_lease calib_private.leases;
 BEGIN
   -- Locked first: a sweep that ends the job by the same verdict at this moment is waited for.
-  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence
-      FOR NO KEY UPDATE;
-  SELECT * INTO v_attempt FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence;
+  PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id FOR NO KEY UPDATE;
+  v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
   IF v_attempt.outcome = v_attempt.verdict THEN
     RETURN v_attempt.outcome;   -- asked again because the first answer was lost
   END IF;
-  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  v_lease := calib_private.hold_lease(p_job_id, p_claim);
   IF v_attempt.verdict IS NULL THEN
     PERFORM calib_private.refuse('CQ010', 'state',
       format('job %s has no verdict yet: conclude it first', p_job_id));
@@ -113,31 +112,37 @@ BEGIN
   RETURN v_state;
 END $$;
 
+-- What give_back and try_again answered, if they are asked again because that was lost: how the attempt ended,
+-- unless a sweep ended it.
+CREATE OR REPLACE FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid)
+RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE a.outcome WHEN 'requeued' THEN 'scheduled' ELSE a.outcome END
+    FROM calib_private.claimed_attempt(p_job_id, p_claim) a WHERE a.failure_kind IS DISTINCT FROM 'lost'
+$$;
+
 -- A clean stop of the executor: the job goes back to wait, or ends by policy; never as cancelled unless
 -- asked.
-CREATE OR REPLACE FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text)
+CREATE OR REPLACE FUNCTION calib.give_back(p_job_id bigint, p_claim uuid, p_reason text)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
 BEGIN
-  RETURN calib_private.end_by_policy(v_lease, 'shutdown', left(p_reason, 4000), false);
+  RETURN coalesce(calib_private.given_back(p_job_id, p_claim), calib_private.end_by_policy(
+    calib_private.hold_lease(p_job_id, p_claim), 'shutdown', left(p_reason, 4000), false));
 END $$;
 
 -- An attempt that failed through no fault of the job (its process was killed, its flow could not be started):
 -- by the same policy as a lost one. The reason stands on the attempt, and on the job when no attempt is left.
-CREATE OR REPLACE FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text,
+CREATE OR REPLACE FUNCTION calib.try_again(p_job_id bigint, p_claim uuid, p_failure_kind text,
   p_failure_message text)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
 BEGIN
   IF p_failure_kind IS NULL OR NOT calib_private.is_failure_kind(p_failure_kind) THEN
     PERFORM calib_private.refuse('CQ007', 'failure_kind',
       format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
       calib_private.shown(p_failure_kind)));
   END IF;
-  RETURN calib_private.end_by_policy(v_lease, p_failure_kind, left(coalesce(p_failure_message, ''), 4000),
-    false);
+  RETURN coalesce(calib_private.given_back(p_job_id, p_claim), calib_private.end_by_policy(
+    calib_private.hold_lease(p_job_id, p_claim), p_failure_kind, left(coalesce(p_failure_message, ''), 4000),
+    false));
 END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.sweep_leases()

@@ -45,10 +45,10 @@ BEGIN
   IF FOUND THEN PERFORM calib_private.count_tasks(p_job_id); END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb)
+CREATE OR REPLACE FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   PERFORM calib_private.require_shape('tasks', p_tasks, 'tasks');
   INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, repetition, task_type, ordinal)
   SELECT j.job_id, j.attempt, e.item ->> 'task', e.item ->> 'qid',
@@ -60,14 +60,14 @@ BEGIN
   PERFORM calib_private.mark_job(p_job_id);
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text,
+CREATE OR REPLACE FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text,
   p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb,
   p_run_parameters jsonb)
 RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_id uuid; v_new boolean;
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   PERFORM calib_private.require_shape('tasks', jsonb_build_array(jsonb_build_object('task', p_task, 'qid',
     p_qid, 'task_type', p_task_type, 'repetition', p_repetition)), 'tasks');
   PERFORM calib_private.require_shape('input_parameters', p_input_parameters, 'object');
@@ -157,14 +157,14 @@ BEGIN
   END LOOP;
 END $$;
 
-CREATE OR REPLACE FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid,
+CREATE OR REPLACE FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid,
   p_status text, p_result jsonb, p_figures jsonb DEFAULT '[]', p_raw_meta jsonb DEFAULT '[]',
   p_raw_data bytea[] DEFAULT '{}')
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_run calib_private.task_runs;
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   PERFORM calib_private.require_shape('result', p_result, 'result');
   SELECT t.* INTO v_run FROM calib_private.task_runs t JOIN calib_private.jobs j USING (job_id, attempt)
    WHERE t.task_run_id = p_task_run_id AND t.job_id = p_job_id;

@@ -45,6 +45,28 @@ GRANT EXECUTE ON FUNCTION
   calib.executor_seen(text, text),
   calib.executor_stopped(text),
   calib.register_catalogue(text, text, text, jsonb, jsonb),
+  calib.claim(text, text, uuid, double precision, bigint),
+  calib.heartbeat(bigint, uuid, double precision),
+  calib.cancel_from_prefect(bigint, uuid, text),
+  calib.set_flow_run(bigint, uuid, uuid),
+  calib.log_event(bigint, uuid, text, jsonb),
+  calib.quiesced(bigint, uuid, jsonb),
+  calib.quiesce_failed(bigint, uuid, text),
+  calib.conclude(bigint, uuid, text, text, text),
+  calib.finish(bigint, uuid),
+  calib.give_back(bigint, uuid, text),
+  calib.try_again(bigint, uuid, text, text),
+  calib.sweep(),
+  calib.chips_to_reconcile(text),
+  calib.unsynced_flow_runs(text),
+  calib.flow_run_synced(bigint, integer),
+  calib.plan_tasks(bigint, uuid, jsonb),
+  calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb),
+  calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[])
+TO calib_executor;
+
+-- What an executor of 0.3.0 calls.
+GRANT EXECUTE ON FUNCTION
   calib.claim(text, text, double precision, bigint),
   calib.heartbeat(bigint, bigint, double precision),
   calib.cancel_from_prefect(bigint, bigint, text),
@@ -56,10 +78,6 @@ GRANT EXECUTE ON FUNCTION
   calib.finish(bigint, bigint),
   calib.give_back(bigint, bigint, text),
   calib.try_again(bigint, bigint, text, text),
-  calib.sweep(),
-  calib.chips_to_reconcile(text),
-  calib.unsynced_flow_runs(text),
-  calib.flow_run_synced(bigint, integer),
   calib.plan_tasks(bigint, bigint, jsonb),
   calib.start_task(bigint, bigint, text, text, text, integer, uuid, jsonb, jsonb),
   calib.record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[])

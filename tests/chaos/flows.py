@@ -166,7 +166,7 @@ def drill_record(fence: int, number: int) -> TaskRecord:
         quality_metrics={"r2": 0.99},
         figures=[FigureRecord(name="drill", plotly=json.dumps(figure))] if number % 2 == 0 else [],
         raw_data=[RawDataRecord(name="iq", dtype="complex128", shape=(4,), unit="a.u.", data=points)],
-        note={"fence": fence, "figures": 1 if number % 2 == 0 else 0, "raw_data": 1},
+        note={"fence": fence, "pid": os.getpid(), "figures": 1 if number % 2 == 0 else 0, "raw_data": 1},
     )
 
 

@@ -35,6 +35,7 @@ class History:
     make_flow_run: MakeFlowRun
     executors: list[Executor] = field(init=False)
     queue: Queue = field(init=False)
+    fences: dict[Lease, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.queue = Queue(self.database)
@@ -65,14 +66,15 @@ class History:
         """Claim; ``ends`` is the state in which Prefect is left."""
         claimed = self.executors[by].claim(60.0, job.job_id)
         assert claimed is not None
-        lease = Lease(self.database, claimed.job_id, claimed.fence)
+        lease = Lease(self.database, claimed.job_id, claimed.claim)
+        self.fences[lease] = claimed.fence
         lease.set_flow_run(self.make_flow_run(ends))
         return lease
 
     def measure(self, lease: Lease, number: int) -> None:
         """Record one task run, with the fence of the lease as evidence."""
         task = PlannedTask(task=f"Drill{number}", qid="0")
-        lease.record_task(lease.start_task(task), drill_record(lease.fence, number))
+        lease.record_task(lease.start_task(task), drill_record(self.fences[lease], number))
 
     def lose(self) -> None:
         """Let the present lease run out, and sweep."""

@@ -159,13 +159,13 @@ def _write_under_a_lost_lease(copy: Copy) -> None:
     history.end(lease, JobState.COMPLETED)
 
 
-def test_a_fence_that_holds_refuses_the_stale_result(copy: Copy) -> None:
+def test_a_claim_refuses_the_stale_result(copy: Copy) -> None:
     with pytest.raises(LeaseLostError):
         _write_under_a_lost_lease(copy)
 
 
-def test_fence_switched_off(copy: Copy) -> None:
-    copy.change("calib_private.hold_lease", "AND l.fence = p_fence", "")
+def test_claim_switched_off(copy: Copy) -> None:
+    copy.change("calib_private.hold_lease", "AND a.claim = p_claim", "")
     _write_under_a_lost_lease(copy)
     assert copy.found() >= {"no result from a stale fence", "no parameter from a stale fence"}
 

@@ -153,7 +153,7 @@ class Desk:
         """Claim a job and plan its tasks."""
         claimed = self.executor.claim(60.0, job.job_id)
         assert claimed is not None
-        lease = Lease(self.executor.database, claimed.job_id, claimed.fence)
+        lease = Lease(self.executor.database, claimed.job_id, claimed.claim)
         lease.plan_tasks(_planned(job))
         return lease
 

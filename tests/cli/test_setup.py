@@ -56,7 +56,7 @@ def test_a_bare_database_becomes_a_place_to_work(bare: CalibDatabase) -> None:
     assert (job.username, job.submitted_by) == ("alice", "alice")
     claimed = executor.claim()
     assert claimed is not None
-    lease = Lease(serving, claimed.job_id, claimed.fence)
+    lease = Lease(serving, claimed.job_id, claimed.claim)
     lease.conclude(JobState.COMPLETED)
     assert lease.finish() is JobState.COMPLETED
     with psycopg.connect(logins["queue_admin"]["url"]) as admin:

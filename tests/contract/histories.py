@@ -49,7 +49,6 @@ STEPS = st.sampled_from([*ARGUMENTS, *OFTEN]).flatmap(
 MUST_HAPPEN = {
     "claimed",
     "claimed again",
-    "answered again",
     "heartbeat",
     "cancel seen",
     "cancel scheduled done",

@@ -189,7 +189,7 @@ class Lab:
         return claimed, self.lease(claimed)
 
     def lease(self, claimed: ClaimedJob) -> Lease:
-        return Lease(self.machine.database, claimed.job_id, claimed.fence)
+        return Lease(self.machine.database, claimed.job_id, claimed.claim)
 
     # ------------------------------------------------------------------ looking
 

@@ -24,7 +24,7 @@ from qdash_queue.errors import (
     QueueError,
 )
 from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import ClaimedJob, PlannedTask, TaskRecord
+from qdash_queue.models import Attempt, ClaimedJob, PlannedTask, TaskRecord
 from qdash_queue.values import CancelMode, Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from tests.contract.histories import STEPS
 from tests.contract.lab import Lab, Row
@@ -213,12 +213,8 @@ class QueueMachine(RuleBasedStateMachine):
             assert claimed.execution_id == expected.execution_id
             self.claims.append(claimed)
             self.happened["claimed again" if claimed.attempt > 1 else "claimed"] += 1
-        elif claimed is not None:
-            # The answer again: this executor holds the lease and has not used it.
-            assert (claimed.job_id, claimed.fence) == (lease.job_id, lease.fence)
-            assert lease.executor == executor.executor_id
-            lease.expires = self.model.now + LEASE_SECONDS
-            self.happened["answered again"] += 1
+        else:
+            assert claimed is None
 
     def _heartbeat(self, claimed: ClaimedJob) -> None:
         job = self.model.jobs[claimed.job_id]
@@ -273,16 +269,24 @@ class QueueMachine(RuleBasedStateMachine):
             self.happened["zombie refused"] += 1
 
     def _ended_by_its_verdict(self, claimed: ClaimedJob) -> bool:
-        attempts = self.lab.ana.queue.attempts(claimed.job_id)
-        attempt = attempts[claimed.attempt - 1]
+        attempt = self._attempt(claimed)
         return attempt.verdict is not None and attempt.outcome == attempt.verdict
+
+    def _attempt(self, claimed: ClaimedJob) -> Attempt:
+        return self.lab.ana.queue.attempts(claimed.job_id)[claimed.attempt - 1]
 
     def _give_back(self, claimed: ClaimedJob) -> None:
         job = self.model.jobs[claimed.job_id]
-        with refused(LeaseLostError, not self.model.holds(claimed.job_id, claimed.fence)):
+        attempt = self._attempt(claimed)
+        is_again = job.attempt == claimed.attempt and attempt.outcome and attempt.failure_kind != "lost"
+        with refused(LeaseLostError, not (is_again or self.model.holds(claimed.job_id, claimed.fence))):
             state = self._lease(claimed).give_back("executor stopped")
-            assert state.value == self.model.end_by_policy(job, "shutdown", is_dirty=False)
-            self.happened[f"given back {state.value}"] += 1
+            if is_again:
+                assert state.value == ("scheduled" if attempt.outcome == "requeued" else attempt.outcome)
+                self.happened["given back twice"] += 1
+            else:
+                assert state.value == self.model.end_by_policy(job, "shutdown", is_dirty=False)
+                self.happened[f"given back {state.value}"] += 1
 
     def _wait(self, seconds: int) -> None:
         self.lab.advance(seconds)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import threading
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
@@ -21,7 +22,7 @@ CHIPS = 20
 JOBS_PER_CHIP = 8
 CLIENTS = 40
 
-CLAIM = "SELECT job_id, fence FROM calib.claim(%s, %s)"
+CLAIM = "SELECT job_id FROM calib.claim(%s, %s, %s, 30, NULL)"
 ANY_WAITS = "SELECT EXISTS (SELECT FROM calib.jobs WHERE state = 'scheduled')"
 
 
@@ -39,16 +40,17 @@ class Chips:
         with psycopg.connect(lab.machine.url, autocommit=True) as session:
             while session.execute(ANY_WAITS).fetchone() == (True,):
                 chip_id = chance.choice(chip_ids)
-                row = session.execute(CLAIM, (chip_id, f"{chip_id}/{number}")).fetchone()
+                claim = uuid.uuid4()
+                row = session.execute(CLAIM, (chip_id, f"{chip_id}/{number}", claim)).fetchone()
                 if row is None:
                     continue
-                job_id, fence = int(row[0]), int(row[1])
+                job_id = int(row[0])
                 alone = self.busy[chip_id].acquire(blocking=False)
                 (self.claimed if alone else self.double).append(job_id)
-                session.execute("SELECT calib.conclude(%s, %s, 'completed')", (job_id, fence))
+                session.execute("SELECT calib.conclude(%s, %s, 'completed')", (job_id, claim))
                 if alone:
                     self.busy[chip_id].release()
-                session.execute("SELECT calib.finish(%s, %s)", (job_id, fence))
+                session.execute("SELECT calib.finish(%s, %s)", (job_id, claim))
 
 
 def test_every_job_is_claimed_once_and_no_chip_twice_at_a_time(own_lab: Lab) -> None:
@@ -138,12 +140,14 @@ def test_claims_and_sweeps_of_many_executors_do_not_deadlock(lab: Lab) -> None:
         with lab.session(lab.machine, autocommit=True) as session:
             for _ in range(60):
                 chip_id = chance.choice(chip_ids)
+                claim = uuid.uuid4()
                 row = session.execute(
-                    "SELECT job_id, fence FROM calib.claim(%s, %s, 0.1)", (chip_id, f"{chip_id}/{name}")
+                    "SELECT job_id FROM calib.claim(%s, %s, %s, 0.1, NULL)",
+                    (chip_id, f"{chip_id}/{name}", claim),
                 ).fetchone()
                 session.execute("SELECT calib.sweep()")
                 if row is not None and chance.random() < 0.7:
-                    lease = Lease(lab.machine.database, row["job_id"], row["fence"])
+                    lease = Lease(lab.machine.database, row["job_id"], claim)
                     with suppress(LeaseLostError):
                         lease.heartbeat(0.1)
                         lease.conclude(JobState.FAILED, Failure(kind=FailureKind.BAD_FIT, message=""))

@@ -32,7 +32,11 @@ GOOD = json.dumps(PARAMETERS)
 # who, what, its documents with a place for the numbers
 ATTACKS = [
     ("ana", ROW, ('{"x": %s}', "{}")),
-    ("ana", ROW, ('{"qids": ["0"], "tasks": ["CheckT1"], "run_parameters": {"CheckT1": {"shots": %s}}}', "{}")),
+    (
+        "ana",
+        ROW,
+        ('{"qids": ["0"], "tasks": ["CheckT1"], "run_parameters": {"CheckT1": {"shots": %s}}}', "{}"),
+    ),
     ("ana", ROW, (GOOD, '{"x": %s}')),
     ("ana", ROW, ('{"x": %s}', '{"x": %s}')),
     ("olga", "SELECT calib.import_parameters('{chip}', %s, 'design')", ('{"0": {"t1": {"value": %s}}}',)),
@@ -76,7 +80,9 @@ def place(lab: Lab, contained: bool) -> Iterator[dict[str, object]]:
 
 
 @pytest.mark.parametrize("numbers", [HUGE, TINY], ids=["1e131071", "1e-16383"])
-@pytest.mark.parametrize(("who", "statement", "documents"), ATTACKS, ids=[f"{a[0]}-{i}" for i, a in enumerate(ATTACKS)])
+@pytest.mark.parametrize(
+    ("who", "statement", "documents"), ATTACKS, ids=[f"{a[0]}-{i}" for i, a in enumerate(ATTACKS)]
+)
 def test_numbers_are_bounded_before_they_are_written_out(
     lab: Lab, place: dict[str, object], who: str, statement: str, documents: tuple[str, ...], numbers: str
 ) -> None:

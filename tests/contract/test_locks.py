@@ -257,7 +257,7 @@ def test_a_claim_and_a_pause_under_the_lease_do_not_wait_for_each_other(lab: Lab
     lab.submit(claimed.chip_id)
     other = lab.ready(claimed.chip_id, "two")
     holder = lab.session(lab.machine)
-    holder.execute("SELECT calib.quiesce_failed(%s, %s, 'stuck')", (claimed.job_id, claimed.fence))
+    holder.execute("SELECT calib.quiesce_failed(%s, %s, 'stuck')", (claimed.job_id, claimed.claim))
     assert other.claim() is None
     holder.commit()
     lease.conclude(JobState.FAILED, Failure(kind=FailureKind.INSTRUMENT, message="stuck"))
@@ -312,7 +312,7 @@ def test_a_paused_heartbeat_is_not_needed_to_sweep_another_chip(lab: Lab) -> Non
     """A lease locked by a verb of its holder is passed by, not waited for."""
     claimed, _ = lab.running(lab.chip())
     holder = lab.session(lab.machine)
-    holder.execute("SELECT calib.log_event(%s, %s, 'sigterm')", (claimed.job_id, claimed.fence))
+    holder.execute("SELECT calib.log_event(%s, %s, 'sigterm')", (claimed.job_id, claimed.claim))
     assert lab.ready(lab.chip()).sweep() == []
     holder.rollback()
 
@@ -321,11 +321,11 @@ def test_the_lease_is_not_needed_for_asking(lab: Lab) -> None:
     """The other way round: an executor's open transaction never makes a client wait."""
     claimed, _ = lab.running(lab.chip())
     holder = lab.session(lab.machine)
-    holder.execute("SELECT * FROM calib.heartbeat(%s, %s)", (claimed.job_id, claimed.fence))
+    holder.execute("SELECT * FROM calib.heartbeat(%s, %s)", (claimed.job_id, claimed.claim))
     client = lab.session(lab.olga, autocommit=True)
     client.execute("SET lock_timeout = '300ms'")
     assert client.execute(*cancel(claimed.job_id)).rowcount == 1
     insert(client, project_id=PROJECT, chip_id=claimed.chip_id, flow="repeat")
     holder.commit()
-    lease = Lease(lab.machine.database, claimed.job_id, claimed.fence)
+    lease = Lease(lab.machine.database, claimed.job_id, claimed.claim)
     assert lease.heartbeat() is not None

@@ -70,7 +70,7 @@ def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(lab: Lab) -> None:
     recorder.execute(f"SET lock_timeout = '{PATIENCE:g}s'".encode())
     recorder.execute(
         "SELECT calib.record_task(%s, %s, %s, 'completed', %s)",
-        (claimed.job_id, claimed.fence, task_run_id, RECORD.model_dump_json(include={"output_parameters"})),
+        (claimed.job_id, claimed.claim, task_run_id, RECORD.model_dump_json(include={"output_parameters"})),
     )
     values = lab.rows(
         "SELECT value, source FROM calib.parameter_history WHERE chip_id = %s ORDER BY valid_from",

@@ -56,13 +56,13 @@ def test_a_verdict_stands_after_a_death(lab: Lab) -> None:
     assert lease.try_again(DEATH) is JobState.COMPLETED
 
 
-def test_only_the_fence_gives_another_attempt(lab: Lab) -> None:
+def test_only_the_claim_gives_another_attempt(lab: Lab) -> None:
     claimed, lease = lab.running(lab.chip(), flow="repeat", parameters={}, max_attempts=2)
     with pytest.raises(LeaseLostError):
-        Lease(lease.database, claimed.job_id, claimed.fence + 1).try_again(DEATH)
+        Lease(lease.database, claimed.job_id, uuid.uuid4()).try_again(DEATH)
     with pytest.raises(BadValueError, match="closed list"):
         lease.database.execute(
-            "SELECT calib.try_again(:job_id, :fence, 'bored', '')", job_id=claimed.job_id, fence=claimed.fence
+            "SELECT calib.try_again(:job_id, :claim, 'bored', '')", job_id=claimed.job_id, claim=claimed.claim
         )
     assert lab.job(claimed.job_id)["state"] == "running"
 

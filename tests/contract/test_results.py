@@ -1,9 +1,8 @@
-"""What an executor may record, once, under its fence, up to the limits."""
+"""What an executor may record, once, under its claim, up to the limits."""
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable
 
 import psycopg
 import pytest
@@ -11,11 +10,9 @@ import pytest
 from qdash_queue.errors import (
     BadValueError,
     IllegalTransitionError,
-    LeaseLostError,
     TooLargeError,
     UnknownNameError,
 )
-from qdash_queue.leases import Lease
 from qdash_queue.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
 from qdash_queue.values import Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from tests.contract.lab import Lab
@@ -86,74 +83,6 @@ def test_other_verbs_may_be_said_twice_too(lab: Lab) -> None:
     ]
 
 
-def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: Lab) -> None:
-    claimed, lease = timed.running(timed.chip())
-    executor = timed.ready(claimed.chip_id)
-    timed.advance(20)
-    again = executor.claim(30.0)
-    assert again is not None
-    assert (again.job_id, again.fence) == (claimed.job_id, claimed.fence)
-    left = timed.value(
-        "SELECT extract(epoch FROM expires_at - calib_private.now()) FROM calib_private.leases"
-        " WHERE chip_id = %s",
-        claimed.chip_id,
-    )
-    assert left == 30
-    assert executor.claim(job_id=claimed.job_id) is not None
-    assert executor.claim(job_id=claimed.job_id + 1000) is None
-    lease.start_task(RABI)
-    assert executor.claim() is None
-
-
-@pytest.mark.parametrize(
-    "verb",
-    [
-        lambda lease, _: lease.heartbeat(),
-        lambda lease, _: lease.cancel_from_prefect("x"),
-        lambda lease, _: lease.set_flow_run(uuid.uuid4()),
-        lambda lease, _: lease.log_event("sigterm"),
-        lambda lease, _: lease.quiesced(),
-        lambda lease, _: lease.quiesce_failed("x"),
-        lambda lease, _: lease.plan_tasks([RABI]),
-        lambda lease, _: lease.start_task(PlannedTask(task="CheckT1", qid="0")),
-        lambda lease, run: lease.record_task(run, RECORD),
-        lambda lease, _: lease.conclude(JobState.COMPLETED),
-        lambda lease, _: lease.finish(),
-        lambda lease, _: lease.give_back("x"),
-    ],
-)
-def test_a_stale_fence_is_refused_and_leaves_no_trace(
-    timed: Lab, verb: Callable[[Lease, uuid.UUID], object]
-) -> None:
-    chip_id = timed.chip()
-    claimed, stale = timed.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
-    run = stale.start_task(RABI)
-    timed.advance(31)
-    other = timed.ready(chip_id, "two")
-    other.sweep()
-    for _ in range(2):  # while the job waits, and while another attempt runs
-        before = _traces(timed, claimed.job_id)
-        with pytest.raises(
-            LeaseLostError, match=f"the lease on job {claimed.job_id} \\(fence {claimed.fence}\\) is lost"
-        ):
-            verb(stale, run)
-        assert _traces(timed, claimed.job_id) == before
-        other.claim()
-
-
-def _traces(lab: Lab, job_id: int) -> object:
-    tables = ("job_events", "task_runs", "attempts", "outbox", "cancel_requests")
-    counts = [
-        lab.value(f"SELECT count(*) FROM calib_private.{table} WHERE job_id = {job_id}") for table in tables
-    ]
-    return (
-        counts,
-        lab.job(job_id),
-        lab.rows("SELECT * FROM calib_private.leases"),
-        lab.rows("SELECT * FROM calib.chips"),
-    )
-
-
 def test_figures_up_to_sixteen_mebibytes(lab: Lab) -> None:
     claimed, lease = lab.running(lab.chip())
     run = lease.start_task(RABI)
@@ -197,10 +126,10 @@ def test_a_verdict_that_makes_no_sense_is_refused(
     run = lease.start_task(RABI)
     with pytest.raises(BadValueError, match=words):
         lab.machine.database.execute(
-            "SELECT calib.record_task(:job_id, :fence, :run, :status,"
+            "SELECT calib.record_task(:job_id, :claim, :run, :status,"
             " jsonb_build_object('failure_kind', CAST(:kind AS text)))",
             job_id=claimed.job_id,
-            fence=claimed.fence,
+            claim=claimed.claim,
             run=run,
             status=status,
             kind=kind,
@@ -222,9 +151,9 @@ def test_a_verdict_of_a_job_that_makes_no_sense_is_refused(
     claimed, lease = lab.running(lab.chip())
     with pytest.raises(BadValueError, match=words):
         lab.machine.database.execute(
-            "SELECT calib.conclude(:job_id, :fence, :state, :kind, 'x')",
+            "SELECT calib.conclude(:job_id, :claim, :state, :kind, 'x')",
             job_id=claimed.job_id,
-            fence=claimed.fence,
+            claim=claimed.claim,
             state=state,
             kind=kind,
         )

@@ -377,7 +377,7 @@ def notebook(own_lab: Lab) -> Notebook:
 def test_a_notebook_claims_its_own_interactive_job_and_ends_it(notebook: Notebook) -> None:
     claimed = notebook.executor.claim(30.0, notebook.ask())
     assert claimed is not None
-    lease = Lease(notebook.person.database, claimed.job_id, claimed.fence)
+    lease = Lease(notebook.person.database, claimed.job_id, claimed.claim)
     assert lease.heartbeat() is None
     lease.conclude(JobState.COMPLETED)
     assert lease.finish() is JobState.COMPLETED
@@ -400,7 +400,7 @@ def test_a_notebook_writes_for_no_other_executor(notebook: Notebook) -> None:
         30.0, notebook.lab.submit(notebook.executor.chip_id)
     )
     assert claimed is not None
-    lease = Lease(notebook.person.database, claimed.job_id, claimed.fence)
+    lease = Lease(notebook.person.database, claimed.job_id, claimed.claim)
     for refused in (lease.heartbeat, lambda: lease.conclude(JobState.COMPLETED), lease.finish):
         with pytest.raises(NotPermittedError, match="may not act for executor"):
             refused()

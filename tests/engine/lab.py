@@ -79,7 +79,7 @@ class Lab:
         assert claimed is not None
         return JobContext(
             claimed=claimed,
-            lease=Lease(self.database, claimed.job_id, claimed.fence),
+            lease=Lease(self.database, claimed.job_id, claimed.claim),
             database=self.database,
             backend_kind="fake",
             scratch=new_scratch_folder(self.state_path, claimed.job_id),

@@ -104,7 +104,7 @@ def test_a_cancel_ends_a_session_that_nobody_works_in(lab: Lab, mode: CancelMode
     expect_the_next_claim_to_quiesce(lab)
     with pytest.raises(Stopped, match=r"stopped: (cancel|lease lost)"):
         session.run_task("GoodTask", "0")
-    with pytest.raises(LeaseLostError, match=f"the lease on job {job.job_id} .* is lost"):
+    with pytest.raises(LeaseLostError, match=f"the lease on job {job.job_id} is not known"):
         session.plan([("GoodTask", "0")])
     assert session.complete() is None
 

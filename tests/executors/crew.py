@@ -72,6 +72,8 @@ class Crew:
     prefect_environment: dict[str, str]
     prefect: SyncPrefectClient
     code: tuple[Path, ...] = (ROOT, PLUGIN)
+    lease_seconds: float = 6
+    heartbeat_seconds: float = 1
     hands: list[Hand] = field(default_factory=list)
 
     # ------------------------------------------------------------------ executors
@@ -89,8 +91,8 @@ class Crew:
             "QDASH_QUEUE_DATABASE_URL": self.executor_url,
             "QDASH_QUEUE_PREFECT_API_URL": f"http://127.0.0.1:{self.relay.port}/api",
             "QDASH_QUEUE_STATE_PATH": str(self.state_path),
-            "QDASH_QUEUE_LEASE_SECONDS": "6",
-            "QDASH_QUEUE_HEARTBEAT_SECONDS": "1",
+            "QDASH_QUEUE_LEASE_SECONDS": f"{self.lease_seconds}",
+            "QDASH_QUEUE_HEARTBEAT_SECONDS": f"{self.heartbeat_seconds}",
             "QDASH_QUEUE_POLL_SECONDS": "0.2",
             "QDASH_QUEUE_TERM_GRACE_SECONDS": "1",
         }

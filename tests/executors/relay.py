@@ -13,7 +13,7 @@ class Relay:
     """Forwards one loopback port to another; cut, it closes every connection and takes no new one."""
 
     def __init__(self, target_port: int) -> None:
-        self._target = target_port
+        self.target_port = target_port
         self._lock = threading.Lock()
         self._sockets: set[socket.socket] = set()
         self._listener: socket.socket | None = None
@@ -68,7 +68,7 @@ class Relay:
             threading.Thread(target=self._carry, args=(client,), daemon=True).start()
 
     def _carry(self, client: socket.socket) -> None:
-        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self._target)) as server:
+        with suppress(OSError), client, socket.create_connection(("127.0.0.1", self.target_port)) as server:
             with self._lock:
                 self._sockets |= {client, server}
             other = {client: server, server: client}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+import uuid
 
 import pytest
 
@@ -22,7 +23,7 @@ TIMES = LeaseTimes(lease=3.0, heartbeat=0.2, poll=0.1, margin=0.1)
 def test_what_nobody_takes_is_said_again_with_pauses_and_given_up_with_the_lease(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    lease = Lease(Database(NOBODY), 1, 1)
+    lease = Lease(Database(NOBODY), 1, uuid.uuid4())
     keeper = LeaseKeeper(lease, TIMES, Wakeup(), lambda: False, time.monotonic())
     with caplog.at_level(logging.WARNING, "executors.keeper"):
         with keeper:

@@ -7,14 +7,16 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 
 from executors.forkserver import SOCKET_FOLDER
+from executors.main import EXIT_LOST
 from qdash_queue.values import CancelMode, FailureKind, JobState
-from tests.executors.crew import Crew, is_alive
+from tests.executors.crew import Crew, Hand, is_alive
 from tests.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
@@ -171,8 +173,20 @@ def test_a_job_waits_while_no_folder_can_be_made_for_it(crew: Crew) -> None:
     assert crew.ended(job_id).state is JobState.COMPLETED
 
 
+def _expect_to_end(hand: Hand, job_id: int) -> None:
+    """The executor stops its job and itself, and says why in one sentence."""
+    assert hand.leave() == EXIT_LOST
+    until(lambda: not hand.family(), "all processes of the executor to end")
+    *_, last = hand.log.read_text().splitlines()
+    assert last == (
+        f"the lease on job {job_id} is not known under this claim: another executor may drive the chip;"
+        " this executor has stopped its job and ends: start it again"
+    )
+    assert "Traceback" not in hand.log.read_text()
+
+
 def test_lease_is_taken_away(crew: Crew) -> None:
-    crew.need(1)
+    (hand,) = crew.need(1)
     job_id = crew.submit("sleep", {"seconds": 3000})
     pid = crew.started(job_id)
     crew.owner.execute(
@@ -182,11 +196,42 @@ def test_lease_is_taken_away(crew: Crew) -> None:
     job = crew.queue.get(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.LOST)
     until(lambda: not is_alive(pid), "the child to be killed")
+    _expect_to_end(hand, job_id)
     next_id = crew.submit("noop")
+    crew.need(1)
     assert crew.ended(next_id).state is JobState.COMPLETED
     assert crew.events(next_id)[:3] == ["submitted", "claimed", "quiesced"]
     assert crew.events(job_id) == [*START, "lease_expired", "failed"]
     assert crew.prefect_state(job_id) in ("FAILED", "CRASHED")
+
+
+def _leave(crew: Crew) -> None:
+    for hand in crew.hands:
+        hand.signal(signal.SIGTERM)
+        assert hand.leave() == 0
+    crew.hands = []
+
+
+def test_the_lease_goes_to_another_executor(crew: Crew) -> None:
+    """As after a failover that lost the claim: the same job, attempt and fence, held by another."""
+    _leave(crew)
+    slow = replace(crew, lease_seconds=180, heartbeat_seconds=60, hands=[])
+    (hand,) = slow.need(1)
+    job_id = crew.submit("tight", {"seconds": 60})  # It heeds nothing but SIGKILL.
+    pid = crew.started(job_id)
+    mine = "WHERE job_id = %s AND executor_id IS NOT NULL"
+    with psycopg.connect(crew.owner.conninfo) as connection:
+        connection.execute(f"UPDATE calib_private.attempts SET claim = gen_random_uuid() {mine}", (job_id,))
+        connection.execute(f"UPDATE calib_private.leases SET executor_id = 'another' {mine}", (job_id,))
+        connection.execute(f"UPDATE calib_private.jobs SET executor_id = 'another' {mine}", (job_id,))
+    until(lambda: not is_alive(pid), "the child to be killed before the next heartbeat")
+    _expect_to_end(hand, job_id)
+    assert crew.queue.get(job_id).state is JobState.RUNNING, "the job of another"
+    assert crew.events(job_id) == START, "it was killed without a word, and its instrument left alone"
+    crew.owner.execute(
+        "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id = :id", id=job_id
+    )
+    crew.owner.execute("SELECT calib.sweep()")
 
 
 def test_executor_is_frozen(crew: Crew) -> None:

@@ -143,7 +143,7 @@ def _leave_for_ever(crew: Crew, chip_id: str) -> tuple[UUID, UUID]:
     claimed = executor.claim(60.0)
     assert claimed is not None
     assert claimed.job_id == job.job_id
-    lease = Lease(database, claimed.job_id, claimed.fence)
+    lease = Lease(database, claimed.job_id, claimed.claim)
     tags = FlowRunRequest.of(claimed, executor.executor_id).tags
     noted = crew.prefect.create_flow_run(noop, parameters={}, state=Running(), tags=tags).id
     unnoted = crew.prefect.create_flow_run(noop, parameters={}, state=Pending(), tags=tags).id

@@ -136,7 +136,7 @@ def stragglers(owner: Database, prefect: SyncPrefectClient) -> list[FlowRun]:
     Queue(owner).submit(PROJECT, CHIP, {}, flow="noop")
     claimed = executor.claim(60.0)
     assert claimed is not None
-    lease = Lease(owner, claimed.job_id, claimed.fence)
+    lease = Lease(owner, claimed.job_id, claimed.claim)
     lease.conclude(JobState.COMPLETED)
     lease.finish()
     tags = FlowRunRequest.of(claimed, executor.executor_id).tags

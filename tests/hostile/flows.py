@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import uuid
 from typing import Any
 
 import psycopg
@@ -110,7 +111,8 @@ def _submit(stage: Stage, flow: str, parameters: Any) -> ClaimedJob:
     )
     assert row is not None
     claim = {"fence": 1, "attempt": 1, "execution_id": "20260101-q001", "started_at": row["submitted_at"]}
-    return ClaimedJob.model_validate({**row, **claim, "repeatable": True, "dirty": False})
+    claim |= {"claim": uuid.uuid4(), "repeatable": True, "dirty": False}
+    return ClaimedJob.model_validate({**row, **claim})
 
 
 def _cases(stage: Stage, flows: dict[str, FlowDefinition]) -> st.SearchStrategy[Case]:

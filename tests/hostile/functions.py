@@ -10,6 +10,7 @@ import psycopg
 from hypothesis import strategies as st
 from psycopg import sql
 
+from qdash_queue.models import ClaimedJob
 from tests.contract.lab import PROJECT, Connection
 from tests.hostile.answers import DRIVER, refusal
 from tests.hostile.stage import ROLES, Stage
@@ -187,7 +188,7 @@ def attack(stage: Stage, tries: int, seed: int) -> Tally:
     """Call functions, and search views, with random and nasty arguments; each call is rolled back."""
     tally = Tally("functions and views")
     claimed = stage.running_job()
-    likely = present(stage, stage.chip_id, claimed.job_id, claimed.fence)
+    likely = present(stage, stage.chip_id, claimed)
     for role in ROLES:
         stage.session(role).autocommit = False
 
@@ -208,15 +209,19 @@ def attack(stage: Stage, tries: int, seed: int) -> Tally:
     return tally
 
 
-def present(stage: Stage, chip_id: str, job_id: int, fence: int) -> dict[str, Fair]:
+def present(stage: Stage, chip_id: str, claimed: ClaimedJob) -> dict[str, Fair]:
     """What fits a running job of the executor `one`, by the argument's name; starts a task of it."""
+    job_id = claimed.job_id
     task_run_id = stage.lab.value(
-        "SELECT calib.start_task(%s, %s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}')", job_id, fence
+        "SELECT calib.start_task(%s, %s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}')",
+        job_id,
+        claimed.claim,
     )
     mark = stage.lab.rows("SELECT mark_id, version FROM calib_private.outbox WHERE job_id = %s", job_id)[0]
     return LIKELY | {
         "p_job_id": (str(job_id),),
-        "p_fence": (str(fence),),
+        "p_claim": (str(claimed.claim),),
+        "p_fence": (str(claimed.fence),),
         "p_chip_id": (chip_id,),
         "p_executor_id": (f"{chip_id}/one",),
         "p_task_run_id": (str(task_run_id),),

@@ -51,13 +51,13 @@ def test_no_call_left_open_stops_the_queue(stage: Stage) -> None:
     """An executor's verbs are about a chip of its own; everybody else's about the one that is used."""
     lab, chip_id = stage.lab, stage.lab.chip()
     own = stage.running_job()
-    own_likely = present(stage, stage.chip_id, own.job_id, own.fence)
+    own_likely = present(stage, stage.chip_id, own)
     holders = {role: lab.session(stage.person(role)) for role in ROLES}
     unbound = []
     for function in functions(stage):
         claimed, _ = lab.running(chip_id)
         lab.submit(chip_id)
-        likely = present(stage, chip_id, claimed.job_id, claimed.fence)
+        likely = present(stage, chip_id, claimed)
         allowed = callers(stage, function)
         holder = holders[allowed[0]]
         try:

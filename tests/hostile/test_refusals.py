@@ -11,6 +11,7 @@ from tests.databases import Cluster
 from tests.hostile.functions import fair_call, functions, present
 from tests.hostile.nasties import deep
 from tests.hostile.stage import Stage, open_stage
+from tests.hostile.strategies import Fair
 
 # function, argument, what is given, who gives it, the sentence
 BAD = [
@@ -90,15 +91,18 @@ TAKEN = [
 @pytest.fixture(scope="module")
 def stage(postgres_server: Cluster) -> Iterator[Stage]:
     with postgres_server.database() as database, open_stage(database) as stage:
-        claimed = stage.running_job()
-        present(stage, stage.chip_id, claimed.job_id, claimed.fence)
         yield stage
 
 
-def call(stage: Stage, name: str, argument: str, value: str | None, role: str) -> None:
+@pytest.fixture(scope="module")
+def likely(stage: Stage) -> dict[str, Fair]:
+    return present(stage, stage.chip_id, stage.running_job())
+
+
+def call(
+    stage: Stage, likely: dict[str, Fair], name: str, argument: str, value: str | None, role: str
+) -> None:
     """The function with fair arguments but for one; rolled back."""
-    job = stage.lab.rows("SELECT job_id, fence FROM calib_private.jobs")[0]
-    likely = present(stage, stage.chip_id, job["job_id"], job["fence"])
     function = next(each for each in functions(stage) if each.name == name)
     session = stage.lab.session(stage.person(role))
     try:
@@ -109,16 +113,22 @@ def call(stage: Stage, name: str, argument: str, value: str | None, role: str) -
 
 @pytest.mark.parametrize(("name", "argument", "value", "role", "sentence"), BAD)
 def test_the_refusal_is_one_sentence(
-    stage: Stage, name: str, argument: str, value: str | None, role: str, sentence: str
+    stage: Stage,
+    likely: dict[str, Fair],
+    name: str,
+    argument: str,
+    value: str | None,
+    role: str,
+    sentence: str,
 ) -> None:
     with pytest.raises(psycopg.Error, match=sentence) as refused:
-        call(stage, name, argument, value, role)
+        call(stage, likely, name, argument, value, role)
     assert (refused.value.sqlstate or "").startswith("CQ")
     assert "\n" not in (refused.value.diag.message_primary or "\n")
 
 
 @pytest.mark.parametrize(("name", "argument", "value", "role"), TAKEN)
 def test_what_means_something_is_taken(
-    stage: Stage, name: str, argument: str, value: str | None, role: str
+    stage: Stage, likely: dict[str, Fair], name: str, argument: str, value: str | None, role: str
 ) -> None:
-    call(stage, name, argument, value, role)
+    call(stage, likely, name, argument, value, role)

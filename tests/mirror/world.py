@@ -138,7 +138,7 @@ class QueueWorld:
     def start(self, job: Job) -> Lease:
         claimed = self.executor.claim(60.0, job.job_id)
         assert claimed is not None
-        lease = Lease(self.database, claimed.job_id, claimed.fence)
+        lease = Lease(self.database, claimed.job_id, claimed.claim)
         lease.set_flow_run(uuid.uuid4())
         return lease
 

@@ -1,0 +1,247 @@
+"""A primary dies before its standby has the claim: how long two executors drive one chip, and who is heard.
+
+    python -m benchmarks.failover [--rounds 20]
+
+Everything is real: a primary and an asynchronous streaming standby, two executors of one role with the
+default lease, which reach the primary through one address, Prefect's server. In each round the line between
+the two servers is cut just before a claim, the primary is killed with SIGKILL as soon as the job measures,
+and the standby is promoted. It knows the job as one that waits, and gives it out again under the same fence.
+The flow writes down each touch of the chip, and its process with each result. The exit status is 1 if the
+former holder was heard once.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import psutil
+import psycopg
+import sqlalchemy as sa
+from prefect.client.orchestration import SyncPrefectClient
+
+from benchmarks.conditions import Spread, print_conditions
+from qdash_queue import migrate
+from qdash_queue.admin import Admin
+from qdash_queue.database import Database
+from qdash_queue.embedded.postgres import Listen, PostgresServer
+from qdash_queue.embedded.servers import EmbeddedServers, Kind
+from qdash_queue.errors import LeaseLostError
+from qdash_queue.queue import Queue
+from qdash_queue.settings import Settings
+from qdash_queue.values import CancelMode
+from tests.chaos.flows import WITNESS
+from tests.chaos.stage import PLUGIN
+from tests.executors.crew import PROJECT, ROOT, Crew, eventually
+from tests.executors.relay import Relay
+
+CHIP = "SIM-16"
+MACHINE_PASSWORD = "machine"  # noqa: S105 - of a server that lives for minutes
+DRILL = {"tasks": 20, "seconds": 1.5, "manner": "well", "qid": "0"}
+HEAD_START = timedelta(seconds=2)
+FORMER_VERBS = (
+    "heartbeat(:job_id, :fence)",
+    "conclude(:job_id, :fence, 'completed')",
+    "finish(:job_id, :fence)",
+)
+
+
+class Standby(PostgresServer):
+    """A streaming copy of a primary, which it reaches through a line of its own."""
+
+    def __init__(self, directory: Path, primary: PostgresServer) -> None:
+        super().__init__(directory, listen=Listen.LOOPBACK)
+        self.line = Relay(primary.port)
+        self._secret = sa.make_url(primary.url).password or ""
+        directory.mkdir(mode=0o700)
+        (directory / "password").write_text(self._secret)
+
+    def promote(self) -> None:
+        """Make it the primary."""
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+
+    def _make_cluster(self, lock: int) -> None:
+        source = f"host=127.0.0.1 port={self.line.port} user=postgres password={self._secret}"
+        program = str(self._runnable / "pg_basebackup")
+        account = self._account
+        subprocess.run(
+            [program, "-d", source, "-D", str(self._data), "-R", "-X", "stream", "-c", "fast"],
+            user=account.uid if account else None,
+            group=account.gid if account else None,
+            cwd=self.home,
+            check=True,
+        )
+
+    def _answers(self) -> bool:
+        return self._has_said("ready to accept read-only connections")
+
+
+@dataclass(frozen=True)
+class Round:
+    """What one failover cost.
+
+    Attributes:
+        shared: seconds from the new holder's claim to the former holder's last touch.
+        heard: writes of the former holder that the promoted server took.
+        exit_code: of the former holder.
+    """
+
+    shared: float
+    heard: int
+    exit_code: int
+
+
+@dataclass
+class Laboratory:
+    """The present primary behind one address, and the executors that use it."""
+
+    folder: Path
+    primary: PostgresServer
+    line: Relay
+    crew: Crew
+    rounds: int = 0
+
+    def fail_over(self) -> Round:
+        self.rounds += 1
+        crew = self.crew
+        crew.need(2)
+        standby = Standby(self.folder / f"server-{self.rounds}", self.primary)
+        standby.start()
+        job = crew.queue.submit(PROJECT, CHIP, DRILL, flow="drill", not_before=datetime.now(UTC) + HEAD_START)
+        with psycopg.connect(standby.url, autocommit=True) as copy:
+            waits = "SELECT FROM calib_private.jobs WHERE job_id = %s AND state = 'scheduled'"
+            eventually(lambda: copy.execute(waits, (job.job_id,)).rowcount, "the standby to have the job")
+            standby.line.cut()
+            former_pid = crew.started(job.job_id)
+            former = crew.holder(job.job_id)
+            fence = crew.owner.value("SELECT fence FROM calib_private.leases WHERE chip_id = :id", id=CHIP)
+            eventually(lambda: self._touches(former_pid), "the job to measure")
+            assert copy.execute(waits, (job.job_id,)).rowcount, "the claim was not lost"
+        self._replace_primary(standby)
+        pid = crew.started(job.job_id)
+        eventually(lambda: self._touches(pid), "the new holder to measure")
+        exit_code = former.leave(60)
+        rows = crew.owner.rows(
+            "SELECT a.executor_id, extract(epoch FROM a.started_at)::float AS at, a.fence,"
+            " (SELECT count(*) FROM calib.job_events e WHERE e.job_id = a.job_id AND event = 'concluded')"
+            " + (SELECT count(*) FROM calib.task_runs t WHERE t.job_id = a.job_id"
+            "   AND (t.note ->> 'pid')::integer = :former) AS heard"
+            " FROM calib_private.attempts a WHERE a.job_id = :id",
+            id=job.job_id,
+            former=former_pid,
+        )
+        assert len(rows) == 1
+        assert rows[0]["fence"] == fence, "the same fence was given out again"
+        heard = rows[0]["heard"] + self._say_former_verbs(job.job_id, fence)
+        claimed_at = rows[0]["at"] - time.time() + time.monotonic()
+        crew.queue.cancel(job.job_id, CancelMode.NOW)
+        crew.ended(job.job_id)
+        return Round(max(0.0, self._touches(former_pid)[-1] - claimed_at), heard, exit_code)
+
+    def _say_former_verbs(self, job_id: int, fence: int) -> int:
+        """How many calls the promoted server takes that show job and fence, as the former holder knows."""
+        taken = 0
+        database = Database(self.crew.executor_url)
+        for verb in FORMER_VERBS:
+            with suppress(LeaseLostError):
+                database.execute(f"SELECT calib.{verb}", job_id=job_id, fence=fence)
+                taken += 1
+        database.close()
+        return taken
+
+    def _touches(self, pid: int) -> list[float]:
+        """When a process touched the chip, by the machine's monotonic clock."""
+        witness = Path(os.environ[WITNESS]) / f"touches-{CHIP}.log"
+        lines = witness.read_text().splitlines() if witness.exists() else []
+        return [float(at) for at, _, who in map(str.split, lines) if int(who) == pid]
+
+    def _replace_primary(self, standby: Standby) -> None:
+        gone, self.primary = self.primary, standby
+        postmaster = psutil.Process(int((gone.home / "data" / "postmaster.pid").read_text().split()[0]))
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            process.kill()
+        self.line.cut()
+        standby.promote()
+        self.line.target_port = standby.port
+        self.line.mend()
+        gone.stop()
+        shutil.rmtree(gone.home)
+
+
+@contextmanager
+def laboratory(folder: Path) -> Iterator[Laboratory]:
+    (folder / "witness").mkdir()
+    (folder / "crew").mkdir()
+    os.environ[WITNESS] = str(folder / "witness")
+    with (
+        EmbeddedServers(folder / "servers", kinds={Kind.PREFECT}) as servers,
+        PostgresServer(folder / "server-0", listen=Listen.LOOPBACK) as primary,
+    ):
+        line = Relay(primary.port)
+        owner_url = sa.make_url(primary.url).set(port=line.port).render_as_string(hide_password=False)
+        migrate.upgrade(owner_url)
+        owner = Database(owner_url)
+        owner.execute(f"CREATE ROLE machine LOGIN PASSWORD '{MACHINE_PASSWORD}' IN ROLE calib_executor")
+        admin = Admin(owner)
+        admin.add_project(PROJECT)
+        admin.grant_member(PROJECT, "postgres", "owner", "operator")
+        admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
+        admin.allow_executor("machine", CHIP)
+        print_conditions(owner_url)
+        defaults = Settings()
+        machine_url = sa.make_url(owner_url).set(username="machine", password=MACHINE_PASSWORD)
+        crew = Crew(
+            chip_id=CHIP,
+            queue=Queue(owner),
+            owner=owner,
+            executor_url=machine_url.render_as_string(hide_password=False),
+            relay=Relay(servers.prefect.port),
+            folder=folder / "crew",
+            prefect_environment=servers.prefect.client_environment,
+            prefect=SyncPrefectClient(servers.prefect.url),
+            code=(ROOT, PLUGIN),
+            lease_seconds=defaults.lease_seconds,
+            heartbeat_seconds=defaults.heartbeat_seconds,
+        )
+        lab = Laboratory(folder, primary, line, crew)
+        try:
+            yield lab
+        finally:
+            crew.close()
+            lab.primary.stop()
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--rounds", type=int, default=20)
+    count = parser.parse_args().rounds
+    rounds: list[Round] = []
+    with tempfile.TemporaryDirectory(prefix="qdq-") as name:
+        Path(name).chmod(0o755)
+        with laboratory(Path(name)) as lab:
+            for number in range(count):
+                rounds.append(lab.fail_over())
+                last = rounds[-1]
+                print(
+                    f"round {number + 1}: the chip was shared for {last.shared:.2f} s, {last.heard} writes of"
+                    f" the former holder were taken, it ended with {last.exit_code}",
+                    flush=True,
+                )
+    heard = sum(each.heard for each in rounds)
+    print(f"{count} failovers: shared for {Spread([each.shared for each in rounds])} s, {heard} writes taken")
+    return 1 if heard else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,229 @@
+"""Who holds a lease, and what proves it: the claim, which only the attempt's executor knows."""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import psycopg
+import pytest
+from sqlalchemy.engine import RowMapping
+
+from qdash_queue.database import Database, Statement
+from qdash_queue.errors import BadValueError, DatabaseAwayError, LeaseLostError, translated
+from qdash_queue.leases import Executor, Lease
+from qdash_queue.models import ClaimedJob, PlannedTask
+from qdash_queue.values import Failure, FailureKind, JobState
+from tests.contract.lab import Lab
+from tests.contract.test_results import RABI, RECORD
+
+DEATH = Failure(kind=FailureKind.INTERNAL, message="the job's process was killed by SIGSEGV")
+
+Verb = Callable[[Lease, uuid.UUID], object]
+VERBS: dict[str, Verb] = {
+    "heartbeat": lambda lease, _: lease.heartbeat(),
+    "cancel_from_prefect": lambda lease, _: lease.cancel_from_prefect("x"),
+    "set_flow_run": lambda lease, _: lease.set_flow_run(uuid.uuid4()),
+    "log_event": lambda lease, _: lease.log_event("sigterm"),
+    "quiesced": lambda lease, _: lease.quiesced(),
+    "quiesce_failed": lambda lease, _: lease.quiesce_failed("x"),
+    "plan_tasks": lambda lease, _: lease.plan_tasks([RABI]),
+    "start_task": lambda lease, _: lease.start_task(PlannedTask(task="CheckT1", qid="0")),
+    "record_task": lambda lease, run: lease.record_task(run, RECORD),
+    "conclude": lambda lease, _: lease.conclude(JobState.COMPLETED),
+    "finish": lambda lease, _: lease.finish(),
+    "give_back": lambda lease, _: lease.give_back("x"),
+    "try_again": lambda lease, _: lease.try_again(DEATH),
+}
+EVERY_VERB = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+
+# As an executor of 0.3.0 says them, with job and fence.
+OLD_VERBS = (
+    "heartbeat(%(job_id)s, %(fence)s, 30)",
+    "cancel_from_prefect(%(job_id)s, %(fence)s, 'x')",
+    "set_flow_run(%(job_id)s, %(fence)s, gen_random_uuid())",
+    "log_event(%(job_id)s, %(fence)s, 'flow_started', '{}')",
+    "quiesced(%(job_id)s, %(fence)s, '{}')",
+    "quiesce_failed(%(job_id)s, %(fence)s, 'x')",
+    """plan_tasks(%(job_id)s, %(fence)s, '[{"task": "CheckRabi", "qid": "0", "task_type": "qubit"}]')""",
+    "start_task(%(job_id)s, %(fence)s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}')",
+    "record_task(%(job_id)s, %(fence)s, %(run)s, 'completed', '{}', '[]', '[]', '{}')",
+    "conclude(%(job_id)s, %(fence)s, 'completed', NULL, NULL)",
+    "finish(%(job_id)s, %(fence)s)",
+    "give_back(%(job_id)s, %(fence)s, 'x')",
+    "try_again(%(job_id)s, %(fence)s, 'internal', 'x')",
+)
+
+
+@EVERY_VERB
+def test_a_lost_lease_is_refused_and_leaves_no_trace(timed: Lab, verb: Verb) -> None:
+    chip_id = timed.chip()
+    claimed, stale = timed.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
+    run = stale.start_task(RABI)
+    timed.advance(31)
+    other = timed.ready(chip_id, "two")
+    other.sweep()
+    for _ in range(2):  # while the job waits, and while another attempt runs
+        _expect_refusal(timed, claimed, lambda: verb(stale, run))
+        other.claim()
+
+
+@EVERY_VERB
+def test_nothing_that_others_can_read_opens_a_lease(lab: Lab, verb: Verb) -> None:
+    """A second executor of the same role; after a failover it may have the same job under the same fence."""
+    claimed, lease = lab.running(lab.chip())
+    run = lease.start_task(RABI)
+    stranger = Lease(lab.machine.database, claimed.job_id, uuid.uuid4())
+    _expect_refusal(lab, claimed, lambda: verb(stranger, run))
+    verb(lease, run) if verb is not VERBS["finish"] else lease.heartbeat()
+
+
+@pytest.mark.parametrize("call", OLD_VERBS)
+def test_job_and_fence_open_no_lease_that_has_a_claim(lab: Lab, call: str) -> None:
+    claimed, lease = lab.running(lab.chip())
+    given = {"job_id": claimed.job_id, "fence": claimed.fence, "run": lease.start_task(RABI)}
+    with lab.session(lab.machine, autocommit=True) as session:
+
+        def say() -> None:
+            try:
+                session.execute(f"SELECT * FROM calib.{call}".encode(), given)
+            except psycopg.Error as error:
+                raise translated(error) from error
+
+        _expect_refusal(lab, claimed, say)
+
+
+def _expect_refusal(lab: Lab, claimed: ClaimedJob, act: Callable[[], object]) -> None:
+    before = _traces(lab, claimed.job_id)
+    with pytest.raises(LeaseLostError, match=f"the lease on job {claimed.job_id} is not known") as refused:
+        act()
+    assert _traces(lab, claimed.job_id) == before
+    assert str(claimed.claim) not in "".join(traceback.format_exception(refused.value))
+
+
+def _traces(lab: Lab, job_id: int) -> object:
+    tables = ("job_events", "task_runs", "attempts", "outbox", "cancel_requests")
+    counts = [
+        lab.value(f"SELECT count(*) FROM calib_private.{table} WHERE job_id = {job_id}") for table in tables
+    ]
+    return (
+        counts,
+        lab.job(job_id),
+        lab.rows("SELECT * FROM calib_private.leases"),
+        lab.rows("SELECT * FROM calib.chips"),
+    )
+
+
+def test_a_claim_opens_its_own_job_only(lab: Lab) -> None:
+    chip_id = lab.chip()
+    _, lease = lab.running(chip_id)
+    other, _ = lab.running(lab.chip())
+    with pytest.raises(LeaseLostError):
+        Lease(lab.machine.database, other.job_id, lease.claim).heartbeat()
+
+
+class LossyDatabase(Database):
+    """Does as it is told, and may lose the answer."""
+
+    loses = False
+
+    def rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
+        answer = super().rows(statement, **parameters)
+        if self.loses:
+            raise DatabaseAwayError("the answer was lost")
+        return answer
+
+
+def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: Lab) -> None:
+    chip_id = timed.chip()
+    job_id = timed.submit(chip_id)
+    timed.ready(chip_id)
+    database = LossyDatabase(timed.machine.url)
+    executor = Executor(database, chip_id, "fake", "1.0", executor_id=f"{chip_id}/one")
+    database.loses = True
+    with pytest.raises(DatabaseAwayError):
+        executor.claim()
+    database.loses = False
+    timed.advance(20)
+    claimed = executor.claim(30.0)
+    assert claimed is not None
+    assert (claimed.job_id, claimed.attempt) == (job_id, 1)
+    left = timed.value(
+        "SELECT extract(epoch FROM expires_at - calib_private.now()) FROM calib_private.leases"
+        " WHERE chip_id = %s",
+        chip_id,
+    )
+    assert left == 30
+    assert executor.claim() is None, "another claim"
+    assert timed.ready(chip_id).claim() is None, "another claim of the same executor id"
+    timed.lease(claimed).heartbeat()
+    database.close()
+
+
+def test_a_claim_is_a_number(lab: Lab) -> None:
+    chip_id = lab.chip()
+    lab.ready(chip_id)
+    with pytest.raises(BadValueError, match="claim: expected a random uuid, got nothing"):
+        lab.machine.database.rows(f"SELECT calib.claim('{chip_id}', '{chip_id}/one', NULL::uuid, 30, NULL)")
+
+
+@pytest.mark.parametrize("verb", [VERBS["give_back"], VERBS["try_again"]])
+def test_what_gives_a_job_back_may_be_said_twice(lab: Lab, verb: Verb) -> None:
+    chip_id = lab.chip()
+    claimed, lease = lab.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
+    for _ in range(2):
+        assert verb(lease, uuid.uuid4()) is JobState.SCHEDULED
+    assert lab.events(claimed.job_id) == ["submitted", "claimed", "requeued"]
+    again = lab.ready(chip_id).claim()
+    assert again is not None
+    with pytest.raises(LeaseLostError):
+        verb(lease, uuid.uuid4())
+    for _ in range(2):
+        assert verb(lab.lease(again), uuid.uuid4()) is JobState.FAILED
+
+
+def test_no_view_shows_a_claim(lab: Lab) -> None:
+    claimed, lease = lab.running(lab.chip())
+    lease.record_task(lease.start_task(RABI), RECORD)
+    lease.conclude(JobState.COMPLETED)
+    views = lab.rows("SELECT viewname FROM pg_views WHERE schemaname = 'calib'")
+    shown = [
+        view["viewname"]
+        for view in views
+        if lab.value(
+            f"SELECT count(*) FROM calib.{view['viewname']} v WHERE v::text LIKE %s", f"%{claimed.claim}%"
+        )
+    ]
+    assert shown == []
+    assert len(views) > 10
+    assert str(claimed.claim) not in f"{claimed!r} {claimed.model_dump_json()}"
+
+
+def test_an_executor_of_0_3_0_serves_its_lease_to_the_end(lab: Lab) -> None:
+    chip_id = lab.chip()
+    job_id = lab.submit(chip_id, flow="repeat", parameters={}, max_attempts=2)
+    lab.ready(chip_id)
+    with lab.session(lab.machine, autocommit=True) as session:
+
+        def ask(call: str, **given: object) -> object:
+            row = session.execute(f"SELECT * FROM calib.{call}".encode(), given).fetchone()
+            return None if row is None else next(iter(row.values()))
+
+        claim = "claim(%(chip_id)s, %(executor_id)s, 30, CAST(NULL AS bigint))"
+        who = {"chip_id": chip_id, "executor_id": f"{chip_id}/one"}
+        for _ in range(2):  # Its answer was lost.
+            assert ask(claim, **who) == job_id
+        given: dict[str, object] = {"job_id": job_id, "fence": 1}
+        given["run"] = ask(next(call for call in OLD_VERBS if call.startswith("start_task")), **given)
+        assert ask(claim, **who) is None, "it is at work"
+        for call in OLD_VERBS[:9]:
+            ask(call, **given)
+        lab.ana.queue.cancel(job_id)
+        assert ask(OLD_VERBS[0], **given) == "now"
+        assert ask("conclude(%(job_id)s, %(fence)s, 'cancelled')", **given) == "cancelled"
+        for _ in range(2):
+            assert ask("finish(%(job_id)s, %(fence)s)", **given) == "cancelled"
+        lab.olga.queue.resume_chip(chip_id)
+    assert [run.status for run in lab.ana.queue.task_runs(job_id)] == ["completed"]
