@@ -274,7 +274,7 @@ class CalibOrchestrator:
         """End the session as cancelled; the verdict that stands.
 
         Raises:
-            IllegalTransitionError: inside a job that nobody asked to cancel.
+            IllegalTransitionError: inside a job of which no cancel was requested.
         """
         session = self._session
         if session is not None and session.interactive is not None:

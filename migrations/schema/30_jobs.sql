@@ -442,4 +442,5 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.requeue(bigint, text) IS
   'Submits a copy of a job that has ended and returns the number of the new job; note names the old job '
-  'and the reason. For calib_submitter. Raises CQ001, CQ010, and what an INSERT into calib.jobs raises.';
+  'and the reason. For calib_submitter. Raises CQ001, CQ003, CQ010, and what an INSERT into calib.jobs '
+  'raises.';

@@ -121,3 +121,6 @@ BEGIN
   VALUES (p_job_id, 'prefect', 'now', coalesce(left(p_reason, 1000), ''), calib_private.actor(),
     calib_private.now());
 END $$;
+COMMENT ON FUNCTION calib.cancel_from_prefect(bigint, uuid, text) IS
+  'Requests a cancel now of the running job, because Prefect shows its flow run as cancelling. For '
+  'calib_executor. Raises CQ003, CQ020.';

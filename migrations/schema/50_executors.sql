@@ -71,8 +71,9 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION calib.register_executor(text, text, text, text, integer, text) IS
-  'Makes the start of an executor process known, or known again. For calib_executor. Raises CQ001, CQ007, '
-  'CQ021 (not allowed on the chip, wrong backend, or an id of another role).';
+  'Makes the start of an executor process known, or known again. For calib_notebook, calib_executor. '
+  'Raises CQ001, CQ003, CQ007, CQ010, CQ021 (not allowed on the chip, wrong backend, or an id of another '
+  'role).';
 
 CREATE OR REPLACE FUNCTION calib.executor_seen(p_executor_id text, p_condition text DEFAULT 'ready')
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -84,7 +85,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 $$;
 COMMENT ON FUNCTION calib.executor_seen(text, text) IS
   'Sign of life, at least every 30 seconds. p_condition: ready, or why no job is taken. Does nothing for '
-  'an executor of another role. For calib_executor.';
+  'an executor of another role. For calib_executor. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.executor_stopped(p_executor_id text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -93,7 +94,8 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
    WHERE e.executor_id = p_executor_id AND calib_private.actor_is(e.role_name)
 $$;
 COMMENT ON FUNCTION calib.executor_stopped(text) IS
-  'Notes that the executor stops. Does nothing for an executor of another role. For calib_executor.';
+  'Notes that the executor stops. Does nothing for an executor of another role. For calib_notebook, '
+  'calib_executor. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_flow jsonb)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -166,4 +168,4 @@ END $$;
 COMMENT ON FUNCTION calib.register_catalogue(text, text, text, jsonb, jsonb) IS
   'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, '
   'on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, '
-  'output_parameters, description}. For calib_executor. Raises CQ001, CQ007, CQ021, CQ022.';
+  'output_parameters, description}. For calib_executor. Raises CQ001, CQ003, CQ007, CQ021, CQ022.';

@@ -161,6 +161,11 @@ BEGIN
   VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, p_claim, v_now);
   RETURN NEXT v_claimed;
 END $$;
+COMMENT ON FUNCTION calib.claim(text, text, uuid, double precision, bigint) IS
+  'Starts the first due job of a chip, or the one named, and returns it; no row: none is due, or the chip '
+  'is paused or busy. p_claim: a random uuid, passed to each later call for the attempt; the same one '
+  'again repeats a lost answer. p_lease_seconds: 0.1 to 3600. For calib_notebook, calib_executor. Raises '
+  'CQ003, CQ007, CQ021.';
 
 -- Locks the lease against a sweep until the end of the transaction; refuses every claim but its own.
 CREATE OR REPLACE FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid)
@@ -216,6 +221,10 @@ BEGIN
   END IF;
   RETURN NEXT v_cancel;
 END $$;
+COMMENT ON FUNCTION calib.heartbeat(bigint, uuid, double precision) IS
+  'Renews the lease for p_lease_seconds (0.1 to 3600) from now. Returns a cancel request, which counts as '
+  'seen from then on; no row: none, or a verdict stands. For calib_notebook, calib_executor. Raises CQ003, '
+  'CQ007, CQ020.';
 
 CREATE OR REPLACE FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -231,6 +240,8 @@ BEGIN
     jsonb_build_object('flow_run_id', p_flow_run_id));
   PERFORM calib_private.mark_job(p_job_id);
 END $$;
+COMMENT ON FUNCTION calib.set_flow_run(bigint, uuid, uuid) IS
+  'Stores Prefect''s flow run of the attempt, before any work. For calib_executor. Raises CQ003, CQ020.';
 
 CREATE OR REPLACE FUNCTION calib.log_event(p_job_id bigint, p_claim uuid, p_event text,
   p_detail jsonb DEFAULT '{}')
@@ -245,6 +256,9 @@ BEGIN
   PERFORM calib_private.require_shape('detail', coalesce(p_detail, '{}'), 'object');
   PERFORM calib_private.write_event(p_job_id, p_event, p_detail);
 END $$;
+COMMENT ON FUNCTION calib.log_event(bigint, uuid, text, jsonb) IS
+  'Adds an event to the job''s log: flow_started, stop_requested, sigterm, sigkill, child_exited or '
+  'hook_ran. p_detail: a JSON object. For calib_executor. Raises CQ003, CQ007, CQ020.';
 
 CREATE OR REPLACE FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb DEFAULT '{}')
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -255,6 +269,9 @@ BEGIN
   UPDATE calib_private.leases l SET dirty = false WHERE l.chip_id = v_lease.chip_id;
   PERFORM calib_private.write_event(p_job_id, 'quiesced', p_detail);
 END $$;
+COMMENT ON FUNCTION calib.quiesced(bigint, uuid, jsonb) IS
+  'Notes that the instrument is in a safe idle state. p_detail: a JSON object. For calib_notebook, '
+  'calib_executor. Raises CQ003, CQ007, CQ020.';
 
 -- An instrument that cannot be brought to rest must not be given to the next job: the chip is paused with the
 -- reason.
@@ -270,3 +287,6 @@ BEGIN
   PERFORM calib_private.write_event(p_job_id, 'quiesce_failed',
     jsonb_build_object('reason', left(coalesce(p_reason, ''), 500)));
 END $$;
+COMMENT ON FUNCTION calib.quiesce_failed(bigint, uuid, text) IS
+  'Notes that the instrument could not be put into a safe idle state, and pauses the chip with the reason. '
+  'For calib_notebook, calib_executor. Raises CQ003, CQ020.';

@@ -4,7 +4,7 @@ COMMENT ON TYPE calib.swept_job IS
   'What sweep() returns: a job that it ended, and its new state in outcome; scheduled: it waits for another '
   'attempt.';
 
--- Records how the attempt ended; the first verdict stands. A cancel that was seen wins over every later
+-- Records how the attempt ended; the first verdict stands. A cancel wins over every later
 -- verdict: the person who asked was told that it was taken.
 CREATE OR REPLACE FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text,
   p_failure_kind text DEFAULT NULL, p_failure_message text DEFAULT NULL)
@@ -42,6 +42,10 @@ BEGIN
     jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
   RETURN v_state;
 END $$;
+COMMENT ON FUNCTION calib.conclude(bigint, uuid, text, text, text) IS
+  'Records the verdict of the attempt and returns the one that stands: the first one, and cancelled after '
+  'a cancel was seen. p_state: completed, failed or cancelled; p_failure_kind: with failed only. For '
+  'calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
 
 -- Ends the attempt, the job (or sends it back to wait) and the lease in one transaction: a free lease and a
 -- running row never meet.
@@ -87,6 +91,9 @@ BEGIN
     v_attempt.failure_message, false);
   RETURN v_attempt.verdict;
 END $$;
+COMMENT ON FUNCTION calib.finish(bigint, uuid) IS
+  'Ends the job by its verdict, frees the chip and returns the state of the job. Call it once the job''s '
+  'process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ010, CQ020.';
 
 -- How an attempt ends whose executor leaves or is lost, in this order: the verdict that stands, a cancel that
 -- was asked for, another attempt if the flow allows it, else failed.
@@ -112,8 +119,8 @@ BEGIN
   RETURN v_state;
 END $$;
 
--- What give_back and try_again answered, if they are asked again because that was lost: how the attempt ended,
--- unless a sweep ended it.
+-- What give_back and try_again answered, if they are asked again because that was lost: how the attempt
+-- ended, unless a sweep ended it.
 CREATE OR REPLACE FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE a.outcome WHEN 'requeued' THEN 'scheduled' ELSE a.outcome END
@@ -128,6 +135,10 @@ BEGIN
   RETURN coalesce(calib_private.given_back(p_job_id, p_claim), calib_private.end_by_policy(
     calib_private.hold_lease(p_job_id, p_claim), 'shutdown', left(p_reason, 4000), false));
 END $$;
+COMMENT ON FUNCTION calib.give_back(bigint, uuid, text) IS
+  'Ends the attempt because the executor stops, and returns the state of the job: that of its verdict, '
+  'cancelled if requested, scheduled if another attempt is left, else failed with kind shutdown. For '
+  'calib_executor. Raises CQ003, CQ020.';
 
 -- An attempt that failed through no fault of the job (its process was killed, its flow could not be started):
 -- by the same policy as a lost one. The reason stands on the attempt, and on the job when no attempt is left.
@@ -135,6 +146,7 @@ CREATE OR REPLACE FUNCTION calib.try_again(p_job_id bigint, p_claim uuid, p_fail
   p_failure_message text)
 RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF p_failure_kind IS NULL OR NOT calib_private.is_failure_kind(p_failure_kind) THEN
     PERFORM calib_private.refuse('CQ007', 'failure_kind',
       format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
@@ -144,6 +156,9 @@ BEGIN
     calib_private.hold_lease(p_job_id, p_claim), p_failure_kind, left(coalesce(p_failure_message, ''), 4000),
     false));
 END $$;
+COMMENT ON FUNCTION calib.try_again(bigint, uuid, text, text) IS
+  'Ends an attempt that failed through no fault of the job, with that failure, and returns the state of '
+  'the job as give_back() does. For calib_executor. Raises CQ003, CQ007, CQ020.';
 
 CREATE OR REPLACE FUNCTION calib_private.sweep_leases()
 RETURNS SETOF calib.swept_job LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -213,7 +228,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.sweep() IS
   'Ends what was left behind on any chip: attempts whose lease ran out, waiting jobs past not_after or '
-  'with an unseen cancel. Returns them. For calib_executor, calib_mirror.';
+  'with an unseen cancel. Returns them. For calib_executor, calib_mirror. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib_private.is_served(p_chip_id text)
 RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -230,7 +245,7 @@ RETURNS SETOF text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_cat
 $$;
 COMMENT ON FUNCTION calib.chips_to_reconcile(text) IS
   'Chips whose flow runs an executor compares with Prefect: its own chip, and each one without a living '
-  'executor. For calib_executor.';
+  'executor. For calib_executor. Raises CQ003.';
 
 -- At random, half of them of other chips: flow runs that Prefect refuses each time must not keep the others
 -- from their turn.
@@ -248,7 +263,7 @@ LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS 
 $$;
 COMMENT ON FUNCTION calib.unsynced_flow_runs(text) IS
   'At most 20 ended attempts, chosen at random, whose outcome Prefect does not show yet: of this chip and '
-  'of chips without a living executor. For calib_executor.';
+  'of chips without a living executor. For calib_executor. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -261,4 +276,4 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 $$;
 COMMENT ON FUNCTION calib.flow_run_synced(bigint, integer) IS
   'Notes that Prefect shows the outcome of an attempt; does nothing for a chip of other executors. For '
-  'calib_executor.';
+  'calib_executor. Raises CQ003.';

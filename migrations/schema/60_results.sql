@@ -59,6 +59,9 @@ BEGIN
   PERFORM calib_private.count_tasks(p_job_id);
   PERFORM calib_private.mark_job(p_job_id);
 END $$;
+COMMENT ON FUNCTION calib.plan_tasks(bigint, uuid, jsonb) IS
+  'Announces the tasks that the attempt will run, in order. p_tasks: array of {task, qid, task_type, '
+  'repetition}. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
 
 CREATE OR REPLACE FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text,
   p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb,
@@ -87,6 +90,10 @@ BEGIN
   PERFORM calib_private.mark_job(p_job_id);
   RETURN v_id;
 END $$;
+COMMENT ON FUNCTION calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb) IS
+  'Marks a task as running, announced or not, and returns its task_run_id. p_input_parameters, '
+  'p_run_parameters: JSON objects as in calib.task_runs. For calib_notebook, calib_executor. Raises CQ003, '
+  'CQ007, CQ020.';
 
 CREATE OR REPLACE FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -204,3 +211,8 @@ BEGIN
       p_result ->> 'failure_kind')));
   PERFORM calib_private.mark_job(p_job_id);
 END $$;
+COMMENT ON FUNCTION calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[]) IS
+  'Ends a task run and stores all its results. p_result: object of columns of calib.task_runs and '
+  'persist_output_parameters; p_figures: array of {name, plotly}; p_raw_meta: array of {name, dtype, '
+  'shape, unit}, with the bytes in p_raw_data. Its outputs become parameters if it completed. For '
+  'calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ020, CQ040.';

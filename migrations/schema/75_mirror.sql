@@ -30,7 +30,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.register_mirror(text, text, integer, text) IS
   'Makes the start of a mirror process known, or known again; forgets those not seen for 7 days. For '
-  'calib_mirror. Raises CQ007, CQ021.';
+  'calib_mirror. Raises CQ003, CQ007, CQ021.';
 
 CREATE OR REPLACE FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text DEFAULT 'ready')
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -40,7 +40,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 $$;
 COMMENT ON FUNCTION calib.mirror_seen(text, text) IS
   'Sign of life, at least every 30 seconds. p_condition: ready, or what is wrong. Does nothing for a '
-  'mirror of another role. For calib_mirror.';
+  'mirror of another role. For calib_mirror. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.mirror_stopped(p_mirror_id text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -49,7 +49,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
    WHERE m.mirror_id = p_mirror_id AND calib_private.actor_is(m.role_name)
 $$;
 COMMENT ON FUNCTION calib.mirror_stopped(text) IS
-  'Notes that the mirror stops. Does nothing for a mirror of another role. For calib_mirror.';
+  'Notes that the mirror stops. Does nothing for a mirror of another role. For calib_mirror. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision)
 RETURNS SETOF calib.outbox_mark LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -65,7 +65,8 @@ RETURNS SETOF calib.outbox_mark LANGUAGE sql SECURITY DEFINER SET search_path = 
   RETURNING o.mark_id, o.job_id, o.chip_id, o.version, o.attempts
 $$;
 COMMENT ON FUNCTION calib.take_marks(integer, double precision) IS
-  'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror.';
+  'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror. '
+  'Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -80,7 +81,8 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION calib.mark_done(bigint, integer) IS
-  'Removes a mark, or makes it due again if its version has risen since take_marks(). For calib_mirror.';
+  'Removes a mark, or makes it due again if its version has risen since take_marks(). For calib_mirror. '
+  'Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.mark_failed(p_mark_id bigint, p_error text)
 RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -91,7 +93,7 @@ RETURNS void LANGUAGE sql SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 $$;
 COMMENT ON FUNCTION calib.mark_failed(bigint, text) IS
   'Stores why a mark could not be mirrored now and tries it again later, after 300 seconds at most. Does '
-  'not count as a refusal. For calib_mirror.';
+  'not count as a refusal. For calib_mirror. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text,
   p_refused jsonb, p_limit integer DEFAULT 5)
@@ -113,7 +115,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.mark_refused(bigint, integer, text, jsonb, integer) IS
   'Stores that MongoDB refused documents of a mark. p_refused: array of {document, reason, remedy}. True: '
-  'it was refused p_limit times without a change and is set aside. For calib_mirror. Raises CQ007.';
+  'it was refused p_limit times without a change and is set aside. For calib_mirror. Raises CQ003, CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.retry_marks(p_job_id bigint DEFAULT NULL)
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -130,7 +132,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.retry_marks(bigint) IS
   'Makes marks that failed or were set aside due now and returns how many. NULL: of all jobs and chips. '
-  'For calib_mirror, calib_admin.';
+  'For calib_mirror, calib_admin. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.mark(p_job_id bigint)
 RETURNS boolean LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -143,7 +145,8 @@ BEGIN
   RETURN true;
 END $$;
 COMMENT ON FUNCTION calib.mark(bigint) IS
-  'Mirrors a job again. False: there is no such job, or it never started. For calib_mirror, calib_admin.';
+  'Mirrors a job again. False: there is no such job, or it never started. For calib_mirror, calib_admin. '
+  'Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.mark_all()
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -163,7 +166,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.mark_all() IS
   'Mirrors all started jobs and all chips with parameters again and returns the number of jobs; running '
-  'jobs are left out. For calib_mirror, calib_admin.';
+  'jobs are left out. For calib_mirror, calib_admin. Raises CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.unrendered_figures(p_max integer)
 RETURNS TABLE (figure_id bigint, job_id bigint, plotly json)
@@ -174,7 +177,8 @@ LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
    WHERE f.png IS NULL AND f.render_error IS NULL ORDER BY f.figure_id LIMIT greatest(p_max, 0)
 $$;
 COMMENT ON FUNCTION calib.unrendered_figures(integer) IS
-  'At most p_max figures without image and without error, the oldest first. For calib_mirror.';
+  'At most p_max figures without image and without error, the oldest first. For calib_mirror. Raises '
+  'CQ003.';
 
 CREATE OR REPLACE FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -194,4 +198,5 @@ BEGIN
   PERFORM calib_private.mark_job(v_job_id);
 END $$;
 COMMENT ON FUNCTION calib.store_png(bigint, bytea, text) IS
-  'Stores the image of a figure, or in p_render_error why there is none. For calib_mirror. Raises CQ040.';
+  'Stores the image of a figure, or in p_render_error why there is none. For calib_mirror. Raises CQ003, '
+  'CQ040.';

@@ -25,7 +25,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.set_retention(interval, interval, interval, interval) IS
   'Sets the whole policy: ages, counted from the end of the job, from which prune() deletes; 1 hour to 100 '
-  'years, NULL keeps. For calib_admin. Raises CQ007.';
+  'years, NULL keeps. For calib_admin. Raises CQ003, CQ007.';
 
 -- Jobs that have ended and that neither the mirror, the renderer, Prefect nor a chip needs any more.
 CREATE OR REPLACE VIEW calib_private.settled_jobs AS
@@ -226,4 +226,4 @@ END $$;
 COMMENT ON FUNCTION calib.prune(integer) IS
   'Deletes one batch by the policy, at most p_max (1 to 10000) of each kind, and returns how many. All '
   'zeros: finished, or 100000 rows that must stay were passed. Does not wait for locks. For calib_mirror, '
-  'calib_admin. Raises CQ007, CQ010.';
+  'calib_admin. Raises CQ003, CQ007, CQ010.';

@@ -16,7 +16,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.add_project(text, text) IS
   'Makes a project of 1 to 63 letters, digits, _ and -; does nothing if it exists. For calib_admin. Raises '
-  'CQ007.';
+  'CQ003, CQ007.';
 
 CREATE OR REPLACE FUNCTION calib_private.require_project(p_project_id text)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -52,7 +52,7 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.grant_member(text, text, text, text) IS
   'Makes a database role a member of a project, or changes its membership. p_username: its name in QDash; '
-  'p_access: reader, submitter or operator. For calib_admin. Raises CQ001, CQ007.';
+  'p_access: reader, submitter or operator. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 -- What is taken from a role is named as the views show it: a role that was dropped by its number.
 CREATE OR REPLACE FUNCTION calib_private.require_labelled_role(p_role_name text)
@@ -191,7 +191,8 @@ BEGIN
 END $$;
 COMMENT ON FUNCTION calib.add_chip(text, text, text) IS
   'Makes a chip with its qubits and couplings; does nothing if it exists. p_backend: fake or qubex; '
-  'p_topology: square-lattice-mux-N or linear-N. Both are fixed. For calib_admin. Raises CQ007, CQ010.';
+  'p_topology: square-lattice-mux-N or linear-N. Both are fixed. For calib_admin. Raises CQ003, CQ007, '
+  'CQ010.';
 
 CREATE OR REPLACE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
@@ -206,7 +207,7 @@ BEGIN
   UPDATE calib_private.chips c SET max_waiting = p_max_waiting WHERE c.chip_id = p_chip_id;
 END $$;
 COMMENT ON FUNCTION calib.set_chip(text, integer) IS
-  'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ007.';
+  'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 -- No new jobs and no claims from now on; those that wait are cancelled. Returns how many. Refused while a job
 -- runs. All of it stays to be read.
@@ -247,7 +248,7 @@ BEGIN
   ON CONFLICT DO NOTHING;
 END $$;
 COMMENT ON FUNCTION calib.allow_executor(text, text) IS
-  'Allows a database role to execute jobs on a chip. For calib_admin. Raises CQ001, CQ007.';
+  'Allows a database role to execute jobs on a chip. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 -- From now on an executor of the role is refused, unless a group of its own may execute too: it claims
 -- nothing, and what it does for a job that runs is answered as if its lease were lost. The lease runs out.
@@ -275,7 +276,8 @@ BEGIN
   UPDATE calib_private.settings SET time_zone = p_time_zone;
 END $$;
 COMMENT ON FUNCTION calib.set_time_zone(text) IS
-  'Sets the time zone of the day in execution_id, such as Asia/Tokyo. For calib_admin. Raises CQ007.';
+  'Sets the time zone of the day in execution_id, such as Asia/Tokyo. For calib_admin. Raises CQ003, '
+  'CQ007.';
 
 CREATE OR REPLACE FUNCTION calib.pause_chip(p_chip_id text, p_reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -216,7 +216,7 @@ ALTER FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) O
 -- Name: FUNCTION add_chip(p_chip_id text, p_backend text, p_topology text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) IS 'Makes a chip with its qubits and couplings; does nothing if it exists. p_backend: fake or qubex; p_topology: square-lattice-mux-N or linear-N. Both are fixed. For calib_admin. Raises CQ007, CQ010.';
+COMMENT ON FUNCTION calib.add_chip(p_chip_id text, p_backend text, p_topology text) IS 'Makes a chip with its qubits and couplings; does nothing if it exists. p_backend: fake or qubex; p_topology: square-lattice-mux-N or linear-N. Both are fixed. For calib_admin. Raises CQ003, CQ007, CQ010.';
 
 
 --
@@ -247,7 +247,7 @@ ALTER FUNCTION calib.add_project(p_project_id text, p_description text) OWNER TO
 -- Name: FUNCTION add_project(p_project_id text, p_description text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.add_project(p_project_id text, p_description text) IS 'Makes a project of 1 to 63 letters, digits, _ and -; does nothing if it exists. For calib_admin. Raises CQ007.';
+COMMENT ON FUNCTION calib.add_project(p_project_id text, p_description text) IS 'Makes a project of 1 to 63 letters, digits, _ and -; does nothing if it exists. For calib_admin. Raises CQ003, CQ007.';
 
 
 --
@@ -274,7 +274,7 @@ ALTER FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) OWNER TO c
 -- Name: FUNCTION allow_executor(p_role_name text, p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) IS 'Allows a database role to execute jobs on a chip. For calib_admin. Raises CQ001, CQ007.';
+COMMENT ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) IS 'Allows a database role to execute jobs on a chip. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 
 --
@@ -314,11 +314,32 @@ COMMENT ON FUNCTION calib.archive_project(p_project_id text) IS 'Archives a proj
 --
 
 CREATE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.cancel_from_prefect(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_reason)
+$$;
+
+
+ALTER FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: cancel_from_prefect(bigint, uuid, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   IF EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.mode = 'now') THEN
       RETURN; END IF;
   IF calib_private.verdict(p_job_id) IS NOT NULL THEN
@@ -336,7 +357,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+ALTER FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) IS 'Requests a cancel now of the running job, because Prefect shows its flow run as cancelling. For calib_executor. Raises CQ003, CQ020.';
+
 
 --
 -- Name: chips_to_reconcile(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -358,7 +386,7 @@ ALTER FUNCTION calib.chips_to_reconcile(p_chip_id text) OWNER TO calib_owner;
 -- Name: FUNCTION chips_to_reconcile(p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.chips_to_reconcile(p_chip_id text) IS 'Chips whose flow runs an executor compares with Prefect: its own chip, and each one without a living executor. For calib_executor.';
+COMMENT ON FUNCTION calib.chips_to_reconcile(p_chip_id text) IS 'Chips whose flow runs an executor compares with Prefect: its own chip, and each one without a living executor. For calib_executor. Raises CQ003.';
 
 
 --
@@ -370,11 +398,51 @@ CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
+  v_claimed calib.claimed_job;
+  -- Not used yet: the answer was lost, and is given again.
+  v_claim uuid := (SELECT a.claim
+    FROM calib_private.leases l JOIN calib_private.attempts a USING (job_id, fence)
+      JOIN calib_private.jobs j USING (job_id)
+   WHERE l.chip_id = p_chip_id AND l.executor_id = p_executor_id AND l.job_id = coalesce(p_job_id, l.job_id)
+     AND a.claim = md5(l.job_id || '/' || l.fence)::uuid
+     AND a.flow_run_id IS NULL AND a.verdict IS NULL AND j.tasks_total = 0);
+BEGIN
+  SELECT * INTO v_claimed FROM calib.claim(p_chip_id, p_executor_id, coalesce(v_claim, gen_random_uuid()),
+    p_lease_seconds, p_job_id);
+  IF NOT FOUND THEN RETURN; END IF;
+  UPDATE calib_private.attempts a SET claim = md5(a.job_id || '/' || a.fence)::uuid
+   WHERE a.job_id = v_claimed.job_id AND a.fence = v_claimed.fence;
+  RETURN NEXT v_claimed;
+END $$;
+
+
+ALTER FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) IS 'As release 0.3.0 calls it: without a claim.';
+
+
+--
+-- Name: claim(text, text, uuid, double precision, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) RETURNS SETOF calib.claimed_job
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
   v_lease calib_private.leases; v_claimed calib.claimed_job; v_job_id bigint; v_now timestamptz;
-  v_duration interval := calib_private.lease_interval(p_lease_seconds);
+  v_duration interval;
 BEGIN
   PERFORM calib_private.require_executor(p_executor_id, p_chip_id);
+  v_duration := calib_private.lease_interval(p_lease_seconds);
   PERFORM calib_private.require_claimable(p_job_id);
+  IF p_claim IS NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'claim', 'claim: expected a random uuid, got nothing');
+  END IF;
   IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
   SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
@@ -385,8 +453,8 @@ BEGIN
       FOR SHARE SKIP LOCKED;
     IF NOT FOUND THEN RETURN; END IF;
     v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
-  ELSIF calib_private.claim_is_unused(v_lease, p_executor_id)
-      AND v_lease.job_id = coalesce(p_job_id, v_lease.job_id) THEN
+  ELSIF v_lease.executor_id = p_executor_id
+      AND (calib_private.claimed_attempt(v_lease.job_id, p_claim)).fence = v_lease.fence THEN
     -- An answer that was lost on the way is given again, with a full lease: the executor counts from now.
     UPDATE calib_private.leases l SET expires_at = calib_private.now() + v_duration
         WHERE l.chip_id = p_chip_id;
@@ -404,26 +472,56 @@ BEGIN
   RETURNING j.job_id, j.fence, j.attempt, j.max_attempts, j.execution_id, j.project_id, j.username, j.chip_id,
     j.flow, j.parameters, j.tags, j.note, j.timeout_seconds, j.repeatable, j.submitted_by, j.submitted_at,
       j.started_at, v_lease.dirty INTO v_claimed;
-  INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, started_at)
-  VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, v_now);
+  INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, claim, started_at)
+  VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, p_claim, v_now);
   RETURN NEXT v_claimed;
 END $$;
 
 
-ALTER FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) OWNER TO calib_owner;
+ALTER FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) IS 'Starts the first due job of a chip, or the one named, and returns it; no row: none is due, or the chip is paused or busy. p_claim: a random uuid, passed to each later call for the attempt; the same one again repeats a lost answer. p_lease_seconds: 0.1 to 3600. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ021.';
+
 
 --
 -- Name: conclude(bigint, bigint, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
 CREATE FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text DEFAULT NULL::text, p_failure_message text DEFAULT NULL::text) RETURNS text
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.conclude(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_state, p_failure_kind,
+    p_failure_message)
+$$;
+
+
+ALTER FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: conclude(bigint, uuid, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text DEFAULT NULL::text, p_failure_message text DEFAULT NULL::text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_state text := p_state; v_failure_kind text; v_seen boolean;
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
+  v_state text := p_state; v_failure_kind text;
+  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id);
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
   IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
     PERFORM calib_private.refuse('CQ007', 'state',
       format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
@@ -434,20 +532,19 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'failure_kind',
       format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
       calib_private.shown(p_failure_kind)));
-  ELSIF p_state = 'cancelled' THEN
-    IF NOT EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id) THEN
-      PERFORM calib_private.refuse('CQ010', 'state',
-        format('job %s cannot end cancelled: nobody asked to cancel it', p_job_id));
-    END IF;
+  ELSIF p_state = 'cancelled' AND NOT v_cancelled THEN
+    PERFORM calib_private.refuse('CQ010', 'state',
+      format('job %s cannot end cancelled: no cancel was requested', p_job_id));
   END IF;
-  SELECT j.cancel_seen_at IS NOT NULL INTO v_seen FROM calib_private.jobs j WHERE j.job_id = p_job_id;
-  IF v_seen THEN v_state := 'cancelled'; END IF;
+  -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
+  IF v_cancelled THEN v_state := 'cancelled'; END IF;
   IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
   UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
     failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
-   WHERE a.job_id = p_job_id AND a.fence = p_fence AND a.verdict IS NULL;
+   WHERE a.job_id = p_job_id AND a.fence = v_lease.fence AND a.verdict IS NULL;
   IF NOT FOUND THEN
-    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence);
+    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id
+      AND a.fence = v_lease.fence);
   END IF;
   PERFORM calib_private.write_event(p_job_id, 'concluded',
     jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
@@ -455,7 +552,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+ALTER FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) IS 'Records the verdict of the attempt and returns the one that stands: the first one, and cancelled after a cancel was seen. p_state: completed, failed or cancelled; p_failure_kind: with failed only. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
+
 
 --
 -- Name: disallow_executor(text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -504,7 +608,7 @@ ALTER FUNCTION calib.executor_seen(p_executor_id text, p_condition text) OWNER T
 -- Name: FUNCTION executor_seen(p_executor_id text, p_condition text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.executor_seen(p_executor_id text, p_condition text) IS 'Sign of life, at least every 30 seconds. p_condition: ready, or why no job is taken. Does nothing for an executor of another role. For calib_executor.';
+COMMENT ON FUNCTION calib.executor_seen(p_executor_id text, p_condition text) IS 'Sign of life, at least every 30 seconds. p_condition: ready, or why no job is taken. Does nothing for an executor of another role. For calib_executor. Raises CQ003.';
 
 
 --
@@ -527,7 +631,7 @@ ALTER FUNCTION calib.executor_stopped(p_executor_id text) OWNER TO calib_owner;
 -- Name: FUNCTION executor_stopped(p_executor_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.executor_stopped(p_executor_id text) IS 'Notes that the executor stops. Does nothing for an executor of another role. For calib_executor.';
+COMMENT ON FUNCTION calib.executor_stopped(p_executor_id text) IS 'Notes that the executor stops. Does nothing for an executor of another role. For calib_notebook, calib_executor. Raises CQ003.';
 
 
 --
@@ -535,6 +639,27 @@ COMMENT ON FUNCTION calib.executor_stopped(p_executor_id text) IS 'Notes that th
 --
 
 CREATE FUNCTION calib.finish(p_job_id bigint, p_fence bigint) RETURNS text
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.finish(p_job_id, md5(p_job_id || '/' || p_fence)::uuid)
+$$;
+
+
+ALTER FUNCTION calib.finish(p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION finish(p_job_id bigint, p_fence bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: finish(bigint, uuid); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.finish(p_job_id bigint, p_claim uuid) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -542,13 +667,12 @@ DECLARE
   v_attempt calib_private.attempts; v_lease calib_private.leases;
 BEGIN
   -- Locked first: a sweep that ends the job by the same verdict at this moment is waited for.
-  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence
-      FOR NO KEY UPDATE;
-  SELECT * INTO v_attempt FROM calib_private.attempts a WHERE a.job_id = p_job_id AND a.fence = p_fence;
+  PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id FOR NO KEY UPDATE;
+  v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
   IF v_attempt.outcome = v_attempt.verdict THEN
     RETURN v_attempt.outcome;   -- asked again because the first answer was lost
   END IF;
-  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  v_lease := calib_private.hold_lease(p_job_id, p_claim);
   IF v_attempt.verdict IS NULL THEN
     PERFORM calib_private.refuse('CQ010', 'state',
       format('job %s has no verdict yet: conclude it first', p_job_id));
@@ -559,7 +683,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.finish(p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
+ALTER FUNCTION calib.finish(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION finish(p_job_id bigint, p_claim uuid); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.finish(p_job_id bigint, p_claim uuid) IS 'Ends the job by its verdict, frees the chip and returns the state of the job. Call it once the job''s process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ010, CQ020.';
+
 
 --
 -- Name: flow_run_synced(bigint, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -584,7 +715,7 @@ ALTER FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) OWNER T
 -- Name: FUNCTION flow_run_synced(p_job_id bigint, p_attempt integer); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) IS 'Notes that Prefect shows the outcome of an attempt; does nothing for a chip of other executors. For calib_executor.';
+COMMENT ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) IS 'Notes that Prefect shows the outcome of an attempt; does nothing for a chip of other executors. For calib_executor. Raises CQ003.';
 
 
 --
@@ -592,17 +723,44 @@ COMMENT ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) IS
 --
 
 CREATE FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) RETURNS text
-    LANGUAGE plpgsql SECURITY DEFINER
+    LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
-BEGIN
-  RETURN calib_private.end_by_policy(v_lease, 'shutdown', left(p_reason, 4000), false);
-END $$;
+  SELECT calib.give_back(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_reason)
+$$;
 
 
 ALTER FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION give_back(p_job_id bigint, p_fence bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: give_back(bigint, uuid, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.give_back(p_job_id bigint, p_claim uuid, p_reason text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN coalesce(calib_private.given_back(p_job_id, p_claim), calib_private.end_by_policy(
+    calib_private.hold_lease(p_job_id, p_claim), 'shutdown', left(p_reason, 4000), false));
+END $$;
+
+
+ALTER FUNCTION calib.give_back(p_job_id bigint, p_claim uuid, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION give_back(p_job_id bigint, p_claim uuid, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.give_back(p_job_id bigint, p_claim uuid, p_reason text) IS 'Ends the attempt because the executor stops, and returns the state of the job: that of its verdict, cancelled if requested, scheduled if another attempt is left, else failed with kind shutdown. For calib_executor. Raises CQ003, CQ020.';
+
 
 --
 -- Name: grant_member(text, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -638,7 +796,7 @@ ALTER FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_usernam
 -- Name: FUNCTION grant_member(p_project_id text, p_role_name text, p_username text, p_access text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) IS 'Makes a database role a member of a project, or changes its membership. p_username: its name in QDash; p_access: reader, submitter or operator. For calib_admin. Raises CQ001, CQ007.';
+COMMENT ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) IS 'Makes a database role a member of a project, or changes its membership. p_username: its name in QDash; p_access: reader, submitter or operator. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 
 --
@@ -646,11 +804,32 @@ COMMENT ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_us
 --
 
 CREATE FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision DEFAULT 30) RETURNS SETOF calib.cancel_request
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT * FROM calib.heartbeat(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_lease_seconds)
+$$;
+
+
+ALTER FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: heartbeat(bigint, uuid, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision DEFAULT 30) RETURNS SETOF calib.cancel_request
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence); v_cancel calib.cancel_request;
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim); v_cancel calib.cancel_request;
 BEGIN
   UPDATE calib_private.leases l SET expires_at = calib_private.now()
       + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = v_lease.chip_id;
@@ -673,7 +852,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) OWNER TO calib_owner;
+ALTER FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision) IS 'Renews the lease for p_lease_seconds (0.1 to 3600) from now. Returns a cancel request, which counts as seen from then on; no row: none, or a verdict stands. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
+
 
 --
 -- Name: import_parameters(text, jsonb, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -691,6 +877,8 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'values',
       'values: expected an object of qubits such as {"0": {"qubit_frequency": {"value": 4.2, "unit": '
       '"GHz"}}}');
+  ELSIF calib_private.unreadable(p_values) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'values', 'values: ' || calib_private.unreadable(p_values));
   END IF;
   PERFORM calib_private.begin_edit('import parameters', p_chip_id, ARRAY(SELECT jsonb_object_keys(p_values)),
     p_reason);
@@ -727,11 +915,32 @@ COMMENT ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_re
 --
 
 CREATE FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.log_event(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_event, p_detail)
+$$;
+
+
+ALTER FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: log_event(bigint, uuid, text, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.log_event(p_job_id bigint, p_claim uuid, p_event text, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   IF p_event IS NULL OR p_event NOT IN ('flow_started', 'stop_requested', 'sigterm', 'sigkill',
       'child_exited', 'hook_ran') THEN
     PERFORM calib_private.refuse('CQ007', 'event',
@@ -742,7 +951,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) OWNER TO calib_owner;
+ALTER FUNCTION calib.log_event(p_job_id bigint, p_claim uuid, p_event text, p_detail jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION log_event(p_job_id bigint, p_claim uuid, p_event text, p_detail jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.log_event(p_job_id bigint, p_claim uuid, p_event text, p_detail jsonb) IS 'Adds an event to the job''s log: flow_started, stop_requested, sigterm, sigkill, child_exited or hook_ran. p_detail: a JSON object. For calib_executor. Raises CQ003, CQ007, CQ020.';
+
 
 --
 -- Name: mark(bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -768,7 +984,7 @@ ALTER FUNCTION calib.mark(p_job_id bigint) OWNER TO calib_owner;
 -- Name: FUNCTION mark(p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.mark(p_job_id bigint) IS 'Mirrors a job again. False: there is no such job, or it never started. For calib_mirror, calib_admin.';
+COMMENT ON FUNCTION calib.mark(p_job_id bigint) IS 'Mirrors a job again. False: there is no such job, or it never started. For calib_mirror, calib_admin. Raises CQ003.';
 
 
 --
@@ -801,7 +1017,7 @@ ALTER FUNCTION calib.mark_all() OWNER TO calib_owner;
 -- Name: FUNCTION mark_all(); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.mark_all() IS 'Mirrors all started jobs and all chips with parameters again and returns the number of jobs; running jobs are left out. For calib_mirror, calib_admin.';
+COMMENT ON FUNCTION calib.mark_all() IS 'Mirrors all started jobs and all chips with parameters again and returns the number of jobs; running jobs are left out. For calib_mirror, calib_admin. Raises CQ003.';
 
 
 --
@@ -830,7 +1046,7 @@ ALTER FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) OWNER TO cal
 -- Name: FUNCTION mark_done(p_mark_id bigint, p_version integer); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) IS 'Removes a mark, or makes it due again if its version has risen since take_marks(). For calib_mirror.';
+COMMENT ON FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) IS 'Removes a mark, or makes it due again if its version has risen since take_marks(). For calib_mirror. Raises CQ003.';
 
 
 --
@@ -854,7 +1070,7 @@ ALTER FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) OWNER TO calib_
 -- Name: FUNCTION mark_failed(p_mark_id bigint, p_error text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) IS 'Stores why a mark could not be mirrored now and tries it again later, after 300 seconds at most. Does not count as a refusal. For calib_mirror.';
+COMMENT ON FUNCTION calib.mark_failed(p_mark_id bigint, p_error text) IS 'Stores why a mark could not be mirrored now and tries it again later, after 300 seconds at most. Does not count as a refusal. For calib_mirror. Raises CQ003.';
 
 
 --
@@ -888,7 +1104,7 @@ ALTER FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error t
 -- Name: FUNCTION mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer) IS 'Stores that MongoDB refused documents of a mark. p_refused: array of {document, reason, remedy}. True: it was refused p_limit times without a change and is set aside. For calib_mirror. Raises CQ007.';
+COMMENT ON FUNCTION calib.mark_refused(p_mark_id bigint, p_version integer, p_error text, p_refused jsonb, p_limit integer) IS 'Stores that MongoDB refused documents of a mark. p_refused: array of {document, reason, remedy}. True: it was refused p_limit times without a change and is set aside. For calib_mirror. Raises CQ003, CQ007.';
 
 
 --
@@ -911,7 +1127,7 @@ ALTER FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) OWNER TO ca
 -- Name: FUNCTION mirror_seen(p_mirror_id text, p_condition text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) IS 'Sign of life, at least every 30 seconds. p_condition: ready, or what is wrong. Does nothing for a mirror of another role. For calib_mirror.';
+COMMENT ON FUNCTION calib.mirror_seen(p_mirror_id text, p_condition text) IS 'Sign of life, at least every 30 seconds. p_condition: ready, or what is wrong. Does nothing for a mirror of another role. For calib_mirror. Raises CQ003.';
 
 
 --
@@ -934,7 +1150,7 @@ ALTER FUNCTION calib.mirror_stopped(p_mirror_id text) OWNER TO calib_owner;
 -- Name: FUNCTION mirror_stopped(p_mirror_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.mirror_stopped(p_mirror_id text) IS 'Notes that the mirror stops. Does nothing for a mirror of another role. For calib_mirror.';
+COMMENT ON FUNCTION calib.mirror_stopped(p_mirror_id text) IS 'Notes that the mirror stops. Does nothing for a mirror of another role. For calib_mirror. Raises CQ003.';
 
 
 --
@@ -1131,11 +1347,32 @@ COMMENT ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) IS 'Pauses a
 --
 
 CREATE FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.plan_tasks(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_tasks)
+$$;
+
+
+ALTER FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: plan_tasks(bigint, uuid, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   PERFORM calib_private.require_shape('tasks', p_tasks, 'tasks');
   INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, repetition, task_type, ordinal)
   SELECT j.job_id, j.attempt, e.item ->> 'task', e.item ->> 'qid',
@@ -1148,7 +1385,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) OWNER TO calib_owner;
+ALTER FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) IS 'Announces the tasks that the attempt will run, in order. p_tasks: array of {task, qid, task_type, repetition}. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
+
 
 --
 -- Name: prune(integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1190,7 +1434,7 @@ ALTER FUNCTION calib.prune(p_max integer) OWNER TO calib_owner;
 -- Name: FUNCTION prune(p_max integer); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.prune(p_max integer) IS 'Deletes one batch by the policy, at most p_max (1 to 10000) of each kind, and returns how many. All zeros: finished, or 100000 rows that must stay were passed. Does not wait for locks. For calib_mirror, calib_admin. Raises CQ007, CQ010.';
+COMMENT ON FUNCTION calib.prune(p_max integer) IS 'Deletes one batch by the policy, at most p_max (1 to 10000) of each kind, and returns how many. All zeros: finished, or 100000 rows that must stay were passed. Does not wait for locks. For calib_mirror, calib_admin. Raises CQ003, CQ007, CQ010.';
 
 
 --
@@ -1198,11 +1442,32 @@ COMMENT ON FUNCTION calib.prune(p_max integer) IS 'Deletes one batch by the poli
 --
 
 CREATE FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.quiesce_failed(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_reason)
+$$;
+
+
+ALTER FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: quiesce_failed(bigint, uuid, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
   UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
   UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: '
@@ -1213,18 +1478,46 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
+ALTER FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) IS 'Notes that the instrument could not be put into a safe idle state, and pauses the chip with the reason. For calib_notebook, calib_executor. Raises CQ003, CQ020.';
+
 
 --
 -- Name: quiesced(bigint, bigint, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
 CREATE FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.quiesced(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_detail)
+$$;
+
+
+ALTER FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: quiesced(bigint, uuid, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
   PERFORM calib_private.require_shape('detail', coalesce(p_detail, '{}'), 'object');
   UPDATE calib_private.leases l SET dirty = false WHERE l.chip_id = v_lease.chip_id;
@@ -1232,20 +1525,49 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) OWNER TO calib_owner;
+ALTER FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) IS 'Notes that the instrument is in a safe idle state. p_detail: a JSON object. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
+
 
 --
 -- Name: record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[]); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
 CREATE FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb DEFAULT '[]'::jsonb, p_raw_meta jsonb DEFAULT '[]'::jsonb, p_raw_data bytea[] DEFAULT '{}'::bytea[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.record_task(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_task_run_id, p_status,
+    p_result, p_figures, p_raw_meta, p_raw_data)
+$$;
+
+
+ALTER FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[]); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb DEFAULT '[]'::jsonb, p_raw_meta jsonb DEFAULT '[]'::jsonb, p_raw_data bytea[] DEFAULT '{}'::bytea[]) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
   v_run calib_private.task_runs;
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   PERFORM calib_private.require_shape('result', p_result, 'result');
   SELECT t.* INTO v_run FROM calib_private.task_runs t JOIN calib_private.jobs j USING (job_id, attempt)
    WHERE t.task_run_id = p_task_run_id AND t.job_id = p_job_id;
@@ -1287,7 +1609,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) OWNER TO calib_owner;
+ALTER FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) IS 'Ends a task run and stores all its results. p_result: object of columns of calib.task_runs and persist_output_parameters; p_figures: array of {name, plotly}; p_raw_meta: array of {name, dtype, shape, unit}, with the bytes in p_raw_data. Its outputs become parameters if it completed. For calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ020, CQ040.';
+
 
 --
 -- Name: register_catalogue(text, text, text, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1327,7 +1656,7 @@ ALTER FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_versio
 -- Name: FUNCTION register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) IS 'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, output_parameters, description}. For calib_executor. Raises CQ001, CQ007, CQ021, CQ022.';
+COMMENT ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) IS 'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, output_parameters, description}. For calib_executor. Raises CQ001, CQ003, CQ007, CQ021, CQ022.';
 
 
 --
@@ -1371,7 +1700,7 @@ ALTER FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_bac
 -- Name: FUNCTION register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) IS 'Makes the start of an executor process known, or known again. For calib_executor. Raises CQ001, CQ007, CQ021 (not allowed on the chip, wrong backend, or an id of another role).';
+COMMENT ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) IS 'Makes the start of an executor process known, or known again. For calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ010, CQ021 (not allowed on the chip, wrong backend, or an id of another role).';
 
 
 --
@@ -1411,7 +1740,7 @@ ALTER FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid intege
 -- Name: FUNCTION register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) IS 'Makes the start of a mirror process known, or known again; forgets those not seen for 7 days. For calib_mirror. Raises CQ007, CQ021.';
+COMMENT ON FUNCTION calib.register_mirror(p_mirror_id text, p_host text, p_pid integer, p_version text) IS 'Makes the start of a mirror process known, or known again; forgets those not seen for 7 days. For calib_mirror. Raises CQ003, CQ007, CQ021.';
 
 
 --
@@ -1450,7 +1779,7 @@ ALTER FUNCTION calib.requeue(p_job_id bigint, p_reason text) OWNER TO calib_owne
 -- Name: FUNCTION requeue(p_job_id bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.requeue(p_job_id bigint, p_reason text) IS 'Submits a copy of a job that has ended and returns the number of the new job; note names the old job and the reason. For calib_submitter. Raises CQ001, CQ010, and what an INSERT into calib.jobs raises.';
+COMMENT ON FUNCTION calib.requeue(p_job_id bigint, p_reason text) IS 'Submits a copy of a job that has ended and returns the number of the new job; note names the old job and the reason. For calib_submitter. Raises CQ001, CQ003, CQ010, and what an INSERT into calib.jobs raises.';
 
 
 --
@@ -1545,7 +1874,7 @@ ALTER FUNCTION calib.retry_marks(p_job_id bigint) OWNER TO calib_owner;
 -- Name: FUNCTION retry_marks(p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.retry_marks(p_job_id bigint) IS 'Makes marks that failed or were set aside due now and returns how many. NULL: of all jobs and chips. For calib_mirror, calib_admin.';
+COMMENT ON FUNCTION calib.retry_marks(p_job_id bigint) IS 'Makes marks that failed or were set aside due now and returns how many. NULL: of all jobs and chips. For calib_mirror, calib_admin. Raises CQ003.';
 
 
 --
@@ -1656,7 +1985,7 @@ ALTER FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) OWNER TO ca
 -- Name: FUNCTION set_chip(p_chip_id text, p_max_waiting integer); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) IS 'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ007.';
+COMMENT ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) IS 'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 
 --
@@ -1664,23 +1993,52 @@ COMMENT ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) IS 'Se
 --
 
 CREATE FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.set_flow_run(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_flow_run_id)
+$$;
+
+
+ALTER FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: set_flow_run(bigint, uuid, uuid); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
   UPDATE calib_private.jobs j SET flow_run_id = p_flow_run_id, version = j.version + 1
    WHERE j.job_id = p_job_id AND j.flow_run_id IS DISTINCT FROM p_flow_run_id;
   IF NOT FOUND THEN RETURN; END IF;   -- asked again because the first answer was lost
   UPDATE calib_private.attempts a SET flow_run_id = p_flow_run_id WHERE a.job_id = p_job_id
-      AND a.fence = p_fence;
+      AND a.fence = v_lease.fence;
   PERFORM calib_private.write_event(p_job_id, 'flow_run_created',
     jsonb_build_object('flow_run_id', p_flow_run_id));
   PERFORM calib_private.mark_job(p_job_id);
 END $$;
 
 
-ALTER FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) OWNER TO calib_owner;
+ALTER FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid) IS 'Stores Prefect''s flow run of the attempt, before any work. For calib_executor. Raises CQ003, CQ020.';
+
 
 --
 -- Name: set_parameter(text, text, text, double precision, double precision, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1738,7 +2096,7 @@ ALTER FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures
 -- Name: FUNCTION set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) IS 'Sets the whole policy: ages, counted from the end of the job, from which prune() deletes; 1 hour to 100 years, NULL keeps. For calib_admin. Raises CQ007.';
+COMMENT ON FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_figures interval, p_raw_data interval) IS 'Sets the whole policy: ages, counted from the end of the job, from which prune() deletes; 1 hour to 100 years, NULL keeps. For calib_admin. Raises CQ003, CQ007.';
 
 
 --
@@ -1765,7 +2123,7 @@ ALTER FUNCTION calib.set_time_zone(p_time_zone text) OWNER TO calib_owner;
 -- Name: FUNCTION set_time_zone(p_time_zone text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.set_time_zone(p_time_zone text) IS 'Sets the time zone of the day in execution_id, such as Asia/Tokyo. For calib_admin. Raises CQ007.';
+COMMENT ON FUNCTION calib.set_time_zone(p_time_zone text) IS 'Sets the time zone of the day in execution_id, such as Asia/Tokyo. For calib_admin. Raises CQ003, CQ007.';
 
 
 --
@@ -1773,13 +2131,35 @@ COMMENT ON FUNCTION calib.set_time_zone(p_time_zone text) IS 'Sets the time zone
 --
 
 CREATE FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.start_task(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_task, p_qid, p_task_type,
+    p_repetition, p_upstream_id, p_input_parameters, p_run_parameters)
+$$;
+
+
+ALTER FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) RETURNS uuid
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
   v_id uuid; v_new boolean;
 BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_fence);
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
   PERFORM calib_private.require_shape('tasks', jsonb_build_array(jsonb_build_object('task', p_task, 'qid',
     p_qid, 'task_type', p_task_type, 'repetition', p_repetition)), 'tasks');
   PERFORM calib_private.require_shape('input_parameters', p_input_parameters, 'object');
@@ -1801,7 +2181,14 @@ BEGIN
 END $$;
 
 
-ALTER FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) OWNER TO calib_owner;
+ALTER FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) IS 'Marks a task as running, announced or not, and returns its task_run_id. p_input_parameters, p_run_parameters: JSON objects as in calib.task_runs. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
+
 
 --
 -- Name: store_png(bigint, bytea, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1834,7 +2221,7 @@ ALTER FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error t
 -- Name: FUNCTION store_png(p_figure_id bigint, p_png bytea, p_render_error text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text) IS 'Stores the image of a figure, or in p_render_error why there is none. For calib_mirror. Raises CQ040.';
+COMMENT ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_error text) IS 'Stores the image of a figure, or in p_render_error why there is none. For calib_mirror. Raises CQ003, CQ040.';
 
 
 --
@@ -1868,7 +2255,7 @@ ALTER FUNCTION calib.sweep() OWNER TO calib_owner;
 -- Name: FUNCTION sweep(); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.sweep() IS 'Ends what was left behind on any chip: attempts whose lease ran out, waiting jobs past not_after or with an unseen cancel. Returns them. For calib_executor, calib_mirror.';
+COMMENT ON FUNCTION calib.sweep() IS 'Ends what was left behind on any chip: attempts whose lease ran out, waiting jobs past not_after or with an unseen cancel. Returns them. For calib_executor, calib_mirror. Raises CQ003.';
 
 
 --
@@ -1898,7 +2285,7 @@ ALTER FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) 
 -- Name: FUNCTION take_marks(p_max integer, p_hold_seconds double precision); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) IS 'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror.';
+COMMENT ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) IS 'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror. Raises CQ003.';
 
 
 --
@@ -1906,23 +2293,51 @@ COMMENT ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precis
 --
 
 CREATE FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) RETURNS text
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib.try_again(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_failure_kind, p_failure_message)
+$$;
+
+
+ALTER FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
+
+
+--
+-- Name: try_again(bigint, uuid, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.try_again(p_job_id bigint, p_claim uuid, p_failure_kind text, p_failure_message text) RETURNS text
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_fence);
 BEGIN
+  PERFORM calib_private.require_speaker();
   IF p_failure_kind IS NULL OR NOT calib_private.is_failure_kind(p_failure_kind) THEN
     PERFORM calib_private.refuse('CQ007', 'failure_kind',
       format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
       calib_private.shown(p_failure_kind)));
   END IF;
-  RETURN calib_private.end_by_policy(v_lease, p_failure_kind, left(coalesce(p_failure_message, ''), 4000),
-    false);
+  RETURN coalesce(calib_private.given_back(p_job_id, p_claim), calib_private.end_by_policy(
+    calib_private.hold_lease(p_job_id, p_claim), p_failure_kind, left(coalesce(p_failure_message, ''), 4000),
+    false));
 END $$;
 
 
-ALTER FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+ALTER FUNCTION calib.try_again(p_job_id bigint, p_claim uuid, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION try_again(p_job_id bigint, p_claim uuid, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.try_again(p_job_id bigint, p_claim uuid, p_failure_kind text, p_failure_message text) IS 'Ends an attempt that failed through no fault of the job, with that failure, and returns the state of the job as give_back() does. For calib_executor. Raises CQ003, CQ007, CQ020.';
+
 
 --
 -- Name: unrendered_figures(integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
@@ -1945,7 +2360,7 @@ ALTER FUNCTION calib.unrendered_figures(p_max integer) OWNER TO calib_owner;
 -- Name: FUNCTION unrendered_figures(p_max integer); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.unrendered_figures(p_max integer) IS 'At most p_max figures without image and without error, the oldest first. For calib_mirror.';
+COMMENT ON FUNCTION calib.unrendered_figures(p_max integer) IS 'At most p_max figures without image and without error, the oldest first. For calib_mirror. Raises CQ003.';
 
 
 --
@@ -1972,7 +2387,7 @@ ALTER FUNCTION calib.unsynced_flow_runs(p_chip_id text) OWNER TO calib_owner;
 -- Name: FUNCTION unsynced_flow_runs(p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) IS 'At most 20 ended attempts, chosen at random, whose outcome Prefect does not show yet: of this chip and of chips without a living executor. For calib_executor.';
+COMMENT ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) IS 'At most 20 ended attempts, chosen at random, whose outcome Prefect does not show yet: of this chip and of chips without a living executor. For calib_executor. Raises CQ003.';
 
 
 --
@@ -2673,65 +3088,6 @@ END $$;
 ALTER FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) OWNER TO calib_owner;
 
 --
--- Name: check_any_of(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-  v_complaint calib_private.complaint; v_first calib_private.complaint; v_option jsonb;
-BEGIN
-  FOR v_option IN SELECT * FROM jsonb_array_elements(p_options) LOOP
-    v_complaint := calib_private.check_value(p_value, v_option, p_root, p_path, p_chip_id);
-    IF v_complaint.code IS NULL THEN RETURN NULL; END IF;
-    -- Of several refusals the first is the telling one: "or null" stands last.
-    IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
-  END LOOP;
-  RETURN v_first;
-END $$;
-
-
-ALTER FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
-
---
--- Name: check_array(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-  v_count integer := jsonb_array_length(p_value);
-  v_index integer := 0; v_item jsonb; v_complaint calib_private.complaint;
-BEGIN
-  IF v_count < (p_schema ->> 'minItems')::integer THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected at least %s items, got %s', p_path,
-      p_schema ->> 'minItems', v_count), NULL);
-  ELSIF v_count > (p_schema ->> 'maxItems')::integer THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected at most %s items, got %s', p_path,
-      p_schema ->> 'maxItems', v_count), NULL);
-  ELSIF (p_schema ->> 'uniqueItems')::boolean
-    AND v_count <> (SELECT count(DISTINCT e) FROM jsonb_array_elements(p_value) e) THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected every item once, got a repeated one', p_path),
-      NULL);
-  END IF;
-  IF NOT p_schema ? 'items' THEN RETURN NULL; END IF;
-  FOR v_item IN SELECT * FROM jsonb_array_elements(p_value) LOOP
-    v_complaint := calib_private.check_value(v_item, p_schema -> 'items', p_root,
-      format('%s[%s]', p_path, v_index), p_chip_id);
-    IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-    v_index := v_index + 1;
-  END LOOP;
-  RETURN NULL;
-END $$;
-
-
-ALTER FUNCTION calib_private.check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
-
---
 -- Name: now(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -2854,51 +3210,41 @@ CREATE FUNCTION calib_private.check_format(p_value jsonb, p_format text, p_path 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-  v_word text := p_value #>> '{}';
-  v_task text; v_given jsonb; v_schema jsonb; v_complaint calib_private.complaint;
+  v_word text := p_value #>> '{}'; v_task text; v_given jsonb; v_schema jsonb; v calib_private.complaint;
 BEGIN
-  CASE p_format
-    WHEN 'qid' THEN
-      IF v_word !~ '^(0|[1-9][0-9]*)$' THEN
-        RETURN calib_private.complain('CQ002',
-          format('%s: %s is not a qubit id: expected a decimal number without leading zeros such as "0"',
-            p_path, calib_private.shown(v_word)), NULL);
-      END IF;
-      IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word) THEN
-        RETURN calib_private.complain('CQ001', format('%s: chip "%s" has no qubit %s: expected "0" to "%s"',
-          p_path, p_chip_id, calib_private.shown(v_word),
-            (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id)), NULL);
-      END IF;
-    WHEN 'coupling' THEN
-      IF NOT EXISTS (SELECT FROM calib_private.couplings k WHERE k.chip_id = p_chip_id
-          AND k.qid = v_word) THEN
-        RETURN calib_private.complain('CQ001',
-          format('%s: chip "%s" has no coupling %s: expected control and target of neighbours such as "0-1"',
-            p_path, p_chip_id, calib_private.shown(v_word)), 'SELECT qid FROM calib.couplings shows them.');
-      END IF;
-    WHEN 'task' THEN
-      IF NOT EXISTS (SELECT FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND t.task = v_word) THEN
-        RETURN calib_private.complain('CQ001', format('%s: unknown task %s%s', p_path,
-          calib_private.shown(v_word), calib_private.suggestion(v_word,
-          ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id))),
-            'SELECT task FROM calib.tasks shows what the chip''s executors can do.');
-      END IF;
-    WHEN 'run_parameters' THEN
-      IF jsonb_typeof(p_value) <> 'object' THEN
-        RETURN calib_private.complain('CQ002', format('%s: expected object, got %s', p_path,
-          jsonb_typeof(p_value)), NULL);
-      END IF;
-      FOR v_task, v_given IN SELECT * FROM jsonb_each(p_value) LOOP
-        v_complaint := calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id);
-        IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-        SELECT t.schema INTO v_schema FROM calib_private.tasks t WHERE t.chip_id = p_chip_id
-            AND t.task = v_task;
-        v_complaint := calib_private.check_value(v_given, v_schema, v_schema, p_path || '.'
-          || left(v_task, 64), p_chip_id);
-        IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-      END LOOP;
-  END CASE;
-  RETURN NULL;
+  IF p_format = 'qid' THEN
+    PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word;
+  ELSIF p_format = 'coupling' THEN
+    PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = v_word;
+  ELSIF p_format = 'task' THEN
+    PERFORM FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND t.task = v_word;
+  ELSIF jsonb_typeof(p_value) <> 'object' THEN
+    v := ROW('CQ002', format('%s: expected object, got %s', p_path, jsonb_typeof(p_value)), NULL);
+    RETURN v;
+  ELSE
+    FOR v_task, v_given, v_schema IN SELECT e.key, e.value, t.schema FROM jsonb_each(p_value) e
+        LEFT JOIN calib_private.tasks t ON t.chip_id = p_chip_id AND t.task = e.key LOOP
+      v := CASE
+        WHEN v_schema IS NULL THEN calib_private.check_format(to_jsonb(v_task), 'task', p_path, p_chip_id)
+        ELSE calib_private.check_value(v_given, v_schema, p_path || '.' || v_task, p_chip_id) END;
+      EXIT WHEN v.code IS NOT NULL;
+    END LOOP;
+    RETURN v;
+  END IF;
+  IF FOUND THEN RETURN NULL; END IF;
+  v.code := CASE WHEN p_format <> 'qid' OR v_word ~ '^(0|[1-9][0-9]*)$' THEN 'CQ001' ELSE 'CQ002' END;
+  v.message := format(CASE p_format
+      WHEN 'task' THEN '%s: unknown task %s%3$s'
+      WHEN 'coupling' THEN '%s: chip "%4$s" has no coupling %2$s: expected control and target of neighbours '
+        'such as "0-1"'
+      ELSE CASE v.code WHEN 'CQ001' THEN '%s: chip "%4$s" has no qubit %2$s: expected "0" to "%5$s"'
+        ELSE '%s: %s is not a qubit id: expected a decimal number without leading zeros such as "0"' END END,
+    p_path, calib_private.shown(v_word), CASE p_format WHEN 'task' THEN calib_private.suggestion(v_word,
+      ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id)) END, p_chip_id,
+    (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id));
+  v.hint := CASE p_format WHEN 'coupling' THEN 'SELECT qid FROM calib.couplings shows them.'
+    WHEN 'task' THEN 'SELECT task FROM calib.tasks shows what the chip''s executors can do.' END;
+  RETURN v;
 END $_$;
 
 
@@ -2944,56 +3290,16 @@ BEGIN
   ELSIF jsonb_typeof(p_new.note) <> 'object' THEN
     PERFORM calib_private.refuse('CQ007', 'note',
       format('note: expected a JSON object, got %s', jsonb_typeof(p_new.note)));
+  ELSIF calib_private.unreadable(p_new.note) IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note));
   ELSIF octet_length(p_new.note::text) > 65536 THEN
     PERFORM calib_private.refuse('CQ040', 'note',
       format('note: expected at most 64 KiB of JSON, got %s bytes', octet_length(p_new.note::text)));
-  ELSIF calib_private.unreadable(p_new.note) IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ007', 'note', 'note: ' || calib_private.unreadable(p_new.note));
   END IF;
 END $$;
 
 
 ALTER FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib_private.flows) OWNER TO calib_owner;
-
---
--- Name: check_object(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-  v_known jsonb := coalesce(p_schema -> 'properties', '{}');
-  v_extra jsonb := coalesce(p_schema -> 'additionalProperties', 'true');
-  v_key text; v_item jsonb; v_complaint calib_private.complaint;
-BEGIN
-  SELECT r INTO v_key FROM jsonb_array_elements_text(coalesce(p_schema -> 'required', '[]')) r
-      WHERE NOT p_value ? r LIMIT 1;
-  IF FOUND THEN
-    RETURN calib_private.complain('CQ002', format('%s: "%s" is missing: expected %s', p_path, v_key,
-      (SELECT string_agg(format('"%s"', r), ', ') FROM jsonb_array_elements_text(p_schema -> 'required') r)),
-        NULL);
-  END IF;
-  FOR v_key, v_item IN SELECT * FROM jsonb_each(p_value) LOOP
-    IF v_known ? v_key THEN
-      v_complaint := calib_private.check_value(v_item, v_known -> v_key, p_root, p_path || '.' || v_key,
-        p_chip_id);
-    ELSIF v_extra = 'false' THEN
-      RETURN calib_private.complain('CQ002', format('%s: unknown parameter %s%s', p_path,
-        calib_private.shown(v_key), calib_private.suggestion(v_key,
-          ARRAY(SELECT jsonb_object_keys(v_known)))), NULL);
-    ELSE
-      v_complaint := calib_private.check_value(v_item, v_extra, p_root, p_path || '.' || left(v_key, 60),
-        p_chip_id);
-    END IF;
-    IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-  END LOOP;
-  RETURN NULL;
-END $$;
-
-
-ALTER FUNCTION calib_private.check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
 
 --
 -- Name: check_parameters(jsonb, calib_private.flows); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3010,15 +3316,14 @@ BEGIN
     PERFORM calib_private.refuse('CQ002', 'parameters',
       format('parameters: expected a JSON object such as {"qids": ["0"], "tasks": ["CheckRabi"]}, got %s',
         jsonb_typeof(p_parameters)));
-  ELSIF octet_length(p_parameters::text) > 1048576 THEN
-    PERFORM calib_private.refuse('CQ040', 'parameters',
-      format('parameters: expected at most 1 MiB of JSON, got %s bytes', octet_length(p_parameters::text)));
   ELSIF calib_private.unreadable(p_parameters) IS NOT NULL THEN
     PERFORM calib_private.refuse('CQ002', 'parameters', 'parameters: '
       || calib_private.unreadable(p_parameters));
+  ELSIF octet_length(p_parameters::text) > 1048576 THEN
+    PERFORM calib_private.refuse('CQ040', 'parameters',
+      format('parameters: expected at most 1 MiB of JSON, got %s bytes', octet_length(p_parameters::text)));
   END IF;
-  v_complaint := calib_private.check_value(p_parameters, p_flow.schema, p_flow.schema, 'parameters',
-    p_flow.chip_id);
+  v_complaint := calib_private.check_value(p_parameters, p_flow.schema, 'parameters', p_flow.chip_id);
   IF v_complaint.code IS NOT NULL THEN
     PERFORM calib_private.refuse(v_complaint.code, 'parameters', v_complaint.message, v_complaint.hint);
   END IF;
@@ -3026,42 +3331,6 @@ END $$;
 
 
 ALTER FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) OWNER TO calib_owner;
-
---
--- Name: check_scalar(jsonb, jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text) RETURNS calib_private.complaint
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-  v_text text := p_value #>> '{}'; v_number numeric; v_expected text;
-BEGIN
-  IF jsonb_typeof(p_value) = 'number' THEN
-    v_number := v_text::numeric;
-    v_expected := CASE
-      WHEN v_number < (p_schema ->> 'minimum')::numeric THEN 'at least ' || (p_schema ->> 'minimum')
-      WHEN v_number > (p_schema ->> 'maximum')::numeric THEN 'at most ' || (p_schema ->> 'maximum')
-      WHEN v_number <= (p_schema ->> 'exclusiveMinimum')::numeric THEN 'more than '
-        || (p_schema ->> 'exclusiveMinimum')
-      WHEN v_number >= (p_schema ->> 'exclusiveMaximum')::numeric THEN 'less than '
-        || (p_schema ->> 'exclusiveMaximum') END;
-  ELSIF jsonb_typeof(p_value) = 'string' THEN
-    v_expected := CASE
-      WHEN length(v_text) < (p_schema ->> 'minLength')::integer THEN format('at least %s characters',
-        p_schema ->> 'minLength')
-      WHEN length(v_text) > (p_schema ->> 'maxLength')::integer THEN format('at most %s characters',
-        p_schema ->> 'maxLength')
-      WHEN v_text !~ (p_schema ->> 'pattern') THEN format('a text like %s', p_schema ->> 'pattern') END;
-  END IF;
-  IF v_expected IS NULL THEN RETURN NULL; END IF;
-  RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, v_expected,
-    CASE WHEN v_number IS NULL THEN calib_private.shown(v_text) ELSE left(v_text, 40) END), NULL);
-END $$;
-
-
-ALTER FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text) OWNER TO calib_owner;
 
 --
 -- Name: check_submitter(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3114,82 +3383,51 @@ END $_$;
 ALTER FUNCTION calib_private.check_submitter(p_project_id text, p_username text) OWNER TO calib_owner;
 
 --
--- Name: check_value(jsonb, jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: check_value(jsonb, jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-  v_complaint calib_private.complaint; v_type text := jsonb_typeof(p_value);
-BEGIN
-  IF jsonb_typeof(p_schema) = 'boolean' THEN
-    RETURN CASE WHEN p_schema = 'true' THEN NULL
-      ELSE calib_private.complain('CQ002', format('%s: nothing is expected here', p_path), NULL) END;
-  END IF;
-  -- All keywords of a schema hold at once, those beside a $ref or an anyOf too.
-  IF v_type IS DISTINCT FROM p_schema ->> 'type' OR p_schema ?| ARRAY['enum', 'const'] THEN
-    v_complaint := calib_private.check_words(p_value, p_schema, p_path);
-  END IF;
-  IF v_complaint.code IS NULL AND p_schema ? '$ref' THEN
-    v_complaint := calib_private.check_value(p_value, calib_private.referenced(p_schema ->> '$ref', p_root),
-      p_root, p_path, p_chip_id);
-  END IF;
-  IF v_complaint.code IS NULL AND p_schema ? 'anyOf' THEN
-    v_complaint := calib_private.check_any_of(p_value, p_schema -> 'anyOf', p_root, p_path, p_chip_id);
-  END IF;
-  IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
-  IF v_type = 'object' THEN
-    v_complaint := calib_private.check_object(p_value, p_schema, p_root, p_path, p_chip_id);
-  ELSIF v_type = 'array' THEN
-    v_complaint := calib_private.check_array(p_value, p_schema, p_root, p_path, p_chip_id);
-  ELSIF p_schema ?| ARRAY['minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength',
-      'maxLength', 'pattern'] THEN
-    v_complaint := calib_private.check_scalar(p_value, p_schema, p_path);
-  END IF;
-  IF v_complaint.code IS NULL AND p_schema ? 'format' THEN
-    v_complaint := calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
-  END IF;
-  RETURN v_complaint;
-END $_$;
-
-
-ALTER FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
-
---
--- Name: check_words(jsonb, jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) RETURNS calib_private.complaint
+CREATE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text, p_chip_id text) RETURNS calib_private.complaint
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+  v_fault text := calib_private.fault(p_value, p_schema);
+  v_complaint calib_private.complaint; v_first calib_private.complaint;
+  v_place text; v_item jsonb; v_rule jsonb;
 BEGIN
-  IF NOT calib_private.json_types_match(p_value, p_schema -> 'type') THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path,
-      CASE jsonb_typeof(p_schema -> 'type') WHEN 'string' THEN p_schema ->> 'type'
-        ELSE (SELECT string_agg(t, ' or ') FROM jsonb_array_elements_text(p_schema -> 'type') t) END,
-      CASE jsonb_typeof(p_value) WHEN 'null' THEN 'null' ELSE jsonb_typeof(p_value) || ' '
-        || left(p_value::text, 40) END), NULL);
+  IF v_fault IS NOT NULL THEN
+    v_complaint := ROW('CQ002', p_path || ': ' || v_fault, NULL);
+    RETURN v_complaint;
   END IF;
-  IF p_schema ? 'enum' THEN
-    -- Compared one by one: @> would take {} for every object.
-    IF NOT EXISTS (SELECT FROM jsonb_array_elements(p_schema -> 'enum') e WHERE e = p_value) THEN
-      RETURN calib_private.complain('CQ002', format('%s: expected one of %s, got %s', p_path,
-        (SELECT string_agg(e::text, ', ') FROM jsonb_array_elements(p_schema -> 'enum') e),
-          left(p_value::text, 60)), NULL);
-    END IF;
+  IF p_schema ? 'anyOf' THEN
+    FOR v_rule IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
+      v_complaint := calib_private.check_value(p_value, v_rule, p_path, p_chip_id);
+      EXIT WHEN v_complaint.code IS NULL;
+      -- Of several refusals the first is the telling one: "or null" stands last.
+      IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
+    END LOOP;
+    IF v_complaint.code IS NOT NULL THEN RETURN v_first; END IF;
   END IF;
-  IF p_schema -> 'const' <> p_value THEN
-    RETURN calib_private.complain('CQ002', format('%s: expected %s, got %s', p_path, p_schema -> 'const',
-      left(p_value::text, 60)), NULL);
+  IF p_schema ?| '{properties,additionalProperties,items}' THEN
+    FOR v_place, v_item, v_rule IN
+      SELECT '.' || left(key, 60), value,
+          coalesce(p_schema -> 'properties' -> key, p_schema -> 'additionalProperties')
+        FROM jsonb_each(CASE jsonb_typeof(p_value) WHEN 'object' THEN p_value END)
+      UNION ALL SELECT format('[%s]', n - 1), e, p_schema -> 'items'
+        FROM jsonb_array_elements(CASE jsonb_typeof(p_value) WHEN 'array' THEN p_value END)
+          WITH ORDINALITY i(e, n)
+    LOOP
+      CONTINUE WHEN v_rule IS NULL;
+      v_complaint := calib_private.check_value(v_item, v_rule, p_path || v_place, p_chip_id);
+      IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+    END LOOP;
   END IF;
-  RETURN NULL;
+  IF NOT p_schema ? 'format' THEN RETURN NULL; END IF;
+  RETURN calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
 END $$;
 
 
-ALTER FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
 
 --
 -- Name: checked_job(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3260,39 +3498,48 @@ END $$;
 ALTER FUNCTION calib_private.checked_or_refused(p_new calib.jobs) OWNER TO calib_owner;
 
 --
--- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
+-- Name: attempts; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE TABLE calib_private.leases (
-    chip_id text NOT NULL,
-    fence bigint DEFAULT 0 NOT NULL,
-    job_id bigint,
-    executor_id text,
-    expires_at timestamp with time zone,
-    dirty boolean DEFAULT false NOT NULL,
-    CONSTRAINT lease_all_or_none CHECK ((num_nulls(job_id, executor_id, expires_at) = ANY (ARRAY[0, 3])))
+CREATE TABLE calib_private.attempts (
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    fence bigint NOT NULL,
+    executor_id text NOT NULL,
+    flow_run_id uuid,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    verdict text,
+    outcome text,
+    failure_kind text,
+    failure_message text,
+    prefect_synced boolean DEFAULT false NOT NULL,
+    claim uuid,
+    CONSTRAINT attempts_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'requeued'::text]))),
+    CONSTRAINT attempts_verdict_check CHECK ((verdict = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT ended_with_outcome CHECK (((ended_at IS NULL) = (outcome IS NULL))),
+    CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
+    CONSTRAINT open_has_claim CHECK (((ended_at IS NOT NULL) OR (claim IS NOT NULL)))
 )
-WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
 
 
-ALTER TABLE calib_private.leases OWNER TO calib_owner;
+ALTER TABLE calib_private.attempts OWNER TO calib_owner;
 
 --
--- Name: claim_is_unused(calib_private.leases, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: claimed_attempt(bigint, uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text) RETURNS boolean
+CREATE FUNCTION calib_private.claimed_attempt(p_job_id bigint, p_claim uuid) RETURNS calib_private.attempts
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT p_lease.executor_id = p_executor_id
-     AND NOT EXISTS (SELECT FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
-       WHERE j.job_id = p_lease.job_id AND (a.flow_run_id IS NOT NULL OR a.verdict IS NOT NULL
-           OR j.tasks_total > 0))
+  SELECT a FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+   WHERE j.job_id = p_job_id AND a.claim = p_claim
 $$;
 
 
-ALTER FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.claimed_attempt(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
 
 --
 -- Name: claimed_row(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3340,20 +3587,6 @@ END $$;
 ALTER FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) OWNER TO calib_owner;
 
 --
--- Name: complain(text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.complain(p_code text, p_message text, p_hint text) RETURNS calib_private.complaint
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT (p_code, p_message, p_hint)::calib_private.complaint
-$$;
-
-
-ALTER FUNCTION calib_private.complain(p_code text, p_message text, p_hint text) OWNER TO calib_owner;
-
---
 -- Name: count_tasks(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3372,6 +3605,24 @@ $$;
 
 
 ALTER FUNCTION calib_private.count_tasks(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.leases (
+    chip_id text NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    job_id bigint,
+    executor_id text,
+    expires_at timestamp with time zone,
+    dirty boolean DEFAULT false NOT NULL,
+    CONSTRAINT lease_all_or_none CHECK ((num_nulls(job_id, executor_id, expires_at) = ANY (ARRAY[0, 3])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
+
+
+ALTER TABLE calib_private.leases OWNER TO calib_owner;
 
 --
 -- Name: end_attempt(calib_private.leases, text, text, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3434,6 +3685,71 @@ END $$;
 ALTER FUNCTION calib_private.end_by_policy(p_lease calib_private.leases, p_failure_kind text, p_failure_message text, p_dirty boolean) OWNER TO calib_owner;
 
 --
+-- Name: fault(jsonb, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.fault(p_value jsonb, p_schema jsonb) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_type text := jsonb_typeof(p_value);
+  v_text text := CASE WHEN v_type = 'string' THEN p_value #>> '{}' END;
+  v_number numeric := CASE WHEN v_type = 'number' THEN p_value::numeric END;
+  v_count integer := CASE WHEN v_type = 'array' THEN jsonb_array_length(p_value) END;
+  v_known jsonb := coalesce(p_schema -> 'properties', '{}'); v_expected text; v_key text;
+BEGIN
+  IF p_schema = 'false' THEN
+    RETURN 'nothing is expected here';
+  ELSIF NOT p_schema -> 'type' ?| ARRAY[v_type, CASE v_number % 1 WHEN 0 THEN 'integer' END] THEN
+    RETURN format('expected %s, got %s', replace(translate(p_schema ->> 'type', '["]', ''), ', ', ' or '),
+      v_type || CASE v_type WHEN 'null' THEN '' ELSE ' ' || left(p_value::text, 40) END);
+  END IF;
+  v_expected := CASE
+    WHEN p_schema -> 'const' <> p_value THEN p_schema ->> 'const'
+    WHEN v_number < (p_schema -> 'minimum')::numeric THEN 'at least ' || (p_schema ->> 'minimum')
+    WHEN v_number > (p_schema -> 'maximum')::numeric THEN 'at most ' || (p_schema ->> 'maximum')
+    WHEN v_number <= (p_schema -> 'exclusiveMinimum')::numeric
+      THEN 'more than ' || (p_schema ->> 'exclusiveMinimum')
+    WHEN v_number >= (p_schema -> 'exclusiveMaximum')::numeric
+      THEN 'less than ' || (p_schema ->> 'exclusiveMaximum')
+    WHEN length(v_text) < (p_schema -> 'minLength')::integer
+      THEN format('at least %s characters', p_schema -> 'minLength')
+    WHEN length(v_text) > (p_schema -> 'maxLength')::integer
+      THEN format('at most %s characters', p_schema -> 'maxLength')
+    WHEN v_text !~ (p_schema ->> 'pattern') THEN 'a text like ' || (p_schema ->> 'pattern')
+    WHEN v_count < (p_schema -> 'minItems')::integer THEN format('at least %s items', p_schema -> 'minItems')
+    WHEN v_count > (p_schema -> 'maxItems')::integer THEN format('at most %s items', p_schema -> 'maxItems')
+  END;
+  -- Compared one by one: @> would take {} for every object.
+  IF v_expected IS NULL AND p_schema ? 'enum' THEN
+    v_expected := (SELECT 'one of ' || string_agg(e::text, ', ')
+      FROM jsonb_array_elements(p_schema -> 'enum') e HAVING bool_or(e = p_value) IS NOT TRUE);
+  END IF;
+  IF v_expected IS NOT NULL THEN
+    RETURN format('expected %s, got %s', v_expected, CASE WHEN v_expected LIKE '% items' THEN v_count::text
+      WHEN v_type = 'string' THEN calib_private.shown(v_text) ELSE left(p_value::text, 40) END);
+  ELSIF v_type = 'array' AND p_schema -> 'uniqueItems' = 'true' THEN
+    RETURN (SELECT 'expected every item once, got a repeated one' FROM jsonb_array_elements(p_value) e
+      HAVING count(DISTINCT e) < v_count);
+  ELSIF v_type = 'object' AND p_schema ? 'required' THEN
+    SELECT format('"%s" is missing: expected "%s"', (array_agg(r) FILTER (WHERE NOT p_value ? r))[1],
+        string_agg(r, '", "'))
+      INTO v_expected FROM jsonb_array_elements_text(p_schema -> 'required') r
+      HAVING NOT p_value ?& array_agg(r);
+  END IF;
+  IF v_expected IS NULL AND v_type = 'object' AND p_schema -> 'additionalProperties' = 'false' THEN
+    SELECT format('unknown parameter %s%s', calib_private.shown(min(k)),
+        calib_private.suggestion(min(k), ARRAY(SELECT jsonb_object_keys(v_known))))
+      INTO v_expected FROM jsonb_object_keys(p_value) k WHERE NOT v_known ? k HAVING count(*) > 0;
+  END IF;
+  RETURN v_expected;
+END $$;
+
+
+ALTER FUNCTION calib_private.fault(p_value jsonb, p_schema jsonb) OWNER TO calib_owner;
+
+--
 -- Name: finite_number(jsonb, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3457,6 +3773,63 @@ END $$;
 
 
 ALTER FUNCTION calib_private.finite_number(p_value jsonb, p_key text, p_name text) OWNER TO calib_owner;
+
+--
+-- Name: flat_schema(jsonb, text, jsonb, text, text[], integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.flat_schema(p_schema jsonb, p_of text, p_root jsonb DEFAULT NULL::jsonb, p_path text DEFAULT ''::text, p_within text[] DEFAULT '{}'::text[], p_size integer DEFAULT 0) RETURNS jsonb
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_root jsonb := coalesce(p_root, p_schema); v_name text := substr(p_schema ->> '$ref', 9);
+  v_flat jsonb := p_schema; v_inner jsonb; v_wrong text; v_place text[]; v_within text[];
+BEGIN
+  IF jsonb_typeof(p_schema) = 'boolean' AND p_path <> '' THEN
+    RETURN p_schema;
+  ELSIF jsonb_typeof(p_schema) <> 'object' THEN
+    v_wrong := concat(CASE WHEN p_path <> '' THEN ': ' END, jsonb_typeof(p_schema),
+      ' where a schema object is expected');
+  ELSE
+    SELECT u INTO v_wrong FROM jsonb_each(p_schema) e, calib_private.unsupported(e.key, e.value) u
+      WHERE u IS NOT NULL LIMIT 1;
+    v_wrong := coalesce(v_wrong, CASE
+      WHEN v_name = ANY (p_within) THEN format('/$ref to #/$defs/%s, which leads back to itself', v_name)
+      WHEN v_name IS NOT NULL AND NOT coalesce(v_root -> '$defs' ? v_name, false)
+        THEN format('/$ref to #/$defs/%s, which is not there', v_name)
+      WHEN p_schema ?& '{$ref,anyOf}' THEN '/anyOf (beside a $ref)'
+      WHEN cardinality(string_to_array(p_path, '/')) > 64 THEN ' (more than 64 levels deep)'
+      WHEN p_size + pg_column_size(p_schema) > 262144
+        THEN ' (more than 256 KiB, each $ref counted as what it names)' END);
+  END IF;
+  IF v_wrong IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ022', 'schema',
+      format('%s: its schema uses %s%s, which the database cannot check', p_of, p_path, v_wrong));
+  ELSIF v_name IS NOT NULL THEN
+    -- All keywords of a schema hold at once, those beside a $ref too.
+    v_flat := p_schema - '$ref'
+      || jsonb_build_object('anyOf', jsonb_build_array(v_root -> '$defs' -> v_name));
+  END IF;
+  FOR v_place, v_within IN
+    SELECT ARRAY['$defs', k], p_within || k FROM jsonb_object_keys(v_flat -> '$defs') k
+    UNION ALL SELECT ARRAY['properties', k], p_within FROM jsonb_object_keys(v_flat -> 'properties') k
+    UNION ALL SELECT ARRAY['anyOf', n::text], p_within || v_name
+      FROM generate_series(0, jsonb_array_length(v_flat -> 'anyOf') - 1) n
+    UNION ALL SELECT ARRAY[k], p_within FROM unnest('{items,additionalProperties}'::text[]) k WHERE v_flat ? k
+  LOOP
+    v_inner := v_flat #> v_place;
+    v_inner := calib_private.flat_schema(v_inner, p_of, v_root, p_path || '/' || CASE
+        WHEN v_place[1] <> 'anyOf' THEN array_to_string(v_place, '/')
+        WHEN v_name IS NULL THEN 'anyOf' ELSE '$ref' END,
+      v_within, p_size + pg_column_size(v_flat) - pg_column_size(v_inner));
+    v_flat := jsonb_set(v_flat, v_place, v_inner);
+  END LOOP;
+  RETURN v_flat - '$defs';
+END $_$;
+
+
+ALTER FUNCTION calib_private.flat_schema(p_schema jsonb, p_of text, p_root jsonb, p_path text, p_within text[], p_size integer) OWNER TO calib_owner;
 
 --
 -- Name: forbid_change(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3495,6 +3868,21 @@ END $$;
 ALTER FUNCTION calib_private.forbid_reopening() OWNER TO calib_owner;
 
 --
+-- Name: given_back(bigint, uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE a.outcome WHEN 'requeued' THEN 'scheduled' ELSE a.outcome END
+    FROM calib_private.claimed_attempt(p_job_id, p_claim) a WHERE a.failure_kind IS DISTINCT FROM 'lost'
+$$;
+
+
+ALTER FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
+
+--
 -- Name: given_values(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3503,9 +3891,10 @@ CREATE FUNCTION calib_private.given_values(p_new calib.jobs) RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
   SELECT 'Nothing was stored. Row: '
-      || coalesce(left(string_agg(e.key || ' ' || calib_private.one_line(left(e.value, 120)), ', '), 500),
+      || coalesce(left(string_agg(e.key || ' ' || CASE WHEN calib_private.unreadable(e.value) IS NULL
+        THEN calib_private.one_line(left(e.value #>> '{}', 120)) ELSE '...' END, ', '), 500),
         'nothing was given')
-    FROM jsonb_each_text(to_jsonb(p_new)) e WHERE e.value IS NOT NULL
+    FROM jsonb_each(to_jsonb(p_new)) e WHERE e.value <> 'null'
 $$;
 
 
@@ -3581,24 +3970,38 @@ END $$;
 ALTER FUNCTION calib_private.has_role(p_who name, p_role regrole) OWNER TO calib_owner;
 
 --
--- Name: hold_lease(bigint, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: hold_lease(bigint, uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint) RETURNS calib_private.leases
+CREATE FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid) RETURNS calib_private.leases
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
   v_lease calib_private.leases;
 BEGIN
-  SELECT l.* INTO v_lease FROM calib_private.leases l WHERE l.job_id = p_job_id AND l.fence = p_fence
-      FOR NO KEY UPDATE;
-  PERFORM calib_private.require_lease(v_lease, p_job_id, p_fence);
+  PERFORM calib_private.require_speaker();
+  SELECT l.* INTO v_lease FROM calib_private.leases l JOIN calib_private.attempts a USING (job_id, fence)
+   WHERE l.job_id = p_job_id AND a.claim = p_claim FOR NO KEY UPDATE OF l;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ020', 'claim',
+      format('the lease on job %s is not known under this claim: another executor may drive the chip',
+      p_job_id));
+  ELSIF NOT EXISTS (SELECT FROM calib_private.executors e WHERE e.executor_id = v_lease.executor_id
+      AND calib_private.actor_is(e.role_name)) THEN
+    PERFORM calib_private.refuse('CQ003', 'job_id',
+      format('%s may not act for executor %s', calib_private.actor(), v_lease.executor_id));
+  ELSIF NOT calib_private.may_execute(v_lease.chip_id) THEN
+    -- As if the lease were lost already: the executor stops its instrument, and the lease runs out.
+    PERFORM calib_private.refuse('CQ020', 'claim',
+      format('%s may not execute on chip "%s" any more: the lease on job %s is lost', calib_private.actor(),
+      v_lease.chip_id, p_job_id));
+  END IF;
   RETURN v_lease;
 END $$;
 
 
-ALTER FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
 
 --
 -- Name: insert_job(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3667,32 +4070,6 @@ END $$;
 ALTER FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
 
 --
--- Name: is_endless(jsonb, jsonb, text[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[] DEFAULT '{}'::text[]) RETURNS boolean
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-  v_reference text := p_schema ->> '$ref'; v_option jsonb;
-BEGIN
-  IF v_reference = ANY (p_seen) THEN RETURN true; END IF;
-  IF v_reference IS NOT NULL AND calib_private.is_endless(calib_private.referenced(v_reference, p_root),
-      p_root, p_seen || v_reference) THEN
-    RETURN true;
-  END IF;
-  IF jsonb_typeof(p_schema -> 'anyOf') IS DISTINCT FROM 'array' THEN RETURN false; END IF;
-  FOR v_option IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
-    IF calib_private.is_endless(v_option, p_root, p_seen) THEN RETURN true; END IF;
-  END LOOP;
-  RETURN false;
-END $_$;
-
-
-ALTER FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[]) OWNER TO calib_owner;
-
---
 -- Name: is_served(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3720,42 +4097,6 @@ $$;
 
 
 ALTER FUNCTION calib_private.is_writable(p_time timestamp with time zone) OWNER TO calib_owner;
-
---
--- Name: json_type_matches(jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  IF p_type = 'integer' THEN RETURN jsonb_typeof(p_value) = 'number' AND (p_value #>> '{}')::numeric % 1 = 0;
-      END IF;
-  RETURN jsonb_typeof(p_value) = p_type;
-END $$;
-
-
-ALTER FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text) OWNER TO calib_owner;
-
---
--- Name: json_types_match(jsonb, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  IF p_types IS NULL THEN RETURN true; END IF;
-  IF jsonb_typeof(p_types) = 'string' THEN RETURN calib_private.json_type_matches(p_value, p_types #>> '{}');
-      END IF;
-  RETURN EXISTS (SELECT FROM jsonb_array_elements_text(p_types) t
-    WHERE calib_private.json_type_matches(p_value, t));
-END $$;
-
-
-ALTER FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) OWNER TO calib_owner;
 
 --
 -- Name: labelled_role(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3835,45 +4176,6 @@ END $$;
 
 
 ALTER FUNCTION calib_private.log_transition() OWNER TO calib_owner;
-
---
--- Name: malformed_keyword(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb) RETURNS text
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-  v_type text := jsonb_typeof(p_value); v_word text := p_value #>> '{}'; v_names text[];
-BEGIN
-  IF p_key IN ('properties', '$defs') AND v_type <> 'object' THEN RETURN 'not an object';
-  ELSIF p_key IN ('anyOf', 'enum', 'required') AND v_type <> 'array' THEN RETURN 'not an array';
-  ELSIF p_key IN ('minimum', 'maximum', 'exclusiveMinimum', 'exclusiveMaximum') AND v_type <> 'number' THEN
-      RETURN 'not a number';
-  ELSIF p_key IN ('minLength', 'maxLength', 'minItems', 'maxItems')
-    AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$') THEN RETURN 'not a count';
-  ELSIF p_key = 'uniqueItems' AND v_type <> 'boolean' THEN RETURN 'neither true nor false';
-  ELSIF p_key = 'required' AND jsonb_path_exists(p_value, '$[*] ? (@.type() != "string")') THEN
-      RETURN 'not an array of texts';
-  ELSIF p_key = 'type' THEN
-    v_names := CASE v_type WHEN 'array' THEN ARRAY(SELECT jsonb_array_elements_text(p_value))
-      ELSE ARRAY[v_word] END;
-    IF NOT v_names <@ ARRAY['null', 'boolean', 'integer', 'number', 'string', 'array', 'object'] THEN
-      RETURN format('"%s"', array_to_string(v_names, '", "'));
-    END IF;
-  ELSIF p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters') THEN
-      RETURN format('"%s"', v_word);
-  ELSIF p_key = 'pattern' THEN
-    PERFORM '' ~ v_word;
-  END IF;
-  RETURN NULL;
-EXCEPTION WHEN invalid_regular_expression THEN
-  RETURN 'not a regular expression that the database understands';
-END $_$;
-
-
-ALTER FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb) OWNER TO calib_owner;
 
 --
 -- Name: mark_chip(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4393,20 +4695,6 @@ $$;
 ALTER FUNCTION calib_private.readable_projects() OWNER TO calib_owner;
 
 --
--- Name: referenced(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.referenced(p_reference text, p_root jsonb) RETURNS jsonb
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT p_root #> string_to_array(substr(p_reference, 3), '/')
-$$;
-
-
-ALTER FUNCTION calib_private.referenced(p_reference text, p_root jsonb) OWNER TO calib_owner;
-
---
 -- Name: refuse(text, text, text, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4472,7 +4760,7 @@ CREATE FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_fl
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-  v_name text := p_flow ->> 'flow'; v_bad text;
+  v_name text := p_flow ->> 'flow';
 BEGIN
   IF v_name IS NULL OR v_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
     PERFORM calib_private.refuse('CQ022', 'flow',
@@ -4483,14 +4771,10 @@ BEGIN
         'Decorate it with @flow(on_cancellation=[on_flow_cancellation]).');
   END IF;
   PERFORM calib_private.require_shape('flow ' || v_name, p_flow, 'flow', 'CQ022');
-  v_bad := calib_private.unsupported_keyword(p_flow -> 'schema');
-  IF v_bad IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ022', 'schema',
-      format('flow "%s": its schema uses %s, which the database cannot check', v_name, v_bad));
-  END IF;
   INSERT INTO calib_private.flows AS f (chip_id, flow, description, schema, repeatable, timeout_seconds,
     version, registered_by, registered_at)
-  VALUES (p_chip_id, v_name, coalesce(p_flow ->> 'description', ''), p_flow -> 'schema',
+  VALUES (p_chip_id, v_name, coalesce(p_flow ->> 'description', ''),
+    calib_private.flat_schema(p_flow -> 'schema', format('flow "%s"', v_name)),
     (p_flow ->> 'repeatable')::boolean, (p_flow ->> 'timeout_seconds')::numeric::integer, p_version,
       calib_private.actor(), calib_private.now())
   ON CONFLICT (chip_id, flow) DO UPDATE SET description = excluded.description, schema = excluded.schema,
@@ -4509,19 +4793,13 @@ CREATE FUNCTION calib_private.register_task(p_chip_id text, p_version text, p_ta
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-  v_bad text;
 BEGIN
   PERFORM calib_private.require_shape('task', p_task, 'task', 'CQ022');
-  v_bad := calib_private.unsupported_keyword(p_task -> 'schema');
-  IF v_bad IS NOT NULL THEN
-    PERFORM calib_private.refuse('CQ022', 'schema',
-      format('task "%s": its schema uses %s, which the database cannot check', p_task ->> 'task', v_bad));
-  END IF;
   INSERT INTO calib_private.tasks AS t (chip_id, task, task_type, description, schema, input_parameters,
     output_parameters, version, registered_by, registered_at)
   VALUES (p_chip_id, p_task ->> 'task', p_task ->> 'task_type', coalesce(p_task ->> 'description', ''),
-    p_task -> 'schema', ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
+    calib_private.flat_schema(p_task -> 'schema', format('task "%s"', p_task ->> 'task')),
+    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
     ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')), p_version, calib_private.actor(),
       calib_private.now())
   ON CONFLICT (chip_id, task) DO UPDATE SET task_type = excluded.task_type,
@@ -4824,35 +5102,6 @@ END $$;
 ALTER FUNCTION calib_private.require_labelled_role(p_role_name text) OWNER TO calib_owner;
 
 --
--- Name: require_lease(calib_private.leases, bigint, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  PERFORM calib_private.require_speaker();
-  IF p_lease.chip_id IS NULL THEN
-    PERFORM calib_private.refuse('CQ020', 'fence',
-      format('the lease on job %s (fence %s) is lost: another attempt or another job may hold the chip',
-      p_job_id, p_fence));
-  ELSIF NOT EXISTS (SELECT FROM calib_private.executors e WHERE e.executor_id = p_lease.executor_id
-      AND calib_private.actor_is(e.role_name)) THEN
-    PERFORM calib_private.refuse('CQ003', 'job_id',
-      format('%s may not act for executor %s', calib_private.actor(), p_lease.executor_id));
-  ELSIF NOT calib_private.may_execute(p_lease.chip_id) THEN
-    -- As if the lease were lost already: whoever drives the instrument stops, and the lease runs out.
-    PERFORM calib_private.refuse('CQ020', 'fence',
-      format('%s may not execute on chip "%s" any more: the lease on job %s is lost', calib_private.actor(),
-      p_lease.chip_id, p_job_id));
-  END IF;
-END $$;
-
-
-ALTER FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
-
---
 -- Name: require_operator(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4970,7 +5219,7 @@ BEGIN
   ELSIF calib_private.unreadable(p_value) IS NOT NULL THEN
     v_wrong := format('%s: %s', p_name, calib_private.unreadable(p_value));
   ELSE
-    v_wrong := (calib_private.check_value(p_value, v_schema, v_schema, p_name, NULL)).message;
+    v_wrong := (calib_private.check_value(p_value, v_schema, p_name, NULL)).message;
   END IF;
   IF v_wrong IS NOT NULL THEN PERFORM calib_private.refuse(p_code, p_name, v_wrong); END IF;
 END $$;
@@ -5414,85 +5663,71 @@ ALTER FUNCTION calib_private.touch_job(p_job_id bigint) OWNER TO calib_owner;
 --
 
 CREATE FUNCTION calib_private.unreadable(p_json jsonb) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
-  SELECT CASE WHEN jsonb_path_exists(p_json,
-      'strict $.**{33}') THEN 'expected JSON nested at most 32 levels deep, got more'
-    WHEN jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))')
-      THEN 'expected numbers between -1e308 and 1e308, got a larger one' END
-$_$;
+DECLARE
+  v_most bigint := greatest(1048576, 4 * pg_column_size(p_json)::bigint);
+BEGIN
+  IF jsonb_path_exists(p_json, 'strict $.**{33}') THEN
+    RETURN 'expected JSON nested at most 32 levels deep, got more';
+  ELSIF jsonb_path_exists(p_json, 'strict $.** ? (@.type() == "number" && (@ > 1e308 || @ < -1e308))') THEN
+    RETURN 'expected numbers between -1e308 and 1e308, got a larger one';
+  -- A number is kept in 12 bytes or more and has 16,700 digits at most: in less there cannot be so many.
+  ELSIF pg_column_size(p_json) > 740 THEN
+    RETURN (SELECT format('expected at most %s digits in all its numbers, got more', v_most)
+      FROM jsonb_path_query(p_json, 'strict $.** ? (@.type() == "number")') n
+      HAVING sum(scale(n::numeric) + length(trunc(n::numeric)::text)) > v_most);
+  END IF;
+  RETURN NULL;
+END $_$;
 
 
 ALTER FUNCTION calib_private.unreadable(p_json jsonb) OWNER TO calib_owner;
 
 --
--- Name: unsupported_keyword(jsonb, jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: unsupported(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb DEFAULT NULL::jsonb, p_path text DEFAULT ''::text) RETURNS text
-    LANGUAGE plpgsql STABLE
+CREATE FUNCTION calib_private.unsupported(p_key text, p_rule jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-  v_root jsonb := coalesce(p_root, p_schema);
-  v_key text; v_value jsonb; v_bad text;
+  v_type text := jsonb_typeof(p_rule); v_word text := coalesce(p_rule #>> '{}', 'null');
 BEGIN
-  IF jsonb_typeof(p_schema) = 'boolean' AND p_path <> '' THEN RETURN NULL; END IF;
-  IF jsonb_typeof(p_schema) IS DISTINCT FROM 'object' THEN
-    RETURN format('%s%s where a schema object is expected', CASE WHEN p_path <> '' THEN p_path || ': ' END,
-      coalesce(jsonb_typeof(p_schema), 'nothing'));
+  IF p_key <> ALL ('{title,description,default,examples,$ref,$defs,anyOf,type,enum,const,format,pattern,'
+    'minimum,maximum,exclusiveMinimum,exclusiveMaximum,minLength,maxLength,minItems,maxItems,uniqueItems,'
+    'items,properties,required,additionalProperties}') THEN
+    RETURN '/' || p_key;
   END IF;
-  FOR v_key, v_value IN SELECT * FROM jsonb_each(p_schema) LOOP
-    v_bad := p_path || '/' || v_key || ' (' || calib_private.malformed_keyword(v_key, v_value) || ')';
-    IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
-    IF v_key IN ('properties', '$defs') THEN
-      SELECT b INTO v_bad FROM jsonb_each(v_value) e,
-          calib_private.unsupported_keyword(e.value, v_root, p_path || '/' || v_key || '/' || e.key) b
-       WHERE b IS NOT NULL LIMIT 1;
-    ELSIF v_key = 'anyOf' THEN
-      SELECT b INTO v_bad FROM jsonb_array_elements(v_value) e,
-          calib_private.unsupported_keyword(e.value, v_root, p_path || '/anyOf') b
-       WHERE b IS NOT NULL LIMIT 1;
-    ELSIF v_key IN ('items', 'additionalProperties') THEN
-      v_bad := calib_private.unsupported_keyword(v_value, v_root, p_path || '/' || v_key);
-    ELSIF v_key = '$ref' THEN
-      v_bad := p_path || '/' || calib_private.unsupported_reference(p_schema, v_root);
-    ELSIF v_key NOT IN ('title', 'description', 'default', 'examples', 'enum', 'const', 'required', 'minimum',
-      'maximum', 'exclusiveMinimum', 'exclusiveMaximum', 'minLength', 'maxLength', 'minItems', 'maxItems',
-        'uniqueItems', 'type', 'pattern', 'format') THEN
-      v_bad := p_path || '/' || v_key;
-    END IF;
-    IF v_bad IS NOT NULL THEN RETURN v_bad; END IF;
-  END LOOP;
-  RETURN NULL;
+  RETURN '/' || p_key || CASE
+    WHEN p_key IN ('properties', '$defs') AND v_type <> 'object' THEN ' (not an object)'
+    WHEN p_key IN ('anyOf', 'enum', 'required') AND v_type <> 'array' THEN ' (not an array)'
+    WHEN p_key = 'anyOf' AND p_rule = '[]' THEN ' (an empty array)'
+    WHEN p_key = 'required' AND jsonb_path_exists(p_rule, '$[*] ? (@.type() != "string")')
+      THEN ' (not an array of texts)'
+    WHEN p_key ~ 'imum$' AND v_type <> 'number' THEN ' (not a number)'
+    WHEN p_key ~ '^m..(Length|Items)$' AND (v_type <> 'number' OR v_word !~ '^[0-9]{1,9}$')
+      THEN ' (not a count)'
+    WHEN p_key = 'uniqueItems' AND v_type <> 'boolean' THEN ' (neither true nor false)'
+    WHEN p_key = 'type' AND NOT
+        '["null", "boolean", "integer", "number", "string", "array", "object"]' @> p_rule
+      THEN format(' (%s)', left(p_rule::text, 60))
+    WHEN p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters')
+      THEN format(' ("%s")', left(v_word, 60))
+    WHEN p_key = '$ref' AND v_word !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN ' (only local #/$defs/...)'
+    -- Without these a pattern takes one pass over a text, and less than a second to be understood.
+    WHEN p_key = 'pattern' AND v_word ~ '\\[1-9]|\(\?<?[=!#]|\(\?[a-z]+\)|\)\{'
+      THEN ' (refers back, looks around, sets an option or counts a group)'
+    WHEN p_key = 'pattern' AND length(v_word) > 200 THEN ' (of more than 200 characters)'
+    WHEN p_key = 'pattern' AND '' ~ v_word THEN NULL END;
+EXCEPTION WHEN invalid_regular_expression THEN
+  RETURN '/pattern (not a regular expression that the database understands)';
 END $_$;
 
 
-ALTER FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb, p_path text) OWNER TO calib_owner;
-
---
--- Name: unsupported_reference(jsonb, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb) RETURNS text
-    LANGUAGE plpgsql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-DECLARE
-  v_reference text := p_schema ->> '$ref';
-BEGIN
-  IF v_reference !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN RETURN '$ref (only local #/$defs/...)';
-  ELSIF calib_private.referenced(v_reference, p_root) IS NULL THEN
-      RETURN format('$ref to %s, which is not there', v_reference);
-  ELSIF calib_private.is_endless(p_schema, p_root) THEN
-      RETURN format('$ref to %s, which leads back to itself', v_reference);
-  END IF;
-  RETURN NULL;
-END $_$;
-
-
-ALTER FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.unsupported(p_key text, p_rule jsonb) OWNER TO calib_owner;
 
 --
 -- Name: update_job(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5594,33 +5829,6 @@ END $$;
 
 
 ALTER FUNCTION calib_private.write_event(p_job_id bigint, p_event text, p_detail jsonb, p_old text, p_new text) OWNER TO calib_owner;
-
---
--- Name: attempts; Type: TABLE; Schema: calib_private; Owner: calib_owner
---
-
-CREATE TABLE calib_private.attempts (
-    job_id bigint NOT NULL,
-    attempt smallint NOT NULL,
-    fence bigint NOT NULL,
-    executor_id text NOT NULL,
-    flow_run_id uuid,
-    started_at timestamp with time zone NOT NULL,
-    ended_at timestamp with time zone,
-    verdict text,
-    outcome text,
-    failure_kind text,
-    failure_message text,
-    prefect_synced boolean DEFAULT false NOT NULL,
-    CONSTRAINT attempts_outcome_check CHECK ((outcome = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text, 'requeued'::text]))),
-    CONSTRAINT attempts_verdict_check CHECK ((verdict = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text]))),
-    CONSTRAINT ended_with_outcome CHECK (((ended_at IS NULL) = (outcome IS NULL))),
-    CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind))
-)
-WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
-
-
-ALTER TABLE calib_private.attempts OWNER TO calib_owner;
 
 --
 -- Name: attempts; Type: VIEW; Schema: calib; Owner: calib_owner
@@ -5941,7 +6149,7 @@ COMMENT ON VIEW calib.executors IS 'Starts of executor processes; prune() delete
 -- Name: COLUMN executors.role_name; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON COLUMN calib.executors.role_name IS 'Database role: of the member, or under which the process runs.';
+COMMENT ON COLUMN calib.executors.role_name IS 'Database role under which the process runs.';
 
 
 --
@@ -6313,6 +6521,13 @@ COMMENT ON VIEW calib.memberships IS 'Members of your projects and their access.
 
 
 --
+-- Name: COLUMN memberships.role_name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.memberships.role_name IS 'Database role of the member.';
+
+
+--
 -- Name: COLUMN memberships.access; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
@@ -6487,6 +6702,13 @@ COMMENT ON VIEW calib.mirrors IS 'Processes that copy results to QDash, and how 
 --
 
 COMMENT ON COLUMN calib.mirrors.mirror_id IS 'Start of a mirror process.';
+
+
+--
+-- Name: COLUMN mirrors.role_name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.mirrors.role_name IS 'Database role under which the process runs.';
 
 
 --
@@ -8041,6 +8263,14 @@ GRANT ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint,
 
 
 --
+-- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) TO calib_executor;
+
+
+--
 -- Name: FUNCTION chips_to_reconcile(p_chip_id text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8058,12 +8288,28 @@ GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_se
 
 
 --
+-- Name: FUNCTION claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) TO calib_executor;
+
+
+--
 -- Name: FUNCTION conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
 GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_notebook;
+
+
+--
+-- Name: FUNCTION conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
 
 
 --
@@ -8101,6 +8347,14 @@ GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_not
 
 
 --
+-- Name: FUNCTION finish(p_job_id bigint, p_claim uuid); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.finish(p_job_id bigint, p_claim uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_claim uuid) TO calib_executor;
+
+
+--
 -- Name: FUNCTION flow_run_synced(p_job_id bigint, p_attempt integer); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8114,6 +8368,14 @@ GRANT ALL ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) 
 
 REVOKE ALL ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION give_back(p_job_id bigint, p_claim uuid, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.give_back(p_job_id bigint, p_claim uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.give_back(p_job_id bigint, p_claim uuid, p_reason text) TO calib_executor;
 
 
 --
@@ -8134,6 +8396,14 @@ GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_s
 
 
 --
+-- Name: FUNCTION heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision) TO calib_executor;
+
+
+--
 -- Name: FUNCTION import_parameters(p_chip_id text, p_values jsonb, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8147,6 +8417,14 @@ GRANT ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_
 
 REVOKE ALL ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) TO calib_executor;
+
+
+--
+-- Name: FUNCTION log_event(p_job_id bigint, p_claim uuid, p_event text, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.log_event(p_job_id bigint, p_claim uuid, p_event text, p_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.log_event(p_job_id bigint, p_claim uuid, p_event text, p_detail jsonb) TO calib_executor;
 
 
 --
@@ -8256,6 +8534,14 @@ GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks 
 
 
 --
+-- Name: FUNCTION plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) TO calib_executor;
+
+
+--
 -- Name: FUNCTION prune(p_max integer); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8274,6 +8560,14 @@ GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_re
 
 
 --
+-- Name: FUNCTION quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) TO calib_executor;
+
+
+--
 -- Name: FUNCTION quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8283,12 +8577,28 @@ GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail j
 
 
 --
+-- Name: FUNCTION quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) TO calib_executor;
+
+
+--
 -- Name: FUNCTION record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_executor;
 GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_notebook;
+
+
+--
+-- Name: FUNCTION record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_executor;
 
 
 --
@@ -8390,6 +8700,14 @@ GRANT ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow
 
 
 --
+-- Name: FUNCTION set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid) TO calib_executor;
+
+
+--
 -- Name: FUNCTION set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8423,6 +8741,14 @@ GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task t
 
 
 --
+-- Name: FUNCTION start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_executor;
+
+
+--
 -- Name: FUNCTION store_png(p_figure_id bigint, p_png bytea, p_render_error text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8453,6 +8779,14 @@ GRANT ALL ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double prec
 
 REVOKE ALL ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION try_again(p_job_id bigint, p_claim uuid, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.try_again(p_job_id bigint, p_claim uuid, p_failure_kind text, p_failure_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.try_again(p_job_id bigint, p_claim uuid, p_failure_kind text, p_failure_message text) TO calib_executor;
 
 
 --
@@ -8616,20 +8950,6 @@ REVOKE ALL ON FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.j
 
 
 --
--- Name: FUNCTION check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.check_any_of(p_value jsonb, p_options jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.check_array(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION now(); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8666,24 +8986,10 @@ REVOKE ALL ON FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib
 
 
 --
--- Name: FUNCTION check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.check_object(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION check_parameters(p_parameters jsonb, p_flow calib_private.flows); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) FROM PUBLIC;
-
-
---
--- Name: FUNCTION check_scalar(p_value jsonb, p_schema jsonb, p_path text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.check_scalar(p_value jsonb, p_schema jsonb, p_path text) FROM PUBLIC;
 
 
 --
@@ -8694,17 +9000,10 @@ REVOKE ALL ON FUNCTION calib_private.check_submitter(p_project_id text, p_userna
 
 
 --
--- Name: FUNCTION check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION check_value(p_value jsonb, p_schema jsonb, p_path text, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_root jsonb, p_path text, p_chip_id text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION check_words(p_value jsonb, p_schema jsonb, p_path text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.check_words(p_value jsonb, p_schema jsonb, p_path text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text, p_chip_id text) FROM PUBLIC;
 
 
 --
@@ -8722,10 +9021,10 @@ REVOKE ALL ON FUNCTION calib_private.checked_or_refused(p_new calib.jobs) FROM P
 
 
 --
--- Name: FUNCTION claim_is_unused(p_lease calib_private.leases, p_executor_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION claimed_attempt(p_job_id bigint, p_claim uuid); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.claim_is_unused(p_lease calib_private.leases, p_executor_id text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.claimed_attempt(p_job_id bigint, p_claim uuid) FROM PUBLIC;
 
 
 --
@@ -8740,13 +9039,6 @@ REVOKE ALL ON FUNCTION calib_private.claimed_row(p_job_id bigint) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION complain(p_code text, p_message text, p_hint text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.complain(p_code text, p_message text, p_hint text) FROM PUBLIC;
 
 
 --
@@ -8771,10 +9063,24 @@ REVOKE ALL ON FUNCTION calib_private.end_by_policy(p_lease calib_private.leases,
 
 
 --
+-- Name: FUNCTION fault(p_value jsonb, p_schema jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.fault(p_value jsonb, p_schema jsonb) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION finite_number(p_value jsonb, p_key text, p_name text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.finite_number(p_value jsonb, p_key text, p_name text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION flat_schema(p_schema jsonb, p_of text, p_root jsonb, p_path text, p_within text[], p_size integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.flat_schema(p_schema jsonb, p_of text, p_root jsonb, p_path text, p_within text[], p_size integer) FROM PUBLIC;
 
 
 --
@@ -8789,6 +9095,13 @@ REVOKE ALL ON FUNCTION calib_private.forbid_change() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.forbid_reopening() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION given_back(p_job_id bigint, p_claim uuid); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid) FROM PUBLIC;
 
 
 --
@@ -8820,10 +9133,10 @@ REVOKE ALL ON FUNCTION calib_private.has_role(p_who name, p_role regrole) FROM P
 
 
 --
--- Name: FUNCTION hold_lease(p_job_id bigint, p_fence bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION hold_lease(p_job_id bigint, p_claim uuid); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.hold_lease(p_job_id bigint, p_fence bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid) FROM PUBLIC;
 
 
 --
@@ -8841,13 +9154,6 @@ REVOKE ALL ON FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) FRO
 
 
 --
--- Name: FUNCTION is_endless(p_schema jsonb, p_root jsonb, p_seen text[]); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.is_endless(p_schema jsonb, p_root jsonb, p_seen text[]) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION is_served(p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8859,20 +9165,6 @@ REVOKE ALL ON FUNCTION calib_private.is_served(p_chip_id text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.is_writable(p_time timestamp with time zone) FROM PUBLIC;
-
-
---
--- Name: FUNCTION json_type_matches(p_value jsonb, p_type text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.json_type_matches(p_value jsonb, p_type text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION json_types_match(p_value jsonb, p_types jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.json_types_match(p_value jsonb, p_types jsonb) FROM PUBLIC;
 
 
 --
@@ -8901,13 +9193,6 @@ REVOKE ALL ON FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) 
 --
 
 REVOKE ALL ON FUNCTION calib_private.log_transition() FROM PUBLIC;
-
-
---
--- Name: FUNCTION malformed_keyword(p_key text, p_value jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.malformed_keyword(p_key text, p_value jsonb) FROM PUBLIC;
 
 
 --
@@ -9065,13 +9350,6 @@ REVOKE ALL ON FUNCTION calib_private.readable_projects() FROM PUBLIC;
 
 
 --
--- Name: FUNCTION referenced(p_reference text, p_root jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.referenced(p_reference text, p_root jsonb) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION refuse(p_code text, p_column text, p_message text, p_hint text, p_detail text, p_constraint text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9181,13 +9459,6 @@ REVOKE ALL ON FUNCTION calib_private.require_known_role(p_role_name text, p_hint
 --
 
 REVOKE ALL ON FUNCTION calib_private.require_labelled_role(p_role_name text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.require_lease(p_lease calib_private.leases, p_job_id bigint, p_fence bigint) FROM PUBLIC;
 
 
 --
@@ -9367,17 +9638,10 @@ REVOKE ALL ON FUNCTION calib_private.unreadable(p_json jsonb) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION unsupported_keyword(p_schema jsonb, p_root jsonb, p_path text); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION unsupported(p_key text, p_rule jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.unsupported_keyword(p_schema jsonb, p_root jsonb, p_path text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION unsupported_reference(p_schema jsonb, p_root jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.unsupported_reference(p_schema jsonb, p_root jsonb) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.unsupported(p_key text, p_rule jsonb) FROM PUBLIC;
 
 
 --

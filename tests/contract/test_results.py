@@ -159,7 +159,7 @@ def test_a_verdict_of_a_job_that_makes_no_sense_is_refused(
         )
     with pytest.raises(IllegalTransitionError, match="has no verdict yet: conclude it first"):
         lease.finish()
-    with pytest.raises(IllegalTransitionError, match="cannot end cancelled: nobody asked to cancel it"):
+    with pytest.raises(IllegalTransitionError, match="cannot end cancelled: no cancel was requested"):
         lease.conclude(JobState.CANCELLED)
 
 
