@@ -97,11 +97,17 @@ LIST = {
 
 # 2 ** 20 times what the last one is; one below the other.
 GROWING = {
-    "$defs": {f"L{n}": {"properties": {"a": {"$ref": f"#/$defs/L{n + 1}"}, "b": {"$ref": f"#/$defs/L{n + 1}"}}} for n in range(20)}
+    "$defs": {
+        f"L{n}": {"properties": {"a": {"$ref": f"#/$defs/L{n + 1}"}, "b": {"$ref": f"#/$defs/L{n + 1}"}}}
+        for n in range(20)
+    }
     | {"L20": {"type": "string"}},
     "$ref": "#/$defs/L0",
 }
-DEEP = {"$defs": {f"L{n}": {"items": {"$ref": f"#/$defs/L{n + 1}"}} for n in range(99)} | {"L99": {}}, "$ref": "#/$defs/L0"}
+DEEP = {
+    "$defs": {f"L{n}": {"items": {"$ref": f"#/$defs/L{n + 1}"}} for n in range(99)} | {"L99": {}},
+    "$ref": "#/$defs/L0",
+}
 
 UNSUPPORTED: list[tuple[object, str]] = [
     ({"oneOf": []}, "/oneOf"),
@@ -117,7 +123,10 @@ UNSUPPORTED: list[tuple[object, str]] = [
     ({"format": "uuid"}, '/format ("uuid")'),
     ({"pattern": "("}, "/pattern (not a regular expression"),
     ({"pattern": "(?<name>a)"}, "/pattern (not a regular expression"),
-    *(({"pattern": each}, "/pattern (refers back,") for each in (r"(a*)\1", "a(?=b)", "(?x)a", "(a{0,9}){0,9}")),
+    *(
+        ({"pattern": each}, "/pattern (refers back,")
+        for each in (r"(a*)\1", "a(?=b)", "(?x)a", "(a{0,9}){0,9}")
+    ),
     ({"pattern": "a" * 201}, "/pattern (of more than 200"),
     ({"anyOf": []}, "/anyOf (an empty array)"),
     ({"type": ["string", 1]}, '/type (["string", 1])'),
