@@ -7,7 +7,6 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -71,14 +70,14 @@ class Backend:
 
 
 @pytest.fixture(scope="module")
-def place(lab: Lab, contained: bool) -> Iterator[dict[str, object]]:
+def place(lab: Lab, contained: bool) -> dict[str, object]:
     """What the statements name: a chip, its running job, a task of it."""
     if contained:
         pytest.skip("a server in a container has its processes to itself")
     chip_id = lab.chip()
     claimed, lease = lab.running(chip_id)
     task = lease.start_task(PlannedTask(task="CheckT1", qid="0", task_type=TaskType.QUBIT))
-    yield {"project": PROJECT, "chip": chip_id, "job": claimed.job_id, "fence": claimed.fence, "task": task}
+    return {"project": PROJECT, "chip": chip_id, "job": claimed.job_id, "fence": claimed.fence, "task": task}
 
 
 @pytest.mark.parametrize("numbers", [HUGE, TINY], ids=["1e131071", "1e-16383"])
