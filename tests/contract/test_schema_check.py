@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
 
+from qdash_queue import migrate
 from qdash_queue.errors import CatalogueRefusedError
 from qdash_queue.models import FlowEntry, TaskEntry
 from qdash_queue.values import TaskType
@@ -108,6 +110,7 @@ DEEP = {
     "$defs": {f"L{n}": {"items": {"$ref": f"#/$defs/L{n + 1}"}} for n in range(99)} | {"L99": {}},
     "$ref": "#/$defs/L0",
 }
+REFERRING = {"$defs": {"A": {"type": "integer"}}, "properties": {"a": {"$ref": "#/$defs/A", "title": "A"}}}
 
 UNSUPPORTED: list[tuple[object, str]] = [
     ({"oneOf": []}, "/oneOf"),
@@ -177,6 +180,20 @@ def test_a_schema_that_cannot_be_checked_is_refused_by_name(
     assert str(refused.value).startswith('flow "odd": its schema uses ')
     assert words in str(refused.value)
     assert lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id) == before
+
+
+def test_what_was_registered_before_is_made_flat(own_lab: Lab) -> None:
+    own_lab.chip()
+    own_lab.owner.execute("UPDATE calib_private.flows SET schema = %s", [json.dumps(REFERRING)])
+    own_lab.owner.execute("UPDATE calib_private.tasks SET schema = %s", [json.dumps(REFERRING)])
+    text = (migrate.script_location() / "schema" / "35_schema_check.sql").read_text()
+    for statement in re.findall(r"^UPDATE .*?;$", text, re.MULTILINE | re.DOTALL):
+        own_lab.owner.execute(statement.encode())
+    flat = {"properties": {"a": {"title": "A", "anyOf": [{"type": "integer"}]}}}
+    for row in own_lab.rows(
+        "SELECT schema FROM calib_private.flows UNION ALL SELECT schema FROM calib_private.tasks"
+    ):
+        assert row["schema"] == flat
 
 
 def test_a_flow_without_a_schema_is_refused(lab: Lab, chip_id: str) -> None:
