@@ -27,6 +27,7 @@ from executors.main import app as executor_app
 from qdash_queue.cli import app as queue_app
 from qdash_queue.embedded.postgres import embedded_bin
 from qdash_queue.settings import Settings
+from tests.cli.desk import type_in
 from tests.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[1]
@@ -124,10 +125,13 @@ def test_names_lead_somewhere() -> None:
                 assert host in {*SERVICES, "localhost"}, f"{name} speaks to {host}"
 
 
+def _chip(command: list[str]) -> str:
+    return command[command.index("--chip") + 1]
+
+
 def test_there_is_an_executor_for_each_chip_that_is_made() -> None:
-    sql = COMPOSE["configs"]["roles"]["content"]
-    made = set(re.findall(r"calib\.add_chip\('([^']+)'", sql))
-    served = {command[command.index("--chip") + 1] for command in COMMANDS.values() if "--chip" in command}
+    made = {_chip(command) for command in COMMANDS.values() if command[:2] == ["qdash-queue", "setup"]}
+    served = {_chip(command) for command in COMMANDS.values() if command[0] == "qdash-executor"}
     assert made == served
 
 
@@ -150,16 +154,24 @@ def _psql(url: str, script: str, environment: dict[str, str], folder: Path) -> N
     )
 
 
-def test_logins_and_chips_are_made_and_may_be_made_again(database: CalibDatabase, tmp_path: Path) -> None:
-    script = COMPOSE["configs"]["roles"]["content"]
-    words = {"EXECUTOR_PASSWORD": "one", "MIRROR_PASSWORD": "two"}
-    assert set(re.findall(r"\\getenv \w+ (\w+)", script)) == set(words)
-    database.roles += ["mirror", "executor_sim16"]
+def test_logins_and_chips_are_made_and_may_be_made_again(
+    empty_database: CalibDatabase, tmp_path: Path
+) -> None:
+    database, script = empty_database, COMPOSE["configs"]["roles"]["content"]
+    words = dict.fromkeys(re.findall(r"\\getenv \w+ (\w+)", script), "secret")
+    assert set(words) <= set(SERVICES["roles"]["environment"])
+    logins = re.findall(r"ALTER ROLE (\w+)", script)
+    database.roles += logins
     for _ in range(2):
         _psql(database.url, script, words, tmp_path)
-    for login in ("executor_sim16", "mirror"):
-        assert f"//{login}:" in " ".join(value for _, value in _variables("QDASH_QUEUE_DATABASE_URL"))
-    executor = database.server.url_of(database.name, "executor_sim16", "one")
+        done = type_in(*COMMANDS["setup"][1:], environment={"QDASH_QUEUE_DATABASE_URL": database.url})
+        assert done.status == 0, done.err
+        # The passwords are those of the shell, so that the services know them.
+        assert "keep these URLs" not in done.out
+    used = " ".join(value for _, value in _variables("QDASH_QUEUE_DATABASE_URL"))
+    for login in set(logins) - {"queue_admin", "alice"}:
+        assert f"//{login}:" in used
+    executor = database.server.url_of(database.name, "sim16_executor", "secret")
     with psycopg.connect(executor, autocommit=True) as connection:
         connection.execute("SELECT calib.register_executor('compose', 'SIM16', 'fake', 'host', 1, '0.1.0')")
 

@@ -27,7 +27,7 @@ def test_the_set_up_works_as_it_is_written(
     """Pasted into a shell in an empty folder, with only the database's address changed."""
     block = re.findall(r"```sh\n(.+?)```", OPERATIONS.partition("## Setting up")[2], re.DOTALL)[0]
     assert DATABASE in block
-    empty_database.roles += re.findall(r"CREATE ROLE (\w+)", block)
+    empty_database.roles += ["queue_admin", "alice", "sim16_executor", "mirror"]
     programs = [str(client_programs), str(embedded_bin()), os.environ["PATH"]]
     done = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", block.replace(DATABASE, shlex.quote(empty_database.url))],
@@ -40,7 +40,7 @@ def test_the_set_up_works_as_it_is_written(
     assert done.returncode == 0, done.stderr
     with psycopg.connect(empty_database.url) as connection:
         made = connection.execute(
-            "SELECT (SELECT count(*) FROM calib.memberships WHERE role_name = 'alice'),"
+            "SELECT (SELECT count(*) FROM calib_private.memberships WHERE role_name = 'alice'::regrole),"
             " (SELECT count(DISTINCT qid) FROM calib.parameters WHERE chip_id = 'SIM16')"
         ).fetchone()
     assert made == (1, 16)

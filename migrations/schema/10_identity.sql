@@ -18,28 +18,33 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.actor_role()
 RETURNS regrole LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  RETURN (SELECT r.oid FROM pg_roles r WHERE r.rolname = calib_private.actor()::name);
+  RETURN to_regrole(quote_ident(nullif(calib_private.actor(), '')));
 END $$;
 
 -- By inheritance, as a GRANT gives it. Since PostgreSQL 16 each grant says whether it is inherited.
 CREATE OR REPLACE FUNCTION calib_private.was_granted(p_member oid, p_role oid)
-RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  WITH RECURSIVE granted(role) AS (
-    SELECT p_member
-    UNION SELECT m.roleid FROM granted g JOIN pg_auth_members m ON m.member = g.role
-     WHERE coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true))
-  SELECT EXISTS (SELECT FROM granted g WHERE g.role = p_role)
-$$;
+RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_granted oid[] := ARRAY[p_member]; v_next oid[] := v_granted;
+BEGIN
+  WHILE v_next <> '{}' AND p_role <> ALL (v_granted) LOOP
+    v_next := ARRAY(SELECT m.roleid FROM pg_auth_members m
+      WHERE m.member = ANY (v_next) AND m.roleid <> ALL (v_granted)
+        AND coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true));
+    v_granted := v_granted || v_next;
+  END LOOP;
+  RETURN coalesce(p_role = ANY (v_granted), false);
+END $$;
 
 -- pg_has_role() says of a superuser that it is in every role. Here it has what was granted: maintenance such
--- as autovacuum runs as one, and with it the functions of others. A role that was dropped has no members.
+-- as autovacuum runs as one, and with it the functions of others. A role that was dropped has no members. On
+-- the way of every statement: it reads no table, but for a superuser, who alone is in role 0 too.
 CREATE OR REPLACE FUNCTION calib_private.has_role(p_who name, p_role regrole)
 RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_who oid; v_is_superuser boolean;
+  v_who oid := to_regrole(quote_ident(nullif(p_who, '')));
 BEGIN
-  SELECT r.oid, r.rolsuper INTO v_who, v_is_superuser FROM pg_roles r WHERE r.rolname = p_who;
-  IF v_is_superuser THEN RETURN calib_private.was_granted(v_who, p_role); END IF;
+  IF pg_has_role(v_who, 0::oid, 'USAGE') THEN RETURN calib_private.was_granted(v_who, p_role); END IF;
   RETURN coalesce(pg_has_role(v_who, p_role::oid, 'USAGE'), false);
 END $$;
 
