@@ -185,11 +185,12 @@ class SqlSession(Session):
                 await copy.write_row(("bench", chip, FLOW, PAYLOAD))
 
     async def take(self, chip: str, number: int = 0) -> Taken | None:
+        claim = uuid.uuid4()
         cursor = await self._connection.execute(
-            "SELECT * FROM calib.claim(%s, %s)", (chip, f"{chip}/{number}")
+            "SELECT * FROM calib.claim(%s, %s, %s, 30, NULL)", (chip, f"{chip}/{number}", claim)
         )
         row = await cursor.fetchone()
-        return None if row is None else Taken(chip, row[:2])
+        return None if row is None else Taken(chip, (row[0], claim))
 
     async def finish(self, taken: Taken) -> None:
         await self._connection.execute("SELECT calib.conclude(%s, %s, 'completed')", taken.handle)

@@ -26,7 +26,7 @@ def on_flow_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[A
     """Record that the flow run's job was cancelled.
 
     The executor calls it in a process of its own, after the job's process is dead and before the chip is
-    given to the next job. It writes under the fence of the very attempt that the flow run's tags name, so a
+    given to the next job. It writes under the claim of the very attempt that the flow run's tags name, so a
     late or a second call changes nothing, and a verdict that stands already, stands. A flow run that no
     executor of the queue started has no job: nothing is done.
 

@@ -2429,7 +2429,7 @@ CREATE FUNCTION calib_private.actor_role() RETURNS regrole
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  RETURN (SELECT r.oid FROM pg_roles r WHERE r.rolname = calib_private.actor()::name);
+  RETURN to_regrole(quote_ident(nullif(calib_private.actor(), '')));
 END $$;
 
 
@@ -3691,13 +3691,17 @@ ALTER FUNCTION calib_private.end_by_policy(p_lease calib_private.leases, p_failu
 CREATE FUNCTION calib_private.fault(p_value jsonb, p_schema jsonb) RETURNS text
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
   v_type text := jsonb_typeof(p_value);
   v_text text := CASE WHEN v_type = 'string' THEN p_value #>> '{}' END;
   v_number numeric := CASE WHEN v_type = 'number' THEN p_value::numeric END;
-  v_count integer := CASE WHEN v_type = 'array' THEN jsonb_array_length(p_value) END;
-  v_known jsonb := coalesce(p_schema -> 'properties', '{}'); v_expected text; v_key text;
+  v_size numeric := coalesce(v_number, length(v_text),
+    CASE WHEN v_type = 'array' THEN jsonb_array_length(p_value) END);
+  v_of text := CASE v_type WHEN 'number' THEN 'imum' WHEN 'string' THEN 'Length' ELSE 'Items' END;
+  v_least numeric := p_schema -> ('min' || v_of); v_most numeric := p_schema -> ('max' || v_of);
+  v_unit text := CASE v_type WHEN 'string' THEN ' characters' WHEN 'array' THEN ' items' ELSE '' END;
+  v_expected text; v_fault text;
 BEGIN
   IF p_schema = 'false' THEN
     RETURN 'nothing is expected here';
@@ -3707,44 +3711,37 @@ BEGIN
   END IF;
   v_expected := CASE
     WHEN p_schema -> 'const' <> p_value THEN p_schema ->> 'const'
-    WHEN v_number < (p_schema -> 'minimum')::numeric THEN 'at least ' || (p_schema ->> 'minimum')
-    WHEN v_number > (p_schema -> 'maximum')::numeric THEN 'at most ' || (p_schema ->> 'maximum')
+    WHEN v_size < v_least THEN 'at least ' || v_least || v_unit
+    WHEN v_size > v_most THEN 'at most ' || v_most || v_unit
     WHEN v_number <= (p_schema -> 'exclusiveMinimum')::numeric
       THEN 'more than ' || (p_schema ->> 'exclusiveMinimum')
     WHEN v_number >= (p_schema -> 'exclusiveMaximum')::numeric
       THEN 'less than ' || (p_schema ->> 'exclusiveMaximum')
-    WHEN length(v_text) < (p_schema -> 'minLength')::integer
-      THEN format('at least %s characters', p_schema -> 'minLength')
-    WHEN length(v_text) > (p_schema -> 'maxLength')::integer
-      THEN format('at most %s characters', p_schema -> 'maxLength')
-    WHEN v_text !~ (p_schema ->> 'pattern') THEN 'a text like ' || (p_schema ->> 'pattern')
-    WHEN v_count < (p_schema -> 'minItems')::integer THEN format('at least %s items', p_schema -> 'minItems')
-    WHEN v_count > (p_schema -> 'maxItems')::integer THEN format('at most %s items', p_schema -> 'maxItems')
-  END;
-  -- Compared one by one: @> would take {} for every object.
+    WHEN v_text !~ (p_schema ->> 'pattern') THEN 'a text like ' || (p_schema ->> 'pattern') END;
   IF v_expected IS NULL AND p_schema ? 'enum' THEN
-    v_expected := (SELECT 'one of ' || string_agg(e::text, ', ')
+    -- Compared one by one: @> would take {} for every object.
+    v_expected := (SELECT 'one of ' || coalesce(string_agg(e::text, ', '), 'nothing')
       FROM jsonb_array_elements(p_schema -> 'enum') e HAVING bool_or(e = p_value) IS NOT TRUE);
   END IF;
   IF v_expected IS NOT NULL THEN
-    RETURN format('expected %s, got %s', v_expected, CASE WHEN v_expected LIKE '% items' THEN v_count::text
-      WHEN v_type = 'string' THEN calib_private.shown(v_text) ELSE left(p_value::text, 40) END);
+    RETURN format('expected %s, got %s', v_expected, CASE
+      WHEN v_type = 'string' THEN calib_private.shown(v_text)
+      WHEN v_expected ~ '^at (least|most) .* items$' THEN v_size::text ELSE left(p_value::text, 40) END);
   ELSIF v_type = 'array' AND p_schema -> 'uniqueItems' = 'true' THEN
-    RETURN (SELECT 'expected every item once, got a repeated one' FROM jsonb_array_elements(p_value) e
-      HAVING count(DISTINCT e) < v_count);
+    v_fault := (SELECT 'expected every item once, got a repeated one' FROM jsonb_array_elements(p_value) e
+      HAVING count(DISTINCT e) < v_size);
   ELSIF v_type = 'object' AND p_schema ? 'required' THEN
-    SELECT format('"%s" is missing: expected "%s"', (array_agg(r) FILTER (WHERE NOT p_value ? r))[1],
-        string_agg(r, '", "'))
-      INTO v_expected FROM jsonb_array_elements_text(p_schema -> 'required') r
-      HAVING NOT p_value ?& array_agg(r);
+    v_fault := (SELECT format('"%s" is missing: expected "%s"',
+        (array_agg(r) FILTER (WHERE NOT p_value ? r))[1], string_agg(r, '", "'))
+      FROM jsonb_array_elements_text(p_schema -> 'required') r HAVING NOT p_value ?& array_agg(r));
   END IF;
-  IF v_expected IS NULL AND v_type = 'object' AND p_schema -> 'additionalProperties' = 'false' THEN
-    SELECT format('unknown parameter %s%s', calib_private.shown(min(k)),
-        calib_private.suggestion(min(k), ARRAY(SELECT jsonb_object_keys(v_known))))
-      INTO v_expected FROM jsonb_object_keys(p_value) k WHERE NOT v_known ? k HAVING count(*) > 0;
+  IF v_fault IS NULL AND v_type = 'object' AND p_schema -> 'additionalProperties' = 'false' THEN
+    v_fault := (SELECT format('unknown parameter %s%s', calib_private.shown(min(k)), calib_private.suggestion(
+        min(k), ARRAY(SELECT jsonb_object_keys(p_schema -> 'properties'))))
+      FROM jsonb_object_keys(p_value) k WHERE p_schema #> ARRAY['properties', k] IS NULL HAVING count(*) > 0);
   END IF;
-  RETURN v_expected;
-END $$;
+  RETURN v_fault;
+END $_$;
 
 
 ALTER FUNCTION calib_private.fault(p_value jsonb, p_schema jsonb) OWNER TO calib_owner;
@@ -3959,10 +3956,9 @@ CREATE FUNCTION calib_private.has_role(p_who name, p_role regrole) RETURNS boole
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_who oid; v_is_superuser boolean;
+  v_who oid := to_regrole(quote_ident(nullif(p_who, '')));
 BEGIN
-  SELECT r.oid, r.rolsuper INTO v_who, v_is_superuser FROM pg_roles r WHERE r.rolname = p_who;
-  IF v_is_superuser THEN RETURN calib_private.was_granted(v_who, p_role); END IF;
+  IF pg_has_role(v_who, 0::oid, 'USAGE') THEN RETURN calib_private.was_granted(v_who, p_role); END IF;
   RETURN coalesce(pg_has_role(v_who, p_role::oid, 'USAGE'), false);
 END $$;
 
@@ -5316,40 +5312,36 @@ CREATE FUNCTION calib_private.shape(p_of text) RETURNS jsonb
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
   SELECT CASE p_of
-    WHEN 'tasks' THEN '{"type": "array", "maxItems": 500000, "items": {"type": "object", "required": '
-      '["task", "qid", "task_type"], "properties": {
-        "task": {"type": "string", "minLength": 1, "maxLength": 200}, "qid": {"type": "string",
-        "maxLength": 200}, "task_type": {"enum": ["qubit", "coupling", "global", "system"]},
-        "repetition": {"type": ["integer", "null"], "minimum": 0, "maximum": 32767}}}}'::jsonb
-    WHEN 'result' THEN '{"type": "object", "properties": {
-        "hardware_seconds": {"type": ["number", "null"], "minimum": 0, "maximum": 1e9},
-        "persist_output_parameters": {"type": ["boolean", "null"]}, "message": {"type": ["string", "null"],
-        "maxLength": 10000}, "cause": {"type": ["string", "null"], "maxLength": 10000},
-          "remedy": {"type": ["string", "null"], "maxLength": 10000},
-        "failure_kind": {"type": ["string", "null"]}, "input_parameters": {"type": "object"},
-        "output_parameters": {"type": "object"}, "run_parameters": {"type": "object"},
-          "quality_metrics": {"type": "object"}, "note": {"type": "object"}}}'
-    WHEN 'figures' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required": '
-      '["name", "plotly"], "properties": {
-        "name": {"type": "string", "maxLength": 200}, "plotly": {"type": "string"}}}}'
-    WHEN 'raw_meta' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required": '
-      '["name", "dtype", "shape", "unit"], "properties": {
-        "name": {"type": "string", "maxLength": 200}, "dtype": {"type": "string", "maxLength": 200},
-        "unit": {"type": "string", "maxLength": 200}, "shape": {"type": "array", "maxItems": 32,
-          "items": {"type": "integer", "minimum": 0, "maximum": 2147483647}}}}}'
-    WHEN 'flow' THEN '{"type": "object", "required": ["flow", "repeatable", "schema", "timeout_seconds"], '
-      '"properties": {
-        "flow": {"type": "string"}, "description": {"type": ["string", "null"], "maxLength": 10000},
-        "repeatable": {"type": "boolean"}, "timeout_seconds": {"type": "integer", "minimum": 1,
-          "maximum": 604800}, "on_cancellation": {"type": "array", "items": {"type": "string"}}}}'
-    WHEN 'task' THEN '{"type": "object", "required": ["task", "task_type", "schema", "input_parameters", '
-      '"output_parameters"], "properties": {
-        "task": {"type": "string", "pattern": "^[A-Za-z][A-Za-z0-9]{0,62}$"},
-        "task_type": {"enum": ["qubit", "coupling", "global", "system"]},
-        "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters": {"type": "array",
-        "maxItems": 1000, "items": {"type": "string", "maxLength": 200}},
-          "output_parameters": {"type": "array", "maxItems": 1000, "items": {"type": "string",
-          "maxLength": 200}}}}'
+    WHEN 'tasks' THEN '{"type": "array", "maxItems": 500000, "items": {"type": "object", "required":
+      ["task", "qid", "task_type"], "properties": {"task": {"type": "string", "minLength": 1, "maxLength":
+      200}, "qid": {"type": "string", "maxLength": 200}, "task_type": {"enum": ["qubit", "coupling",
+      "global", "system"]}, "repetition": {"type": ["integer", "null"], "minimum": 0, "maximum":
+      32767}}}}'::jsonb
+    WHEN 'result' THEN '{"type": "object", "properties": {"hardware_seconds": {"type": ["number", "null"],
+      "minimum": 0, "maximum": 1000000000.0}, "persist_output_parameters": {"type": ["boolean", "null"]},
+      "message": {"type": ["string", "null"], "maxLength": 10000}, "cause": {"type": ["string", "null"],
+      "maxLength": 10000}, "remedy": {"type": ["string", "null"], "maxLength": 10000}, "failure_kind":
+      {"type": ["string", "null"]}, "input_parameters": {"type": "object"}, "output_parameters": {"type":
+      "object"}, "run_parameters": {"type": "object"}, "quality_metrics": {"type": "object"}, "note":
+      {"type": "object"}}}'
+    WHEN 'figures' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required":
+      ["name", "plotly"], "properties": {"name": {"type": "string", "maxLength": 200}, "plotly": {"type":
+      "string"}}}}'
+    WHEN 'raw_meta' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required":
+      ["name", "dtype", "shape", "unit"], "properties": {"name": {"type": "string", "maxLength": 200},
+      "dtype": {"type": "string", "maxLength": 200}, "unit": {"type": "string", "maxLength": 200},
+      "shape": {"type": "array", "maxItems": 32, "items": {"type": "integer", "minimum": 0, "maximum":
+      2147483647}}}}}'
+    WHEN 'flow' THEN '{"type": "object", "required": ["flow", "repeatable", "schema", "timeout_seconds"],
+      "properties": {"flow": {"type": "string"}, "description": {"type": ["string", "null"], "maxLength":
+      10000}, "repeatable": {"type": "boolean"}, "timeout_seconds": {"type": "integer", "minimum": 1,
+      "maximum": 604800}, "on_cancellation": {"type": "array", "items": {"type": "string"}}}}'
+    WHEN 'task' THEN '{"type": "object", "required": ["task", "task_type", "schema", "input_parameters",
+      "output_parameters"], "properties": {"task": {"type": "string", "pattern":
+      "^[A-Za-z][A-Za-z0-9]{0,62}$"}, "task_type": {"enum": ["qubit", "coupling", "global", "system"]},
+      "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters": {"type":
+      "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}}, "output_parameters":
+      {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}}}}'
     WHEN 'object' THEN '{"type": "object"}' WHEN 'array' THEN '{"type": "array"}' END
 $_$;
 
@@ -5799,15 +5791,20 @@ ALTER FUNCTION calib_private.wake_executor(p_job_id bigint, p_chip_id text) OWNE
 --
 
 CREATE FUNCTION calib_private.was_granted(p_member oid, p_role oid) RETURNS boolean
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  WITH RECURSIVE granted(role) AS (
-    SELECT p_member
-    UNION SELECT m.roleid FROM granted g JOIN pg_auth_members m ON m.member = g.role
-     WHERE coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true))
-  SELECT EXISTS (SELECT FROM granted g WHERE g.role = p_role)
-$$;
+DECLARE
+  v_granted oid[] := ARRAY[p_member]; v_next oid[] := v_granted;
+BEGIN
+  WHILE v_next <> '{}' AND p_role <> ALL (v_granted) LOOP
+    v_next := ARRAY(SELECT m.roleid FROM pg_auth_members m
+      WHERE m.member = ANY (v_next) AND m.roleid <> ALL (v_granted)
+        AND coalesce((to_jsonb(m) ->> 'inherit_option')::boolean, true));
+    v_granted := v_granted || v_next;
+  END LOOP;
+  RETURN coalesce(p_role = ANY (v_granted), false);
+END $$;
 
 
 ALTER FUNCTION calib_private.was_granted(p_member oid, p_role oid) OWNER TO calib_owner;

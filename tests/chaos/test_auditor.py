@@ -52,14 +52,15 @@ class Copy:
         return {violation.check for violation in self.audit()}
 
     def change(self, function: str, before: str, after: str) -> None:
-        """Replace a piece of a function of the database."""
-        row = self.connection.execute(
-            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE oid = %s::regproc", (function,)
-        ).fetchone()
-        assert row is not None
-        text = str(row[0])
-        assert before in text
-        self.connection.execute(text.replace(before, after).encode())
+        """Replace a piece of a function of the database, in the one that has it."""
+        schema, name = function.split(".")
+        rows = self.connection.execute(
+            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = %s::regnamespace"
+            " AND proname = %s AND strpos(prosrc, %s) > 0",
+            (schema, name, before),
+        ).fetchall()
+        [(text,)] = rows
+        self.connection.execute(str(text).replace(before, after).encode())
 
 
 @pytest.fixture(scope="module")

@@ -128,6 +128,7 @@ def tables(connection: Connection, roles: Sequence[str]) -> Mapping[str, str]:
     errors = {
         f"{error.code} `{error.__name__}`": (inspect.getdoc(error) or "").replace("``", "`")
         for error in sorted(QueueError.__subclasses__(), key=lambda error: error.code)
+        if error.code
     }
     return {
         "given columns": _table("column", {name: jobs[name] for name in jobs if name in given}),

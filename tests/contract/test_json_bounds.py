@@ -23,8 +23,8 @@ MOST_KIB = 4096
 MOST_SECONDS = 0.1
 ROW = "INSERT INTO calib.jobs (project_id, chip_id, parameters, note) VALUES ('{project}', '{chip}', %s, %s)"
 TASK = '[{"task": "CheckT1", "qid": "0", "task_type": "qubit", "repetition": %s}]'
-START = "SELECT calib.start_task({job}, {fence}, 'CheckT1', '0', 'qubit', 0, NULL, %s, '{{}}')"
-RECORD = "SELECT calib.record_task({job}, {fence}, '{task}', 'completed', %s, %s, %s)"
+START = "SELECT calib.start_task({job}, '{claim}', 'CheckT1', '0', 'qubit', 0, NULL, %s, '{{}}')"
+RECORD = "SELECT calib.record_task({job}, '{claim}', '{task}', 'completed', %s, %s, %s)"
 FLOW = '{"flow": "odd", "repeatable": false, "timeout_seconds": 5, "on_cancellation": ["on_flow_cancellation"], "schema": %s}'
 OFFERED = '{"task": "X", "task_type": "qubit", "input_parameters": [], "output_parameters": [], "schema": %s}'
 CATALOGUE = "SELECT calib.register_catalogue('{chip}', 'fake', '1', %s, %s)"
@@ -43,13 +43,13 @@ ATTACKS = [
     ("olga", "SELECT calib.import_parameters('{chip}', %s, 'design')", ('{"0": {"t1": {"value": %s}}}',)),
     ("machine", CATALOGUE, (f"[{FLOW}]" % '{"enum": %s}', "[]")),
     ("machine", CATALOGUE, ("[]", f"[{OFFERED}]" % '{"enum": %s}')),
-    ("machine", "SELECT calib.plan_tasks({job}, {fence}, %s)", (TASK,)),
+    ("machine", "SELECT calib.plan_tasks({job}, '{claim}', %s)", (TASK,)),
     ("machine", START, ('{"x": %s}',)),
     ("machine", RECORD, ('{"output_parameters": {"t1": {"value": %s}}}', "[]", "[]")),
     ("machine", RECORD, ("{}", '[{"name": %s}]', "[]")),
     ("machine", RECORD, ("{}", "[]", '[{"name": "r", "dtype": "x", "unit": "", "shape": %s}]')),
-    ("machine", "SELECT calib.log_event({job}, {fence}, 'hook_ran', %s)", ('{"x": %s}',)),
-    ("machine", "SELECT calib.quiesced({job}, {fence}, %s)", ('{"x": %s}',)),
+    ("machine", "SELECT calib.log_event({job}, '{claim}', 'hook_ran', %s)", ('{"x": %s}',)),
+    ("machine", "SELECT calib.quiesced({job}, '{claim}', %s)", ('{"x": %s}',)),
 ]
 
 
@@ -77,7 +77,7 @@ def place(lab: Lab, contained: bool) -> dict[str, object]:
     chip_id = lab.chip()
     claimed, lease = lab.running(chip_id)
     task = lease.start_task(PlannedTask(task="CheckT1", qid="0", task_type=TaskType.QUBIT))
-    return {"project": PROJECT, "chip": chip_id, "job": claimed.job_id, "fence": claimed.fence, "task": task}
+    return {"project": PROJECT, "chip": chip_id, "job": claimed.job_id, "claim": claimed.claim, "task": task}
 
 
 @pytest.mark.parametrize("numbers", [HUGE, TINY], ids=["1e131071", "1e-16383"])
@@ -109,6 +109,6 @@ def test_many_digits_of_a_long_document_are_taken(lab: Lab) -> None:
     numbers = [n + 0.123456789012345 for n in range(50_000)]
     lab.session(lab.machine, autocommit=True).execute(
         "SELECT calib.log_event(%s, %s, 'hook_ran', %s)",
-        (claimed.job_id, lease.fence, json.dumps({"x": numbers})),
+        (claimed.job_id, lease.claim, json.dumps({"x": numbers})),
     )
     assert lab.events(claimed.job_id)[-1] == "hook_ran"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
@@ -149,9 +150,12 @@ def test_a_dedup_key_is_free_when_its_holder_gives_up(lab: Lab) -> None:
 def _claim_uncommitted(lab: Lab, chip_id: str) -> tuple[Connection, ClaimedJob]:
     lab.ready(chip_id)
     session = lab.session(lab.machine)
-    row = session.execute("SELECT * FROM calib.claim(%s, %s)", (chip_id, f"{chip_id}/one")).fetchone()
+    claim = uuid.uuid4()
+    row = session.execute(
+        "SELECT * FROM calib.claim(%s, %s, %s, 30, NULL)", (chip_id, f"{chip_id}/one", claim)
+    ).fetchone()
     assert row is not None
-    return session, ClaimedJob.model_validate(row)
+    return session, ClaimedJob.model_validate({**row, "claim": claim})
 
 
 def test_a_cancel_that_waited_for_the_claim_leaves_no_lock_on_the_running_job(lab: Lab) -> None:

@@ -13,6 +13,7 @@ MOST_BUFFERS = 6
 # Fifty rows, with what the waiting ones wait for; the whole table has 3,000 pages.
 MOST_LISTING_BUFFERS = 400
 FINISHED = 100_000
+CLAIM = "SELECT * FROM calib.claim(%s, %s, gen_random_uuid(), 30, NULL)"
 
 HISTORY = """
 INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
@@ -98,7 +99,7 @@ def test_looking_for_work_reads_six_buffers_at_most(
 def test_an_idle_claim_writes_nothing(lab: Lab, busy_chip: str) -> None:
     empty(lab, busy_chip)
     executor = lab.ready(busy_chip)
-    assert_writes_nothing(lab, "SELECT * FROM calib.claim(%s, %s)", busy_chip, executor.executor_id)
+    assert_writes_nothing(lab, CLAIM, busy_chip, executor.executor_id)
     assert_writes_nothing(lab, "SELECT * FROM calib.sweep()")
 
 
@@ -116,14 +117,14 @@ def test_a_paused_chip_writes_nothing(lab: Lab) -> None:
     lab.submit(chip_id)
     lab.olga.queue.pause_chip(chip_id, "beam time")
     executor = lab.ready(chip_id)
-    assert_writes_nothing(lab, "SELECT * FROM calib.claim(%s, %s)", chip_id, executor.executor_id)
+    assert_writes_nothing(lab, CLAIM, chip_id, executor.executor_id)
 
 
 def test_standing_by_behind_a_running_job_writes_nothing(lab: Lab) -> None:
     claimed, _ = lab.running(lab.chip())
     lab.submit(claimed.chip_id)
     other = lab.ready(claimed.chip_id, "two")
-    assert_writes_nothing(lab, "SELECT * FROM calib.claim(%s, %s)", claimed.chip_id, other.executor_id)
+    assert_writes_nothing(lab, CLAIM, claimed.chip_id, other.executor_id)
 
 
 def test_a_job_by_its_number_is_found_by_the_key(lab: Lab, busy_chip: str) -> None:
