@@ -52,7 +52,7 @@ demo: $(READY)  ## Run two jobs on a simulated chip, from nothing; KEEP=1 leaves
 test: lint  ## Lint, then run all tests of the present tree; PG=15 for the system's PostgreSQL 15
 	$(PYTEST) --dist loadfile --ignore=tests/upgrade $(PYTEST_ARGS)
 
-upgrade: $(READY)  ## Run each released wheel's executor, mirror and client against the present schema
+upgrade: $(READY)  ## Run the release before: its executor, mirror and client against the present schema
 	$(PYTEST) --dist loadgroup tests/upgrade $(PYTEST_ARGS)
 
 chaos: $(READY)  ## Hurt everything for SECONDS=300 with SEED= (random) and prove that nothing was lost; PLANTED=1 tests the proof
