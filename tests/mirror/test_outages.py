@@ -119,7 +119,7 @@ def test_postgresql_connections_cut(
         with database.connect() as connection:
             connection.execute(
                 "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
-                " WHERE datname = current_database() AND usename LIKE 'login_%'"
+                " WHERE datname = current_database() AND usename LIKE 'login_%' AND pid <> pg_backend_pid()"
             )
         second = world.run(["1"], ["CheckT1"])
         until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
