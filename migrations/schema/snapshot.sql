@@ -3391,7 +3391,10 @@ CREATE FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_fault text := calib_private.fault(p_value, p_schema);
+  -- A schema of a type alone, which most are, is seen through here.
+  v_fault text := CASE WHEN jsonb_typeof(p_value) IS DISTINCT FROM p_schema ->> 'type' OR p_schema ?|
+    '{const,enum,minimum,maximum,exclusiveMinimum,exclusiveMaximum,minLength,maxLength,pattern,minItems,'
+    'maxItems,uniqueItems,required,additionalProperties}' THEN calib_private.fault(p_value, p_schema) END;
   v_complaint calib_private.complaint; v_first calib_private.complaint;
   v_place text; v_item jsonb; v_rule jsonb;
 BEGIN
@@ -3730,15 +3733,17 @@ BEGIN
   ELSIF v_type = 'array' AND p_schema -> 'uniqueItems' = 'true' THEN
     v_fault := (SELECT 'expected every item once, got a repeated one' FROM jsonb_array_elements(p_value) e
       HAVING count(DISTINCT e) < v_size);
-  ELSIF v_type = 'object' AND p_schema ? 'required' THEN
+  ELSIF v_type <> 'object' THEN
+    RETURN NULL;
+  ELSIF NOT p_value ?& ARRAY(SELECT jsonb_array_elements_text(p_schema -> 'required')) THEN
     v_fault := (SELECT format('"%s" is missing: expected "%s"',
         (array_agg(r) FILTER (WHERE NOT p_value ? r))[1], string_agg(r, '", "'))
-      FROM jsonb_array_elements_text(p_schema -> 'required') r HAVING NOT p_value ?& array_agg(r));
-  END IF;
-  IF v_fault IS NULL AND v_type = 'object' AND p_schema -> 'additionalProperties' = 'false' THEN
+      FROM jsonb_array_elements_text(p_schema -> 'required') r);
+  ELSIF p_schema -> 'additionalProperties' = 'false'
+    AND p_value - ARRAY(SELECT jsonb_object_keys(p_schema -> 'properties')) <> '{}' THEN
     v_fault := (SELECT format('unknown parameter %s%s', calib_private.shown(min(k)), calib_private.suggestion(
         min(k), ARRAY(SELECT jsonb_object_keys(p_schema -> 'properties'))))
-      FROM jsonb_object_keys(p_value) k WHERE p_schema #> ARRAY['properties', k] IS NULL HAVING count(*) > 0);
+      FROM jsonb_object_keys(p_value) k WHERE p_schema #> ARRAY['properties', k] IS NULL);
   END IF;
   RETURN v_fault;
 END $_$;

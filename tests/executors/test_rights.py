@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from executors.main import EXIT_LOST
 from qdash_queue.admin import Admin
 from qdash_queue.values import FailureKind, JobState
-from tests.executors.crew import Crew, eventually, is_alive
-
-REFUSED = 3
+from tests.executors.crew import Crew, is_alive
+from tests.waiting import until
 
 
 @pytest.mark.slow
@@ -24,12 +24,12 @@ def test_an_executor_that_may_not_serve_any_more_stops_its_job_and_leaves(crew: 
     assert row is not None
     admin.disallow_executor(row["role_name"], crew.chip_id)
     try:
-        assert hand.leave(30) == REFUSED
+        assert hand.leave() == EXIT_LOST
         assert not is_alive(child)
         assert "may not execute on chip" in hand.log.read_text()
     finally:
         admin.allow_executor(row["role_name"], crew.chip_id)
     crew.need(1)
-    eventually(lambda: crew.queue.get(job_id).state.is_terminal, "the job to be swept", 60)
+    until(lambda: crew.queue.get(job_id).state.is_terminal, "the job to be swept")
     job = crew.queue.get(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.LOST)
