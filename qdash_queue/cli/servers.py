@@ -44,6 +44,7 @@ def up(context: typer.Context, *, json: Json = False) -> None:
         document: dict[str, JsonValue] = {**environment, "psql": psql, "revision": revision}
         lines = [*stage.exports(environment).splitlines(), psql]
         session.answer(document, lambda views: views.say_lines(lines))
+        typer.echo("qdash-queue setup --chip SIM16 makes the logins and a simulated chip", err=True)
         typer.echo(f"at revision {revision}; Ctrl-C stops the servers, the data stay", err=True)
         while not stop.wait(LOOK_SECONDS):
             servers.check()
