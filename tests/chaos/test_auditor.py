@@ -226,6 +226,7 @@ def test_cancel_recorded_as_lost(copy: Copy) -> None:
 
 @pytest.mark.parametrize(("state", "failure"), [(JobState.COMPLETED, None), (JobState.FAILED, LOST)])
 def test_cancel_never_looked_at(copy: Copy, state: JobState, failure: Failure | None) -> None:
+    copy.change("calib.conclude", "IF v_cancelled THEN v_state", "IF false THEN v_state")
     history = copy.history
     job = history.submit(tasks=1)
     lease = history.start(job, ends=state)
