@@ -3396,7 +3396,7 @@ DECLARE
     '{const,enum,minimum,maximum,exclusiveMinimum,exclusiveMaximum,minLength,maxLength,pattern,minItems,'
     'maxItems,uniqueItems,required,additionalProperties}' THEN calib_private.fault(p_value, p_schema) END;
   v_complaint calib_private.complaint; v_first calib_private.complaint;
-  v_place text; v_item jsonb; v_rule jsonb;
+  v_key text; v_item jsonb; v_rule jsonb;
 BEGIN
   IF v_fault IS NOT NULL THEN
     v_complaint := ROW('CQ002', p_path || ': ' || v_fault, NULL);
@@ -3411,17 +3411,16 @@ BEGIN
     END LOOP;
     IF v_complaint.code IS NOT NULL THEN RETURN v_first; END IF;
   END IF;
-  IF p_schema ?| '{properties,additionalProperties,items}' THEN
-    FOR v_place, v_item, v_rule IN
-      SELECT '.' || left(key, 60), value,
-          coalesce(p_schema -> 'properties' -> key, p_schema -> 'additionalProperties')
-        FROM jsonb_each(CASE jsonb_typeof(p_value) WHEN 'object' THEN p_value END)
-      UNION ALL SELECT format('[%s]', n - 1), e, p_schema -> 'items'
-        FROM jsonb_array_elements(CASE jsonb_typeof(p_value) WHEN 'array' THEN p_value END)
-          WITH ORDINALITY i(e, n)
-    LOOP
-      CONTINUE WHEN v_rule IS NULL;
-      v_complaint := calib_private.check_value(v_item, v_rule, p_path || v_place, p_chip_id);
+  IF jsonb_typeof(p_value) = 'array' AND p_schema ? 'items' THEN
+    FOR v_n IN 0 .. jsonb_array_length(p_value) - 1 LOOP
+      v_complaint := calib_private.check_value(p_value -> v_n, p_schema -> 'items',
+        format('%s[%s]', p_path, v_n), p_chip_id);
+      IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
+    END LOOP;
+  ELSIF jsonb_typeof(p_value) = 'object' AND p_schema ?| '{properties,additionalProperties}' THEN
+    FOR v_key, v_item IN SELECT * FROM jsonb_each(p_value) LOOP
+      v_rule := coalesce(p_schema #> ARRAY['properties', v_key], p_schema -> 'additionalProperties', 'true');
+      v_complaint := calib_private.check_value(v_item, v_rule, p_path || '.' || left(v_key, 60), p_chip_id);
       IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
     END LOOP;
   END IF;
