@@ -98,8 +98,6 @@ class Attempt:
         self._end_lease(self._lease.finish)
         self._release(flow_run, standing, message)
 
-    # ------------------------------------------------------------------ looking around
-
     def _is_news(self) -> bool:
         """Whether the row has a cancel that is not known, or another holder: then the lease is lost."""
         row = self._bench.database.row(
@@ -148,8 +146,6 @@ class Attempt:
         wait([self._bench.wakeup.fileno(), *others], timeout=max(0.0, min(seconds, _LOOK_SECONDS)))
         self._bench.wakeup.clear()
         self._keeper.hurry()
-
-    # ------------------------------------------------------------------ Prefect's flow run
 
     def _make_flow_run(self) -> FlowRun | None:
         """The flow run, its number on the row before any work; ``None`` if there will be none."""
@@ -223,8 +219,6 @@ class Attempt:
         self._told_prefect_cancel = True
         self._keeper.cancel_from_prefect()
         self._keeper.settle()
-
-    # ------------------------------------------------------------------ the child
 
     def _run_flow(self, flow_run: FlowRun) -> None:
         """Run the flow in a child; again while Prefect, not the job, is the reason that it did not start."""
@@ -310,8 +304,6 @@ class Attempt:
                     return
                 self._take_prefect_cancel()
             self._look_around()
-
-    # ------------------------------------------------------------------ the end
 
     def _verdict(self) -> tuple[JobState, Failure | None]:
         reason = self._stop.reason if self._stop is not None else StopReason.NONE
