@@ -87,15 +87,15 @@ TO calib_executor;
 GRANT EXECUTE ON FUNCTION
   calib.register_executor(text, text, text, text, integer, text),
   calib.executor_stopped(text),
-  calib.claim(text, text, double precision, bigint),
-  calib.heartbeat(bigint, bigint, double precision),
-  calib.quiesced(bigint, bigint, jsonb),
-  calib.quiesce_failed(bigint, bigint, text),
-  calib.conclude(bigint, bigint, text, text, text),
-  calib.finish(bigint, bigint),
-  calib.plan_tasks(bigint, bigint, jsonb),
-  calib.start_task(bigint, bigint, text, text, text, integer, uuid, jsonb, jsonb),
-  calib.record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[])
+  calib.claim(text, text, uuid, double precision, bigint),
+  calib.heartbeat(bigint, uuid, double precision),
+  calib.quiesced(bigint, uuid, jsonb),
+  calib.quiesce_failed(bigint, uuid, text),
+  calib.conclude(bigint, uuid, text, text, text),
+  calib.finish(bigint, uuid),
+  calib.plan_tasks(bigint, uuid, jsonb),
+  calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb),
+  calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[])
 TO calib_notebook;
 
 GRANT EXECUTE ON FUNCTION

@@ -8285,7 +8285,6 @@ GRANT ALL ON FUNCTION calib.chips_to_reconcile(p_chip_id text) TO calib_executor
 
 REVOKE ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) TO calib_executor;
-GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) TO calib_notebook;
 
 
 --
@@ -8294,6 +8293,7 @@ GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_se
 
 REVOKE ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) TO calib_executor;
+GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) TO calib_notebook;
 
 
 --
@@ -8302,7 +8302,6 @@ GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uu
 
 REVOKE ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
-GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_notebook;
 
 
 --
@@ -8311,6 +8310,7 @@ GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state te
 
 REVOKE ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) TO calib_notebook;
 
 
 --
@@ -8344,7 +8344,6 @@ GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_notebo
 
 REVOKE ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_executor;
-GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_notebook;
 
 
 --
@@ -8353,6 +8352,7 @@ GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_not
 
 REVOKE ALL ON FUNCTION calib.finish(p_job_id bigint, p_claim uuid) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_claim uuid) TO calib_executor;
+GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_claim uuid) TO calib_notebook;
 
 
 --
@@ -8393,7 +8393,6 @@ GRANT ALL ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_
 
 REVOKE ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) TO calib_executor;
-GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) TO calib_notebook;
 
 
 --
@@ -8402,6 +8401,7 @@ GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_s
 
 REVOKE ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision) TO calib_executor;
+GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision) TO calib_notebook;
 
 
 --
@@ -8531,7 +8531,6 @@ GRANT ALL ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) TO calib_o
 
 REVOKE ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) TO calib_executor;
-GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) TO calib_notebook;
 
 
 --
@@ -8540,6 +8539,7 @@ GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks 
 
 REVOKE ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb) TO calib_notebook;
 
 
 --
@@ -8557,7 +8557,6 @@ GRANT ALL ON FUNCTION calib.prune(p_max integer) TO calib_admin;
 
 REVOKE ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
-GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) TO calib_notebook;
 
 
 --
@@ -8566,6 +8565,7 @@ GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_re
 
 REVOKE ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) TO calib_notebook;
 
 
 --
@@ -8574,7 +8574,6 @@ GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reas
 
 REVOKE ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) TO calib_executor;
-GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) TO calib_notebook;
 
 
 --
@@ -8583,6 +8582,7 @@ GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail j
 
 REVOKE ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) TO calib_notebook;
 
 
 --
@@ -8591,7 +8591,6 @@ GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jso
 
 REVOKE ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_executor;
-GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_notebook;
 
 
 --
@@ -8600,6 +8599,7 @@ GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_
 
 REVOKE ALL ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_executor;
+GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_notebook;
 
 
 --
@@ -8738,7 +8738,6 @@ GRANT ALL ON FUNCTION calib.set_time_zone(p_time_zone text) TO calib_admin;
 
 REVOKE ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_executor;
-GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_notebook;
 
 
 --
@@ -8747,6 +8746,7 @@ GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task t
 
 REVOKE ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_notebook;
 
 
 --

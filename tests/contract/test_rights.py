@@ -139,14 +139,14 @@ def test_a_superuser_without_a_membership_reads_no_project(lab: Lab, superuser: 
 
 def test_a_superuser_without_a_membership_may_do_nothing(lab: Lab, superuser: Person) -> None:
     claimed, lease = lab.running(lab.chip())
-    chip_id, job_id, fence = claimed.chip_id, claimed.job_id, claimed.fence
+    chip_id, job_id, claim = claimed.chip_id, claimed.job_id, claimed.claim
     session = lab.session(superuser, autocommit=True)
     for statement in (
         f"INSERT INTO calib.jobs (project_id, chip_id, flow) VALUES ('{PROJECT}', '{chip_id}', 'repeat')",
         f"SELECT calib.pause_chip('{chip_id}', 'because')",
         f"SELECT calib.set_parameter('{chip_id}', '0', 'qubit_frequency', 4.2, 0, 'GHz', 'because')",
-        f"SELECT calib.heartbeat({job_id}, {fence})",
-        f"SELECT calib.conclude({job_id}, {fence}, 'completed')",
+        f"SELECT calib.heartbeat({job_id}, '{claim}'::uuid)",
+        f"SELECT calib.conclude({job_id}, '{claim}'::uuid, 'completed')",
         "SELECT calib.add_project('mine')",
         f"SELECT calib.grant_member('{PROJECT}', '{superuser.name}', 'root', 'operator')",
         f"SELECT calib.revoke_member('{PROJECT}', '{lab.ana.name}')",
