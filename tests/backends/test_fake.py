@@ -180,7 +180,16 @@ def test_a_half_pi_pulse_off_resonance_does_not_bring_the_qubit_back(connected: 
         assert failure.kind is FailureKind.BAD_FIT
 
 
-@pytest.mark.parametrize("detuning", [-0.02, 0.003, 0.011])
+def test_ramsey_refuses_a_drive_that_is_off_by_more_than_its_pulses_reach(connected: Connect) -> None:
+    """Its fringe has the right frequency and decays a third too fast: accepted, it stored a wrong T2*."""
+    frequency = true_qubit(SEED, "SIM16", 0).frequency
+    backend = connected(stored={"0": {"qubit_frequency": frequency - 0.02, **CALIBRATED}})
+    failure = refusal(measure(backend, CheckRamsey()))
+    assert failure is not None
+    assert (failure.kind, failure.cause) == (FailureKind.BAD_FIT, "misfit")
+
+
+@pytest.mark.parametrize("detuning", [0.003, 0.011])
 def test_ramsey_finds_a_frequency_that_is_far_off(connected: Connect, detuning: float) -> None:
     frequency = true_qubit(SEED, "SIM16", 0).frequency
     backend = connected(stored={"0": {"qubit_frequency": frequency + detuning, **CALIBRATED}})
