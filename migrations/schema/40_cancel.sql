@@ -101,6 +101,26 @@ BEGIN
   RETURN false;
 END $$;
 
+-- The cancel that was requested of a running job, which counts as seen from now on; NULL: none.
+CREATE OR REPLACE FUNCTION calib_private.see_cancel(p_job_id bigint)
+RETURNS calib.cancel_request LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_cancel calib.cancel_request;
+BEGIN
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
+      INTO v_cancel
+    FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
+   WHERE j.job_id = p_job_id AND j.cancel_seen_at IS NULL;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_seen',
+      jsonb_build_object('mode', v_cancel.cancel_mode));
+    PERFORM calib_private.mark_job(p_job_id);
+  END IF;
+  RETURN v_cancel;
+END $$;
+
 -- Prefect's own Cancel buttons ask here, so that all doors lead to the same job.
 CREATE OR REPLACE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -208,18 +208,8 @@ BEGIN
       WHERE e.executor_id = v_lease.executor_id;
   -- A verdict stands: who asks now asks too late, and must not be told that the request was seen.
   IF calib_private.verdict(p_job_id) IS NOT NULL THEN RETURN; END IF;
-  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
-      INTO v_cancel
-    FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
-  IF NOT FOUND THEN RETURN; END IF;
-  UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
-   WHERE j.job_id = p_job_id AND j.cancel_seen_at IS NULL;
-  IF FOUND THEN
-    PERFORM calib_private.write_event(p_job_id, 'cancel_seen',
-      jsonb_build_object('mode', v_cancel.cancel_mode));
-    PERFORM calib_private.mark_job(p_job_id);
-  END IF;
-  RETURN NEXT v_cancel;
+  v_cancel := calib_private.see_cancel(p_job_id);
+  IF v_cancel.cancel_mode IS NOT NULL THEN RETURN NEXT v_cancel; END IF;
 END $$;
 COMMENT ON FUNCTION calib.heartbeat(bigint, uuid, double precision) IS
   'Renews the lease for p_lease_seconds (0.1 to 3600) from now. Returns a cancel request, which counts as '

@@ -29,7 +29,10 @@ BEGIN
       format('job %s cannot end cancelled: no cancel was requested', p_job_id));
   END IF;
   -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
-  IF v_cancelled THEN v_state := 'cancelled'; END IF;
+  IF v_cancelled AND calib_private.verdict(p_job_id) IS NULL THEN
+    PERFORM calib_private.see_cancel(p_job_id);
+    v_state := 'cancelled';
+  END IF;
   IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
   UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
     failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END

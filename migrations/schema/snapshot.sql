@@ -537,7 +537,10 @@ BEGIN
       format('job %s cannot end cancelled: no cancel was requested', p_job_id));
   END IF;
   -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
-  IF v_cancelled THEN v_state := 'cancelled'; END IF;
+  IF v_cancelled AND calib_private.verdict(p_job_id) IS NULL THEN
+    PERFORM calib_private.see_cancel(p_job_id);
+    v_state := 'cancelled';
+  END IF;
   IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
   UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
     failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
@@ -837,18 +840,8 @@ BEGIN
       WHERE e.executor_id = v_lease.executor_id;
   -- A verdict stands: who asks now asks too late, and must not be told that the request was seen.
   IF calib_private.verdict(p_job_id) IS NOT NULL THEN RETURN; END IF;
-  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
-      INTO v_cancel
-    FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
-  IF NOT FOUND THEN RETURN; END IF;
-  UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
-   WHERE j.job_id = p_job_id AND j.cancel_seen_at IS NULL;
-  IF FOUND THEN
-    PERFORM calib_private.write_event(p_job_id, 'cancel_seen',
-      jsonb_build_object('mode', v_cancel.cancel_mode));
-    PERFORM calib_private.mark_job(p_job_id);
-  END IF;
-  RETURN NEXT v_cancel;
+  v_cancel := calib_private.see_cancel(p_job_id);
+  IF v_cancel.cancel_mode IS NOT NULL THEN RETURN NEXT v_cancel; END IF;
 END $$;
 
 
@@ -5279,6 +5272,34 @@ $$;
 ALTER FUNCTION calib_private.role_label(p_role regrole) OWNER TO calib_owner;
 
 --
+-- Name: see_cancel(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.see_cancel(p_job_id bigint) RETURNS calib.cancel_request
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_cancel calib.cancel_request;
+BEGIN
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
+      INTO v_cancel
+    FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
+  IF NOT FOUND THEN RETURN NULL; END IF;
+  UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
+   WHERE j.job_id = p_job_id AND j.cancel_seen_at IS NULL;
+  IF FOUND THEN
+    PERFORM calib_private.write_event(p_job_id, 'cancel_seen',
+      jsonb_build_object('mode', v_cancel.cancel_mode));
+    PERFORM calib_private.mark_job(p_job_id);
+  END IF;
+  RETURN v_cancel;
+END $$;
+
+
+ALTER FUNCTION calib_private.see_cancel(p_job_id bigint) OWNER TO calib_owner;
+
+--
 -- Name: sees_all(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9524,6 +9545,13 @@ REVOKE ALL ON FUNCTION calib_private.require_text(p_name text, p_text text, p_le
 
 REVOKE ALL ON FUNCTION calib_private.role_label(p_role regrole) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib_private.role_label(p_role regrole) TO calib_reader;
+
+
+--
+-- Name: FUNCTION see_cancel(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.see_cancel(p_job_id bigint) FROM PUBLIC;
 
 
 --

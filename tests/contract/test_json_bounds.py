@@ -23,8 +23,8 @@ MOST_KIB = 4096
 MOST_SECONDS = 0.1
 ROW = "INSERT INTO calib.jobs (project_id, chip_id, parameters, note) VALUES ('{project}', '{chip}', %s, %s)"
 TASK = '[{"task": "CheckT1", "qid": "0", "task_type": "qubit", "repetition": %s}]'
-START = "SELECT calib.start_task({job}, '{claim}', 'CheckT1', '0', 'qubit', 0, NULL, %s, '{{}}')"
-RECORD = "SELECT calib.record_task({job}, '{claim}', '{task}', 'completed', %s, %s, %s)"
+START = "SELECT calib.start_task({job}, '{claim}'::uuid, 'CheckT1', '0', 'qubit', 0, NULL, %s, '{{}}')"
+RECORD = "SELECT calib.record_task({job}, '{claim}'::uuid, '{task}', 'completed', %s, %s, %s)"
 FLOW = '{"flow": "odd", "repeatable": false, "timeout_seconds": 5, "on_cancellation": ["on_flow_cancellation"], "schema": %s}'
 OFFERED = '{"task": "X", "task_type": "qubit", "input_parameters": [], "output_parameters": [], "schema": %s}'
 CATALOGUE = "SELECT calib.register_catalogue('{chip}', 'fake', '1', %s, %s)"
@@ -43,13 +43,13 @@ ATTACKS = [
     ("olga", "SELECT calib.import_parameters('{chip}', %s, 'design')", ('{"0": {"t1": {"value": %s}}}',)),
     ("machine", CATALOGUE, (f"[{FLOW}]" % '{"enum": %s}', "[]")),
     ("machine", CATALOGUE, ("[]", f"[{OFFERED}]" % '{"enum": %s}')),
-    ("machine", "SELECT calib.plan_tasks({job}, '{claim}', %s)", (TASK,)),
+    ("machine", "SELECT calib.plan_tasks({job}, '{claim}'::uuid, %s)", (TASK,)),
     ("machine", START, ('{"x": %s}',)),
     ("machine", RECORD, ('{"output_parameters": {"t1": {"value": %s}}}', "[]", "[]")),
     ("machine", RECORD, ("{}", '[{"name": %s}]', "[]")),
     ("machine", RECORD, ("{}", "[]", '[{"name": "r", "dtype": "x", "unit": "", "shape": %s}]')),
-    ("machine", "SELECT calib.log_event({job}, '{claim}', 'hook_ran', %s)", ('{"x": %s}',)),
-    ("machine", "SELECT calib.quiesced({job}, '{claim}', %s)", ('{"x": %s}',)),
+    ("machine", "SELECT calib.log_event({job}, '{claim}'::uuid, 'hook_ran', %s)", ('{"x": %s}',)),
+    ("machine", "SELECT calib.quiesced({job}, '{claim}'::uuid, %s)", ('{"x": %s}',)),
 ]
 
 
