@@ -16,8 +16,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import Self
 
-from executors.orders import PREFECT_CANCEL
-from executors.stop import LeaseClock
+from executors.stop import PREFECT_CANCEL, LeaseClock
 from executors.wakeup import Wakeup
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from qdash_queue.leases import Lease

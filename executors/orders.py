@@ -10,9 +10,6 @@ from prefect.client.schemas.objects import FlowRun
 from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.values import Failure, JobState
 
-PREFECT_CANCEL = "cancelled in Prefect"
-"""The reason of a cancel that came through Prefect."""
-
 
 @dataclass(frozen=True, slots=True)
 class ChildSetup:

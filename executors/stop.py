@@ -19,6 +19,9 @@ from typing import Protocol
 
 _AT_ONCE = 1 << 8
 
+PREFECT_CANCEL = "cancelled in Prefect"
+"""The reason of a cancel that came through Prefect."""
+
 
 class StopReason(IntEnum):
     """Why a job has to stop."""

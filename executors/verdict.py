@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from contextlib import suppress
 
-from executors import prefect_side
 from executors.engine.persistence import persistently
-from executors.orders import PREFECT_CANCEL
+from executors.stop import PREFECT_CANCEL
 from qdash_queue.errors import IllegalTransitionError
 from qdash_queue.leases import Lease
 from qdash_queue.values import Failure, JobState
@@ -24,8 +24,17 @@ def give_verdict(lease: Lease, state: JobState, failure: Failure | None) -> JobS
         DatabaseAwayError: PostgreSQL does not answer; the supervisor records the verdict.
         Stopped: the job has to stop while a cancel is being stored.
     """
-    if state is not JobState.CANCELLED and prefect_side.is_cancelled(_LOOK_SECONDS):
+    if state is not JobState.CANCELLED and _is_cancelled_in_prefect():
         persistently(lambda: lease.cancel_from_prefect(PREFECT_CANCEL))
         with suppress(IllegalTransitionError):  # There was a verdict already.
             return lease.conclude(JobState.CANCELLED)
     return lease.conclude(state, failure)
+
+
+def _is_cancelled_in_prefect() -> bool:
+    # A process that has not imported Prefect is in no flow run; to ask would cost a script two seconds.
+    if "prefect" not in sys.modules:
+        return False
+    from executors import prefect_side  # noqa: PLC0415
+
+    return prefect_side.is_cancelled(_LOOK_SECONDS)

@@ -49,7 +49,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.actor_is(p_role regrole)
-RETURNS boolean LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+RETURNS boolean LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   RETURN calib_private.has_role(calib_private.actor()::name, p_role);
 END $$;

@@ -2403,7 +2403,7 @@ ALTER FUNCTION calib_private.actor() OWNER TO calib_owner;
 --
 
 CREATE FUNCTION calib_private.actor_is(p_role regrole) RETURNS boolean
-    LANGUAGE plpgsql STABLE
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN

@@ -37,6 +37,7 @@ def test_the_commands_are_these() -> None:
     assert set(ALL) == {
         *(
             "up",
+            "setup",
             "migrate",
             "doctor",
             "demo",
@@ -48,8 +49,9 @@ def test_the_commands_are_these() -> None:
             "requeue",
             "events",
         ),
-        *("pause", "resume", "tasks", "chips", "chips add", "chips set", "executors", "executors allow"),
-        *("projects", "projects add", "members", "members grant"),
+        *("pause", "resume", "tasks", "chips", "chips add", "chips set", "chips retire"),
+        *("executors", "executors allow", "executors disallow"),
+        *("projects", "projects add", "projects archive", "members", "members grant", "members revoke"),
         *("mirror run", "mirror rebuild", "mirror retry", "mirror lag"),
         *("retention show", "retention set", "retention run"),
         *(

@@ -86,6 +86,7 @@ class Model:
 
     def conclude(self, job: ModelJob, state: str) -> str:
         if job.verdict is None:
+            job.is_seen |= job.cancel is not None
             job.verdict = "cancelled" if job.is_seen else state
             job.failure_kind = "bad_fit" if job.verdict == "failed" else None
         return job.verdict

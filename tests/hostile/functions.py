@@ -212,11 +212,11 @@ def attack(stage: Stage, tries: int, seed: int) -> Tally:
 def present(stage: Stage, chip_id: str, claimed: ClaimedJob) -> dict[str, Fair]:
     """What fits a running job of the executor `one`, by the argument's name; starts a task of it."""
     job_id = claimed.job_id
-    task_run_id = stage.lab.value(
-        "SELECT calib.start_task(%s, %s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}')",
-        job_id,
-        claimed.claim,
+    started = stage.session("executor").execute(
+        "SELECT calib.start_task(%s, %s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}') AS task_run_id",
+        [job_id, claimed.claim],
     )
+    [task_run_id] = [row["task_run_id"] for row in started]
     mark = stage.lab.rows("SELECT mark_id, version FROM calib_private.outbox WHERE job_id = %s", job_id)[0]
     return LIKELY | {
         "p_job_id": (str(job_id),),
