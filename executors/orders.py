@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-
-from prefect.client.schemas.objects import FlowRun
+from typing import TYPE_CHECKING
 
 from qdash_queue.models import Chip, ClaimedJob
 from qdash_queue.values import Failure, JobState
+
+if TYPE_CHECKING:  # The engine reads these too, also in scripts, which do without Prefect.
+    from prefect.client.schemas.objects import FlowRun
 
 
 @dataclass(frozen=True, slots=True)
