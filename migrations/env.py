@@ -29,6 +29,7 @@ def _migrate(connection: sa.Connection) -> None:
         # All others queue up behind a lock that is waited for, heartbeats too.
         connection.exec_driver_sql(f"SET LOCAL lock_timeout = {LOCK_WAIT_MILLISECONDS}")
         files = SchemaFiles(connection, sorted((HERE / "schema").glob("[0-9]*.sql")))
+        files.lock_views()
         files.apply(FOUNDATION)
         context.configure(
             connection=connection, version_table=VERSION_TABLE, version_table_schema=VERSION_SCHEMA

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -27,13 +28,14 @@ OLDEST_REVISION, OLDEST_RELEASE = "0004", "0.3.0"
 MIGRATION_LOCK = 5_127_040_919
 _IN_USE = (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected)
 _PAUSE_SECONDS = 0.2
+_VIEW = re.compile(r"CREATE OR REPLACE VIEW (\S+)")
 _LOCK_HOLDER = """
 SELECT a.usename, a.pid, a.application_name FROM pg_locks l JOIN pg_stat_activity a USING (pid)
  WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1 AND l.database = (
          SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
    AND (l.classid::bigint << 32) + l.objid::bigint = :key LIMIT 1
 """
-LOCK_SECONDS = 3
+LOCK_SECONDS = 10
 """How long a migration tries to get a table that another session uses."""
 LOCK_WAIT_MILLISECONDS = 500
 """How long it waits for it each time: less than PostgreSQL lets pass before it looks for a deadlock, so that
@@ -218,6 +220,27 @@ class SchemaFiles:
             " (position integer PRIMARY KEY, statement text NOT NULL)"
         )
 
+    def lock_views(self) -> None:
+        """Lock the views that will be replaced, before any table is locked.
+
+        A reader locks a view before its tables: held up at a table, it would keep the view from us.
+
+        Raises:
+            TableInUseError: another transaction uses one of them.
+        """
+        views = "SELECT oid::regclass::text FROM pg_class WHERE relkind = 'v'"
+        there = set(self._connection.scalars(sa.text(views)))
+        known = self._known()
+        for file in self._files:
+            for line, statement in _statements(file):
+                view = _VIEW.match(statement)
+                if statement not in known and view and view[1] in there:
+                    # Changes nothing, and locks the view alone; LOCK TABLE would go on to its tables.
+                    _run_sql(self._connection, f"ALTER VIEW {view[1]} OWNER TO calib_owner", file, line)
+
+    def _known(self) -> set[str]:
+        return set(self._connection.scalars(sa.text("SELECT statement FROM calib_private.schema_statements")))
+
     def apply(self, only: str | None = None) -> None:
         """Apply what differs, of one file or of all.
 
@@ -225,9 +248,7 @@ class SchemaFiles:
             MigrationError: naming the file and the line.
             TableInUseError: another transaction uses what a statement changes.
         """
-        known = set(
-            self._connection.scalars(sa.text("SELECT statement FROM calib_private.schema_statements"))
-        )
+        known = self._known()
         # Functions call one another, and no order would suit them all.
         self._connection.exec_driver_sql("SET LOCAL check_function_bodies = off")
         found = [

@@ -1,3 +1,9 @@
+-- All tables at once, those that running jobs write in the order in which they do.
+LOCK TABLE calib_private.executors, calib_private.executor_permissions, calib_private.memberships,
+  calib_private.mirrors, calib_private.chips, calib_private.projects, calib_private.leases,
+  calib_private.jobs, calib_private.attempts, calib_private.task_runs, calib_private.parameter_versions,
+  calib_private.job_events, calib_private.outbox, calib_private.execution_counters IN ACCESS EXCLUSIVE MODE;
+
 -- Functions that nothing calls any more. A fresh database has never had them.
 DROP FUNCTION IF EXISTS calib_private.access_rank(text);
 

@@ -159,16 +159,20 @@ def test_the_hook_records_the_cancel_once(lab: Lab) -> None:
     assert events.count("concluded") == 1
 
 
-def test_the_hook_leaves_a_standing_verdict_and_other_attempts_alone(lab: Lab) -> None:
+def test_the_hook_leaves_a_standing_verdict_alone(lab: Lab) -> None:
+    with lab.job(["GoodTask"], ["0"]) as job:
+        job.lease.conclude(*failed_verdict())
+        on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
+    assert verdict(lab, job) == "failed"
+
+
+def test_the_hook_leaves_other_attempts_alone(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]) as job:
         lab.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
         on_flow_cancellation(my_calibration_flow, flow_run_of(job, attempt=2), Cancelling())
         on_flow_cancellation(my_calibration_flow, flow_run_of(job, job=999), Cancelling())
         on_flow_cancellation(my_calibration_flow, FlowRun(flow_id=uuid4()), Cancelling())
         assert verdict(lab, job) is None
-        job.lease.conclude(*failed_verdict())
-        on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
-    assert verdict(lab, job) == "failed"
 
 
 def failed_verdict() -> tuple[Any, Any]:
