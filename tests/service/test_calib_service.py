@@ -159,13 +159,6 @@ def test_the_hook_records_the_cancel_once(lab: Lab) -> None:
     assert events.count("concluded") == 1
 
 
-def test_the_hook_leaves_a_standing_verdict_alone(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
-        job.lease.conclude(*failed_verdict())
-        on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
-    assert verdict(lab, job) == "failed"
-
-
 def test_the_hook_leaves_other_attempts_alone(lab: Lab) -> None:
     with lab.job(["GoodTask"], ["0"]) as job:
         lab.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
@@ -173,12 +166,6 @@ def test_the_hook_leaves_other_attempts_alone(lab: Lab) -> None:
         on_flow_cancellation(my_calibration_flow, flow_run_of(job, job=999), Cancelling())
         on_flow_cancellation(my_calibration_flow, FlowRun(flow_id=uuid4()), Cancelling())
         assert verdict(lab, job) is None
-
-
-def failed_verdict() -> tuple[Any, Any]:
-    from qdash_queue.values import Failure, FailureKind, JobState
-
-    return JobState.FAILED, Failure(kind=FailureKind.INTERNAL, message="first")
 
 
 def test_the_hook_outside_a_job_does_nothing() -> None:
