@@ -35,7 +35,7 @@ def attempt_verdict(
             return JobState.SCHEDULED, None
     if isinstance(end, NotStarted) and end.failure is not None:
         return JobState.FAILED, end.failure
-    # The job is not to blame. A last attempt gets its verdict before the instrument is brought to rest: the
+    # The job is not to blame. A last attempt gets its verdict before the instrument is made idle: the
     # executor may die meanwhile.
     accident = not_started_failure(end.words) if isinstance(end, NotStarted) else death_failure(exit_code)
     return JobState.SCHEDULED if repeats(claimed) else JobState.FAILED, accident
@@ -66,7 +66,7 @@ def not_at_rest_failure() -> Failure:
     return Failure(
         kind=FailureKind.INSTRUMENT,
         cause="not_at_rest",
-        message="the instrument could not be brought to rest before the job",
+        message="the instrument could not be put into a safe idle state before the job",
         remedy="mend the instrument, resume the chip, ask again",
     )
 

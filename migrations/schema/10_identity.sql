@@ -147,7 +147,7 @@ RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
          OR coalesce((calib_private.membership(p_project_id)).access = 'operator', false))
 $$;
 
--- Chips are shared by projects: whoever operates a project may pause them and edit their parameters.
+-- Chips are shared by projects: an operator of any project may pause them and edit their parameters.
 CREATE OR REPLACE FUNCTION calib_private.require_operator(p_what text)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN

@@ -57,7 +57,7 @@ BEGIN
       'not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags and note.');
 END $$;
 
--- The username under which the job runs; refuses whoever may not submit.
+-- The username under which the job runs; refuses an actor that may not submit.
 CREATE OR REPLACE FUNCTION calib_private.check_submitter(p_project_id text, p_username text)
 RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -118,7 +118,7 @@ BEGIN
   RETURN NULL;
 END $$;
 
--- Whoever reads a job must be able to load it: Python gives up on JSON that is nested deeply and on numbers
+-- Every reader of a job must be able to load it: Python gives up on JSON that is nested deeply and on numbers
 -- of thousands of digits, MongoDB and JavaScript sooner. To be asked before anything makes a text of the
 -- JSON: 1e131071 is a few bytes as it is kept and 131 kB as a text. NULL: fine.
 CREATE OR REPLACE FUNCTION calib_private.unreadable(p_json jsonb)
@@ -254,7 +254,7 @@ BEGIN
   p_new.submitted_by := calib_private.actor();
   p_new.submitted_at := calib_private.now();
   p_new.not_before := coalesce(p_new.not_before, p_new.submitted_at);
-  -- A session that dies before it claims its job must not leave it waiting for ever.
+  -- A session that dies before it claims its job must not leave it waiting.
   IF p_new.flow = 'interactive' THEN p_new.not_after := coalesce(p_new.not_after, p_new.not_before
       + interval '1 minute'); END IF;
   p_new.timeout_seconds := coalesce(p_new.timeout_seconds, v_flow.timeout_seconds);

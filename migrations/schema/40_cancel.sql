@@ -50,8 +50,8 @@ CREATE OR REPLACE FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
-  -- Whoever waited for a claim holds the row now although it runs. Only the end of a subtransaction gives
-  -- that lock up; kept until the client commits, it would freeze the running job.
+  -- A session that waited for a claim holds the row now although it runs. Only the end of a subtransaction
+  -- gives that lock up; kept until the client commits, it would freeze the running job.
   IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
   PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
   RETURN calib_private.cancel_waiting(p_job_id);
@@ -78,7 +78,7 @@ BEGIN
   END IF;
   v_verdict := calib_private.verdict(p_job_id);
   IF v_job.state = 'running' AND v_verdict IS NULL THEN
-    -- Whoever else cancels the job waits until this transaction ends.
+    -- Another session's cancel of the job waits until this transaction ends.
     PERFORM calib_private.bound_transaction();
     PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
     PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);

@@ -133,7 +133,7 @@ BEGIN
   IF NOT FOUND THEN RETURN; END IF;
   IF v_lease.job_id IS NULL THEN
     -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
-    -- only now, when a job is due; held against nobody else who reads or names the chip.
+    -- only now, when a job is due; it blocks no reader of the chip and no row that names it.
     PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused AND c.retired_at IS NULL
       FOR SHARE SKIP LOCKED;
     IF NOT FOUND THEN RETURN; END IF;
@@ -263,8 +263,8 @@ COMMENT ON FUNCTION calib.quiesced(bigint, uuid, jsonb) IS
   'Notes that the instrument is in a safe idle state. p_detail: a JSON object. For calib_notebook, '
   'calib_executor. Raises CQ003, CQ007, CQ020.';
 
--- An instrument that cannot be brought to rest must not be given to the next job: the chip is paused with the
--- reason.
+-- An instrument that cannot be put into a safe idle state must not be given to the next job: the chip is
+-- paused with the reason.
 CREATE OR REPLACE FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE

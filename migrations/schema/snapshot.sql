@@ -448,7 +448,7 @@ BEGIN
   IF NOT FOUND THEN RETURN; END IF;
   IF v_lease.job_id IS NULL THEN
     -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
-    -- only now, when a job is due; held against nobody else who reads or names the chip.
+    -- only now, when a job is due; it blocks no reader of the chip and no row that names it.
     PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused AND c.retired_at IS NULL
       FOR SHARE SKIP LOCKED;
     IF NOT FOUND THEN RETURN; END IF;
@@ -2525,8 +2525,8 @@ CREATE FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, 
     AS $$
 BEGIN
   PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
-  -- Whoever waited for a claim holds the row now although it runs. Only the end of a subtransaction gives
-  -- that lock up; kept until the client commits, it would freeze the running job.
+  -- A session that waited for a claim holds the row now although it runs. Only the end of a subtransaction
+  -- gives that lock up; kept until the client commits, it would freeze the running job.
   IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
   PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
   RETURN calib_private.cancel_waiting(p_job_id);
@@ -3446,7 +3446,7 @@ BEGIN
   p_new.submitted_by := calib_private.actor();
   p_new.submitted_at := calib_private.now();
   p_new.not_before := coalesce(p_new.not_before, p_new.submitted_at);
-  -- A session that dies before it claims its job must not leave it waiting for ever.
+  -- A session that dies before it claims its job must not leave it waiting.
   IF p_new.flow = 'interactive' THEN p_new.not_after := coalesce(p_new.not_after, p_new.not_before
       + interval '1 minute'); END IF;
   p_new.timeout_seconds := coalesce(p_new.timeout_seconds, v_flow.timeout_seconds);
@@ -4829,7 +4829,7 @@ BEGIN
   END IF;
   v_verdict := calib_private.verdict(p_job_id);
   IF v_job.state = 'running' AND v_verdict IS NULL THEN
-    -- Whoever else cancels the job waits until this transaction ends.
+    -- Another session's cancel of the job waits until this transaction ends.
     PERFORM calib_private.bound_transaction();
     PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
     PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);
