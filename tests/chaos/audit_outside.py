@@ -29,16 +29,21 @@ _PAGE = 200
 def audit_prefect(connection: Connection, api_url: str, tags: Collection[str] = ()) -> list[Violation]:
     """Every attempt's flow run is in the state of the attempt, and no flow run is left open.
 
+    A requeued attempt may be Cancelled in Prefect too, where the next one has cancelled the job for it.
     Looks at flow runs with all these tags only.
     """
     runs = flow_runs(api_url, tags)
     found = []
     attempts = connection.execute(
-        "SELECT job_id, attempt, flow_run_id, outcome FROM calib.attempts WHERE flow_run_id IS NOT NULL"
+        "SELECT a.job_id, a.attempt, a.flow_run_id, a.outcome, j.state FROM calib.attempts a"
+        " JOIN calib.jobs j USING (job_id) WHERE a.flow_run_id IS NOT NULL"
     )
-    for job_id, attempt, flow_run_id, outcome in attempts:
+    for job_id, attempt, flow_run_id, outcome, job_state in attempts:
         state = runs.pop(str(flow_run_id), "missing")
-        if state not in STATES.get(str(outcome), set()):
+        allowed = STATES.get(str(outcome), set())
+        if outcome == "requeued" and job_state == "cancelled":
+            allowed = allowed | STATES["cancelled"]
+        if state not in allowed:
             words = f"job {job_id} attempt {attempt} is {outcome}, its flow run {flow_run_id} {state}"
             found.append(Violation("Prefect's runs are in the state of their attempts", words))
     check = "no flow run is left open"
@@ -97,20 +102,24 @@ def audit_touches(folder: Path) -> list[Violation]:
 
 
 def audit_hooks(connection: Connection, folder: Path) -> list[Violation]:
-    """The cancellation hook ran once for each attempt of which the log says so, and never twice."""
+    """The cancellation hook ran once for each job of which the log says so, and never twice.
+
+    The flow run that it ran for may be an earlier attempt's, which was cancelled while no executor lived.
+    """
     path = folder / "hooks.log"
     ran = Counter(path.read_text().split()) if path.exists() else Counter[str]()
     found = [Violation("the hook runs once", f"flow run {run}: {n} times") for run, n in ran.items() if n > 1]
     said = connection.execute(
-        "SELECT e.job_id, a.flow_run_id, count(*) FROM calib.job_events e"
-        " JOIN calib.attempts a USING (job_id, attempt) JOIN calib.jobs j USING (job_id)"
-        " WHERE e.event = 'hook_ran' AND NOT e.detail ? 'problem' AND j.flow = 'drill'"
-        " GROUP BY e.job_id, a.flow_run_id"
+        "SELECT e.job_id, count(*), (SELECT array_agg(a.flow_run_id::text) FROM calib.attempts a"
+        "   WHERE a.job_id = e.job_id AND a.flow_run_id IS NOT NULL)"
+        " FROM calib.job_events e JOIN calib.jobs j USING (job_id)"
+        " WHERE e.event = 'hook_ran' AND NOT e.detail ? 'problem' AND j.flow = 'drill' GROUP BY e.job_id"
     )
+    counts = [(job_id, events, sum(ran[run] for run in runs or [])) for job_id, events, runs in said]
     return found + [
-        Violation("the hook runs once", f"job {job_id}: {n} events, {ran[str(run)]} runs")
-        for job_id, run, n in said
-        if (n, ran[str(run)]) != (1, 1)
+        Violation("the hook runs once", f"job {job_id}: {events} events, {runs} runs")
+        for job_id, events, runs in counts
+        if (events, runs) != (1, 1)
     ]
 
 

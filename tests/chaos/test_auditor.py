@@ -375,6 +375,26 @@ def test_flow_run_in_another_state(copy: Copy, flow_runs: FlowRuns, prefect_serv
     }
 
 
+def test_cancel_in_prefect_of_a_requeued_attempt(
+    copy: Copy, flow_runs: FlowRuns, prefect_server: PrefectServer
+) -> None:
+    """It counts as the job's where the job is cancelled for it, and is lost where the job completes."""
+    history = copy.history
+    for cancelled in (True, False):
+        job = history.submit(tasks=1, max_attempts=2)
+        history.start(job, ends=JobState.CANCELLED)
+        history.lose()
+        lease = history.start(job, by=1, ends=JobState.CANCELLED if cancelled else JobState.COMPLETED)
+        if cancelled:
+            lease.cancel_from_prefect("cancelled in Prefect")
+        history.measure(lease, 0)
+        history.end(lease, JobState.CANCELLED if cancelled else JobState.COMPLETED)
+    found = audit_prefect(copy.connection, prefect_server.url, [flow_runs.tag])
+    copy.note(found)
+    words = [violation.words for violation in found if violation.check.startswith("Prefect's runs")]
+    assert [line.partition(",")[0] for line in words] == [f"job {job.job_id} attempt 1 is requeued"]
+
+
 def test_touch_after_another(tmp_path: Path, note: Note) -> None:
     path = tmp_path / "touches-SIM-0.log"
     path.write_text("1.0 1 7\n2.0 2 8\n")
@@ -383,6 +403,25 @@ def test_touch_after_another(tmp_path: Path, note: Note) -> None:
     found = audit_touches(tmp_path)
     note(found)
     assert len(found) == 1
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_hook_of_an_earlier_attempt(copy: Copy, tmp_path: Path, missing: bool) -> None:
+    history = copy.history
+    job = history.submit(max_attempts=2)
+    history.start(job)
+    history.lose()
+    lease = history.start(job, by=1)
+    lease.cancel_from_prefect("cancelled in Prefect")
+    lease.log_event("hook_ran", {})
+    history.end(lease, JobState.CANCELLED)
+    ((first,),) = copy.connection.execute(
+        "SELECT flow_run_id FROM calib.attempts WHERE job_id = %s AND attempt = 1", (job.job_id,)
+    )
+    (tmp_path / "hooks.log").write_text("" if missing else f"{first}\n")
+    found = audit_hooks(copy.connection, tmp_path)
+    copy.note(found)
+    assert [violation.words for violation in found] == [f"job {job.job_id}: 1 events, 0 runs"] * missing
 
 
 def test_hook_run_twice(copy: Copy, tmp_path: Path) -> None:

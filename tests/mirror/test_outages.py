@@ -118,7 +118,7 @@ def test_postgresql_connections_cut(
         until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 1)
         with database.connect() as connection:
             connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                "SELECT pg_terminate_backend(pid, 60000) FROM pg_stat_activity"  # Waits until each is gone.
                 " WHERE datname = current_database() AND usename LIKE 'login_%' AND pid <> pg_backend_pid()"
             )
         second = world.run(["1"], ["CheckT1"])
