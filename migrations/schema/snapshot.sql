@@ -3705,7 +3705,7 @@ BEGIN
       v_type || CASE v_type WHEN 'null' THEN '' ELSE ' ' || left(p_value::text, 40) END);
   END IF;
   v_expected := CASE
-    WHEN p_schema -> 'const' <> p_value THEN p_schema ->> 'const'
+    WHEN p_schema -> 'const' <> p_value THEN coalesce(p_schema ->> 'const', 'null')
     WHEN v_size < v_least THEN 'at least ' || v_least || v_unit
     WHEN v_size > v_most THEN 'at most ' || v_most || v_unit
     WHEN v_number <= (p_schema -> 'exclusiveMinimum')::numeric

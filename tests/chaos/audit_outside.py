@@ -110,12 +110,12 @@ def audit_hooks(connection: Connection, folder: Path) -> list[Violation]:
     ran = Counter(path.read_text().split()) if path.exists() else Counter[str]()
     found = [Violation("the hook runs once", f"flow run {run}: {n} times") for run, n in ran.items() if n > 1]
     said = connection.execute(
-        "SELECT e.job_id, count(*), (SELECT array_agg(a.flow_run_id::text) FROM calib.attempts a"
-        "   WHERE a.job_id = e.job_id AND a.flow_run_id IS NOT NULL)"
+        "SELECT e.job_id, count(*),"
+        " (SELECT string_agg(a.flow_run_id::text, ' ') FROM calib.attempts a WHERE a.job_id = e.job_id)"
         " FROM calib.job_events e JOIN calib.jobs j USING (job_id)"
         " WHERE e.event = 'hook_ran' AND NOT e.detail ? 'problem' AND j.flow = 'drill' GROUP BY e.job_id"
     )
-    counts = [(job_id, events, sum(ran[run] for run in runs or [])) for job_id, events, runs in said]
+    counts = [(job_id, events, sum(ran[run] for run in str(runs).split())) for job_id, events, runs in said]
     return found + [
         Violation("the hook runs once", f"job {job_id}: {events} events, {runs} runs")
         for job_id, events, runs in counts

@@ -29,6 +29,7 @@ KEYWORDS: list[tuple[dict[str, Any], Any, Any, str]] = [
     ({"enum": ["a", 1, None]}, None, "b", 'expected one of "a", 1, null, got "b"'),
     ({"enum": [{"a": 1}]}, {"a": 1}, {}, 'expected one of {"a": 1}, got {}'),
     ({"const": 5}, 5.0, 6, "expected 5, got 6"),
+    ({"const": None}, None, [], "expected null, got []"),
     ({"minimum": 1}, 1, 0.999, "expected at least 1, got 0.999"),
     ({"maximum": 1}, 1, 1.001, "expected at most 1, got 1.001"),
     ({"exclusiveMinimum": 1}, 1.1, 1, "expected more than 1, got 1"),
