@@ -35,8 +35,8 @@ import psycopg
 from prefect.client.orchestration import SyncPrefectClient
 
 from benchmarks.executor_latency import CALIBRATION, TASKS, bench, print_conditions
+from qdash_queue.domain import CancelMode
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
-from qdash_queue.values import CancelMode
 from tests.executors.crew import Crew
 from tests.executors.doors import MOMENTS, Aim, Cancel, Canceller, Door, Doors
 

@@ -32,12 +32,12 @@ from procrastinate.jobs import Status
 from pydantic import JsonValue
 
 from benchmarks.conditions import migrate_and_grant
-from executors.wakeup import Listener, Wakeup
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.queue import Queue
-from qdash_queue.values import JobState
+from executors.job.wakeup import Listener, Wakeup
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import JobState
 from tests.contract.lab import CALIBRATE, TASKS
 
 FLOW = "calibrate"

@@ -30,14 +30,14 @@ from pydantic import JsonValue
 
 from benchmarks.conditions import migrate_and_grant
 from executors.backends.simchip.device import design_parameters
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.models import Job, JobEvent
+from qdash_queue.client.parameters import Parameters
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.errors import AlreadyFinalError
-from qdash_queue.models import Job, JobEvent
-from qdash_queue.parameters import Parameters
-from qdash_queue.queue import Queue
-from qdash_queue.values import CancelMode, JobState
 from tests.executors.crew import PROJECT, Crew
 from tests.executors.relay import Relay
 

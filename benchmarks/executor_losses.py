@@ -19,11 +19,11 @@ from pathlib import Path
 from pydantic import JsonValue
 
 from benchmarks.executor_latency import bench, print_conditions
-from executors.session import instruments_folder
+from executors.job.context import instruments_folder
+from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
-from qdash_queue.values import CancelMode, JobState
 from tests.executors.crew import Crew
-from tests.waiting import until
+from tests.support.waiting import until
 
 CALIBRATION: dict[str, JsonValue] = {"qids": ["0", "1", "2", "3"], "tasks": ["CheckRabi", "CreateHPIPulse"]}
 TASKS = 8

@@ -32,14 +32,14 @@ from prefect.client.orchestration import SyncPrefectClient
 
 from benchmarks.conditions import Spread, print_conditions
 from qdash_queue import migrate
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import CancelMode
 from qdash_queue.embedded.postgres import Listen, PostgresServer
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.queue import Queue
 from qdash_queue.settings import Settings
-from qdash_queue.values import CancelMode
 from tests.chaos.flows import WITNESS
 from tests.chaos.stage import PLUGIN
 from tests.executors.crew import PROJECT, ROOT, Crew, eventually

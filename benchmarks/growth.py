@@ -26,10 +26,10 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from benchmarks.conditions import Spread, migrate_and_grant, print_conditions
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import JobState
 from qdash_queue.embedded.postgres import PostgresServer
-from qdash_queue.queue import Queue
-from qdash_queue.values import JobState
 
 DATABASE = "growth"
 CHIPS = 10

@@ -26,8 +26,8 @@ import psycopg
 
 from benchmarks.conditions import migrate_and_grant, print_conditions
 from executors.environment import executor_environment
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
 from qdash_queue.embedded.servers import EmbeddedServers
 
 TOPOLOGY = "square-lattice-mux-16"

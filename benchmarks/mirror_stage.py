@@ -17,15 +17,15 @@ import psutil
 import psycopg
 
 from qdash_queue import migrate
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
 from qdash_queue.embedded.postgres import PostgresServer
+from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.chaos.servers import KeptMongo
-from tests.databases import CalibDatabase
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_chip, set_up_qdash
+from tests.support.databases import CalibDatabase
 
 QUBITS = 16
 

@@ -20,7 +20,7 @@ from pathlib import Path
 from pymongo import UpdateOne
 
 from benchmarks.mirror_stage import QUBITS, MirrorStage, mirror_stage
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
 from qdash_queue.mirror import Mirror, RoundReport
 from qdash_queue.mirror.connection import connect_mongo
 from tests.mirror.world import TASKS

@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from benchmarks.conditions import migrate_and_grant
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 
 CHIP, PROJECT, USERNAME = "SIM16", "bench", "bench"
@@ -73,7 +73,7 @@ def main() -> None:
 
 
 def measure_all(servers: EmbeddedServers, folder: Path, tasks: int, rounds: int) -> None:
-    from executors.prefect_side import flush, warm_client
+    from executors.prefect.runtime import flush, warm_client
 
     database = Database(servers.postgres.url)
     prepare(database)
@@ -127,10 +127,10 @@ def job(database: Database, folder: Path, name: str, tasks: int) -> Iterator[Any
     """A claimed job with the surroundings that the executor gives its child."""
     from executors.engine.catalogue import task_entry
     from executors.flows import catalogue_flows, load_flows
-    from executors.session import JobContext, instruments_folder, new_scratch_folder, use_job
-    from executors.stop import StopFlag
-    from qdash_queue.leases import Executor, Lease
-    from qdash_queue.queue import Queue
+    from executors.job.context import JobContext, instruments_folder, new_scratch_folder, use_job
+    from executors.job.stop import StopFlag
+    from qdash_queue.client.leases import Executor, Lease
+    from qdash_queue.client.queue import Queue
 
     executor = Executor(database, CHIP, "fake", "benchmark")
     executor.register()
@@ -186,8 +186,8 @@ def noop_tasks() -> dict[str, Any]:
     import plotly.graph_objects as go
 
     from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
-    from calibtasks.dataset import Dataset, MeasuredArray
-    from calibtasks.figures import Figure
+    from calibtasks.figures.plots import Figure
+    from calibtasks.measure.dataset import Dataset, MeasuredArray
 
     defined = BaseTask.defined()
     if "NoFigure" in defined:

@@ -5,11 +5,11 @@ from __future__ import annotations
 from difflib import get_close_matches
 
 from calibtasks.base import BaseTask
-from calibtasks.check_rabi import CheckRabi
-from calibtasks.check_ramsey import CheckRamsey
-from calibtasks.check_t1 import CheckT1
-from calibtasks.create_hpi_pulse import CreateHPIPulse
-from calibtasks.run_parameters import refuse
+from calibtasks.parameters.run_parameters import refuse
+from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
+from calibtasks.tasks.coherence.check_t1 import CheckT1
+from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
+from calibtasks.tasks.rabi.check_rabi import CheckRabi
 
 ACTIVE: tuple[type[BaseTask], ...] = (CheckRabi, CreateHPIPulse, CheckT1, CheckRamsey)
 """Add a task here to make it active; the order is that of a full run."""

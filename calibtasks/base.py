@@ -27,10 +27,10 @@ from typing import Any, ClassVar, Final, Protocol, Self, cast
 import plotly.graph_objects as go
 from pydantic import ConfigDict
 
-from calibtasks.dataset import Dataset
-from calibtasks.figures import Figure
-from calibtasks.run_parameters import RunValue, evaluate, overridden, schema
-from qdash_queue.values import (
+from calibtasks.figures.plots import Figure
+from calibtasks.measure.dataset import Dataset
+from calibtasks.parameters.run_parameters import RunValue, evaluate, overridden, schema
+from qdash_queue.domain import (
     CalibrationError,
     Failure,
     FailureKind,

@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from executors.child.forkserver import start_forkserver
+from executors.child.importing import heavy_imports
 from executors.environment import executor_environment
 from executors.flows import FlowError
-from executors.forkserver import start_forkserver
-from executors.importing import heavy_imports
-from executors.session import instruments_folder
-from qdash_queue.compatibility import require_schema
-from qdash_queue.database import Database
+from executors.job.context import instruments_folder
+from qdash_queue.client.compatibility import require_schema
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor
 from qdash_queue.errors import (
     DatabaseAwayError,
     LeaseLostError,
@@ -29,11 +30,10 @@ from qdash_queue.errors import (
     unknown_chip,
 )
 from qdash_queue.extras import MissingExtraError, require_extras
-from qdash_queue.leases import Executor
 from qdash_queue.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
-    from executors.supervisor import SupervisorOptions
+    from executors.supervisor.supervisor import SupervisorOptions
 
 EXIT_USAGE = 2
 """An option or a setting that cannot be read."""
@@ -108,7 +108,7 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
     start_forkserver()
     with heavy_imports():
         from executors.flows import load_flows  # noqa: PLC0415 - loads Prefect, whose settings are made by now
-        from executors.supervisor import Supervisor  # noqa: PLC0415
+        from executors.supervisor.supervisor import Supervisor  # noqa: PLC0415
 
         supervisor = Supervisor(_options(settings, executor), executor, load_flows())
 
@@ -152,10 +152,10 @@ def _version() -> str:
 
 
 def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
-    from executors.keeper import LeaseTimes  # noqa: PLC0415 - loads Prefect
-    from executors.ladder import Graces  # noqa: PLC0415
-    from executors.orders import ChildSetup  # noqa: PLC0415
-    from executors.supervisor import SupervisorOptions  # noqa: PLC0415
+    from executors.job.messages import ChildSetup  # noqa: PLC0415
+    from executors.supervisor.lease_keeper import LeaseTimes  # noqa: PLC0415 - loads Prefect
+    from executors.supervisor.stop_escalation import Graces  # noqa: PLC0415
+    from executors.supervisor.supervisor import SupervisorOptions  # noqa: PLC0415
 
     return SupervisorOptions(
         setup=ChildSetup(

@@ -17,7 +17,7 @@ from alembic.script import Script, ScriptDirectory
 from alembic.util import CommandError
 from sqlalchemy.pool import NullPool
 
-from qdash_queue.database import sqlalchemy_url
+from qdash_queue.client.database import sqlalchemy_url
 from qdash_queue.errors import DatabaseAwayError, is_connection_loss
 
 VERSION_SCHEMA = "calib_private"

@@ -21,9 +21,9 @@ from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.prefect_server import QUIET, PrefectServer, prefect_version
 from qdash_queue.embedded.process import Durability
-from tests import containers, installations, processes
-from tests.databases import CalibDatabase, Cluster
-from tests.waiting import PATIENCE
+from tests.support import containers, installations, processes
+from tests.support.databases import CalibDatabase, Cluster
+from tests.support.waiting import PATIENCE
 
 VERSIONS = pytest.StashKey[dict[str, str]]()
 LONGEST = ("chaos", "executors")

@@ -28,7 +28,7 @@ from qdash_queue.cli import app as queue_app
 from qdash_queue.embedded.postgres import embedded_bin
 from qdash_queue.settings import Settings
 from tests.cli.desk import type_in
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[1]
 PROGRAMS = {"qdash-queue": queue_app, "qdash-executor": executor_app}

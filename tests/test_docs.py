@@ -13,7 +13,7 @@ import pytest
 
 from qdash_queue.embedded.postgres import embedded_bin
 from qdash_queue.settings import Settings
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), ROOT / "benchmarks" / "README.md"]

@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 
 from qdash_queue.extras import PACKAGES, MissingExtraError, require_extras
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[1]
 

@@ -13,8 +13,8 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests import processes
-from tests.waiting import PATIENCE, until, until_while_running
+from tests.support import processes
+from tests.support.waiting import PATIENCE, until, until_while_running
 
 ROOT = Path(__file__).parents[1]
 MARK = "QDASH_TEST_KILLED"

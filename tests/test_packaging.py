@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[1]
 HEAVY = ("prefect", "qubex", "scipy", "numpy", "plotly", "pymongo", "fastapi", "calibtasks", "executors")
@@ -94,7 +94,13 @@ def test_installed_it_finds_its_migrations(
 
 
 @pytest.mark.parametrize(
-    "module", ["qdash_queue.queue", "qdash_queue.leases", "qdash_queue.parameters", "qdash_queue.cli"]
+    "module",
+    [
+        "qdash_queue.client.queue",
+        "qdash_queue.client.leases",
+        "qdash_queue.client.parameters",
+        "qdash_queue.cli",
+    ],
 )
 def test_client_loads_little(module: str, unpacked: Path, tmp_path: Path) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"

@@ -12,7 +12,7 @@ import time
 import pytest
 
 from qdash_queue.stopping import StopSign, stopped_by_signals
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 # Signals hit the main thread while it goes into its sleep and out of it again, thousands of times.
 UNDER_FIRE = """

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
-from qdash_queue.values import CalibrationError, Failure, FailureKind, ParameterModel
+from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 
 
 def _nothing() -> None:

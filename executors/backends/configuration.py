@@ -11,7 +11,7 @@ from typing import Final
 
 import yaml
 
-from qdash_queue.values import ParameterModel
+from qdash_queue.domain import ParameterModel
 
 SYSTEM_ID: Final = "SIM"
 QUBITS_PER_MUX: Final = 4

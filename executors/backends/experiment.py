@@ -14,7 +14,7 @@ from typing import Any, ClassVar
 
 from executors.backends.base import BackendSession, BaseBackend, instrument_failure
 from executors.backends.configuration import QUBITS_PER_MUX, SessionFiles, note_entries, write_note
-from qdash_queue.values import ParameterModel
+from qdash_queue.domain import ParameterModel
 
 _log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from calibtasks.base import BaseTask
-from qdash_queue.models import TaskEntry
+from qdash_queue.client.models import TaskEntry
 
 
 def task_entry(task: type[BaseTask]) -> TaskEntry:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from pydantic import JsonValue
 
-from executors.engine.overrides import RunParameterDefaults
+from executors.engine.run_parameters import RunParameterDefaults
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9_-]{2,63}")
 _CHIP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")

@@ -13,8 +13,8 @@ from itertools import chain
 import numpy as np
 
 from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult, same_unit
-from executors.engine.failures import subject
-from qdash_queue.values import Failure, FailureKind, ParameterModel
+from executors.job.failures import subject
+from qdash_queue.domain import Failure, FailureKind, ParameterModel
 
 _REMEDIES: Mapping[str, str] = {
     "r2_low": "look at the figure: is there a signal?",

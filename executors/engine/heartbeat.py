@@ -10,12 +10,12 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from executors.endings import deadline_failure
-from executors.stop import LeaseClock, StopFlag, StopReason
+from executors.job.stop import LeaseClock, StopFlag, StopReason
+from executors.supervisor.verdict import deadline_failure
+from qdash_queue.client.leases import Lease
+from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.leases import Lease
 from qdash_queue.settings import Settings
-from qdash_queue.values import CancelMode, JobState
 
 logger = logging.getLogger(__name__)
 

@@ -11,19 +11,19 @@ from typing import Self
 
 from pydantic import JsonValue
 
+from executors.engine.backend_session import session_qids
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.heartbeat import Heartbeat
-from executors.engine.instrument import session_qids
-from executors.engine.persistence import persistently
-from executors.session import JobContext, instruments_folder, new_scratch_folder, use_job
-from executors.stop import StopFlag
-from qdash_queue.database import Database
+from executors.job.context import JobContext, instruments_folder, new_scratch_folder, use_job
+from executors.job.persistence import persistently
+from executors.job.stop import StopFlag
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import Chip, ClaimedJob
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState
 from qdash_queue.errors import DatabaseAwayError, IllegalTransitionError, LeaseLostError, QueueError
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import Chip, ClaimedJob
-from qdash_queue.queue import Queue
 from qdash_queue.settings import Settings, read_settings
-from qdash_queue.values import CancelMode, Failure, FailureKind, JobState
 
 logger = logging.getLogger(__name__)
 

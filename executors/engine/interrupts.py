@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-from executors.engine.failures import TaskTimeout
+from executors.job.failures import TaskTimeout
 
 _Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 

@@ -8,14 +8,14 @@ from uuid import UUID
 
 from calibtasks.base import BaseTask, RunResult
 from executors.backends.base import BaseBackend
-from executors.engine.failures import Phase, TaskFailedError, TaskTimeout, failure_of, stack_trace, subject
 from executors.engine.gate import accepted_by_qid, judge, judge_data
 from executors.engine.interrupts import time_limit, uninterrupted
 from executors.engine.measured import Measured, without_files
 from executors.engine.recorder import TaskRecorder, stamped
-from executors.stop import StopFlag, Stopped, StopReason, checkpoint, task_border
+from executors.job.failures import Phase, TaskFailedError, TaskTimeout, failure_of, stack_trace, subject
+from executors.job.stop import StopFlag, Stopped, StopReason, checkpoint, task_border
+from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel, TaskType
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError, TooLargeError
-from qdash_queue.values import CalibrationError, Failure, FailureKind, ParameterModel, TaskType
 
 logger = logging.getLogger(__name__)
 

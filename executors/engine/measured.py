@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from calibtasks.base import PostProcessResult, RunResult
-from executors.engine.failures import Phase
-from qdash_queue.values import ParameterModel, RunParameterModel
+from executors.job.failures import Phase
+from qdash_queue.domain import ParameterModel, RunParameterModel
 
 
 @dataclass(slots=True)

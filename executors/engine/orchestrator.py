@@ -16,22 +16,22 @@ from uuid import UUID
 from calibtasks.active_protocols import active_tasks, task_class
 from calibtasks.base import BaseTask
 from executors.backends.base import BaseBackend
+from executors.engine.backend_session import bring_to_rest, open_backend, rest_before_use, session_qids
 from executors.engine.config import CalibConfig, ConfigError
-from executors.engine.failures import Phase, TaskFailedError, failure_of
-from executors.engine.instrument import bring_to_rest, open_backend, rest_before_use, session_qids
 from executors.engine.interactive import InteractiveJob
 from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
-from executors.engine.overrides import TaskDetails, check_defaults, overrides_for
-from executors.engine.persistence import persistently
-from executors.engine.prefect_task import run_visibly
 from executors.engine.recorder import TaskRecorder
-from executors.session import JobContext, current_job
-from executors.stop import StopReason
-from executors.verdict import give_verdict
+from executors.engine.run_parameters import TaskDetails, check_defaults, overrides_for
+from executors.job.context import JobContext, current_job
+from executors.job.failures import Phase, TaskFailedError, failure_of
+from executors.job.persistence import persistently
+from executors.job.stop import StopReason
+from executors.job.verdict import give_verdict
+from executors.prefect.task_runs import run_visibly
+from qdash_queue.client.models import PlannedTask
+from qdash_queue.domain import CalibrationError, Failure, FailureKind, JobState, ParameterModel
 from qdash_queue.errors import AlreadyFinalError, DatabaseAwayError, LeaseLostError, QueueError
-from qdash_queue.models import PlannedTask
 from qdash_queue.settings import Settings
-from qdash_queue.values import CalibrationError, Failure, FailureKind, JobState, ParameterModel
 
 logger = logging.getLogger(__name__)
 

@@ -12,10 +12,10 @@ from pydantic import JsonValue
 
 from calibtasks.base import BaseTask
 from executors.engine.measured import Measured
-from executors.engine.persistence import persistently
-from qdash_queue.leases import Lease
-from qdash_queue.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
-from qdash_queue.values import Failure, ParameterModel, RunParameterModel, TaskStatus
+from executors.job.persistence import persistently
+from qdash_queue.client.leases import Lease
+from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.domain import Failure, ParameterModel, RunParameterModel, TaskStatus
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from pydantic import JsonValue
 if TYPE_CHECKING:
     from prefect import Flow
 
-    from qdash_queue.models import FlowEntry, TaskEntry
+    from qdash_queue.client.models import FlowEntry, TaskEntry
 
 ENTRY_POINT_GROUP = "qdash_queue.flows"
 
@@ -69,7 +69,7 @@ class FlowDefinition:
 
     def entry(self) -> FlowEntry:
         """The flow as the database's catalogue holds it."""
-        from qdash_queue.models import FlowEntry  # noqa: PLC0415 - a flow author's import stays light
+        from qdash_queue.client.models import FlowEntry  # noqa: PLC0415 - a flow author's import stays light
 
         return FlowEntry(
             flow=self.name,

@@ -7,10 +7,10 @@ from typing import Any
 
 from prefect import flow
 
-from executors.engine.failures import TaskFailedError
 from executors.flows import FlowDefinition
+from executors.job.failures import TaskFailedError
 from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
-from qdash_queue.values import CalibrationError
+from qdash_queue.domain import CalibrationError
 
 
 @flow(name="calibrate", on_cancellation=[on_flow_cancellation])

@@ -6,7 +6,7 @@ from prefect import flow
 
 from executors.flows import FlowDefinition
 from executors.service.calib_service import on_flow_cancellation
-from qdash_queue.values import CalibrationError, Failure, FailureKind
+from qdash_queue.domain import CalibrationError, Failure, FailureKind
 
 
 @flow(name="interactive", on_cancellation=[on_flow_cancellation])

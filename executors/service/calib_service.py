@@ -8,10 +8,10 @@ from pydantic import JsonValue
 
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.orchestrator import CalibOrchestrator, TaskOutputs
-from executors.engine.overrides import RunParameterDefaults, TaskDetails
+from executors.engine.run_parameters import RunParameterDefaults, TaskDetails
+from executors.job.context import current_job
 from executors.service.cancellation import _is_cancellation, on_flow_cancellation
-from executors.session import current_job
-from qdash_queue.values import JobState, ParameterModel
+from qdash_queue.domain import JobState, ParameterModel
 
 __all__ = ["CalibService", "_is_cancellation", "on_flow_cancellation"]
 

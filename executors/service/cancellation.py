@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING, Any
 
-from executors.session import current_job
-from executors.stop import is_cancellation
+from executors.job.context import current_job
+from executors.job.stop import is_cancellation
+from qdash_queue.domain import JobState
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.values import JobState
 
 if TYPE_CHECKING:
     from prefect import Flow

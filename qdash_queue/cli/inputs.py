@@ -9,12 +9,12 @@ from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, cast
 
-from qdash_queue.cli.refusals import RefusedError
+from qdash_queue.cli.error_messages import RefusedError
 
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-    from qdash_queue.parameters import ParameterValues
+    from qdash_queue.client.parameters import ParameterValues
 
 DESIGN_QUBITS: Final = 16
 

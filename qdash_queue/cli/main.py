@@ -6,10 +6,20 @@ from typing import Annotated
 
 import typer
 
-from qdash_queue.cli import chips, doctor, jobs, mirror, parameters, people, retention, servers, setup
-from qdash_queue.cli.demo import demo
-from qdash_queue.cli.refusals import SpeakingGroup
-from qdash_queue.cli.session import Session
+from qdash_queue.cli.commands import (
+    chips,
+    doctor,
+    jobs,
+    members,
+    mirror,
+    parameters,
+    retention,
+    servers,
+    setup,
+)
+from qdash_queue.cli.commands.demo import demo
+from qdash_queue.cli.context import Session
+from qdash_queue.cli.error_messages import SpeakingGroup
 
 app = typer.Typer(
     cls=SpeakingGroup,
@@ -58,8 +68,8 @@ for command in (
 
 app.add_typer(chips.chips, name="chips")
 app.add_typer(chips.executors, name="executors")
-app.add_typer(people.projects, name="projects")
-app.add_typer(people.members, name="members")
+app.add_typer(members.projects, name="projects")
+app.add_typer(members.members, name="members")
 app.add_typer(parameters.parameters, name="parameters")
 app.add_typer(mirror.mirror, name="mirror")
 app.add_typer(retention.retention, name="retention")

@@ -12,9 +12,9 @@ from rich.table import Table
 from rich.text import Text
 
 from qdash_queue.cli.amounts import amount, between, clock, moment
-from qdash_queue.cli.findings import Finding, Level
-from qdash_queue.cli.printable import one_line, printable
-from qdash_queue.models import (
+from qdash_queue.cli.doctor.findings import Finding, Level
+from qdash_queue.cli.escapes import one_line, printable
+from qdash_queue.client.models import (
     Chip,
     ExecutorRow,
     Job,

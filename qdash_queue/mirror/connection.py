@@ -9,8 +9,8 @@ from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, InvalidName, PyMongoError
 
 from qdash_queue.errors import shown
-from qdash_queue.mirror.indexes import ensure_indexes
-from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
+from qdash_queue.mirror.write.indexes import ensure_indexes
+from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
 
 _ANSWER_WITHIN_MS = 3_000
 _DO_WITHIN_MS = 60_000

@@ -9,7 +9,7 @@ import time
 import uuid
 from importlib import metadata
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
 
 READY = "ready"
 

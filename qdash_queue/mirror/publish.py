@@ -10,22 +10,22 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
-from qdash_queue.mirror.artifacts import ArtifactWriter, TaskToStore, task_artifacts
-from qdash_queue.mirror.documents import (
+from qdash_queue.client.models import Parameter
+from qdash_queue.mirror.artifacts.layout import Layout, execution_day
+from qdash_queue.mirror.artifacts.publish import ArtifactWriter, TaskToStore, task_artifacts
+from qdash_queue.mirror.documents.build import (
     counter_document,
     execution_document,
     parameter_document,
     tag_documents,
     task_result_document,
 )
-from qdash_queue.mirror.layout import Layout, execution_day
-from qdash_queue.mirror.qdash import ChipPlace, MissingInQDashError, Place, QDashLookup
-from qdash_queue.mirror.qdash_models import ParameterDocument, TaskResultHistory
-from qdash_queue.mirror.refusals import DocumentsRefusedError, Refusal
-from qdash_queue.mirror.rows import DayParameters, JobSnapshot
-from qdash_queue.mirror.source import Source
-from qdash_queue.mirror.writer import Guard, Writer, content_digest
-from qdash_queue.models import Parameter
+from qdash_queue.mirror.documents.models import ParameterDocument, TaskResultHistory
+from qdash_queue.mirror.read.rows import DayParameters, JobSnapshot
+from qdash_queue.mirror.read.source import Source
+from qdash_queue.mirror.write.prerequisites import ChipPlace, MissingInQDashError, Place, QDashLookup
+from qdash_queue.mirror.write.refusals import DocumentsRefusedError, Refusal
+from qdash_queue.mirror.write.writer import Guard, Writer, content_digest
 
 # So many hold their files in memory at the same time.
 TASKS_AT_ONCE = 8

@@ -14,8 +14,8 @@ from datetime import UTC, datetime
 from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pymongo import ASCENDING
 
-from qdash_queue.mirror.indexes import ensure_indexes
-from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
+from qdash_queue.mirror.write.indexes import ensure_indexes
+from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
 
 # The unique indexes of what only QDash makes.
 _UNIQUE_KEYS = (

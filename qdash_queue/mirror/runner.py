@@ -18,9 +18,15 @@ from pydantic import BaseModel, ConfigDict
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, PyMongoError
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.client.retention import Retention
 from qdash_queue.errors import DatabaseAwayError, DatabaseBusyError
-from qdash_queue.mirror.artifacts import ArtifactWriter
+from qdash_queue.mirror.artifacts.figure_pictures import FigureRendering
+from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
+from qdash_queue.mirror.artifacts.files import FileTree
+from qdash_queue.mirror.artifacts.gridfs import GridFSFiles
+from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.artifacts.publish import ArtifactWriter
 from qdash_queue.mirror.connection import (
     MongoAwayError,
     connect_mongo,
@@ -29,20 +35,14 @@ from qdash_queue.mirror.connection import (
     require_answer,
     require_qdash,
 )
-from qdash_queue.mirror.figures import FigureRenderer
-from qdash_queue.mirror.files import FileTree
-from qdash_queue.mirror.gridfs import GridFSFiles
-from qdash_queue.mirror.layout import Layout
 from qdash_queue.mirror.presence import READY, Presence
 from qdash_queue.mirror.publish import Publisher
-from qdash_queue.mirror.qdash import MissingInQDashError, MongoDocument, QDashLookup
-from qdash_queue.mirror.refusals import DocumentsRefusedError
-from qdash_queue.mirror.rendering import FigureRendering
+from qdash_queue.mirror.read.rows import Mark
+from qdash_queue.mirror.read.source import Source
 from qdash_queue.mirror.reports import MirrorLag, RoundReport
-from qdash_queue.mirror.rows import Mark
-from qdash_queue.mirror.source import Source
-from qdash_queue.mirror.writer import Guard, Writer
-from qdash_queue.retention import Retention
+from qdash_queue.mirror.write.prerequisites import MissingInQDashError, MongoDocument, QDashLookup
+from qdash_queue.mirror.write.refusals import DocumentsRefusedError
+from qdash_queue.mirror.write.writer import Guard, Writer
 from qdash_queue.settings import Settings
 from qdash_queue.stopping import StopSign, stopped_by_signals
 

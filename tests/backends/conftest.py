@@ -10,7 +10,7 @@ import pytest
 
 from executors.backends.base import BackendSession, BaseBackend, make_backend
 from executors.backends.simchip.device import design_parameters
-from qdash_queue.values import ParameterModel
+from qdash_queue.domain import ParameterModel
 
 MakeSession = Callable[..., BackendSession]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
 from executors.backends.base import BaseBackend
-from qdash_queue.values import Failure, FailureKind
+from qdash_queue.domain import Failure, FailureKind
 
 
 @dataclass(frozen=True)

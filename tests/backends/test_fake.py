@@ -12,14 +12,14 @@ import pytest
 
 from calibtasks.active_protocols import active_tasks
 from calibtasks.base import RunResult
-from calibtasks.check_rabi import CheckRabi
-from calibtasks.check_ramsey import CheckRamsey
-from calibtasks.check_t1 import CheckT1
-from calibtasks.create_hpi_pulse import CreateHPIPulse
-from calibtasks.dataset import Dataset
+from calibtasks.measure.dataset import Dataset
+from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
+from calibtasks.tasks.coherence.check_t1 import CheckT1
+from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
+from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from executors.backends.base import BackendSession, BaseBackend, make_backend
 from executors.backends.simchip.device import QubitTruth, design_parameters, true_qubit
-from qdash_queue.values import CalibrationError, FailureKind
+from qdash_queue.domain import CalibrationError, FailureKind
 from tests.backends.measuring import Measured, measure, refusal
 
 Connect = Callable[..., BaseBackend]

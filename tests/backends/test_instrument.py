@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from calibtasks.check_rabi import CheckRabi
+from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from executors.backends.base import BackendSession, BaseBackend, Faults, make_backend
-from qdash_queue.values import CalibrationError, FailureKind
+from qdash_queue.domain import CalibrationError, FailureKind
 from tests.backends.measuring import measure, refusal
-from tests.waiting import PATIENCE, until_while_running
+from tests.support.waiting import PATIENCE, until_while_running
 
 Connect = Callable[..., BaseBackend]
 MakeSession = Callable[..., BackendSession]
@@ -53,7 +53,7 @@ def test_an_instrument_error_leaves_it_busy_until_it_is_quiesced(connected: Conn
 CHILD = """
 import sys
 from pathlib import Path
-from calibtasks.check_rabi import CheckRabi
+from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from executors.backends.base import BackendSession, Faults, make_backend
 from executors.backends.simchip.device import design_parameters
 session = BackendSession("SIM16", "square-lattice", 16, ("0",), design_parameters("SIM16", 16),

@@ -15,12 +15,12 @@ from qubex.backend.quel3 import (
     Quel3FixedTimeline,
 )
 
-from calibtasks.check_rabi import CheckRabi
+from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from executors.backends.base import BackendSession, BaseBackend, make_backend
 from executors.backends.checkpoints import check_before_executions
 from executors.backends.configuration import SessionFiles, write_parameters
 from executors.backends.simchip.quel3 import SimulatedQuel3Controller
-from qdash_queue.values import CalibrationError, Failure, FailureKind, ParameterModel
+from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 from tests.backends.measuring import measure
 
 MakeSession = Callable[..., BackendSession]

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qubex.pulse import FlatTop
 
-from calibtasks.pulses import HALF_PI_RAMP_NS
+from calibtasks.measure.pulses import HALF_PI_RAMP_NS
 from executors.backends.simchip.device import (
     DESIGN_READOUT_AMPLITUDE,
     DESIGN_READOUT_NS,

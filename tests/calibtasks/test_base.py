@@ -18,9 +18,9 @@ from calibtasks.base import (
     RunResult,
     same_unit,
 )
-from calibtasks.dataset import Dataset, MeasuredArray, RawArray
-from calibtasks.run_parameters import RunParameter
-from qdash_queue.values import CalibrationError, FailureKind, FiniteRange, ParameterModel, TaskType
+from calibtasks.measure.dataset import Dataset, MeasuredArray, RawArray
+from calibtasks.parameters.run_parameters import RunParameter
+from qdash_queue.domain import CalibrationError, FailureKind, FiniteRange, ParameterModel, TaskType
 
 
 class Bench:
@@ -42,7 +42,7 @@ class Bench:
 
 
 def _missing(qid: str, name: str) -> Any:
-    from qdash_queue.values import Failure
+    from qdash_queue.domain import Failure
 
     return Failure(kind=FailureKind.MISSING_INPUT, message=f"qubit {qid} has no {name}")
 

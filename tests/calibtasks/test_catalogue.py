@@ -11,8 +11,8 @@ import pytest
 
 from calibtasks.active_protocols import active_tasks, task_class
 from calibtasks.base import OutputParameter
-from calibtasks.figures import Axis, Figure, Series, fit_figure, value_and_error
-from qdash_queue.values import TaskType
+from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, value_and_error
+from qdash_queue.domain import TaskType
 
 READOUT = {"readout_frequency": "GHz", "readout_amplitude": "a.u.", "readout_length": "ns"}
 PULSE = {"qubit_frequency": "GHz", "hpi_amplitude": "a.u.", "hpi_length": "ns"}

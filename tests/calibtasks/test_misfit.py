@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from calibtasks.base import BaseTask, PostProcessResult
-from calibtasks.check_ramsey import CheckRamsey
-from calibtasks.check_t1 import CheckT1
-from calibtasks.create_hpi_pulse import CreateHPIPulse
-from calibtasks.dataset import Dataset
-from calibtasks.iq import project
-from qdash_queue.values import FailureKind
+from calibtasks.measure.dataset import Dataset
+from calibtasks.measure.iq import project
+from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
+from calibtasks.tasks.coherence.check_t1 import CheckT1
+from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
+from qdash_queue.domain import FailureKind
 from tests.calibtasks.test_verdicts import AXIS, T1_NS, Complex, conclude, noise
 
 Real = NDArray[np.float64]

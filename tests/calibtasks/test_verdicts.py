@@ -10,12 +10,12 @@ import pytest
 from numpy.typing import NDArray
 
 from calibtasks.base import BaseTask, PostProcessResult, RunResult
-from calibtasks.check_rabi import CheckRabi
-from calibtasks.check_ramsey import CheckRamsey
-from calibtasks.check_t1 import CheckT1
-from calibtasks.create_hpi_pulse import CreateHPIPulse
-from calibtasks.dataset import Dataset
-from qdash_queue.values import FailureKind, ParameterModel
+from calibtasks.measure.dataset import Dataset
+from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
+from calibtasks.tasks.coherence.check_t1 import CheckT1
+from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
+from calibtasks.tasks.rabi.check_rabi import CheckRabi
+from qdash_queue.domain import FailureKind, ParameterModel
 from tests.calibtasks.signals import Bench
 
 Complex = NDArray[np.complex128]

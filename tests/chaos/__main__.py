@@ -8,9 +8,9 @@ import secrets
 import sys
 
 from qdash_queue.embedded.prefect_server import QUIET
-from tests import processes
 from tests.chaos.run import Plan, run
 from tests.chaos.stage import Size
+from tests.support import processes
 
 
 def main() -> int:

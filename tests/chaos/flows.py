@@ -26,12 +26,11 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 
 from executors.flows import FlowDefinition
+from executors.job.context import JobContext, current_job
+from executors.job.stop import checkpoint, task_border
 from executors.service.calib_service import on_flow_cancellation
-from executors.session import JobContext, current_job
-from executors.stop import checkpoint, task_border
-from qdash_queue.errors import DatabaseAwayError
-from qdash_queue.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
-from qdash_queue.values import (
+from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.domain import (
     CalibrationError,
     Failure,
     FailureKind,
@@ -40,6 +39,7 @@ from qdash_queue.values import (
     TaskStatus,
     TaskType,
 )
+from qdash_queue.errors import DatabaseAwayError
 
 T = TypeVar("T")
 WITNESS = "QDASH_CHAOS_WITNESS"

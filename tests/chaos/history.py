@@ -10,12 +10,12 @@ from typing import Any
 
 import httpx
 
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import Job, JsonObject, PlannedTask
-from qdash_queue.queue import Queue
-from qdash_queue.values import Failure, FailureKind, JobState
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import Job, JsonObject, PlannedTask
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import Failure, FailureKind, JobState
 from tests.chaos.flows import DRILL, drill_record
 from tests.chaos.stage import PROJECT, TOPOLOGY, USER
 

@@ -24,16 +24,16 @@ import psycopg
 
 from executors.backends.simchip.device import design_parameters
 from qdash_queue import migrate
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.parameters import Parameters
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from qdash_queue.parameters import Parameters
 from tests.chaos.disk import Disk
 from tests.chaos.flows import POISONED, WITNESS
 from tests.chaos.servers import KeptMongo, KeptPrefect
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"

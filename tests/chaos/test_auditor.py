@@ -11,24 +11,25 @@ import pytest
 from bson import ObjectId
 from pymongo.collection import Collection
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.mirror import Mirror, writer
+from qdash_queue.mirror import Mirror
+from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from qdash_queue.mirror.refusals import Refusal
-from qdash_queue.mirror.writes import Write, write_all
-from qdash_queue.values import Failure, FailureKind, JobState
+from qdash_queue.mirror.write import writer
+from qdash_queue.mirror.write.batches import Write, write_all
+from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
+from qdash_queue.mirror.write.refusals import Refusal
 from tests.chaos.audit_mirror import audit_mirror
 from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_touches
 from tests.chaos.auditor import Connection, Violation, audit, audit_clients
 from tests.chaos.conftest import Note
 from tests.chaos.history import CHIP, LOST, FlowRuns, History
 from tests.chaos.stage import PROJECT, QUBITS, TOPOLOGY, USER
-from tests.databases import CalibDatabase, Cluster
+from tests.support.databases import CalibDatabase, Cluster
 
 
 @dataclass

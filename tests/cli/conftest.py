@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import pytest
 
 from tests.cli.desk import Desk
-from tests.databases import CalibDatabase, Cluster
+from tests.support.databases import CalibDatabase, Cluster
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -9,14 +9,14 @@ from typing import Any
 
 from typer.testing import CliRunner
 
-from qdash_queue.admin import Admin
 from qdash_queue.cli import app
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import FlowEntry, Job, PlannedTask, TaskEntry, TaskRecord
-from qdash_queue.queue import Queue
-from qdash_queue.values import Failure, FailureKind, JobState, ParameterModel, TaskStatus, TaskType
-from tests.databases import CalibDatabase, LoginRole
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import FlowEntry, Job, PlannedTask, TaskEntry, TaskRecord
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import Failure, FailureKind, JobState, ParameterModel, TaskStatus, TaskType
+from tests.support.databases import CalibDatabase, LoginRole
 
 PROJECT = "demo"
 CHIP = "SIM16"

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from qdash_queue.values import JobState
+from qdash_queue.domain import JobState
 from tests.cli.desk import CHIP, PROJECT, Desk
 
 

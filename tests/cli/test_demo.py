@@ -10,11 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from qdash_queue.cli.demo_stage import SIGN
-from qdash_queue.cli.demo_story import NotSeenError, Story
+from qdash_queue.cli.demo.processes import SIGN
+from qdash_queue.cli.demo.report import NotSeenError, Story
 from qdash_queue.embedded.process import Lifetime, Order, ServerProcess
 from tests.cli.desk import CHIP, PROJECT, Desk, type_in
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 INSERT = "INSERT INTO calib.jobs (project_id, chip_id, parameters) VALUES ('{}', '{}', '{}') RETURNING job_id"
 PARAMETERS = '{"qids": ["0"], "tasks": ["CheckT1"]}'

@@ -13,13 +13,13 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from qdash_queue.cli.findings import Level
-from qdash_queue.cli.health_transactions import notification_findings
+from qdash_queue.cli.doctor.findings import Level
+from qdash_queue.cli.doctor.transactions import notification_findings
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.mirror.presence import Presence
 from tests.cli.desk import CHIP, PROJECT, Desk, Outcome, type_in
-from tests.databases import CalibDatabase
-from tests.waiting import PATIENCE
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import PATIENCE
 
 CLOSED = "127.0.0.1:1"
 
@@ -274,7 +274,7 @@ def test_dead_letters_are_told(desk: Desk) -> None:
 
 
 def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("qdash_queue.cli.health_transactions.LONG_WAIT_SECONDS", 0.0)
+    monkeypatch.setattr("qdash_queue.cli.doctor.transactions.LONG_WAIT_SECONDS", 0.0)
     job = desk.submit()
     blocked = threading.Thread(target=desk.queue.cancel, args=(job.job_id,))
     with psycopg.connect(desk.database.url, application_name="an impatient tool") as holder:
@@ -298,7 +298,7 @@ def test_an_old_transaction_that_blocks_is_named(desk: Desk, monkeypatch: pytest
 def test_a_locked_table_stops_neither_the_doctor_nor_its_other_findings(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qdash_queue.cli.health_transactions.OLD_TRANSACTION_SECONDS", 0.0)
+    monkeypatch.setattr("qdash_queue.cli.doctor.transactions.OLD_TRANSACTION_SECONDS", 0.0)
     with psycopg.connect(desk.database.url, application_name="an impatient tool") as holder:
         pid = holder.info.backend_pid
         holder.execute("LOCK TABLE calib_private.jobs IN ACCESS EXCLUSIVE MODE")

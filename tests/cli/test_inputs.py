@@ -8,8 +8,8 @@ from datetime import datetime
 
 import pytest
 
+from qdash_queue.cli.error_messages import RefusedError
 from qdash_queue.cli.inputs import json_object, zoned
-from qdash_queue.cli.refusals import RefusedError
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qdash_queue.values import JobState
+from qdash_queue.domain import JobState
 from tests.cli.desk import CHIP, PROJECT, Desk, type_in
 
 ASK = ("submit", PROJECT, CHIP, "--qids", "0,1", "--tasks", "CheckRabi,CheckT1")

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from qdash_queue.cli.amounts import amount
-from qdash_queue.values import JobState
+from qdash_queue.domain import JobState
 from tests.cli.desk import CHIP, Desk
 
 DESIGN = {

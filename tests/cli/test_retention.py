@@ -6,7 +6,7 @@ import pytest
 
 from qdash_queue.cli.amounts import age
 from qdash_queue.cli.inputs import kept_for
-from qdash_queue.values import JobState
+from qdash_queue.domain import JobState
 from tests.cli.desk import Desk
 
 

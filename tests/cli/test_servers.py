@@ -17,11 +17,11 @@ from typing import IO
 import psycopg
 import pytest
 
+from qdash_queue.domain import JobState
 from qdash_queue.migrate import head
-from qdash_queue.values import JobState
 from tests.cli.desk import Desk, type_in
-from tests.databases import CalibDatabase
-from tests.waiting import PATIENCE, until_while_running
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import PATIENCE, until_while_running
 
 QDASH_QUEUE = [sys.executable, "-m", "qdash_queue.cli"]
 

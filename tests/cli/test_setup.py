@@ -8,13 +8,13 @@ from typing import Any
 import psycopg
 import pytest
 
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import FlowEntry
-from qdash_queue.queue import Queue
-from qdash_queue.values import JobState
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import FlowEntry
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import JobState
 from tests.cli.desk import Outcome, type_in
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 
 LOGINS = ("queue_admin", "alice", "mirror", "sim16_executor", "chip_2_executor")
 NOOP = FlowEntry(

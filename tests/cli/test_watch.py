@@ -12,13 +12,13 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from qdash_queue.cli.refusals import EXIT_AWAY, EXIT_REFUSED
-from qdash_queue.cli.watching import Bars, follow, groups
-from qdash_queue.database import Database
-from qdash_queue.queue import Queue
-from qdash_queue.values import JobState
+from qdash_queue.cli.error_messages import EXIT_AWAY, EXIT_REFUSED
+from qdash_queue.cli.watch import Bars, follow, groups
+from qdash_queue.client.database import Database
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import JobState
 from tests.cli.desk import PASSED, Desk, type_in
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 @pytest.mark.parametrize(

@@ -100,7 +100,7 @@ slow = set({SLOW_TO_LOAD!r}) & set(sys.modules)
 assert not slow, slow
 for words in (["doctor", "--json"], ["mirror", "lag"], ["jobs"], ["parameters", "show", "SIM16"]):
     CliRunner().invoke(app, words)
-import qdash_queue.cli.demo_play, qdash_queue.cli.watching
+import qdash_queue.cli.demo.run, qdash_queue.cli.watch
 wrong = set({NEVER!r}) & set(sys.modules)
 assert not wrong, wrong
 """

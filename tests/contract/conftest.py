@@ -8,7 +8,7 @@ import pytest
 
 from tests.contract.keeper import Keeper
 from tests.contract.lab import Lab, open_lab
-from tests.databases import CalibDatabase, Cluster
+from tests.support.databases import CalibDatabase, Cluster
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,7 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from qdash_queue.values import CancelMode
+from qdash_queue.domain import CancelMode
 from tests.contract.model import TERMINAL
 
 BACK = st.sampled_from([0, 0, 0, 0, 1, 1, 1, 2, 3])

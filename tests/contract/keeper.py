@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from qdash_queue.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
-from qdash_queue.retention import Retention
-from qdash_queue.values import JobState, ParameterModel, TaskStatus
+from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.client.retention import Retention
+from qdash_queue.domain import JobState, ParameterModel, TaskStatus
 from tests.contract.lab import Lab
 
 PARTS = ("jobs", "events", "figures", "raw_data")

@@ -15,14 +15,14 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from pydantic import JsonValue
 
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import ClaimedJob, FlowEntry, TaskEntry
-from qdash_queue.queue import Queue
-from qdash_queue.values import TaskType
-from tests.databases import CalibDatabase
-from tests.waiting import until
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import ClaimedJob, FlowEntry, TaskEntry
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import TaskType
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import until
 
 Row = dict[str, Any]
 Connection = psycopg.Connection[Row]

@@ -7,8 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from qdash_queue.models import ClaimedJob, PlannedTask, TaskRecord
-from qdash_queue.values import JobState, ParameterModel, TaskStatus
+from qdash_queue.client.models import ClaimedJob, PlannedTask, TaskRecord
+from qdash_queue.domain import JobState, ParameterModel, TaskStatus
 from tests.contract.lab import Connection, Lab
 
 VALUE = ParameterModel(parameter_name="rabi_frequency", value=12.5, error=0.1, unit="MHz")

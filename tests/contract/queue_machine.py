@@ -16,6 +16,9 @@ from hypothesis.stateful import (
     rule,
 )
 
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import Attempt, ClaimedJob, PlannedTask, TaskRecord
+from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from qdash_queue.errors import (
     AlreadyFinalError,
     CancelNotRevocableError,
@@ -23,9 +26,6 @@ from qdash_queue.errors import (
     LeaseLostError,
     QueueError,
 )
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import Attempt, ClaimedJob, PlannedTask, TaskRecord
-from qdash_queue.values import CancelMode, Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from tests.contract.histories import STEPS
 from tests.contract.lab import Lab, Row
 from tests.contract.model import LEASE_SECONDS, TERMINAL, Model, ModelChip, ModelJob

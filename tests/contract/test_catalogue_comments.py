@@ -12,7 +12,7 @@ from psycopg.types.json import Json
 from qdash_queue.errors import QueueError
 from tests.contract import catalogue
 from tests.contract.catalogue import OVERLOAD, PAGE, Connection
-from tests.databases import Cluster
+from tests.support.databases import Cluster
 
 LONGEST = 400
 RIDDLES = re.compile(

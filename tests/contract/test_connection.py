@@ -12,7 +12,10 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.process import Durability
 from qdash_queue.errors import (
@@ -22,12 +25,9 @@ from qdash_queue.errors import (
     SchemaMissingError,
     StatementRefusedError,
 )
-from qdash_queue.models import PlannedTask
-from qdash_queue.queue import Queue
-from qdash_queue.values import CancelMode, JobState
 from tests.contract.lab import PARAMETERS, PROJECT, Lab, Person
-from tests.databases import CalibDatabase
-from tests.waiting import until
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import until
 
 
 def cut(lab: Lab, person: Person) -> int:

@@ -12,11 +12,11 @@ from contextlib import suppress
 import psycopg
 import pytest
 
+from qdash_queue.client.leases import Lease
+from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.leases import Lease
-from qdash_queue.values import Failure, FailureKind, JobState
 from tests.contract.lab import PROJECT, Lab, insert
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 CHIPS = 20
 JOBS_PER_CHIP = 8

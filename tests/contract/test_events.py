@@ -7,15 +7,15 @@ import uuid
 import psycopg
 import pytest
 
+from qdash_queue.client.leases import Lease
+from qdash_queue.client.models import PlannedTask, TaskRecord
+from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState, TaskStatus
 from qdash_queue.errors import (
     AlreadyFinalError,
     CancelNotRevocableError,
     IllegalTransitionError,
     LeaseLostError,
 )
-from qdash_queue.leases import Lease
-from qdash_queue.models import PlannedTask, TaskRecord
-from qdash_queue.values import CancelMode, Failure, FailureKind, JobState, TaskStatus
 from tests.contract.lab import Lab
 
 FAILURE = Failure(kind=FailureKind.BAD_FIT, message="2 of 2 tasks failed")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from qdash_queue.domain import JobState
 from qdash_queue.errors import BadValueError
-from qdash_queue.values import JobState
 from tests.contract.lab import Lab
 
 

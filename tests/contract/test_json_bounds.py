@@ -12,8 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from qdash_queue.models import PlannedTask
-from qdash_queue.values import TaskType
+from qdash_queue.client.models import PlannedTask
+from qdash_queue.domain import TaskType
 from tests.contract.lab import PARAMETERS, PROJECT, Connection, Lab, Person
 
 # 13.6 kB each; written out they are 223 MB and 24 MB.

@@ -11,11 +11,11 @@ import psycopg
 import pytest
 from sqlalchemy.engine import RowMapping
 
-from qdash_queue.database import Database, Statement
+from qdash_queue.client.database import Database, Statement
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import ClaimedJob, PlannedTask
+from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import BadValueError, DatabaseAwayError, LeaseLostError, translated
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import ClaimedJob, PlannedTask
-from qdash_queue.values import Failure, FailureKind, JobState
 from tests.contract.lab import Lab
 from tests.contract.test_results import RABI, RECORD
 

@@ -9,10 +9,10 @@ from functools import partial
 import psycopg
 import pytest
 
+from qdash_queue.client.leases import Lease
+from qdash_queue.client.models import ClaimedJob
+from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import DuplicateJobError
-from qdash_queue.leases import Lease
-from qdash_queue.models import ClaimedJob
-from qdash_queue.values import Failure, FailureKind, JobState
 from tests.contract.lab import PROJECT, Connection, Lab, insert
 from tests.contract.meeting import (
     ask_cancel,
@@ -22,7 +22,7 @@ from tests.contract.meeting import (
     in_thread,
     open_transaction,
 )
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -17,8 +17,8 @@ from qdash_queue import migrate
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.process import Durability
 from tests.contract.lab import Lab, open_lab
-from tests.databases import CalibDatabase
-from tests.waiting import until
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import until
 
 VIEWS = """
 SELECT c.relname FROM pg_class c WHERE c.relnamespace = 'calib'::regnamespace AND c.relkind = 'v' ORDER BY 1

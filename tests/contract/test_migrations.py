@@ -15,8 +15,8 @@ from qdash_queue import migrate
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.process import Durability
 from tests.contract.lab import open_lab
-from tests.databases import CalibDatabase, Cluster
-from tests.waiting import PATIENCE, until
+from tests.support.databases import CalibDatabase, Cluster
+from tests.support.waiting import PATIENCE, until
 
 
 def _migrated_at_once(databases: list[CalibDatabase]) -> None:

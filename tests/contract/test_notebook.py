@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 import pytest
 
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.domain import JobState
 from qdash_queue.errors import (
     ExecutorRefusedError,
     NotPermittedError,
 )
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.values import JobState
 from tests.contract.lab import PROJECT, Lab, Person
 
 JOBS = "SELECT job_id FROM calib.jobs"

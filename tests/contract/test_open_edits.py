@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from qdash_queue.models import PlannedTask
+from qdash_queue.client.models import PlannedTask
 from tests.contract.lab import Connection, Lab
 from tests.contract.meeting import (
     RECORD,
@@ -16,7 +16,7 @@ from tests.contract.meeting import (
     in_thread,
     open_transaction,
 )
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module", autouse=True)

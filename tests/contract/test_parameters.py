@@ -9,10 +9,10 @@ from datetime import timedelta
 import psycopg
 import pytest
 
+from qdash_queue.client.models import Parameter, PlannedTask, TaskRecord
+from qdash_queue.client.parameters import Parameters
+from qdash_queue.domain import FailureKind, ParameterModel, TaskStatus, TaskType
 from qdash_queue.errors import BadValueError, NotPermittedError, UnknownNameError
-from qdash_queue.models import Parameter, PlannedTask, TaskRecord
-from qdash_queue.parameters import Parameters
-from qdash_queue.values import FailureKind, ParameterModel, TaskStatus, TaskType
 from tests.contract.lab import Lab
 
 NAME = "rabi_frequency"

@@ -11,12 +11,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qdash_queue.models import PlannedTask
-from qdash_queue.retention import Pruned
-from qdash_queue.values import JobState
+from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.retention import Pruned
+from qdash_queue.domain import JobState
 from tests.contract.keeper import KEPT, PARTS, RECORD, Keeper
 from tests.contract.lab import Connection, Row
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 # ------------------------------------------------------------------ batches
 

@@ -6,9 +6,9 @@ import uuid
 
 import pytest
 
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import BadValueError, LeaseLostError
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.values import Failure, FailureKind, JobState
 from tests.contract.lab import Lab
 
 DEATH = Failure(kind=FailureKind.INTERNAL, message="the job's process was killed by SIGSEGV")

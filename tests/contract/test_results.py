@@ -7,14 +7,14 @@ import uuid
 import psycopg
 import pytest
 
+from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.domain import Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from qdash_queue.errors import (
     BadValueError,
     IllegalTransitionError,
     TooLargeError,
     UnknownNameError,
 )
-from qdash_queue.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
-from qdash_queue.values import Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from tests.contract.lab import Lab
 
 RABI = PlannedTask(task="CheckRabi", qid="0")

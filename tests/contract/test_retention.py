@@ -6,9 +6,9 @@ from datetime import timedelta
 
 import pytest
 
+from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.retention import Pruned, Retention
 from qdash_queue.errors import BadValueError, NotPermittedError
-from qdash_queue.models import PlannedTask
-from qdash_queue.retention import Pruned, Retention
 from tests.contract.keeper import DAY, FOREVER, KEPT, PARTS, RECORD, Keeper
 from tests.contract.lab import Lab
 

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import psycopg
 import pytest
 
+from qdash_queue.client.leases import Executor
+from qdash_queue.domain import JobState
 from qdash_queue.errors import (
     DatabaseAwayError,
     ExecutorRefusedError,
@@ -18,8 +20,6 @@ from qdash_queue.errors import (
     QueueError,
     UnknownNameError,
 )
-from qdash_queue.leases import Executor
-from qdash_queue.values import JobState
 from tests.contract.lab import PROJECT, Lab, Person, insert, outcome
 
 JOBS = "SELECT job_id FROM calib.jobs"

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from qdash_queue import migrate
+from qdash_queue.client.models import FlowEntry, TaskEntry
+from qdash_queue.domain import TaskType
 from qdash_queue.errors import CatalogueRefusedError
-from qdash_queue.models import FlowEntry, TaskEntry
-from qdash_queue.values import TaskType
 from tests.contract.lab import Lab
 
 # schema, a value that fits, one that does not, what is said about it

@@ -6,10 +6,10 @@ from pathlib import Path
 import pytest
 
 from calibtasks.base import BaseTask
-from tests.databases import CalibDatabase
 from tests.engine import lab as laboratory
 from tests.engine.lab import Lab
 from tests.engine.tasks import NOTEBOOK_TASKS
+from tests.support.databases import CalibDatabase
 
 
 @pytest.fixture

@@ -12,17 +12,17 @@ from executors.backends.simchip.device import design_parameters
 from executors.engine import CalibConfig, CalibOrchestrator
 from executors.engine.catalogue import task_entry
 from executors.flows import catalogue_flows, catalogue_tasks, load_flows
-from executors.session import JobContext, instruments_folder, new_scratch_folder, use_job
-from executors.stop import StopFlag
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.models import Job, Parameter, TaskRun
-from qdash_queue.parameters import Parameters
-from qdash_queue.queue import Queue
+from executors.job.context import JobContext, instruments_folder, new_scratch_folder, use_job
+from executors.job.stop import StopFlag
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import Job, Parameter, TaskRun
+from qdash_queue.client.parameters import Parameters
+from qdash_queue.client.queue import Queue
 from qdash_queue.settings import Settings
-from tests.databases import CalibDatabase, LoginRole
 from tests.engine.tasks import NOTEBOOK_TASKS
+from tests.support.databases import CalibDatabase, LoginRole
 
 CHIP = "SIM16"
 PROJECT = "demo"

@@ -10,7 +10,7 @@ import psycopg
 from psycopg import sql
 
 from tests.engine.lab import Lab
-from tests.waiting import until
+from tests.support.waiting import until
 
 CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = ANY (%s)"
 LEFT = "SELECT count(*) FROM pg_stat_activity WHERE usename = ANY (%s)"

@@ -16,11 +16,11 @@ import numpy as np
 import plotly.graph_objects as go
 
 from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
-from calibtasks.dataset import Dataset, MeasuredArray
-from calibtasks.figures import Figure
-from calibtasks.run_parameters import RunParameter
-from executors.stop import checkpoint, current_stop_flag
-from qdash_queue.values import FiniteRange, ParameterModel, RunParameterModel
+from calibtasks.figures.plots import Figure
+from calibtasks.measure.dataset import Dataset, MeasuredArray
+from calibtasks.parameters.run_parameters import RunParameter
+from executors.job.stop import checkpoint, current_stop_flag
+from qdash_queue.domain import FiniteRange, ParameterModel, RunParameterModel
 
 
 class GoodTask(BaseTask, register=False):

@@ -11,9 +11,9 @@ from prefect.flows import Flow
 from executors.flows import ROW_PARAMETERS, FlowDefinition, FlowError, load_flows
 from executors.flows.calibrate import CALIBRATE, calibrate
 from executors.flows.interactive import INTERACTIVE
-from executors.session import JobContext, instruments_folder
+from executors.job.context import JobContext, instruments_folder
+from qdash_queue.domain import CalibrationError
 from qdash_queue.errors import BadParametersError, UnknownNameError
-from qdash_queue.values import CalibrationError
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
 
 

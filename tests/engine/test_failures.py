@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 from pydantic import BaseModel, ValidationError
 
-from executors.engine.failures import (
+from executors.job.failures import (
     STACK_TRACE_LIMIT,
     Phase,
     TaskFailedError,
@@ -12,8 +12,8 @@ from executors.engine.failures import (
     stack_trace,
     storable,
 )
-from executors.stop import Stopped, StopReason
-from qdash_queue.values import CalibrationError, Failure, FailureKind
+from executors.job.stop import Stopped, StopReason
+from qdash_queue.domain import CalibrationError, Failure, FailureKind
 
 
 def module_that_raises(name: str, error: Exception) -> Exception:

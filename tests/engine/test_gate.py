@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
-from calibtasks.dataset import Dataset, MeasuredArray
+from calibtasks.measure.dataset import Dataset, MeasuredArray
 from executors.engine.gate import accepted_by_qid, judge, judge_data
-from qdash_queue.values import Failure, FailureKind, FiniteRange, ParameterModel
+from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel
 
 NAN, INF = math.nan, math.inf
 

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from executors.engine.instrument import quiesce
-from executors.session import instruments_folder
-from qdash_queue.queue import Queue
-from qdash_queue.values import CalibrationError
+from executors.engine.backend_session import quiesce
+from executors.job.context import instruments_folder
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import CalibrationError
 from tests.engine.lab import CHIP, Lab
 
 

@@ -9,9 +9,9 @@ import time
 
 import pytest
 
-from executors.engine.failures import TaskTimeout
 from executors.engine.interrupts import time_limit, uninterrupted
-from tests.waiting import PATIENCE
+from executors.job.failures import TaskTimeout
+from tests.support.waiting import PATIENCE
 
 
 def busy(seconds: float) -> None:

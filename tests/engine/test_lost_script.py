@@ -10,16 +10,16 @@ from functools import partial
 
 import pytest
 
-from executors.engine import CalibOrchestrator, instrument
-from executors.engine.persistence import persistently
-from executors.session import instruments_folder
-from executors.stop import Stopped
+from executors.engine import CalibOrchestrator, backend_session
+from executors.job.context import instruments_folder
+from executors.job.persistence import persistently
+from executors.job.stop import Stopped
+from qdash_queue.domain import CancelMode
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.values import CancelMode
-from tests.databases import CalibDatabase
 from tests.engine.lab import CHIP, Lab, only_job, script_session
 from tests.engine.outage import outage
-from tests.waiting import until
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import until
 
 SHORT = {"lease_seconds": 3.0, "term_grace_seconds": 0.5}
 EXPIRE = "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
@@ -81,7 +81,7 @@ def test_a_script_that_cannot_ask_whose_the_chip_is_leaves_the_instrument_to_the
     session.initialize()
     measuring = instruments_folder(lab.state_path) / f"{CHIP}.busy.json"
     measuring.write_text("{}")
-    monkeypatch.setattr(instrument, "persistently", partial(persistently, patience=0.5))
+    monkeypatch.setattr(backend_session, "persistently", partial(persistently, patience=0.5))
     with outage(lab, "is left to whoever has the chip next"):
         assert session.fail("the beam is gone") == "failed"
     assert measuring.exists()

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
-from executors.engine.instrument import open_backend
-from executors.engine.persistence import persistently
-from executors.stop import StopFlag, Stopped, StopReason, use_stop_flag
+from executors.engine.backend_session import open_backend
+from executors.job.persistence import persistently
+from executors.job.stop import StopFlag, Stopped, StopReason, use_stop_flag
 from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from tests.engine.lab import Lab
 from tests.engine.outage import outage

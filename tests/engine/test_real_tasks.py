@@ -9,11 +9,11 @@ import pytest
 
 from calibtasks.active_protocols import active_tasks, task_class
 from calibtasks.base import RunResult
-from calibtasks.dataset import Dataset, RawArray
+from calibtasks.measure.dataset import Dataset, RawArray
 from executors.engine import TaskFailedError
 from executors.flows.calibrate import calibrate
-from qdash_queue.models import TaskRun
-from qdash_queue.values import ParameterModel
+from qdash_queue.client.models import TaskRun
+from qdash_queue.domain import ParameterModel
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
 
 TASKS = ["CheckRabi", "CreateHPIPulse", "CheckT1", "CheckRamsey"]

@@ -18,13 +18,13 @@ from executors.engine import (
     SessionRefusedError,
     TaskFailedError,
 )
-from executors.stop import Stopped, StopReason
+from executors.job.stop import Stopped, StopReason
+from qdash_queue.domain import CalibrationError, CancelMode
 from qdash_queue.errors import ExecutorRefusedError, QueueError
 from qdash_queue.settings import Settings
-from qdash_queue.values import CalibrationError, CancelMode
-from tests.databases import CalibDatabase
 from tests.engine.lab import CHIP, USERNAME, Lab, only_job, script_session
-from tests.waiting import PATIENCE, until
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import PATIENCE, until
 
 QUICKSTART = """
 from executors.engine import CalibOrchestrator, CalibConfig

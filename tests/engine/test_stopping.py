@@ -14,13 +14,13 @@ from prefect.exceptions import TerminationSignal
 
 from executors.engine.recorder import TaskRecorder
 from executors.flows.calibrate import calibrate
-from executors.session import JobContext
-from executors.stop import Stopped, StopReason
+from executors.job.context import JobContext
+from executors.job.stop import Stopped, StopReason
+from qdash_queue.domain import CancelMode
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.values import CancelMode
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
 from tests.engine.outage import CUT
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:

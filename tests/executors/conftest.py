@@ -9,13 +9,13 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.queue import Queue
 from qdash_queue.embedded.prefect_server import PrefectServer
-from qdash_queue.queue import Queue
-from tests.databases import Cluster
 from tests.executors.crew import PROJECT, Crew
 from tests.executors.relay import Relay
+from tests.support.databases import Cluster
 
 CHIP = "SIM-16"
 

@@ -17,11 +17,11 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.objects import FlowRun
 from pydantic import JsonValue
 
-from qdash_queue.database import Database
-from qdash_queue.models import Job
-from qdash_queue.queue import Queue
+from qdash_queue.client.database import Database
+from qdash_queue.client.models import Job
+from qdash_queue.client.queue import Queue
 from tests.executors.relay import Relay
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"

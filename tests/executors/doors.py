@@ -19,10 +19,10 @@ from prefect.client.orchestration import SyncPrefectClient
 from prefect.client.schemas.responses import OrchestrationResult, SetStateStatus
 from prefect.states import Cancelling
 
-from qdash_queue.models import Job, JobEvent
-from qdash_queue.values import CancelMode, JobState
+from qdash_queue.client.models import Job, JobEvent
+from qdash_queue.domain import CancelMode, JobState
 from tests.executors.crew import Crew
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 PREFECT_STATES = {
     JobState.COMPLETED: "COMPLETED",

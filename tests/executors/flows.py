@@ -19,11 +19,11 @@ from pydantic import JsonValue
 
 from executors.backends.simchip.instrument import InstrumentState
 from executors.flows import FlowDefinition
+from executors.job.context import current_job
+from executors.job.stop import checkpoint, task_border
 from executors.service.calib_service import on_flow_cancellation
-from executors.session import current_job
-from executors.stop import checkpoint, task_border
-from qdash_queue.models import PlannedTask, TaskRecord
-from qdash_queue.values import CalibrationError, Failure, FailureKind, ParameterModel, TaskStatus
+from qdash_queue.client.models import PlannedTask, TaskRecord
+from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel, TaskStatus
 
 _SECONDS: dict[str, JsonValue] = {"type": "number", "minimum": 0}
 _TEXT: dict[str, JsonValue] = {"type": "string"}

@@ -10,7 +10,7 @@ import psycopg
 import pytest
 from prefect.states import Cancelling
 
-from qdash_queue.values import CancelMode, JobState
+from qdash_queue.domain import CancelMode, JobState
 from tests.executors.crew import Crew
 from tests.executors.doors import Aim, Canceller, Door, Doors
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from executors.session import instruments_folder
-from qdash_queue.values import CancelMode, FailureKind, JobState
+from executors.job.context import instruments_folder
+from qdash_queue.domain import CancelMode, FailureKind, JobState
 from tests.executors.crew import Crew
-from tests.waiting import until
+from tests.support.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 CANCEL = [

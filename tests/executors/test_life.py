@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from prefect.states import Cancelling
 
-from qdash_queue.values import CancelMode, FailureKind, JobState
+from qdash_queue.domain import CancelMode, FailureKind, JobState
 from tests.executors.crew import Crew, is_alive
-from tests.waiting import until
+from tests.support.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 CANCEL = ["cancel_requested", "cancel_seen", "stop_requested"]

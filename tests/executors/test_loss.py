@@ -13,11 +13,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from executors.forkserver import SOCKET_FOLDER
+from executors.child.forkserver import SOCKET_FOLDER
 from executors.main import EXIT_LOST
-from qdash_queue.values import CancelMode, FailureKind, JobState
+from qdash_queue.domain import CancelMode, FailureKind, JobState
 from tests.executors.crew import Crew, Hand, is_alive
-from tests.waiting import until
+from tests.support.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 AGAIN = ["claimed", "flow_run_created", "flow_started", "concluded", "child_exited", "completed"]

@@ -13,14 +13,14 @@ import psutil
 import pytest
 from prefect.states import Pending, Running
 
-from executors.flow_runs import FlowRunRequest
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.values import FailureKind, JobState
+from executors.prefect.flow_runs import FlowRunRequest
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.domain import FailureKind, JobState
 from tests.executors.crew import PROJECT, Crew, is_alive
 from tests.executors.flows import NOOP, noop
-from tests.waiting import until
+from tests.support.waiting import until
 
 ATTEMPT = ["claimed", "flow_run_created", "flow_started", "child_exited"]
 

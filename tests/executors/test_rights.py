@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from executors.main import EXIT_LOST
-from qdash_queue.admin import Admin
-from qdash_queue.values import FailureKind, JobState
+from qdash_queue.client.admin import Admin
+from qdash_queue.domain import FailureKind, JobState
 from tests.executors.crew import Crew, is_alive
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 @pytest.mark.slow

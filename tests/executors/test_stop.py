@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from executors.stop import (
+from executors.job.stop import (
     StopFlag,
     Stopped,
     StopReason,
@@ -18,7 +18,7 @@ from executors.stop import (
     task_border,
     use_stop_flag,
 )
-from tests.waiting import PATIENCE
+from tests.support.waiting import PATIENCE
 
 
 def test_nothing_is_asked_at_first() -> None:

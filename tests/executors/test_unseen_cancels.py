@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from qdash_queue.values import CancelMode, JobState
+from qdash_queue.domain import CancelMode, JobState
 from tests.executors.crew import Crew, Hand
 from tests.executors.doors import Door, Doors
 

@@ -7,9 +7,9 @@ from multiprocessing.connection import wait
 
 import pytest
 
-from executors.wakeup import Listener, Wakeup
-from qdash_queue.database import Database
-from tests.waiting import PATIENCE
+from executors.job.wakeup import Listener, Wakeup
+from qdash_queue.client.database import Database
+from tests.support.waiting import PATIENCE
 
 CHANNEL = "calib_SIM-16"
 

@@ -12,9 +12,9 @@ import time
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.prefect_server import QUIET
 from qdash_queue.embedded.process import Durability
-from tests.databases import Cluster
 from tests.hostile.attack import FACES, attack
 from tests.hostile.stage import open_stage
+from tests.support.databases import Cluster
 
 
 def main() -> int:

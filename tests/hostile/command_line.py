@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from qdash_queue.cli import app
-from qdash_queue.cli.refusals import EXIT_AWAY, EXIT_REFUSED
+from qdash_queue.cli.error_messages import EXIT_AWAY, EXIT_REFUSED
 from tests.contract.lab import PROJECT
 from tests.hostile.nasties import JSONS, NUMBERS, TEXTS, TIMES
 from tests.hostile.stage import ROLES, Stage

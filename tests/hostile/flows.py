@@ -10,13 +10,13 @@ import psycopg
 from hypothesis import strategies as st
 
 from calibtasks.active_protocols import active_tasks
-from executors.child import flow_arguments, not_started
-from executors.endings import flow_failure
+from executors.child.main import flow_arguments, not_started
 from executors.engine.config import CalibConfig
-from executors.engine.overrides import check_defaults, overrides_for
+from executors.engine.run_parameters import check_defaults, overrides_for
 from executors.flows import FlowDefinition, load_flows
-from qdash_queue.models import ClaimedJob
-from qdash_queue.values import Failure, FailureKind
+from executors.supervisor.verdict import flow_failure
+from qdash_queue.client.models import ClaimedJob
+from qdash_queue.domain import Failure, FailureKind
 from tests.contract.lab import PROJECT
 from tests.hostile.answers import DRIVER, refusal
 from tests.hostile.nasties import deep

@@ -10,7 +10,7 @@ import psycopg
 from hypothesis import strategies as st
 from psycopg import sql
 
-from qdash_queue.models import ClaimedJob
+from qdash_queue.client.models import ClaimedJob
 from tests.contract.lab import PROJECT, Connection
 from tests.hostile.answers import DRIVER, refusal
 from tests.hostile.stage import ROLES, Stage

@@ -11,7 +11,7 @@ import psycopg
 from hypothesis import strategies as st
 from psycopg import sql
 
-from qdash_queue.models import Job
+from qdash_queue.client.models import Job
 from tests.contract.lab import PARAMETERS, PROJECT, Connection
 from tests.hostile.answers import DRIVER, refusal
 from tests.hostile.nasties import TEXTS, nasties_of

@@ -9,11 +9,11 @@ from functools import cached_property
 from pathlib import Path
 
 from executors.flows import catalogue_flows, catalogue_tasks, load_flows
-from qdash_queue.leases import Executor
-from qdash_queue.models import ClaimedJob
+from qdash_queue.client.leases import Executor
+from qdash_queue.client.models import ClaimedJob
 from tests.contract.lab import PARAMETERS, REPEAT, Connection, Lab, Person, open_lab
-from tests.databases import CalibDatabase
 from tests.hostile.nasties import CANARY
+from tests.support.databases import CalibDatabase
 
 ROLES = ("reader", "submitter", "operator", "executor", "mirror", "admin")
 ACCESS = {"reader": "reader", "submitter": "submitter", "operator": "operator"}

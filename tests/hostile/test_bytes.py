@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from tests.contract.lab import PROJECT
-from tests.databases import Cluster
 from tests.hostile.answers import refusal
 from tests.hostile.stage import Stage, open_stage
+from tests.support.databases import Cluster
 
 HUNDRED_MEGABYTES = '{"qids": ["0"], "tasks": ["CheckRabi"], "x": "' + "x" * 100_000_000 + '"}'
 INSERT = "INSERT INTO calib.jobs (project_id, chip_id, parameters) VALUES (%s, %s, %s)"

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.databases import Cluster
 from tests.hostile.attack import FACES, attack
 from tests.hostile.stage import Stage, open_stage
+from tests.support.databases import Cluster
 
 TRIES = 400
 SEED = 11

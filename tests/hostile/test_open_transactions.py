@@ -8,16 +8,16 @@ from concurrent.futures import ThreadPoolExecutor
 import psycopg
 import pytest
 
-from qdash_queue.cli.findings import Level
-from qdash_queue.cli.health_transactions import transaction_findings
+from qdash_queue.cli.doctor.findings import Level
+from qdash_queue.cli.doctor.transactions import transaction_findings
 from qdash_queue.errors import DatabaseBusyError
 from qdash_queue.migrate import MIGRATION_LOCK
 from tests.contract.lab import PROJECT, Connection, Lab, insert
 from tests.contract.meeting import full_life
-from tests.databases import Cluster
 from tests.hostile.functions import callers, fair_call, functions, present
 from tests.hostile.stage import ROLES, Stage, open_stage
-from tests.waiting import PATIENCE, until
+from tests.support.databases import Cluster
+from tests.support.waiting import PATIENCE, until
 
 BOUND = "10s"
 

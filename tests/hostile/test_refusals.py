@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.databases import Cluster
 from tests.hostile.functions import fair_call, functions, present
 from tests.hostile.nasties import deep
 from tests.hostile.stage import Stage, open_stage
 from tests.hostile.strategies import Fair
+from tests.support.databases import Cluster
 
 # function, argument, what is given, who gives it, the sentence
 BAD = [

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from executors.wakeup import Listener, Wakeup
+from executors.job.wakeup import Listener, Wakeup
 from tests.contract.lab import DENIED, PARAMETERS, PROJECT, Connection, outcome
 from tests.contract.meeting import full_life
-from tests.databases import Cluster
 from tests.hostile.stage import ROLES, Stage, open_stage
+from tests.support.databases import Cluster
 
 ODD_SETTINGS = [
     *("search_path = pg_temp, public", "timezone = 'Pacific/Kiritimati'", "datestyle = 'SQL, DMY'"),

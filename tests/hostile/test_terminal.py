@@ -14,16 +14,16 @@ import pytest
 from pydantic import JsonValue
 from typer.testing import CliRunner
 
-from qdash_queue.cli.printable import printable
+from qdash_queue.cli.escapes import printable
 from qdash_queue.cli.views import Views, make_console
-from qdash_queue.cli.watching import Bars, Glance
+from qdash_queue.cli.watch import Bars, Glance
 from tests.contract.lab import PROJECT
-from tests.databases import Cluster
 from tests.hostile.command_line import COMMANDING, Line, typed
 from tests.hostile.nasties import SCREEN, UNICODE
 from tests.hostile.stage import Stage, open_stage
 from tests.hostile.tally import Answer
-from tests.waiting import PATIENCE
+from tests.support.databases import Cluster
+from tests.support.waiting import PATIENCE
 
 # The program's own: colours, and where a progress bar moves the cursor.
 OWN = re.compile(r"\x1b\[[0-9;]*[mAK]|\x1b\[\?25[lh]|\r")

@@ -9,8 +9,8 @@ import psycopg
 import pytest
 
 from qdash_queue import migrate
-from qdash_queue.database import Database
-from tests.databases import CalibDatabase, LoginRole
+from qdash_queue.client.database import Database
+from tests.support.databases import CalibDatabase, LoginRole
 from tests.upgrade.release import WHEELS, Release
 
 

@@ -12,9 +12,9 @@ import pytest
 import sqlalchemy as sa
 
 from qdash_queue import migrate
-from qdash_queue.database import sqlalchemy_url
+from qdash_queue.client.database import sqlalchemy_url
 from qdash_queue.errors import DatabaseAwayError
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 
 
 def _fingerprint(url: str) -> dict[object, object]:

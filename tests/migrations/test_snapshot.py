@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from qdash_queue import migrate
-from tests.databases import CalibDatabase, Cluster
 from tests.migrations.snapshot import SNAPSHOT, dump
+from tests.support.databases import CalibDatabase, Cluster
 from tests.upgrade.release import WHEELS, Release
 
 

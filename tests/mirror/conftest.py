@@ -8,18 +8,18 @@ from pathlib import Path, PurePosixPath
 import pytest
 from pymongo import MongoClient
 
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
 from qdash_queue.embedded.mongo import find_mongod
 from qdash_queue.embedded.process import EmbeddedServerError
 from qdash_queue.mirror import Mirror, Pace
+from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
+from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
-from qdash_queue.mirror.figures import FigureRenderer
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import MongoDocument, QDashDatabase
-from tests.databases import CalibDatabase
+from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
 from tests.mirror.living import OwnMongo
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_chip, set_up_qdash
+from tests.support.databases import CalibDatabase
 
 MirrorMaker = Callable[..., Mirror]
 QUICK = Pace(idle_seconds=0.02, away_seconds=0.1, sweep_seconds=0.1)

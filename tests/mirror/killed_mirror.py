@@ -9,10 +9,10 @@ from pathlib import Path, PurePosixPath
 
 from pymongo import monitoring
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
 from qdash_queue.mirror import Mirror, Pace
+from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo
-from qdash_queue.mirror.layout import Layout
 
 
 class KillAtWrite(monitoring.CommandListener):

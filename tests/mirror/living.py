@@ -14,7 +14,7 @@ from pymongo.errors import PyMongoError
 from qdash_queue.embedded.mongo import find_mongod
 from qdash_queue.embedded.process import free_port
 from qdash_queue.mirror import Mirror
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 
 @contextmanager

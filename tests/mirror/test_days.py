@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.client.parameters import Parameters
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.qdash_setup import QDashSetup
-from qdash_queue.mirror.source import Source
-from qdash_queue.parameters import Parameters
+from qdash_queue.mirror.read.source import Source
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.contract.lab import STOPPED_CLOCK
 from tests.mirror.reading import assert_readable, state_of
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_plan

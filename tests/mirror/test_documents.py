@@ -9,19 +9,19 @@ from uuid import UUID
 
 import pytest
 
-from qdash_queue.mirror.artifacts import task_artifacts
-from qdash_queue.mirror.bson_values import bson_object
-from qdash_queue.mirror.documents import (
+from qdash_queue.client.models import Job, JsonObject, Parameter, TaskRun
+from qdash_queue.domain import FailureKind, JobState, TaskStatus, TaskType
+from qdash_queue.mirror.artifacts.layout import Layout, execution_folder, path_part, task_stem
+from qdash_queue.mirror.artifacts.publish import task_artifacts
+from qdash_queue.mirror.documents.bson_values import bson_object
+from qdash_queue.mirror.documents.build import (
     elapsed_seconds,
     execution_document,
     parameter_document,
     task_result_document,
 )
-from qdash_queue.mirror.layout import Layout, execution_folder, path_part, task_stem
-from qdash_queue.mirror.qdash_models import TaskResultHistory
-from qdash_queue.mirror.rows import FigureRow, JobSnapshot
-from qdash_queue.models import Job, JsonObject, Parameter, TaskRun
-from qdash_queue.values import FailureKind, JobState, TaskStatus, TaskType
+from qdash_queue.mirror.documents.models import TaskResultHistory
+from qdash_queue.mirror.read.rows import FigureRow, JobSnapshot
 from tests.mirror.qdash_lint import lint_document
 
 AT = datetime(2026, 1, 31, 16, 30, tzinfo=UTC)

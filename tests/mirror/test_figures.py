@@ -13,13 +13,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qdash_queue.mirror.figures import FigureError, FigureRenderer, RendererBrokenError
-from qdash_queue.mirror.qdash import QDashDatabase
-from qdash_queue.models import FigureRecord, TaskRecord
+from qdash_queue.client.models import FigureRecord, TaskRecord
+from qdash_queue.mirror.artifacts.figure_renderer import FigureError, FigureRenderer, RendererBrokenError
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running
 from tests.mirror.world import QueueWorld, figure_json, passing
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 PNG = b"\x89PNG\r\n\x1a\n"
 STUB = """
@@ -192,7 +192,7 @@ def test_worker_ends_when_its_mirror_is_killed() -> None:
 def test_the_renderer_ends_with_its_mirror_even_while_kaleido_hangs() -> None:
     script = (
         "import sys, time\n"
-        "from qdash_queue.mirror.figures import FigureRenderer\n"
+        "from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer\n"
         "renderer = FigureRenderer(60)\n"
         'renderer.render(\'{"data": [], "layout": {}}\')\n'
         "print('rendered', flush=True)\n"

@@ -9,12 +9,12 @@ from pathlib import Path, PurePosixPath
 import pytest
 from gridfs import GridFSBucket
 
-from qdash_queue.mirror.files import FileTree
-from qdash_queue.mirror.gridfs import CHUNK_SIZE, FileOrigin, GridFSFiles, StoredFile
-from qdash_queue.mirror.indexes import ensure_indexes
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import QDashDatabase
-from qdash_queue.mirror.raw_data import raw_data_csv
+from qdash_queue.mirror.artifacts.csv_files import raw_data_csv
+from qdash_queue.mirror.artifacts.files import FileTree
+from qdash_queue.mirror.artifacts.gridfs import CHUNK_SIZE, FileOrigin, GridFSFiles, StoredFile
+from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.write.indexes import ensure_indexes
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 
 NAME = PurePosixPath("alice/20260201/q007/fig/CheckT1_0_0.png")
 

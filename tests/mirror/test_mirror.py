@@ -6,18 +6,18 @@ from datetime import UTC, datetime
 
 import pytest
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.client.parameters import Parameters
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState
 from qdash_queue.mirror import Mirror, NothingToMirrorError
-from qdash_queue.mirror.artifacts import task_artifacts
-from qdash_queue.mirror.documents import execution_document, task_result_document
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import QDashDatabase, QDashLookup
+from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.artifacts.publish import task_artifacts
+from qdash_queue.mirror.documents.build import execution_document, task_result_document
 from qdash_queue.mirror.qdash_setup import QDashSetup
-from qdash_queue.mirror.source import Source
-from qdash_queue.mirror.writer import Guard, Writer
-from qdash_queue.parameters import Parameters
-from qdash_queue.queue import Queue
-from qdash_queue.values import CancelMode, Failure, FailureKind, JobState
+from qdash_queue.mirror.read.source import Source
+from qdash_queue.mirror.write.prerequisites import QDashDatabase, QDashLookup
+from qdash_queue.mirror.write.writer import Guard, Writer
 from tests.mirror.reading import MIRRORED, assert_readable, execution_of, qubit_of, result_of, state_of
 from tests.mirror.world import CHIP, PROJECT, TASKS, USER, QueueWorld, failing, make_plan, passing
 

@@ -11,20 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.domain import JobState
 from qdash_queue.mirror import Mirror, MongoAwayError
+from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
+from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo
-from qdash_queue.mirror.figures import FigureRenderer
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import QDashDatabase
-from qdash_queue.values import JobState
-from tests.databases import CalibDatabase
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo, running
 from tests.mirror.qdash_lint import lint_database, lint_references
 from tests.mirror.reading import MIRRORED, execution_of, state_of
 from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing
-from tests.waiting import PATIENCE, until, until_while_running
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import PATIENCE, until, until_while_running
 
 KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")
 

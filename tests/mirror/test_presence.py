@@ -6,16 +6,16 @@ from collections.abc import Iterator
 
 import pytest
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
 from qdash_queue.errors import ExecutorRefusedError
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.presence import Presence
-from qdash_queue.mirror.qdash import QDashDatabase
-from tests.databases import CalibDatabase
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo, running
 from tests.mirror.world import QueueWorld
-from tests.waiting import until
+from tests.support.databases import CalibDatabase
+from tests.support.waiting import until
 
 SEEN = "SELECT last_seen_at FROM calib.mirrors"
 

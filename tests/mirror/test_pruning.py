@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.qdash import QDashDatabase
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running
 from tests.mirror.world import QueueWorld
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 @pytest.fixture

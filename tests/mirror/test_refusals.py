@@ -9,12 +9,12 @@ from pathlib import PurePosixPath
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
+from qdash_queue.client.models import Job, TaskRecord
 from qdash_queue.errors import QueueError
 from qdash_queue.mirror import Mirror, MongoAwayError
-from qdash_queue.mirror.files import FileTree
-from qdash_queue.mirror.qdash import QDashDatabase
-from qdash_queue.mirror.refusals import is_for_good
-from qdash_queue.models import Job, TaskRecord
+from qdash_queue.mirror.artifacts.files import FileTree
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.refusals import is_for_good
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo
 from tests.mirror.reading import execution_of, qubit_of

@@ -10,19 +10,19 @@ import pytest
 from gridfs import GridFSBucket
 from pymongo.errors import DuplicateKeyError
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.domain import JobState
 from qdash_queue.mirror import Mirror, NothingToMirrorError
-from qdash_queue.mirror.figures import FigureRenderer
-from qdash_queue.mirror.indexes import UNIQUE_KEYS, ensure_indexes
-from qdash_queue.mirror.layout import Layout
-from qdash_queue.mirror.qdash import QDashDatabase
-from qdash_queue.values import JobState
+from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
+from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.write.indexes import UNIQUE_KEYS, ensure_indexes
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running
 from tests.mirror.qdash_lint import lint_references
 from tests.mirror.reading import MIRRORED, execution_of, qubit_of
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, always, passing
-from tests.waiting import until
+from tests.support.waiting import until
 
 KEYED = ("execution_history", "task_result_history", "qubit_history", "execution_counter", "tag")
 

@@ -6,10 +6,10 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.client.parameters import Parameters
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.qdash import QDashDatabase
-from qdash_queue.parameters import Parameters
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from tests.mirror.reading import assert_readable, execution_of, qubit_of
 from tests.mirror.world import CHIP, QueueWorld, always, failing, passing
 

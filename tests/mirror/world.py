@@ -8,12 +8,10 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from qdash_queue.admin import Admin
-from qdash_queue.database import Database
-from qdash_queue.leases import Executor, Lease
-from qdash_queue.mirror.qdash import QDashDatabase
-from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from qdash_queue.models import (
+from qdash_queue.client.admin import Admin
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Executor, Lease
+from qdash_queue.client.models import (
     FigureRecord,
     FlowEntry,
     Job,
@@ -22,8 +20,8 @@ from qdash_queue.models import (
     TaskEntry,
     TaskRecord,
 )
-from qdash_queue.queue import Queue
-from qdash_queue.values import (
+from qdash_queue.client.queue import Queue
+from qdash_queue.domain import (
     Failure,
     FailureKind,
     JobState,
@@ -32,6 +30,8 @@ from qdash_queue.values import (
     TaskStatus,
     TaskType,
 )
+from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
+from qdash_queue.mirror.write.prerequisites import QDashDatabase
 
 PROJECT = "demo"
 CHIP = "SIM16"

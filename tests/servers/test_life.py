@@ -20,7 +20,7 @@ from qdash_queue.embedded.process import (
     ServerProcess,
     stop_detached,
 )
-from tests.waiting import PATIENCE, until
+from tests.support.waiting import PATIENCE, until
 
 OWNER = """
 import sys

@@ -18,7 +18,7 @@ import pytest
 
 from qdash_queue.embedded.postgres import Listen, PostgresServer, embedded_bin, system_bin
 from qdash_queue.embedded.process import Durability, EmbeddedServerError
-from tests.waiting import PATIENCE, until, until_while_running
+from tests.support.waiting import PATIENCE, until, until_while_running
 
 STARTER = """
 import sys

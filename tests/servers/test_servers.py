@@ -10,7 +10,7 @@ import pytest
 from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.process import Durability, EmbeddedServerError, Lifetime
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
-from tests.waiting import until
+from tests.support.waiting import until
 
 PAIR = frozenset({Kind.POSTGRES, Kind.MONGO})
 

@@ -15,13 +15,13 @@ from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY,
 from prefect.states import Cancelling
 
 from executors.engine import ConfigError, TaskFailedError
-from executors.prefect_side import flush
+from executors.job.context import JobContext, use_job
+from executors.job.stop import StopReason
+from executors.prefect.runtime import flush
 from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
-from executors.session import JobContext, use_job
-from executors.stop import StopReason
-from qdash_queue.values import CancelMode
+from qdash_queue.domain import CancelMode
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
-from tests.waiting import until
+from tests.support.waiting import until
 
 
 # The example of the workflow engine's guide, with this project's names.

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from qdash_queue.embedded.prefect_server import PrefectServer
-from tests.databases import Cluster
+from tests.support.databases import Cluster
 from tests.upgrade.laboratory import Laboratory, Upgrade, furnished, upgrade_under_load
 from tests.upgrade.release import WHEELS, Release, version_of
 

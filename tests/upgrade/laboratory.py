@@ -14,14 +14,14 @@ from typing import Any
 from prefect.client.orchestration import SyncPrefectClient
 
 from qdash_queue import migrate
-from qdash_queue.database import Database
+from qdash_queue.client.database import Database
+from qdash_queue.client.queue import Queue
 from qdash_queue.embedded.prefect_server import PrefectServer
-from qdash_queue.queue import Queue
-from tests.databases import CalibDatabase, LoginRole
 from tests.executors.crew import ROOT, Crew
 from tests.executors.relay import Relay
+from tests.support.databases import CalibDatabase, LoginRole
+from tests.support.waiting import until
 from tests.upgrade.release import CHIP, PROJECT, TASKS, TOPOLOGY, USER, Release
-from tests.waiting import until
 
 ONLOOKER = Path(__file__).parent / "onlooker.py"
 

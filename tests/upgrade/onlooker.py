@@ -12,7 +12,7 @@ import threading
 
 import psycopg
 
-from qdash_queue.queue import Queue
+from qdash_queue.client.queue import Queue
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ import pytest
 
 from qdash_queue import migrate
 from tests.contract.lab import PROJECT, Lab, open_lab
-from tests.databases import CalibDatabase
+from tests.support.databases import CalibDatabase
 from tests.upgrade.release import Release
 
 CLIENTS = 12

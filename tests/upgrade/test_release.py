@@ -15,9 +15,9 @@ import pytest
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from tests.executors.crew import Hand
+from tests.support.waiting import until
 from tests.upgrade.laboratory import Laboratory, Upgrade
 from tests.upgrade.release import CHIP, PROJECT, QUBITS, TASKS, TOPOLOGY, USER
-from tests.waiting import until
 
 # Enough for a job to be met in its middle.
 SOME_QUBITS = ("0", "1", "2", "3")

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from qdash_queue import migrate
-from tests.databases import CalibDatabase, LoginRole
 from tests.executors.crew import ROOT
+from tests.support.databases import CalibDatabase, LoginRole
 from tests.upgrade.release import CHIP, Release
 
 EXIT_AWAY = 4

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from qdash_queue.values import ParameterModel
+from qdash_queue.domain import ParameterModel
 
 QUBITS_PER_MUX: Final = 4
 CONTROL_POSITIONS: Final = (0, 3)

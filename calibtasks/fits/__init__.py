@@ -1,0 +1,1 @@
+"""Fits of calibration data, with honest errors."""

@@ -1,0 +1,1 @@
+"""How the tasks measure: pulses, sweeps, IQ data and their raw data sets."""

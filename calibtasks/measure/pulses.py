@@ -1,0 +1,48 @@
+"""The tasks' pulses, as qubex draws them."""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from typing import Any, Final
+
+from qubex.pulse import FlatTop, get_sampling_period
+
+from calibtasks.base import missing_input
+from calibtasks.parameters.run_parameters import refuse
+
+HALF_PI_RAMP_NS: Final = 12.0
+"""Rise time of the half-π pulse; qubex's own."""
+
+
+def half_pi_pulse(amplitude: float, length: float) -> Any:
+    """A flat-top pulse of ``length`` ns with 12 ns ramps.
+
+    Raises CalibrationError when it is too short for them, or no whole number of samples.
+    """
+    if length < 2 * HALF_PI_RAMP_NS:
+        raise missing_input(
+            f"expected hpi_length of at least {2 * HALF_PI_RAMP_NS:g} ns, got {length:g} ns", "hpi_too_short"
+        )
+    step = float(get_sampling_period())
+    if not math.isclose(length / step, round(length / step), abs_tol=1e-6):
+        # Whole numbers of ns on the grid are this far apart: 2 ns at 0.4 ns = 2/5 ns a sample.
+        whole = Fraction(step).limit_denominator(1000).numerator
+        below = math.floor(length / whole) * whole
+        raise refuse(
+            f"expected a half-π pulse in whole samples of {step:g} ns, got {length:g} ns:"
+            f" {below} and {below + whole} ns are nearest",
+            "off_sampling_grid",
+        )
+    return FlatTop(duration=length, amplitude=amplitude, tau=HALF_PI_RAMP_NS)
+
+
+def half_pi_area(length: float) -> float:
+    """Area (ns) of a half-π pulse of amplitude 1: its Rabi angle over 2π times its Rabi frequency in GHz."""
+    pulse = half_pi_pulse(1.0, length)
+    return float(pulse.real.sum() * pulse.sampling_period)
+
+
+def rabi_pulse(amplitude: float, time: float, ramp: float) -> Any:
+    """A flat-top pulse with a plateau of ``time`` ns and ramps of ``ramp`` ns."""
+    return FlatTop(duration=time + 2 * ramp, amplitude=amplitude, tau=ramp)

@@ -1,0 +1,1 @@
+"""Amplitudes of control pulses."""

@@ -1,0 +1,207 @@
+"""One job, one process: warmed up before the job arrives, gone when it is done."""
+
+from __future__ import annotations
+
+import faulthandler
+import importlib
+import logging
+import os
+import signal
+import sys
+import tempfile
+import threading
+import traceback
+from collections.abc import Callable
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import Any, NoReturn
+
+from executors.child.flow_guard import BodyGuard
+from executors.child.process_guard import die_with_parent, lead_own_group, post_guard
+from executors.engine.backend_session import quiesce
+from executors.flows import FlowDefinition, load_flows
+from executors.job.context import JobContext, use_job
+from executors.job.failures import storable
+from executors.job.messages import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
+from executors.job.stop import LeaseClock, StopFlag
+from executors.prefect import runtime
+from executors.supervisor.verdict import unknown_flow_failure
+from qdash_queue.client.database import Database
+from qdash_queue.client.leases import Lease
+from qdash_queue.client.models import ClaimedJob
+from qdash_queue.domain import CalibrationError, Failure, FailureKind
+from qdash_queue.errors import DatabaseAwayError, QueueError
+
+logger = logging.getLogger(__name__)
+
+_FLUSH_SECONDS = 1.5
+_WARM_UP_SECONDS = 2.0
+_ACCIDENT = 70
+_HEAVY = (
+    "scipy.optimize",
+    "scipy.signal",
+    "executors.backends.fake",
+    "calibtasks.active_protocols",
+    "prefect.task_engine",
+)
+_PROGRAM = "executors.main"
+
+
+def preload() -> None:
+    """Get ready what a job will need; for the forkserver, whose children then have it from birth."""
+    for name in (*_HEAVY, _PROGRAM):
+        importlib.import_module(name)
+    # In every child multiprocessing runs the program's lines once more; what they import is here by now.
+    del sys.modules[_PROGRAM]
+    runtime.preload()
+
+
+def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: ChildSetup) -> NoReturn:
+    """Wait for one order, carry it out, and leave without the interpreter's unbounded farewell."""
+    code = _ACCIDENT
+    try:
+        lead_own_group()
+        die_with_parent(signal.SIGKILL)
+        signal.signal(signal.SIGUSR1, signal.SIG_DFL)
+        post_guard(pipe, stop, lease)
+        logging.basicConfig(level=setup.log_level, format="%(asctime)s child %(process)d %(message)s")
+        stop.hold_to(lease)
+        code = _Child(pipe, stop, setup).live()
+    except BaseException:  # noqa: BLE001 - the process ends here whatever happened
+        traceback.print_exc()
+    finally:
+        with suppress(OSError, ValueError):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(code)
+
+
+class _Child:
+    def __init__(self, pipe: Connection, stop: StopFlag, setup: ChildSetup) -> None:
+        self._pipe = pipe
+        self._stop = stop
+        self._setup = setup
+        self._flows = load_flows()
+
+    def live(self) -> int:
+        database = Database(self._setup.database_url)
+        with runtime.warm_client():
+            _warm(database)
+            order = self._receive()
+            if order is None:
+                return 0
+            return self._obey(order, database)
+
+    def _receive(self) -> Order | None:
+        """The order; ``None`` when the supervisor needs this child no more, or is gone."""
+        try:
+            self._pipe.send(Ready())
+            order: Order | None = self._pipe.recv()
+        except (EOFError, OSError):
+            return None
+        return order
+
+    def _obey(self, order: Order, database: Database) -> int:
+        context = self._context(order, database)
+        os.chdir(order.scratch)
+        tempfile.tempdir = str(order.scratch)
+        with use_job(context):
+            match order:
+                case RunJob():
+                    code = self._run_job(order, context)
+                    runtime.flush(_FLUSH_SECONDS)
+                    return code
+                case RunHooks():
+                    return self._do(lambda: self._run_hooks(order))
+                case Quiesce():
+                    return self._do(lambda: quiesce(context, order.chip))
+
+    def _context(self, order: Order, database: Database) -> JobContext:
+        return JobContext(
+            claimed=order.claimed,
+            lease=Lease(database, order.claimed.job_id, order.claimed.claim),
+            database=database,
+            backend_kind=self._setup.backend_kind,
+            scratch=order.scratch,
+            stop=self._stop,
+            instrument_dir=self._setup.instrument_dir,
+            seed=self._setup.seed,
+        )
+
+    def _run_job(self, order: RunJob, context: JobContext) -> int:
+        # Ends the process without needing the GIL, should the supervisor be gone and Python be stuck in C.
+        faulthandler.dump_traceback_later(order.hard_seconds, exit=True)
+        guard = BodyGuard(context, self._pipe)
+        try:
+            definition = self._definition(order.claimed)
+            runtime.run_guarded(definition.flow, order.flow_run, flow_arguments(order.claimed), guard)
+        except BaseException as error:  # noqa: BLE001 - every end of a flow is told, not raised
+            if guard.started:
+                logger.info("the flow ended by %s: %s", type(error).__name__, error)
+                return 0 if isinstance(error, Exception) else 1
+            self._pipe.send(not_started(error))
+            return 1
+        if not guard.started:
+            self._pipe.send(NotStarted(None, "Prefect did not let the flow run start"))
+            return 1
+        return 0
+
+    def _definition(self, claimed: ClaimedJob) -> FlowDefinition:
+        definition = self._flows.get(claimed.flow)
+        if definition is None:
+            raise CalibrationError(unknown_flow_failure(claimed.flow, self._flows))
+        return definition
+
+    def _run_hooks(self, order: RunHooks) -> None:
+        definition = self._definition(order.claimed)
+        runtime.run_cancellation_hooks(definition.flow, order.flow_run)
+
+    def _do(self, duty: Callable[[], None]) -> int:
+        try:
+            duty()
+        except Exception as error:
+            logger.warning("the duty failed", exc_info=True)
+            self._pipe.send(DutyDone(storable(f"{error}") or type(error).__name__))
+            return 1
+        self._pipe.send(DutyDone(""))
+        return 0
+
+
+def _warm(database: Database) -> None:
+    """Open a connection before the job arrives; a server that hangs may not hold up what needs none."""
+    thread = threading.Thread(target=_open_connection, args=(database,), name="warm", daemon=True)
+    thread.start()
+    thread.join(_WARM_UP_SECONDS)
+
+
+def _open_connection(database: Database) -> None:
+    try:
+        database.row("SELECT 1 AS warm")
+    except (DatabaseAwayError, QueueError) as error:  # The first statement opens one otherwise.
+        logger.warning("the database does not answer while warming up: %s", error)
+
+
+def flow_arguments(claimed: ClaimedJob) -> dict[str, Any]:
+    """What the flow's function is called with: the job's parameters and the columns that every flow takes."""
+    return {
+        **claimed.parameters,
+        "username": claimed.username,
+        "chip_id": claimed.chip_id,
+        "project_id": claimed.project_id,
+    }
+
+
+def not_started(error: BaseException) -> NotStarted:
+    """Why the flow's body was never reached, and whether to try again."""
+    words = f"{type(error).__name__}: {error}"
+    if isinstance(error, CalibrationError):
+        return NotStarted(error.failure, words)
+    if isinstance(error, runtime.INVALID_PARAMETERS):
+        failure = Failure(
+            kind=FailureKind.INVALID_REQUEST,
+            cause="flow_parameters",
+            message=f"the flow refused its parameters: {error}",
+            remedy="compare them with the flow's schema in calib.flows",
+        )
+        return NotStarted(failure, words)
+    return NotStarted(None, words)

@@ -1,0 +1,1 @@
+"""What the supervisor and the job's process share."""

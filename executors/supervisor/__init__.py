@@ -1,0 +1,1 @@
+"""The process that serves one chip: claims jobs, starts their processes, stops them."""

@@ -1,0 +1,1 @@
+"""The demo: two jobs on a simulated chip, from nothing."""

@@ -1,0 +1,1 @@
+"""The verbs of the queue, typed, over SQLAlchemy Core and psycopg."""

@@ -1,0 +1,293 @@
+"""The executor's verbs: register, claim, hold, record, conclude, finish, sweep.
+
+An :class:`Executor` is one start of one process for one chip. What it claims it holds as a :class:`Lease`;
+every verb of a lease shows its claim, a random number that nobody else knows, and the database refuses it
+with ``LeaseLostError`` once it does not know the lease under that claim. Every verb here is idempotent: an
+answer lost with its connection is asked for again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import uuid
+from collections.abc import Mapping, Sequence
+
+from pydantic import JsonValue
+
+from qdash_queue.client.database import ByteArrays, Database
+from qdash_queue.client.models import (
+    CancelRequest,
+    ClaimedJob,
+    FlowEntry,
+    PlannedTask,
+    SweptJob,
+    TaskEntry,
+    TaskRecord,
+    UnsyncedFlowRun,
+)
+from qdash_queue.domain import Failure, JobState, ParameterModel, RunParameterModel
+from qdash_queue.errors import BadValueError
+
+
+def new_executor_id(chip_id: str) -> str:
+    """A name that no earlier start of an executor had."""
+    return f"{chip_id}@{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+class Executor:
+    """One start of an executor process for one chip."""
+
+    def __init__(
+        self, database: Database, chip_id: str, backend: str, version: str, executor_id: str | None = None
+    ) -> None:
+        self.database = database
+        self.chip_id = chip_id
+        self.backend = backend
+        self.version = version
+        self.executor_id = executor_id or new_executor_id(chip_id)
+        self._claim = uuid.uuid4()
+
+    def register(self) -> None:
+        """Make this start known.
+
+        Raises:
+            UnknownNameError: there is no such chip.
+            ExecutorRefusedError: the role may not serve the chip, or the backend is of another kind.
+        """
+        self.database.execute(
+            "SELECT calib.register_executor(:executor_id, :chip_id, :backend, :host, :pid, :version)",
+            executor_id=self.executor_id,
+            chip_id=self.chip_id,
+            backend=self.backend,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            version=self.version,
+        )
+
+    def register_catalogue(self, flows: Sequence[FlowEntry], tasks: Sequence[TaskEntry]) -> None:
+        """Say which flows and tasks may be asked for on this chip; what is not named is gone.
+
+        Raises:
+            CatalogueRefusedError: a flow cannot be cancelled, or a schema cannot be checked by the database.
+        """
+        self.database.execute(
+            "SELECT calib.register_catalogue(:chip_id, :backend, :version,"
+            " CAST(:flows AS jsonb), CAST(:tasks AS jsonb))",
+            chip_id=self.chip_id,
+            backend=self.backend,
+            version=self.version,
+            flows=json.dumps([flow.model_dump(mode="json", by_alias=True) for flow in flows]),
+            tasks=json.dumps([task.model_dump(mode="json", by_alias=True) for task in tasks]),
+        )
+
+    def seen(self, condition: str = "ready") -> None:
+        """Tell that this executor is alive, and in which condition (``ready``, or why it takes no job)."""
+        self.database.execute(
+            "SELECT calib.executor_seen(:executor_id, :condition)",
+            executor_id=self.executor_id,
+            condition=condition,
+        )
+
+    def stopped(self) -> None:
+        """Tell that this executor has left."""
+        self.database.execute("SELECT calib.executor_stopped(:executor_id)", executor_id=self.executor_id)
+
+    def claim(self, lease_seconds: float = 30.0, job_id: int | None = None) -> ClaimedJob | None:
+        """Take the chip's first due job (or the named one), or none; an idle call writes nothing.
+
+        After a ``DatabaseAwayError`` the next call asks for the same claim: what had been taken is given.
+        """
+        found = self.database.models(
+            ClaimedJob,
+            "SELECT *, CAST(:claim AS uuid) AS claim FROM calib.claim(:chip_id, :executor_id, :claim,"
+            " :lease_seconds, CAST(:job_id AS bigint))",
+            chip_id=self.chip_id,
+            executor_id=self.executor_id,
+            claim=self._claim,
+            lease_seconds=lease_seconds,
+            job_id=job_id,
+        )
+        if not found:
+            return None
+        self._claim = uuid.uuid4()
+        return found[0]
+
+    def sweep(self) -> list[SweptJob]:
+        """End or send back jobs whose lease ran out, and end waiting jobs that have expired, on any chip."""
+        return self.database.models(SweptJob, "SELECT * FROM calib.sweep()")
+
+    def unsynced_flow_runs(self) -> list[UnsyncedFlowRun]:
+        """Ended attempts whose Prefect run is not in line yet, on this chip and where no executor serves."""
+        return self.database.models(
+            UnsyncedFlowRun, "SELECT * FROM calib.unsynced_flow_runs(:chip_id)", chip_id=self.chip_id
+        )
+
+    def chips_to_reconcile(self) -> list[str]:
+        """This chip, and those that no living executor serves: whose open flow runs are looked after here."""
+        rows = self.database.rows(
+            "SELECT chip_id FROM calib.chips_to_reconcile(:chip_id) AS chip_id", chip_id=self.chip_id
+        )
+        return [row["chip_id"] for row in rows]
+
+    def flow_run_synced(self, job_id: int, attempt: int) -> None:
+        """Note that Prefect's state now equals the attempt's outcome."""
+        self.database.execute(
+            "SELECT calib.flow_run_synced(:job_id, :attempt)", job_id=job_id, attempt=attempt
+        )
+
+
+class Lease:
+    """The right to drive a chip for one attempt of one job.
+
+    Every verb raises ``LeaseLostError`` once the lease is not known under its claim.
+    """
+
+    def __init__(self, database: Database, job_id: int, claim: uuid.UUID) -> None:
+        self.database = database
+        self.job_id = job_id
+        self.claim = claim
+
+    def heartbeat(self, lease_seconds: float = 30.0) -> CancelRequest | None:
+        """Renew the lease; returns the cancel request if there is one, and stamps it as seen."""
+        found = self.database.models(
+            CancelRequest,
+            "SELECT * FROM calib.heartbeat(:job_id, :claim, :lease_seconds)",
+            lease_seconds=lease_seconds,
+            **self._key,
+        )
+        return found[0] if found else None
+
+    def cancel_from_prefect(self, reason: str) -> None:
+        """Turn a Cancelling state in Prefect into a cancel request on the row."""
+        self.database.execute(
+            "SELECT calib.cancel_from_prefect(:job_id, :claim, :reason)", reason=reason, **self._key
+        )
+
+    def set_flow_run(self, flow_run_id: uuid.UUID) -> None:
+        """Store the Prefect flow run before any work is done."""
+        self.database.execute(
+            "SELECT calib.set_flow_run(:job_id, :claim, :flow_run_id)", flow_run_id=flow_run_id, **self._key
+        )
+
+    def log_event(self, event: str, detail: Mapping[str, JsonValue] | None = None) -> None:
+        """Append flow_started, stop_requested, sigterm, sigkill, child_exited or hook_ran to the log."""
+        self.database.rows_once(
+            "SELECT calib.log_event(:job_id, :claim, :event, CAST(:detail AS jsonb))",
+            event=event,
+            detail=json.dumps(dict(detail or {})),
+            **self._key,
+        )
+
+    def quiesced(self, detail: Mapping[str, JsonValue] | None = None) -> None:
+        """Note that the instrument is at rest."""
+        self.database.rows_once(
+            "SELECT calib.quiesced(:job_id, :claim, CAST(:detail AS jsonb))",
+            detail=json.dumps(dict(detail or {})),
+            **self._key,
+        )
+
+    def quiesce_failed(self, reason: str) -> None:
+        """Note that the instrument could not be brought to rest; pauses the chip with the reason."""
+        self.database.execute(
+            "SELECT calib.quiesce_failed(:job_id, :claim, :reason)", reason=reason, **self._key
+        )
+
+    def plan_tasks(self, tasks: Sequence[PlannedTask]) -> None:
+        """Say which (task, qid) will be run, so that progress can be shown."""
+        self.database.execute(
+            "SELECT calib.plan_tasks(:job_id, :claim, CAST(:tasks AS jsonb))",
+            tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),
+            **self._key,
+        )
+
+    def start_task(
+        self,
+        task: PlannedTask,
+        *,
+        upstream_id: uuid.UUID | None = None,
+        input_parameters: Mapping[str, ParameterModel] | None = None,
+        run_parameters: Mapping[str, RunParameterModel] | None = None,
+    ) -> uuid.UUID:
+        """Mark a (task, qid, repetition) as running; returns its task run id."""
+        task_run_id = self.database.value(
+            "SELECT calib.start_task(:job_id, :claim, :task, :qid, :task_type, :repetition, :upstream_id,"
+            " CAST(:input_parameters AS jsonb), CAST(:run_parameters AS jsonb)) AS task_run_id",
+            **self._key,
+            task=task.task,
+            qid=task.qid,
+            task_type=task.task_type.value,
+            repetition=task.repetition,
+            upstream_id=upstream_id,
+            input_parameters=_dumped(input_parameters or {}),
+            run_parameters=_dumped(run_parameters or {}),
+        )
+        return uuid.UUID(str(task_run_id))
+
+    def record_task(self, task_run_id: uuid.UUID, record: TaskRecord) -> None:
+        """Commit a finished task as a whole: verdict, outputs, figures, raw data, parameters, event.
+
+        Raises:
+            TooLargeError: a figure or raw data array is past its limit; nothing was stored.
+        """
+        result = record.model_dump(mode="json", exclude={"status", "figures", "raw_data"})
+        self.database.execute(
+            "SELECT calib.record_task(:job_id, :claim, :task_run_id, :status, CAST(:result AS jsonb),"
+            " CAST(:figures AS jsonb), CAST(:raw_meta AS jsonb), CAST(:raw_data AS bytea[]))",
+            **self._key,
+            task_run_id=task_run_id,
+            status=record.status.value,
+            result=_json(result),
+            figures=json.dumps([figure.model_dump() for figure in record.figures]),
+            raw_meta=json.dumps([raw.model_dump(exclude={"data"}) for raw in record.raw_data]),
+            raw_data=ByteArrays(raw.data for raw in record.raw_data),
+        )
+
+    def conclude(self, state: JobState, failure: Failure | None = None) -> JobState:
+        """Record the attempt's verdict; the first one stands and is returned. A seen cancel wins."""
+        state = self.database.value(
+            "SELECT calib.conclude(:job_id, :claim, :state, :failure_kind, :failure_message) AS state",
+            **self._key,
+            state=state.value,
+            failure_kind=failure.kind.value if failure else None,
+            failure_message=failure.message if failure else None,
+        )
+        return JobState(state)
+
+    def finish(self) -> JobState:
+        """End the job by its verdict and free the chip, in one transaction."""
+        state = self.database.value("SELECT calib.finish(:job_id, :claim) AS state", **self._key)
+        return JobState(state)
+
+    def give_back(self, reason: str) -> JobState:
+        """Let the job go because this executor leaves: it waits again or ends, by policy."""
+        state = self.database.value(
+            "SELECT calib.give_back(:job_id, :claim, :reason) AS state", reason=reason, **self._key
+        )
+        return JobState(state)
+
+    def try_again(self, failure: Failure) -> JobState:
+        """End the attempt by a failure that is not the job's: it waits again or ends failed, by policy."""
+        state = self.database.value(
+            "SELECT calib.try_again(:job_id, :claim, :failure_kind, :failure_message) AS state",
+            failure_kind=failure.kind.value,
+            failure_message=failure.message,
+            **self._key,
+        )
+        return JobState(state)
+
+    @property
+    def _key(self) -> dict[str, int | uuid.UUID]:
+        return {"job_id": self.job_id, "claim": self.claim}
+
+
+def _dumped(models: Mapping[str, ParameterModel] | Mapping[str, RunParameterModel]) -> str:
+    return _json({name: model.model_dump(mode="json") for name, model in models.items()})
+
+
+def _json(value: object) -> str:
+    try:
+        return json.dumps(value, allow_nan=False)
+    except ValueError as error:
+        raise BadValueError("expected finite numbers, got NaN or an infinity") from error

@@ -1,0 +1,232 @@
+"""The client's verbs: submit, get, list, cancel, requeue, pause, resume, and what a job left behind."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from pydantic import JsonValue
+
+from qdash_queue.client.database import Database
+from qdash_queue.client.models import (
+    Attempt,
+    Chip,
+    ExecutorRow,
+    Figure,
+    Job,
+    JobEvent,
+    RawData,
+    TaskRow,
+    TaskRun,
+)
+from qdash_queue.client.tables import jobs
+from qdash_queue.domain import CancelMode, JobState
+from qdash_queue.errors import AlreadyFinalError, UnknownNameError, unknown_chip
+
+
+class Queue:
+    """What any client may say; refusals arrive as the exceptions of :mod:`qdash_queue.errors`."""
+
+    def __init__(self, database: Database) -> None:
+        self.database = database
+
+    @classmethod
+    def connect(cls, url: str) -> Queue:
+        """A queue by its database URL."""
+        return cls(Database(url))
+
+    def submit(
+        self,
+        project_id: str,
+        chip_id: str,
+        parameters: Mapping[str, JsonValue],
+        *,
+        flow: str | None = None,
+        username: str | None = None,
+        priority: int | None = None,
+        not_before: datetime | None = None,
+        not_after: datetime | None = None,
+        timeout_seconds: int | None = None,
+        max_attempts: int | None = None,
+        dedup_key: str | None = None,
+        tags: Sequence[str] | None = None,
+        note: Mapping[str, JsonValue] | None = None,
+    ) -> Job:
+        """Ask for a calibration. What is left out gets the queue's default.
+
+        What the job waits for is not in the answer, because that takes a look at the whole queue: see `get`.
+
+        Raises:
+            QueueError: the database's answer in words; nothing was stored.
+        """
+        given = {
+            "project_id": project_id,
+            "chip_id": chip_id,
+            "parameters": dict(parameters),
+            "flow": flow,
+            "username": username,
+            "priority": priority,
+            "not_before": not_before,
+            "not_after": not_after,
+            "timeout_seconds": timeout_seconds,
+            "max_attempts": max_attempts,
+            "dedup_key": dedup_key,
+            "tags": None if tags is None else list(tags),
+            "note": None if note is None else dict(note),
+        }
+        statement = sa.insert(jobs).values(
+            {name: value for name, value in given.items() if value is not None}
+        )
+        statement = statement.returning(sa.literal_column("*"))
+        return Job.model_validate(dict(self.database.rows_once(statement)[0]))
+
+    def get(self, job_id: int) -> Job:
+        """One job.
+
+        Raises:
+            UnknownNameError: there is none of that number that you may see.
+        """
+        row = self.database.row("SELECT * FROM calib.jobs WHERE job_id = :job_id", job_id=job_id)
+        if row is None:
+            raise UnknownNameError(f"unknown job {job_id}", column="job_id")
+        return Job.model_validate(dict(row))
+
+    def list(
+        self,
+        *,
+        state: JobState | None = None,
+        chip_id: str | None = None,
+        project_id: str | None = None,
+        limit: int = 50,
+    ) -> Sequence[Job]:
+        """The newest jobs first."""
+        # In the view's own order: one said here would have all that match sorted before a few are taken.
+        statement = sa.select(sa.text("*")).select_from(jobs).limit(limit)
+        if state is not None:
+            statement = statement.where(jobs.c.state == state.value)
+        if chip_id is not None:
+            statement = statement.where(jobs.c.chip_id == chip_id)
+        if project_id is not None:
+            statement = statement.where(jobs.c.project_id == project_id)
+        return self.database.models(Job, statement)
+
+    def cancel(self, job_id: int, mode: CancelMode = CancelMode.NOW, reason: str = "") -> Job:
+        """Ask to cancel a job; a waiting one ends at once, a running one within seconds.
+
+        Raises:
+            AlreadyFinalError: it had ended before; nothing was changed.
+        """
+        too_late: list[str] = []
+
+        def hear(notice: psycopg.errors.Diagnostic) -> None:
+            if notice.sqlstate == AlreadyFinalError.code:
+                too_late.append(notice.message_primary or "")
+
+        with self.database.connection() as connection:
+            driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
+            driver.add_notice_handler(hear)
+            try:
+                count = connection.execute(
+                    sa.update(jobs)
+                    .where(jobs.c.job_id == job_id)
+                    .values(cancel_requested=True, cancel_mode=mode.value, cancel_reason=reason)
+                ).rowcount
+            finally:
+                driver.remove_notice_handler(hear)
+        job = self.get(job_id)
+        if count == 0:
+            raise AlreadyFinalError(
+                next(iter(too_late), f"job {job_id} was not cancelled: it is {job.state}")
+            )
+        return job
+
+    def set_priority(self, job_id: int, priority: int) -> Job:
+        """Change the priority of a waiting job."""
+        self.database.execute(
+            "UPDATE calib.jobs SET priority = :priority WHERE job_id = :job_id",
+            priority=priority,
+            job_id=job_id,
+        )
+        return self.get(job_id)
+
+    def requeue(self, job_id: int, reason: str = "") -> Job:
+        """Ask once more for what a job that has ended asked for; returns the new job."""
+        rows = self.database.rows_once(
+            "SELECT calib.requeue(CAST(:job_id AS bigint), :reason) AS job_id", job_id=job_id, reason=reason
+        )
+        return self.get(int(rows[0]["job_id"]))
+
+    def pause_chip(self, chip_id: str, reason: str) -> Chip:
+        """Let no further job start on a chip."""
+        self.database.execute("SELECT calib.pause_chip(:chip_id, :reason)", chip_id=chip_id, reason=reason)
+        return self.chip(chip_id)
+
+    def resume_chip(self, chip_id: str) -> Chip:
+        """Let jobs start again."""
+        self.database.execute("SELECT calib.resume_chip(:chip_id)", chip_id=chip_id)
+        return self.chip(chip_id)
+
+    def chip(self, chip_id: str) -> Chip:
+        """One chip.
+
+        Raises:
+            UnknownNameError: there is none of that name.
+        """
+        row = self.database.row("SELECT * FROM calib.chips WHERE chip_id = :chip_id", chip_id=chip_id)
+        if row is None:
+            raise unknown_chip(chip_id, [chip.chip_id for chip in self.chips()])
+        return Chip.model_validate(dict(row))
+
+    def chips(self) -> Sequence[Chip]:
+        """All chips by name."""
+        return self.database.models(Chip, "SELECT * FROM calib.chips ORDER BY chip_id")
+
+    def executors(self) -> Sequence[ExecutorRow]:
+        """Executors that have not stopped cleanly, newest first."""
+        return self.database.models(
+            ExecutorRow, "SELECT * FROM calib.executors WHERE stopped_at IS NULL ORDER BY started_at DESC"
+        )
+
+    def tasks(self, chip_id: str) -> Sequence[TaskRow]:
+        """The tasks that the chip's executors can do."""
+        return self.database.models(
+            TaskRow, "SELECT * FROM calib.tasks WHERE chip_id = :chip_id ORDER BY task", chip_id=chip_id
+        )
+
+    def events(self, job_id: int, after: int = 0) -> Sequence[JobEvent]:
+        """The job's event log, oldest first, from behind event ``after``."""
+        return self.database.models(
+            JobEvent,
+            "SELECT * FROM calib.job_events WHERE job_id = :job_id AND event_id > :after ORDER BY event_id",
+            job_id=job_id,
+            after=after,
+        )
+
+    def attempts(self, job_id: int) -> Sequence[Attempt]:
+        """The job's attempts, first to last."""
+        return self.database.models(
+            Attempt, "SELECT * FROM calib.attempts WHERE job_id = :job_id ORDER BY attempt", job_id=job_id
+        )
+
+    def task_runs(self, job_id: int) -> Sequence[TaskRun]:
+        """The job's task runs of all attempts, in their order."""
+        return self.database.models(
+            TaskRun,
+            "SELECT * FROM calib.task_runs WHERE job_id = :job_id ORDER BY attempt, ordinal",
+            job_id=job_id,
+        )
+
+    def figures(self, job_id: int) -> Sequence[Figure]:
+        """The job's figures."""
+        return self.database.models(
+            Figure, "SELECT * FROM calib.figures WHERE job_id = :job_id ORDER BY figure_id", job_id=job_id
+        )
+
+    def raw_data(self, job_id: int) -> Sequence[RawData]:
+        """The job's measured arrays."""
+        return self.database.models(
+            RawData, "SELECT * FROM calib.raw_data WHERE job_id = :job_id ORDER BY raw_data_id", job_id=job_id
+        )

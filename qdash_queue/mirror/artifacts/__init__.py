@@ -1,0 +1,1 @@
+"""Figures and raw data as files and in GridFS."""

@@ -1,0 +1,1 @@
+"""QDash's documents, made from the queue's rows."""

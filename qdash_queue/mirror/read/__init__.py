@@ -1,0 +1,1 @@
+"""What the mirror reads from PostgreSQL."""

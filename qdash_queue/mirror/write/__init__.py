@@ -1,0 +1,1 @@
+"""What the mirror writes into MongoDB."""
