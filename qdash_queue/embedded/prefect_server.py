@@ -16,10 +16,10 @@ import tempfile
 from importlib import metadata
 from pathlib import Path
 
-from qdash_queue.embedded.process import EmbeddedServerError, Lifetime, Order
+from qdash_queue.embedded.process import EmbeddedServerError, Lifetime, ProcessSpec
 from qdash_queue.embedded.server import EmbeddedServer
 
-# Nothing calls home, nothing asks questions, and a missing server is an error, not a surprise server.
+# No telemetry, no prompts, and a missing server is an error instead of an ephemeral one.
 QUIET = {
     "DO_NOT_TRACK": "1",
     "PREFECT_CLI_PROMPT": "false",
@@ -29,7 +29,7 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
-# What a copied template has behind it already.
+# Already done in a copied template.
 ALREADY_DONE = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
@@ -92,7 +92,7 @@ class PrefectServer(EmbeddedServer):
 
     @property
     def client_environment(self) -> dict[str, str]:
-        """The variables under which a client process talks to this server, and to nobody else."""
+        """The variables under which a client process talks to this server only."""
         return QUIET | {
             "PREFECT_API_URL": self.url,
             "PREFECT_HOME": str(self.home),
@@ -111,17 +111,17 @@ class PrefectServer(EmbeddedServer):
             self._keep_template()
 
     def _copy_template(self) -> bool:
-        """Begin with a copy of the template; one that is not whole is thrown away."""
+        """Start with a copy of the template; a damaged one is removed."""
         if not self._template.exists():
             return False
-        if not _is_whole(self._template):
+        if not _is_intact(self._template):
             self._template.unlink(missing_ok=True)
             return False
         shutil.copyfile(self._template, self._database)
         return True
 
     def _keep_template(self) -> None:
-        """Keep the migrated database; without a writable cache later starts are slower, that is all."""
+        """Keep the migrated database; without a writable cache later starts are only slower."""
         with contextlib.suppress(OSError):
             self._template.parent.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(dir=self._template.parent) as folder:
@@ -133,8 +133,8 @@ class PrefectServer(EmbeddedServer):
                     source.backup(target)
                 copy.replace(self._template)
 
-    def _order(self) -> Order:
-        # The caller's own Prefect settings may point to a real database or server: none of them gets in.
+    def _spec(self) -> ProcessSpec:
+        # The caller's own Prefect settings may point to a real database or server: none is inherited.
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
         server = {
             "PREFECT_API_DATABASE_CONNECTION_URL": f"sqlite+aiosqlite:///{self._database}",
@@ -145,7 +145,7 @@ class PrefectServer(EmbeddedServer):
         environment = inherited | self.client_environment | server | (ALREADY_DONE if self._copied else {})
         python = [sys.executable, "-m", "prefect", "server", "start"]
         command = [*python, "--host", "127.0.0.1", "--port", str(self.port)]
-        return Order(
+        return ProcessSpec(
             self.name, command, self.home, environment, lifetime=self.lifetime, temporary=self._temporary
         )
 
@@ -161,7 +161,7 @@ class PrefectServer(EmbeddedServer):
             connection.close()
 
 
-def _is_whole(template: Path) -> bool:
+def _is_intact(template: Path) -> bool:
     try:
         with contextlib.closing(sqlite3.connect(template)) as database:
             sound = database.execute("PRAGMA quick_check").fetchone()

@@ -1,4 +1,4 @@
-"""What the embedded servers have in common: a home, a life, a log, a port of their own."""
+"""What the embedded servers share: a home folder, a lifetime, a log, a port."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import ClassVar, Self
 
-from qdash_queue.embedded.process import Lifetime, Order, PortTakenError, ServerProcess, free_port
+from qdash_queue.embedded.process import Lifetime, PortTakenError, ProcessSpec, ServerProcess, free_port
 
 PORT_TRIES = 3
 
 
 class EmbeddedServer(ABC):
-    """One server of one's own.
+    """One private server.
 
     Args:
         directory: where its data stay; None for a temporary folder, removed at the stop.
@@ -23,7 +23,7 @@ class EmbeddedServer(ABC):
         start_seconds: how long it may take to answer.
 
     Raises:
-        EmbeddedServerError: from `start`, in one sentence and the log's end, if it does not come up.
+        EmbeddedServerError: from `start`, in one sentence and the log's end, if it does not start.
     """
 
     name: ClassVar[str]
@@ -80,7 +80,7 @@ class EmbeddedServer(ABC):
         return self
 
     def check(self) -> None:
-        """Look whether the started server still runs.
+        """Check that the started server still runs.
 
         Raises:
             EmbeddedServerError: if it has ended by itself; with its log's end.
@@ -89,14 +89,14 @@ class EmbeddedServer(ABC):
             self._process.check()
 
     def stop(self) -> None:
-        """Stop the server in order; a temporary folder is removed. A stopped one is left alone."""
+        """Stop the server in order and remove a temporary folder; no-op for a stopped one."""
         if self._process is not None:
             self._process.stop()
             self._process = None
-        self._tidy()
+        self._remove_files()
 
     def release(self) -> None:
-        """Let go of a detached server: it runs on until `process.stop_detached`."""
+        """Leave a detached server running until `process.stop_detached`."""
         if self._process is not None:
             self._process.release()
             self._process = None
@@ -118,14 +118,14 @@ class EmbeddedServer(ABC):
         """Whether the server started last answers."""
 
     @abstractmethod
-    def _order(self) -> Order:
-        """How the server is run on `port`, and asked to end."""
+    def _spec(self) -> ProcessSpec:
+        """How the server is run on `port`, and stopped."""
 
     def _run(self) -> None:
-        """Start the process, on another port if somebody was faster, and wait for its answer."""
+        """Start the process, on another port if the first was taken meanwhile, and wait until it answers."""
         for tries_left in reversed(range(PORT_TRIES)):
             self.port = self._choose_port()
-            self._process = ServerProcess(self._order())
+            self._process = ServerProcess(self._spec())
             try:
                 self._process.wait_until(self._answers, seconds=self.start_seconds)
             except PortTakenError:
@@ -138,13 +138,13 @@ class EmbeddedServer(ABC):
     def _temporary(self) -> bool:
         return self._directory is None and self.lifetime is Lifetime.WITH_OWNER
 
-    def _has_said(self, words: str) -> bool:
-        """Whether the server's log of this start holds the words; on a port alone another one may answer."""
+    def _logged(self, words: str) -> bool:
+        """Whether the log of this start holds the words; the port alone may be another server's."""
         return self._process is not None and words in self._process.log_text()
 
     def _choose_port(self) -> int:
         return free_port()
 
-    def _tidy(self) -> None:
+    def _remove_files(self) -> None:
         if self._directory is None and self._home is not None:
             shutil.rmtree(self._home, ignore_errors=True)

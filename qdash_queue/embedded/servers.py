@@ -1,4 +1,4 @@
-"""All embedded servers that are wanted, started at the same time and stopped together."""
+"""Several embedded servers, started at the same time and stopped together."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from qdash_queue.embedded.server import EmbeddedServer
 
 
 class Kind(StrEnum):
-    """The servers there are."""
+    """The embedded servers."""
 
     POSTGRES = "postgres"
     MONGO = "mongo"
@@ -31,7 +31,7 @@ Report = Callable[[Kind, float], None]
 
 
 class EmbeddedServers:
-    """Several servers with one life.
+    """Several servers, started and stopped together.
 
     Args:
         directory: each server's data stay in a folder of its name below; None for temporary folders.
@@ -40,7 +40,7 @@ class EmbeddedServers:
         lifetime: with this process, or detached; detached ones need a directory to be found again.
 
     Raises:
-        EmbeddedServerError: from `start`, if one of them does not come up; the others are stopped then.
+        EmbeddedServerError: from `start`, if one of them does not start; the others are stopped then.
     """
 
     def __init__(
@@ -53,40 +53,54 @@ class EmbeddedServers:
     ) -> None:
         if lifetime is Lifetime.DETACHED and directory is None:
             raise ValueError("expected a directory by which detached servers are found again, got none")
-        self._directory = directory
-        self._kinds = kinds
-        self._durability = durability
-        self._lifetime = lifetime
-        self._postgres: PostgresServer | None = None
-        self._mongo: MongoServer | None = None
-        self._prefect: PrefectServer | None = None
+        self._servers: dict[Kind, EmbeddedServer] = {}
+
+        def folder(kind: Kind) -> Path | None:
+            return None if directory is None else directory / kind.value
+
+        for kind in kinds:
+            match kind:
+                case Kind.POSTGRES:
+                    server: EmbeddedServer = PostgresServer(
+                        folder(kind), durability=durability, lifetime=lifetime
+                    )
+                case Kind.MONGO:
+                    server = MongoServer(folder(kind), lifetime=lifetime)
+                case Kind.PREFECT:
+                    server = PrefectServer(folder(kind), lifetime=lifetime)
+            self._servers[kind] = server
 
     @property
     def postgres(self) -> PostgresServer:
         """The running PostgreSQL."""
-        return _started(self._postgres, "PostgreSQL")
+        return self._started(Kind.POSTGRES, PostgresServer)
 
     @property
     def mongo(self) -> MongoServer:
         """The running MongoDB."""
-        return _started(self._mongo, "MongoDB")
+        return self._started(Kind.MONGO, MongoServer)
 
     @property
     def prefect(self) -> PrefectServer:
         """The running Prefect server."""
-        return _started(self._prefect, "Prefect server")
+        return self._started(Kind.PREFECT, PrefectServer)
+
+    def _started(self, kind: Kind, type_: type[S]) -> S:
+        server = self._servers.get(kind)
+        if not isinstance(server, type_):
+            raise EmbeddedServerError(f"expected a started embedded {kind.value} server, it was not started")
+        return server
 
     def start(self, report: Report = lambda _kind, _seconds: None) -> Self:
         """Start them all at once and wait for all.
 
         Args:
-            report: told of each server that has come up, and after how many seconds.
+            report: called for each server that has started, with the seconds since the begin.
         """
         begun = time.monotonic()
-        servers = self._make()
         with ThreadPoolExecutor(max_workers=len(Kind)) as pool:
             starting: dict[Future[EmbeddedServer], Kind] = {
-                pool.submit(server.start): kind for kind, server in servers.items()
+                pool.submit(server.start): kind for kind, server in self._servers.items()
             }
             try:
                 for started in as_completed(starting):
@@ -100,23 +114,23 @@ class EmbeddedServers:
         return self
 
     def check(self) -> None:
-        """Look whether all of them still run.
+        """Check that all of them still run.
 
         Raises:
             EmbeddedServerError: of the first that has ended by itself; with its log's end.
         """
-        for server in self._made():
+        for server in self._servers.values():
             server.check()
 
     def stop(self) -> None:
         """Stop them all; the last error, if any, is raised after all were asked."""
         with ExitStack() as stack:
-            for server in self._made():
+            for server in self._servers.values():
                 stack.callback(server.stop)
 
     def release(self) -> None:
-        """Let go of detached servers: they run on until `process.stop_detached(directory)`."""
-        for server in self._made():
+        """Leave detached servers running until `process.stop_detached(directory)`."""
+        for server in self._servers.values():
             server.release()
 
     def __enter__(self) -> Self:
@@ -126,30 +140,3 @@ class EmbeddedServers:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
-
-    def _made(self) -> list[EmbeddedServer]:
-        return [server for server in (self._postgres, self._mongo, self._prefect) if server is not None]
-
-    def _make(self) -> dict[Kind, EmbeddedServer]:
-        servers: dict[Kind, EmbeddedServer] = {}
-        if Kind.POSTGRES in self._kinds:
-            self._postgres = PostgresServer(
-                self._folder(Kind.POSTGRES), durability=self._durability, lifetime=self._lifetime
-            )
-            servers[Kind.POSTGRES] = self._postgres
-        if Kind.MONGO in self._kinds:
-            self._mongo = MongoServer(self._folder(Kind.MONGO), lifetime=self._lifetime)
-            servers[Kind.MONGO] = self._mongo
-        if Kind.PREFECT in self._kinds:
-            self._prefect = PrefectServer(self._folder(Kind.PREFECT), lifetime=self._lifetime)
-            servers[Kind.PREFECT] = self._prefect
-        return servers
-
-    def _folder(self, kind: Kind) -> Path | None:
-        return None if self._directory is None else self._directory / kind.value
-
-
-def _started(server: S | None, name: str) -> S:
-    if server is None:
-        raise EmbeddedServerError(f"expected a started embedded {name}, it was not started")
-    return server

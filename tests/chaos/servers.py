@@ -12,7 +12,7 @@ import psutil
 from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.prefect_server import ALREADY_DONE, PrefectServer
-from qdash_queue.embedded.process import Order, free_port
+from qdash_queue.embedded.process import ProcessSpec, free_port
 from qdash_queue.embedded.server import EmbeddedServer
 
 
@@ -22,9 +22,9 @@ class KeptMongo(MongoServer):
     def _choose_port(self) -> int:
         return self.port or free_port()
 
-    def _order(self) -> Order:
-        order = super()._order()
-        return replace(order, argv=[*order.argv, "--setParameter=enableTestCommands=1"])
+    def _spec(self) -> ProcessSpec:
+        spec = super()._spec()
+        return replace(spec, argv=[*spec.argv, "--setParameter=enableTestCommands=1"])
 
 
 class KeptPrefect(PrefectServer):
@@ -39,13 +39,13 @@ class KeptPrefect(PrefectServer):
     def _choose_port(self) -> int:
         return self.port or free_port()
 
-    def _order(self) -> Order:
-        order = super()._order()
-        return replace(order, environment={**order.environment, **(ALREADY_DONE if self._was_up else {})})
+    def _spec(self) -> ProcessSpec:
+        spec = super()._spec()
+        return replace(spec, environment={**spec.environment, **(ALREADY_DONE if self._was_up else {})})
 
 
 def program_of(server: EmbeddedServer) -> psutil.Process | None:
-    """The server's own process, the only child of its guard."""
+    """The server's own process, the only child of its watchdog."""
     keeper = server._process
     if keeper is None:
         return None

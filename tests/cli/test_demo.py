@@ -12,7 +12,7 @@ import pytest
 
 from qdash_queue.cli.demo.processes import SIGN
 from qdash_queue.cli.demo.report import NotSeenError, Story
-from qdash_queue.embedded.process import Lifetime, Order, ServerProcess
+from qdash_queue.embedded.process import Lifetime, ProcessSpec, ServerProcess
 from tests.cli.desk import CHIP, PROJECT, Desk, type_in
 from tests.support.waiting import PATIENCE, until
 
@@ -67,7 +67,9 @@ def test_a_kept_demo_is_stopped_by_any_spelling_of_its_folder(
     (tmp_path / "kept" / SIGN).touch()
     (tmp_path / "link").symlink_to("kept")
     monkeypatch.chdir(tmp_path)
-    process = ServerProcess(Order("mirror", ["sleep", "600"], home, os.environ, lifetime=Lifetime.DETACHED))
+    process = ServerProcess(
+        ProcessSpec("mirror", ["sleep", "600"], home, os.environ, lifetime=Lifetime.DETACHED)
+    )
     try:
         until((home / "mirror.pid").exists, "the guard to write its file")
         assert type_in("demo", "--stop", spelled, "--json").document["stopped"] == "mirror"

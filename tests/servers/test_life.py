@@ -1,4 +1,4 @@
-"""No server outlives its owner, however the owner ends, and a detached one is stopped by its directory."""
+"""A server ends with its owner, and a detached one is stopped by its directory."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.process import (
     EmbeddedServerError,
     Lifetime,
-    Order,
     PortTakenError,
+    ProcessSpec,
     ServerProcess,
     stop_detached,
 )
@@ -41,31 +41,31 @@ def _gone(process: psutil.Process) -> bool:
     return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
-def _process(tmp_path: Path, code: str, **order: object) -> ServerProcess:
+def _process(tmp_path: Path, code: str, **spec: object) -> ServerProcess:
     return ServerProcess(
-        Order("script", [sys.executable, "-c", code], tmp_path, os.environ, **order)  # type: ignore[arg-type]
+        ProcessSpec("script", [sys.executable, "-c", code], tmp_path, os.environ, **spec)  # type: ignore[arg-type]
     )
 
 
 def _server_of(process: ServerProcess) -> psutil.Process:
-    guard = psutil.Process(process.pid)
-    until(lambda: bool(guard.children()))
-    return guard.children()[0]
+    watchdog = psutil.Process(process.pid)
+    until(lambda: bool(watchdog.children()))
+    return watchdog.children()[0]
 
 
 @pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
-def test_killed_owner_takes_its_server_along(tmp_path: Path, end: signal.Signals) -> None:
+def test_server_ends_with_a_killed_owner(tmp_path: Path, end: signal.Signals) -> None:
     owner = subprocess.Popen(
         [sys.executable, "-c", OWNER, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     )
     with owner:
         assert owner.stdout is not None
-        guard = psutil.Process(int(owner.stdout.readline().split()[0]))
-        server = guard.children()[0]
+        watchdog = psutil.Process(int(owner.stdout.readline().split()[0]))
+        server = watchdog.children()[0]
         assert server.name() == "mongod"
         owner.send_signal(end)
         owner.wait()
-        until(lambda: _gone(guard) and _gone(server))
+        until(lambda: _gone(watchdog) and _gone(server))
     # It was asked, not killed: MongoDB wrote that it had finished.
     assert '"Now exiting"' in (tmp_path / "mongod.log").read_text()
 
@@ -81,7 +81,7 @@ def test_killed_owners_temporary_folder_is_removed() -> None:
         until(lambda: not home.exists())
 
 
-def test_killed_guard_takes_its_server_along(tmp_path: Path) -> None:
+def test_server_ends_with_a_killed_watchdog(tmp_path: Path) -> None:
     process = _process(tmp_path, "import time; time.sleep(3000)")
     server = _server_of(process)
     os.kill(process.pid, signal.SIGKILL)
@@ -89,7 +89,7 @@ def test_killed_guard_takes_its_server_along(tmp_path: Path) -> None:
     process.stop()
 
 
-def test_server_deaf_to_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
+def test_server_that_ignores_the_signal_is_killed_with_its_children(tmp_path: Path) -> None:
     code = (
         "import signal, subprocess, sys, time\n"
         "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
@@ -107,39 +107,39 @@ def test_server_deaf_to_the_signal_is_killed_with_its_children(tmp_path: Path) -
     assert "killed" in process.log_text()
 
 
-def test_early_end_is_told_with_the_logs_tail(tmp_path: Path) -> None:
+def test_early_end_is_reported_with_the_logs_end(tmp_path: Path) -> None:
     process = _process(tmp_path, "print('the disk is full'); raise SystemExit(3)")
     with pytest.raises(EmbeddedServerError, match=r"(?s)script ended with status 3 .*the disk is full"):
         process.wait_until(lambda: False, seconds=PATIENCE)
 
 
-def test_silence_is_told_and_ended(tmp_path: Path) -> None:
+def test_server_that_does_not_answer_is_reported_and_stopped(tmp_path: Path) -> None:
     process = _process(tmp_path, "import time; time.sleep(3000)")
     with pytest.raises(EmbeddedServerError, match=r"script did not answer within 0.2 s"):
         process.wait_until(lambda: False, seconds=0.2)
     assert not process.is_running()
 
 
-def test_taken_port_is_told_apart(tmp_path: Path) -> None:
+def test_taken_port_is_an_error_of_its_own(tmp_path: Path) -> None:
     process = _process(tmp_path, "print('Address already in use'); raise SystemExit(1)")
     with pytest.raises(PortTakenError):
         process.wait_until(lambda: False, seconds=PATIENCE)
 
 
-def test_unknown_program_is_told(tmp_path: Path) -> None:
-    process = ServerProcess(Order("nothing", ["/nonexistent/program"], tmp_path, os.environ))
+def test_unknown_program_is_reported(tmp_path: Path) -> None:
+    process = ServerProcess(ProcessSpec("nothing", ["/nonexistent/program"], tmp_path, os.environ))
     with pytest.raises(EmbeddedServerError, match=r"(?s)ended with status 127.*No such file"):
         process.wait_until(lambda: False, seconds=PATIENCE)
 
 
-def test_detached_server_lives_on_until_stopped_by_its_directory(tmp_path: Path) -> None:
+def test_detached_server_runs_until_stopped_by_its_directory(tmp_path: Path) -> None:
     server = MongoServer(tmp_path / "mongo", lifetime=Lifetime.DETACHED).start()
     assert server._process is not None
-    guard = psutil.Process(server._process.pid)
+    watchdog = psutil.Process(server._process.pid)
     server.release()
-    assert guard.children()[0].name() == "mongod"
+    assert watchdog.children()[0].name() == "mongod"
     assert stop_detached(tmp_path) == ["mongod"]
-    until(lambda: _gone(guard))
+    until(lambda: _gone(watchdog))
     assert stop_detached(tmp_path) == []
 
 
@@ -152,8 +152,8 @@ def test_detached_server_is_found_however_its_directory_is_spelled(
     link.symlink_to(folder)
     monkeypatch.chdir(tmp_path)
     for started_in, stopped_by in ((folder, Path(name)), (folder, link), (link, folder)):
-        order = Order("sleep", ["sleep", "600"], started_in, os.environ, lifetime=Lifetime.DETACHED)
-        process = ServerProcess(order)
+        spec = ProcessSpec("sleep", ["sleep", "600"], started_in, os.environ, lifetime=Lifetime.DETACHED)
+        process = ServerProcess(spec)
         server = _server_of(process)
         try:
             assert stop_detached(stopped_by) == ["sleep"]
@@ -162,6 +162,6 @@ def test_detached_server_is_found_however_its_directory_is_spelled(
             process.stop()
 
 
-def test_number_of_another_process_is_left_alone(tmp_path: Path) -> None:
+def test_another_process_with_the_stored_id_is_not_stopped(tmp_path: Path) -> None:
     (tmp_path / "mongod.pid").write_text(str(os.getpid()))
     assert stop_detached(tmp_path) == []

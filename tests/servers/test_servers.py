@@ -22,7 +22,7 @@ def test_starts_those_that_are_wanted_and_reports_each() -> None:
         servers.start(report=reported.__setitem__)
         assert servers.postgres.url.startswith("postgresql://")
         assert servers.mongo.url.startswith("mongodb://")
-        with pytest.raises(EmbeddedServerError, match="embedded Prefect server, it was not started"):
+        with pytest.raises(EmbeddedServerError, match="embedded prefect server, it was not started"):
             _ = servers.prefect
     finally:
         servers.stop()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from qdash_queue.cli.embedded_servers import DATABASE, make_database
 from qdash_queue.cli.error_messages import RefusedError
-from qdash_queue.embedded.process import Lifetime, Order, ServerProcess, stop_detached
+from qdash_queue.embedded.process import Lifetime, ProcessSpec, ServerProcess, stop_detached
 from qdash_queue.embedded.servers import EmbeddedServers, Report
 
 SIGN = "this-is-a-demo"
@@ -68,7 +68,7 @@ class DemoStage:
         """Start one of this project's own programs; it ends in order when the stage is cleared."""
         home = self.folder / name
         home.mkdir()
-        order = Order(
+        spec = ProcessSpec(
             name,
             [_program(command[0]), *command[1:]],
             home,
@@ -76,7 +76,7 @@ class DemoStage:
             grace_seconds=30.0,
             lifetime=self._lifetime,
         )
-        self._processes[name] = ServerProcess(order)
+        self._processes[name] = ServerProcess(spec)
 
     def wait_for(self, name: str, ready: Callable[[], bool], seconds: float) -> None:
         """Wait until a process has come up.
