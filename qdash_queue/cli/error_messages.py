@@ -146,9 +146,9 @@ def _of_servers(error: Exception) -> Refusal | None:
         return Refusal(str(error), "away")
     if "qdash_queue.mirror" not in sys.modules:
         return None
-    from qdash_queue.mirror import MongoAwayError, NothingToMirrorError  # noqa: PLC0415 - needs an extra
+    from qdash_queue.mirror import MongoUnreachableError, NothingToMirrorError  # noqa: PLC0415 - needs an extra
 
-    if isinstance(error, MongoAwayError):
+    if isinstance(error, MongoUnreachableError):
         return Refusal(str(error), "away")
     return Refusal(str(error), "CQ001") if isinstance(error, NothingToMirrorError) else None
 

@@ -290,7 +290,7 @@ class Parameter(Row):
         """The value in QDash's shape."""
         return ParameterModel(
             parameter_name=self.name,
-            value=int(self.value) if self.value_type == "int" else self.value,
+            value=int(self.value) if self.value_type == "int" and self.value.is_integer() else self.value,
             value_type=self.value_type,
             error=self.error,
             unit=self.unit,

@@ -1,8 +1,8 @@
 """Brings QDash's documents of one job, or of one chip's parameters, up to the present rows.
 
 The order is: files, task results, parameters and their history, the day's counter, the execution last. QDash
-polls and MongoDB has no transactions here: whoever sees the execution finds all that it speaks of, but for
-documents that MongoDB refuses for good: those are told, and keep nothing else back.
+polls and MongoDB has no transactions here: a reader of the execution finds all that it refers to, except for
+documents that MongoDB refuses permanently: those are reported and delay nothing else.
 """
 
 from __future__ import annotations
@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from qdash_queue.client.models import Parameter
-from qdash_queue.mirror.artifacts.layout import Layout, execution_day
-from qdash_queue.mirror.artifacts.publish import ArtifactWriter, TaskToStore, task_artifacts
+from qdash_queue.mirror.artifacts.artifact_writer import ArtifactWriter, TaskToStore, task_artifacts
 from qdash_queue.mirror.documents.build import (
     counter_document,
     execution_document,
@@ -20,12 +19,13 @@ from qdash_queue.mirror.documents.build import (
     tag_documents,
     task_result_document,
 )
+from qdash_queue.mirror.documents.layout import Layout, execution_day
 from qdash_queue.mirror.documents.models import ParameterDocument, TaskResultHistory
-from qdash_queue.mirror.read.rows import DayParameters, JobSnapshot
-from qdash_queue.mirror.read.source import Source
-from qdash_queue.mirror.write.prerequisites import ChipPlace, MissingInQDashError, Place, QDashLookup
-from qdash_queue.mirror.write.refusals import DocumentsRefusedError, Refusal
-from qdash_queue.mirror.write.writer import Guard, Writer, content_digest
+from qdash_queue.mirror.read.queue_database import QueueDatabase
+from qdash_queue.mirror.read.rows import DayParameters, JobSnapshot, Refusal
+from qdash_queue.mirror.write.qdash_lookup import ChipPlace, MissingInQDashError, Place, QDashLookup
+from qdash_queue.mirror.write.refusals import DocumentsRefusedError
+from qdash_queue.mirror.write.writer import WriteMode, Writer, content_digest
 
 # So many hold their files in memory at the same time.
 TASKS_AT_ONCE = 8
@@ -40,26 +40,26 @@ class Publisher:
         artifacts: writes files.
         writer: writes documents.
         layout: where the files are.
-        still_here: called now and then in long work.
+        beat: called from time to time during long work.
     """
 
     def __init__(
         self,
-        source: Source,
+        source: QueueDatabase,
         lookup: QDashLookup,
         artifacts: ArtifactWriter,
         writer: Writer,
         layout: Layout,
-        still_here: Callable[[], None],
+        beat: Callable[[], None],
     ) -> None:
         self._source = source
         self._lookup = lookup
         self._artifacts = artifacts
         self._writer = writer
         self._layout = layout
-        self._still_here = still_here
+        self._beat = beat
 
-    def publish_job(self, job_id: int, guard: Guard = Guard.NEWER_ONLY) -> bool:
+    def publish_job(self, job_id: int, mode: WriteMode = WriteMode.NEWER_ONLY) -> bool:
         """Mirror a job; returns False where there is nothing to show: it is gone, or it never started.
 
         Raises:
@@ -78,15 +78,15 @@ class Publisher:
         history = self._source.job_history(job.chip_id, job_id)
         place = self._lookup.with_targets(place, snapshot.qids | {of_day.qid for of_day in history})
         refusals = [
-            *self._publish_task_results(snapshot, place, guard),
+            *self._publish_task_results(snapshot, place, mode),
             *self._publish_parameters(place, snapshot.parameters, history),
             *self._writer.write_counter(counter_document(job, place.user_id, execution_day(execution_id))),
             *self._writer.write_tags(tag_documents(job, place.user_id)),
-            *self._writer.write_execution(execution_document(job, place.user_id, self._layout), guard),
+            *self._writer.write_execution(execution_document(job, place.user_id, self._layout), mode),
         ]
         if refusals:
             raise DocumentsRefusedError(refusals)
-        if guard is Guard.REBUILD and not snapshot.is_final:
+        if mode is WriteMode.REBUILD and not snapshot.is_final:
             # A mirror beside this one may have written newer rows meanwhile, and these went over them.
             return self.publish_job(job_id)
         return True
@@ -118,7 +118,7 @@ class Publisher:
             raise DocumentsRefusedError(refusals)
         return True
 
-    def _publish_task_results(self, snapshot: JobSnapshot, place: Place, guard: Guard) -> list[Refusal]:
+    def _publish_task_results(self, snapshot: JobSnapshot, place: Place, mode: WriteMode) -> list[Refusal]:
         job = snapshot.job
         stored = self._writer.stored_digests(
             job.project_id, [str(task_run.task_run_id) for task_run in snapshot.task_runs]
@@ -129,7 +129,7 @@ class Publisher:
         for task_run in snapshot.task_runs:
             artifacts = task_artifacts(snapshot, task_run, self._layout)
             document = task_result_document(job, task_run, artifacts, place.user_id, self._layout)
-            if guard is Guard.NEWER_ONLY and stored.get(document.task_id) == {content_digest(document)}:
+            if mode is WriteMode.NEWER_ONLY and stored.get(document.task_id) == {content_digest(document)}:
                 unchanged.append(document)
             else:
                 changed.append(document)
@@ -139,13 +139,13 @@ class Publisher:
         complete = [document for document in changed if document.task_id not in refused]
         return [
             *(each for refusals in refused.values() for each in refusals),
-            *self._writer.write_task_results(complete, unchanged, stored, place, guard),
+            *self._writer.write_task_results(complete, unchanged, stored, place, mode),
         ]
 
     def _store(self, snapshot: JobSnapshot, tasks: Iterable[TaskToStore]) -> dict[str, list[Refusal]]:
         refused: dict[str, list[Refusal]] = {}
         for batch in _batches(tasks):
-            self._still_here()
+            self._beat()
             for task_run_id, refusals in self._artifacts.write(snapshot, batch).items():
                 refused[str(task_run_id)] = refusals
         return refused

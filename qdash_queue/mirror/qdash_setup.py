@@ -15,7 +15,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict
 from pymongo import ASCENDING
 
 from qdash_queue.mirror.write.indexes import ensure_indexes
-from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 
 # The unique indexes of what only QDash makes.
 _UNIQUE_KEYS = (

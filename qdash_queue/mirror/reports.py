@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qdash_queue.mirror.read.rows import MarkLag, MirrorRow
-from qdash_queue.mirror.write.refusals import Refusal
+from qdash_queue.mirror.read.rows import MarkLag, MirrorRow, Refusal
 
 
 class RoundReport(BaseModel):

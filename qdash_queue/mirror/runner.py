@@ -1,7 +1,7 @@
 """The mirror: a process that keeps QDash's MongoDB equal to the queue.
 
-It needs both databases and neither needs it. Either may be away for a day: marks wait in PostgreSQL, and the
-mirror goes on by itself when both are back.
+It needs both databases and neither needs it. Either may be unreachable for a day: marks wait in PostgreSQL,
+and the mirror resumes automatically when both answer again.
 """
 
 from __future__ import annotations
@@ -21,28 +21,28 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 from qdash_queue.client.database import Database
 from qdash_queue.client.retention import Retention
 from qdash_queue.errors import DatabaseAwayError, DatabaseBusyError
-from qdash_queue.mirror.artifacts.figure_pictures import FigureRendering
+from qdash_queue.mirror.artifacts.artifact_writer import ArtifactWriter
 from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
 from qdash_queue.mirror.artifacts.files import FileTree
 from qdash_queue.mirror.artifacts.gridfs import GridFSFiles
-from qdash_queue.mirror.artifacts.layout import Layout
-from qdash_queue.mirror.artifacts.publish import ArtifactWriter
+from qdash_queue.mirror.artifacts.render_figures import FigureRendering
 from qdash_queue.mirror.connection import (
-    MongoAwayError,
+    MongoUnreachableError,
     connect_mongo,
     mongo_words,
     open_qdash,
     require_answer,
     require_qdash,
 )
-from qdash_queue.mirror.presence import READY, Presence
+from qdash_queue.mirror.documents.layout import Layout
+from qdash_queue.mirror.heartbeat import READY, MirrorHeartbeat
 from qdash_queue.mirror.publish import Publisher
+from qdash_queue.mirror.read.queue_database import QueueDatabase
 from qdash_queue.mirror.read.rows import Mark
-from qdash_queue.mirror.read.source import Source
 from qdash_queue.mirror.reports import MirrorLag, RoundReport
-from qdash_queue.mirror.write.prerequisites import MissingInQDashError, MongoDocument, QDashLookup
+from qdash_queue.mirror.write.qdash_lookup import MissingInQDashError, MongoDocument, QDashLookup
 from qdash_queue.mirror.write.refusals import DocumentsRefusedError
-from qdash_queue.mirror.write.writer import Guard, Writer
+from qdash_queue.mirror.write.writer import WriteMode, Writer
 from qdash_queue.settings import Settings
 from qdash_queue.stopping import StopSign, stopped_by_signals
 
@@ -54,7 +54,7 @@ class NothingToMirrorError(Exception):
 
 
 class Pace(BaseModel):
-    """How often the mirror looks, and how much it does at a time."""
+    """How often the mirror polls, and how much it does in one round."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -64,9 +64,9 @@ class Pace(BaseModel):
     """How often an idle mirror looks for what is older than the policy keeps."""
     sweep_seconds: float = 5.0
     preparation_seconds: float = 600.0
-    """How often MongoDB's indexes are looked after."""
-    presence_seconds: float = 5.0
-    """How often at most the mirror says that it is alive."""
+    """How often MongoDB's indexes are checked."""
+    heartbeat_seconds: float = 5.0
+    """The least time between two heartbeats."""
     hold_seconds: float = 30.0
     """How long a mark is hidden from other mirrors while it is worked on."""
     figures_per_round: int = 32
@@ -85,7 +85,7 @@ class Mirror:
         mongo: MongoDB; closed with the mirror.
         mongo_database: name of QDash's database.
         layout: where the files are, here and in QDash.
-        pace: how often to look.
+        pace: intervals and limits.
         renderer: makes pictures of figures, and stays the caller's; without one the mirror makes its own.
     """
 
@@ -104,10 +104,10 @@ class Mirror:
         self._qdash = open_qdash(mongo, mongo_database)
         self._pace = pace or Pace()
         self._renderer = FigureRenderer(self._pace.figure_seconds) if renderer is None else renderer
-        self._renderer_is_lent = renderer is not None
+        self._renderer_is_shared = renderer is not None
         self._retention = Retention(database)
-        self._source = Source(database)
-        self._presence = Presence(database, self._pace.presence_seconds)
+        self._source = QueueDatabase(database)
+        self._heartbeat = MirrorHeartbeat(database, self._pace.heartbeat_seconds)
         self._stop = StopSign()
         self._rendering = FigureRendering(self._source, self._renderer, self._stop)
         self._publisher = Publisher(
@@ -116,12 +116,12 @@ class Mirror:
             ArtifactWriter(self._source, FileTree(layout), GridFSFiles(self._qdash), layout),
             Writer(self._qdash),
             layout,
-            self._presence.still_here,
+            self._heartbeat.beat,
         )
         self._next_prune = 0.0
         self._next_sweep = 0.0
         self._next_preparation = 0.0
-        self._trouble = ""
+        self._outage = ""
         self._condition = READY
 
     @classmethod
@@ -142,25 +142,25 @@ class Mirror:
         self.close()
 
     def close(self) -> None:
-        """Stop rendering and let go of both databases."""
-        if not self._renderer_is_lent:
+        """Stop rendering and close the connections to both databases."""
+        if not self._renderer_is_shared:
             self._renderer.close()
         self._mongo.close()
         self._database.close()
 
     def stop(self) -> None:
-        """Let :meth:`run` return after the job it is at."""
+        """Let :meth:`run` return after its present job."""
         self._stop.set()
 
     def run(self) -> None:
-        """Mirror until :meth:`stop`, SIGTERM or SIGINT; outages of either database are waited out."""
+        """Mirror until :meth:`stop`, SIGTERM or SIGINT; it waits while either database is unreachable."""
         with stopped_by_signals(self._stop):
             _log.info("mirroring to database %s", self._qdash.name)
             while not self._stop.is_set():
-                self._stop.wait(self._go_round())
-            # Nobody can be told while PostgreSQL is away; then it shows by not being seen any more.
+                self._stop.wait(self._round())
+            # While PostgreSQL is unreachable, only the missing heartbeats show that the mirror has stopped.
             with suppress(DatabaseAwayError):
-                self._presence.leave()
+                self._heartbeat.stop()
         _log.info("the mirror has stopped")
 
     def run_once(self) -> RoundReport:
@@ -168,7 +168,7 @@ class Mirror:
 
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer.
+            MongoUnreachableError: MongoDB does not answer.
         """
         report = self._render_all()
         self._prepare_mongo()
@@ -188,7 +188,7 @@ class Mirror:
 
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer.
+            MongoUnreachableError: MongoDB does not answer.
             NothingToMirrorError: the job does not exist or never started; no job started on the day.
         """
         subjects = self._subjects(job_id, day)
@@ -213,7 +213,7 @@ class Mirror:
         problem = None
         try:
             require_answer(self._qdash)
-        except MongoAwayError as error:
+        except MongoUnreachableError as error:
             problem = str(error)
         marks = self._source.lag()
         return MirrorLag(
@@ -233,29 +233,29 @@ class Mirror:
             raise NothingToMirrorError(f"no job first started on {day}, by the queue's own time zone")
         return jobs
 
-    def _go_round(self) -> float:
-        """Do some of what is due; returns how long to wait before the next look."""
+    def _round(self) -> float:
+        """Do some of what is due; returns the seconds to wait before the next round."""
         try:
-            self._presence.tell(self._trouble or self._condition)
+            self._heartbeat.report(self._outage or self._condition)
             self._sweep_if_due()
             rendered = self._render_some()
-            self._prepare_mongo_now_and_then()
+            self._prepare_mongo_if_due()
             report = self._mirror_marks() + RoundReport(figures=rendered)
             is_busy = report.worked or self._prune_if_due()
-        except (DatabaseAwayError, MongoAwayError) as error:
-            self._tell_trouble(str(error))
+        except (DatabaseAwayError, MongoUnreachableError) as error:
+            self._log_outage(str(error))
             self._next_preparation = 0.0
             return self._pace.away_seconds
-        self._tell_trouble("")
+        self._log_outage("")
         return 0.0 if is_busy else self._pace.idle_seconds
 
-    def _tell_trouble(self, words: str) -> None:
-        """Log the beginning and the end of an outage, not every second of it."""
-        if words and not self._trouble:
+    def _log_outage(self, words: str) -> None:
+        """Log the beginning and the end of an outage, once each."""
+        if words and not self._outage:
             _log.warning("%s; the mirror waits", words)
-        elif self._trouble and not words:
+        elif self._outage and not words:
             _log.info("both databases answer again")
-        self._trouble = words
+        self._outage = words
 
     def _sweep_if_due(self) -> None:
         """End lost and expired jobs, so that they end where no executor lives."""
@@ -290,8 +290,8 @@ class Mirror:
             _log.warning("mirroring goes on, but: %s", condition)
         self._condition = condition
 
-    def _prepare_mongo_now_and_then(self) -> None:
-        """An idle look costs one ping; the indexes are looked after rarely, and after every outage."""
+    def _prepare_mongo_if_due(self) -> None:
+        """An idle round costs one ping; the indexes are checked rarely, and after every outage."""
         if time.monotonic() < self._next_preparation:
             require_answer(self._qdash)
             return
@@ -305,18 +305,18 @@ class Mirror:
             marks = self._source.take_marks(1, self._pace.hold_seconds)
             if not marks or self._stop.is_set():
                 break
-            self._presence.still_here()
+            self._heartbeat.beat()
             report += self._mirror_mark(marks[0])
         return report
 
     def _mirror_mark(self, mark: Mark) -> RoundReport:
         try:
-            report = self._publish(mark, Guard.NEWER_ONLY)
-        except MongoAwayError as error:
+            report = self._publish(mark, WriteMode.NEWER_ONLY)
+        except MongoUnreachableError as error:
             self._source.mark_failed(mark, str(error))
             raise
         except DocumentsRefusedError as error:
-            if self._source.mark_refused(mark, error):
+            if self._source.mark_refused(mark, str(error), error.refusals):
                 _log.error("%s is set aside: %s", mark.subject, error)
             return RoundReport(refused={mark.subject: error.refusals})
         if words := report.waiting.get(mark.subject):
@@ -326,9 +326,9 @@ class Mirror:
         return report
 
     def _rebuild_one(self, subject: Mark) -> RoundReport:
-        self._presence.still_here()
+        self._heartbeat.beat()
         try:
-            report = self._publish(subject, Guard.REBUILD)
+            report = self._publish(subject, WriteMode.REBUILD)
         except DocumentsRefusedError as error:
             report = RoundReport(refused={subject.subject: error.refusals})
         if report.waiting or report.refused:
@@ -338,17 +338,17 @@ class Mirror:
             self._source.retry(subject.job_id)
         return report
 
-    def _publish(self, mark: Mark, guard: Guard) -> RoundReport:
-        """Mirror the subject; whatever stops it becomes words.
+    def _publish(self, mark: Mark, mode: WriteMode) -> RoundReport:
+        """Mirror the subject; other errors become its report.
 
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer.
+            MongoUnreachableError: MongoDB does not answer.
             DocumentsRefusedError: MongoDB refuses some of its documents for good.
         """
         try:
             if mark.job_id is not None:
-                shown = self._publisher.publish_job(mark.job_id, guard)
+                shown = self._publisher.publish_job(mark.job_id, mode)
             else:
                 shown = self._publisher.publish_chip(mark.chip_id or "", mark.mark_id)
         except DatabaseBusyError as error:
@@ -358,12 +358,12 @@ class Mirror:
         except (DatabaseAwayError, DocumentsRefusedError):
             raise
         except ConnectionFailure as error:
-            raise MongoAwayError(mongo_words(error)) from error
+            raise MongoUnreachableError(mongo_words(error)) from error
         except MissingInQDashError as error:
             return RoundReport(waiting={mark.subject: str(error)})
         except PyMongoError as error:
             return _stopped(mark, mongo_words(error))
-        except Exception as error:  # noqa: BLE001 - one subject's trouble must not stop the others
+        except Exception as error:  # noqa: BLE001 - one subject's error must not stop the others
             return _stopped(mark, f"{type(error).__name__}: {error}")
         return RoundReport(mirrored=1) if shown else RoundReport(nothing_to_show=1)
 

@@ -16,7 +16,7 @@ from psycopg.rows import dict_row
 from qdash_queue.cli.doctor.findings import Level
 from qdash_queue.cli.doctor.transactions import notification_findings
 from qdash_queue.embedded.prefect_server import PrefectServer
-from qdash_queue.mirror.presence import Presence
+from qdash_queue.mirror.heartbeat import MirrorHeartbeat
 from tests.cli.desk import CHIP, PROJECT, Desk, Outcome, type_in
 from tests.support.databases import CalibDatabase
 from tests.support.waiting import PATIENCE
@@ -43,8 +43,8 @@ def at(url: str, **settings: str) -> Outcome:
 
 def test_all_is_well(desk: Desk, prefect_server: PrefectServer, mongo_url: str) -> None:
     settings = {"prefect_api_url": prefect_server.url, "mongo_url": mongo_url}
-    mirror = Presence(desk.connect("mirror"))
-    mirror.tell()
+    mirror = MirrorHeartbeat(desk.connect("mirror"))
+    mirror.report()
     outcome = desk.run("doctor", **settings)
     assert outcome.status == 0, outcome.out
     assert all(line.startswith("ok ") for line in outcome.out.splitlines()), outcome.out
@@ -254,12 +254,12 @@ def test_the_mirror_is_late(desk: Desk) -> None:
 
 def test_the_mirrors_own_words_are_told(desk: Desk) -> None:
     assert diagnosis(desk.run("doctor", "--json"), "mirrors")["words"] == "no mirror is alive"
-    mirror = Presence(desk.connect("mirror"))
-    mirror.tell("tag holds doubles")
+    mirror = MirrorHeartbeat(desk.connect("mirror"))
+    mirror.report("tag holds doubles")
     outcome = desk.run("doctor", "--json")
     assert problems(outcome) == ["mirrors"]
     assert "is not well: tag holds doubles" in diagnosis(outcome, "mirrors")["words"]
-    mirror.leave()
+    mirror.stop()
     assert diagnosis(desk.run("doctor", "--json"), "mirrors")["words"] == "no mirror is alive"
 
 

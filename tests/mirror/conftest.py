@@ -14,9 +14,9 @@ from qdash_queue.embedded.mongo import find_mongod
 from qdash_queue.embedded.process import EmbeddedServerError
 from qdash_queue.mirror import Mirror, Pace
 from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
-from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
-from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
+from qdash_queue.mirror.documents.layout import Layout
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 from tests.mirror.living import OwnMongo
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_chip, set_up_qdash
 from tests.support.databases import CalibDatabase

@@ -11,8 +11,8 @@ from pymongo import monitoring
 
 from qdash_queue.client.database import Database
 from qdash_queue.mirror import Mirror, Pace
-from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo
+from qdash_queue.mirror.documents.layout import Layout
 
 
 class KillAtWrite(monitoring.CommandListener):

@@ -15,7 +15,7 @@ from typing import Any
 from bson import ObjectId
 from pydantic import BaseModel, ConfigDict
 
-from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 
 Check = Callable[[object], str | None]
 

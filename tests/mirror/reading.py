@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from qdash_queue.mirror.artifacts.layout import Layout
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.documents.layout import Layout
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.qdash_lint import lint_database, lint_references
 from tests.mirror.world import CHIP
 

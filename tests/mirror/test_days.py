@@ -10,10 +10,10 @@ import pytest
 from qdash_queue.client.database import Database
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.qdash_setup import QDashSetup
-from qdash_queue.mirror.read.source import Source
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.read.queue_database import QueueDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.contract.lab import STOPPED_CLOCK
 from tests.mirror.reading import assert_readable, state_of
 from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_plan
@@ -107,7 +107,7 @@ def test_an_edit_sends_the_days_since_the_last_one(
 ) -> None:
     month(hand, mirror, qdash, owner)
     edit(hand, "1", "t1", 1.0)
-    source = Source(owner)
+    source = QueueDatabase(owner)
     days = [(of_day.day, of_day.qid) for of_day in source.chip_history(CHIP, only_mark(mirror))]
     assert days == [("20260329", "0"), ("20260330", "0"), ("20260330", "1")]
     assert len(source.chip_history(CHIP, mark_id=0)) == 51
@@ -118,7 +118,7 @@ def test_an_edit_beside_a_slow_mirror_is_sent_next_time(
 ) -> None:
     set_clock(owner, NOON)
     edit(hand, "0", "t1", 1.0)
-    source = Source(owner)
+    source = QueueDatabase(owner)
     (taken,) = source.take_marks(1, 30.0)
     set_clock(owner, NOON + timedelta(days=3))
     edit(hand, "1", "t1", 2.0)

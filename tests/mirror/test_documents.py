@@ -11,8 +11,7 @@ import pytest
 
 from qdash_queue.client.models import Job, JsonObject, Parameter, TaskRun
 from qdash_queue.domain import FailureKind, JobState, TaskStatus, TaskType
-from qdash_queue.mirror.artifacts.layout import Layout, execution_folder, path_part, task_stem
-from qdash_queue.mirror.artifacts.publish import task_artifacts
+from qdash_queue.mirror.artifacts.artifact_writer import task_artifacts
 from qdash_queue.mirror.documents.bson_values import bson_object
 from qdash_queue.mirror.documents.build import (
     elapsed_seconds,
@@ -20,6 +19,7 @@ from qdash_queue.mirror.documents.build import (
     parameter_document,
     task_result_document,
 )
+from qdash_queue.mirror.documents.layout import Layout, execution_folder, path_part, task_stem
 from qdash_queue.mirror.documents.models import TaskResultHistory
 from qdash_queue.mirror.read.rows import FigureRow, JobSnapshot
 from tests.mirror.qdash_lint import lint_document

@@ -15,7 +15,7 @@ import pytest
 
 from qdash_queue.client.models import FigureRecord, TaskRecord
 from qdash_queue.mirror.artifacts.figure_renderer import FigureError, FigureRenderer, RendererBrokenError
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running
 from tests.mirror.world import QueueWorld, figure_json, passing

@@ -12,9 +12,9 @@ from gridfs import GridFSBucket
 from qdash_queue.mirror.artifacts.csv_files import raw_data_csv
 from qdash_queue.mirror.artifacts.files import FileTree
 from qdash_queue.mirror.artifacts.gridfs import CHUNK_SIZE, FileOrigin, GridFSFiles, StoredFile
-from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.indexes import ensure_indexes
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 
 NAME = PurePosixPath("alice/20260201/q007/fig/CheckT1_0_0.png")
 

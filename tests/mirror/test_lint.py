@@ -12,7 +12,7 @@ import pytest
 from bson import ObjectId
 
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.qdash_lint import lint_database, lint_document
 from tests.mirror.world import QueueWorld
 

@@ -11,13 +11,13 @@ from qdash_queue.client.parameters import Parameters
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState
 from qdash_queue.mirror import Mirror, NothingToMirrorError
-from qdash_queue.mirror.artifacts.layout import Layout
-from qdash_queue.mirror.artifacts.publish import task_artifacts
+from qdash_queue.mirror.artifacts.artifact_writer import task_artifacts
 from qdash_queue.mirror.documents.build import execution_document, task_result_document
+from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.qdash_setup import QDashSetup
-from qdash_queue.mirror.read.source import Source
-from qdash_queue.mirror.write.prerequisites import QDashDatabase, QDashLookup
-from qdash_queue.mirror.write.writer import Guard, Writer
+from qdash_queue.mirror.read.queue_database import QueueDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase, QDashLookup
+from qdash_queue.mirror.write.writer import WriteMode, Writer
 from tests.mirror.reading import MIRRORED, assert_readable, execution_of, qubit_of, result_of, state_of
 from tests.mirror.world import CHIP, PROJECT, TASKS, USER, QueueWorld, failing, make_plan, passing
 
@@ -179,7 +179,7 @@ def test_older_rows_never_replace_newer_ones(
     lease = world.start(job)
     planned = world.plan(lease, ["0"], ["CheckT1"])
     run_id = lease.start_task(planned[0])
-    stale = Source(owner).job_snapshot(job.job_id)
+    stale = QueueDatabase(owner).job_snapshot(job.job_id)
     assert stale is not None
     lease.record_task(run_id, passing("CheckT1"))
     lease.conclude(JobState.COMPLETED)
@@ -197,10 +197,10 @@ def test_older_rows_never_replace_newer_ones(
         )
         for task_run in stale.task_runs
     ]
-    assert writer.write_execution(execution, Guard.NEWER_ONLY) == []
+    assert writer.write_execution(execution, WriteMode.NEWER_ONLY) == []
     # Whether or not it saw that they are there.
     for stored in ([], [result.task_id for result in results]):
-        assert writer.write_task_results(results, [], stored, place, Guard.NEWER_ONLY) == []
+        assert writer.write_task_results(results, [], stored, place, WriteMode.NEWER_ONLY) == []
     assert state_of(qdash, layout) == before
 
 

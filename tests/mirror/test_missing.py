@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from qdash_queue.client.database import Database
 from qdash_queue.client.models import FigureRecord, RawDataRecord, TaskRecord
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.artifacts.layout import Layout
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.documents.layout import Layout
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.reading import assert_readable, execution_of, result_of
 from tests.mirror.world import CHIP, USER, QueueWorld, always, make_chip, passing, set_up_qdash
 

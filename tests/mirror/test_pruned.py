@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.artifacts.layout import Layout
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.documents.layout import Layout
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.reading import assert_readable, result_of, state_of
 from tests.mirror.world import QueueWorld
 

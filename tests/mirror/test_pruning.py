@@ -6,7 +6,7 @@ import pytest
 
 from qdash_queue.client.database import Database
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running
 from tests.mirror.world import QueueWorld

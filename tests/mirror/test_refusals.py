@@ -11,9 +11,9 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from qdash_queue.client.models import Job, TaskRecord
 from qdash_queue.errors import QueueError
-from qdash_queue.mirror import Mirror, MongoAwayError
+from qdash_queue.mirror import Mirror, MongoUnreachableError
 from qdash_queue.mirror.artifacts.files import FileTree
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from qdash_queue.mirror.write.refusals import is_for_good
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo
@@ -70,7 +70,7 @@ def _validator_of_files(qdash: QDashDatabase) -> None:
         (None, bulky, "task_result_history of CheckT1 on 0", "", "MongoDB takes 16 MB"),
         (_validator, None, "task_result_history of CheckT1 on 0", "failed validation", "let it (collMod)"),
         (_own_unique_index, None, "task_result_history of CheckT1 on 0", "dup key", "remove that one"),
-        (_note_of_another_form, None, "qubit 0 of chip SIM16", "Cannot create field", "mend it"),
+        (_note_of_another_form, None, "qubit 0 of chip SIM16", "Cannot create field", "fix it"),
         (_validator_of_files, None, "GridFS file /app/calib_data/alice/", "failed validation", "collMod"),
     ],
 )
@@ -205,7 +205,7 @@ def test_an_outage_is_no_refusal(
         try_again_at_once(world)
         # Past the first ping, so that the outage is met in the midst of the work.
         (mark,) = mirror._source.take_marks(1, 0.0)
-        with pytest.raises(MongoAwayError, match="MongoDB does not answer"):
+        with pytest.raises(MongoUnreachableError, match="MongoDB does not answer"):
             mirror._mirror_mark(mark)
     lag = mirror.lag()
     assert (lag.dead_letters, [mark.refusals for mark in lag.marks]) == ([], [0])

@@ -14,9 +14,9 @@ from qdash_queue.client.database import Database
 from qdash_queue.domain import JobState
 from qdash_queue.mirror import Mirror, NothingToMirrorError
 from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
-from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.indexes import UNIQUE_KEYS, ensure_indexes
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import running
 from tests.mirror.qdash_lint import lint_references

@@ -9,7 +9,7 @@ import pytest
 from qdash_queue.client.database import Database
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.reading import assert_readable, execution_of, qubit_of
 from tests.mirror.world import CHIP, QueueWorld, always, failing, passing
 

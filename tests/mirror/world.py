@@ -31,7 +31,7 @@ from qdash_queue.domain import (
     TaskType,
 )
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 
 PROJECT = "demo"
 CHIP = "SIM16"

@@ -13,7 +13,7 @@ from qdash_queue.cli.demo.report import Story
 from qdash_queue.client.models import Job
 from qdash_queue.client.queue import Queue
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 
 FILES_SHOWN = 4
 LAG = """SELECT (SELECT count(*) FROM calib.mirror_lag) AS marks,

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath
 
-from qdash_queue.mirror.artifacts.layout import Layout
+from qdash_queue.mirror.documents.layout import Layout
 
 _READABLE_FILE = 0o644
 _READABLE_FOLDER = 0o755

@@ -14,9 +14,9 @@ from datetime import UTC, datetime
 from bson import Binary
 from pydantic import BaseModel, ConfigDict
 
+from qdash_queue.mirror.read.rows import Refusal
 from qdash_queue.mirror.write.batches import Write, stable_id, write_all
-from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
-from qdash_queue.mirror.write.refusals import Refusal
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 
 # GridFS's own default, in bytes.
 CHUNK_SIZE = 255 * 1024

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from qdash_queue.client.models import Job, JsonObject, Parameter, TaskRun
 from qdash_queue.domain import TaskStatus
-from qdash_queue.mirror.artifacts.layout import Layout, TaskFiles
 from qdash_queue.mirror.documents.bson_values import bson_key, bson_object, finite_number
+from qdash_queue.mirror.documents.layout import Layout, TaskFiles
 from qdash_queue.mirror.documents.models import (
     LONGEST_ELAPSED_SECONDS,
     LONGEST_STACK_TRACE,
@@ -216,16 +217,13 @@ def _output(job: Job, task_run: TaskRun, name: str, stored: JsonValue) -> Parame
     if value is None or task_run.ended_at is None:
         raise ValueError(f"{task_run.task} on {task_run.qid}: output {name} has no value or no end")
     return ParameterDocument(
-        parameter_name=_text(fields, "parameter_name") or name,
-        qid_role=_text(fields, "qid_role"),
-        value=value,
-        value_type=_text(fields, "value_type") or "float",
-        error=float(finite_number(fields.get("error")) or 0.0),
-        unit=_text(fields, "unit"),
-        description=_text(fields, "description"),
-        calibrated_at=task_run.ended_at,
-        execution_id=job.execution_id or "",
-        task_id=str(task_run.task_run_id),
+        **_described(name, fields)
+        | {
+            "value": value,
+            "calibrated_at": task_run.ended_at,
+            "execution_id": job.execution_id or "",
+            "task_id": str(task_run.task_run_id),
+        }
     )
 
 
@@ -236,17 +234,26 @@ def _inputs(stored: JsonObject) -> dict[str, InputParameterDocument]:
 def _input(name: str, stored: JsonValue) -> InputParameterDocument:
     fields = stored if isinstance(stored, dict) else {}
     return InputParameterDocument(
-        parameter_name=_text(fields, "parameter_name") or name,
-        qid_role=_text(fields, "qid_role"),
-        value=_value_of(stored),
-        value_type=_text(fields, "value_type") or "float",
-        error=float(finite_number(fields.get("error")) or 0.0),
-        unit=_text(fields, "unit"),
-        description=_text(fields, "description"),
-        calibrated_at=_date(fields.get("calibrated_at")),
-        execution_id=_text(fields, "execution_id"),
-        task_id=_text(fields, "task_id"),
+        **_described(name, fields)
+        | {
+            "value": _value_of(stored),
+            "calibrated_at": _date(fields.get("calibrated_at")),
+            "execution_id": _text(fields, "execution_id"),
+            "task_id": _text(fields, "task_id"),
+        }
     )
+
+
+def _described(name: str, fields: JsonObject) -> dict[str, Any]:
+    """What inputs and outputs are described by."""
+    return {
+        "parameter_name": _text(fields, "parameter_name") or name,
+        "qid_role": _text(fields, "qid_role"),
+        "value_type": _text(fields, "value_type") or "float",
+        "error": float(finite_number(fields.get("error")) or 0.0),
+        "unit": _text(fields, "unit"),
+        "description": _text(fields, "description"),
+    }
 
 
 def _run_parameters(stored: JsonObject) -> dict[str, RunParameterDocument]:
@@ -288,20 +295,8 @@ def _date(value: JsonValue) -> datetime | None:
 
 def parameter_document(parameter: Parameter) -> ParameterDocument:
     """A parameter version as an entry of QDash's ``qubit.data`` or ``coupling.data``."""
-    value: float | int = parameter.value
-    if parameter.value_type == "int" and float(value).is_integer():
-        value = int(value)
-    return ParameterDocument(
-        parameter_name=parameter.name,
-        value=value,
-        value_type=parameter.value_type,
-        error=parameter.error,
-        unit=parameter.unit,
-        description=parameter.description,
-        calibrated_at=parameter.valid_from,
-        execution_id=parameter.execution_id or _origin(parameter),
-        task_id=str(parameter.task_run_id) if parameter.task_run_id else "",
-    )
+    fields = parameter.as_model().model_dump()
+    return ParameterDocument(**fields | {"execution_id": parameter.execution_id or _origin(parameter)})
 
 
 def _origin(parameter: Parameter) -> str:

@@ -9,10 +9,23 @@ from datetime import datetime
 from typing import Self
 from uuid import UUID
 
-from pydantic import Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from qdash_queue.client.models import Job, Parameter, Row, TaskRun
-from qdash_queue.mirror.write.refusals import Refusal
+
+
+class Refusal(BaseModel):
+    """A document that MongoDB refuses permanently."""
+
+    model_config = ConfigDict(frozen=True)
+
+    document: str
+    """Which one, e.g. ``task_result_history of CheckT1 on 0``."""
+    reason: str
+    remedy: str
+
+    def __str__(self) -> str:
+        return f"{self.document}: {self.reason}; {self.remedy}"
 
 
 class JobOwner(Row):

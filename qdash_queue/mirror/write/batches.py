@@ -18,8 +18,9 @@ from pymongo import UpdateMany
 from pymongo.collection import Collection
 from pymongo.errors import BulkWriteError, OperationFailure, WriteError
 
-from qdash_queue.mirror.write.prerequisites import MongoDocument
-from qdash_queue.mirror.write.refusals import DUPLICATE_KEY, UNSENDABLE, Refusal, is_for_good, refusal
+from qdash_queue.mirror.read.rows import Refusal
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument
+from qdash_queue.mirror.write.refusals import DUPLICATE_KEY, UNSENDABLE, is_for_good, refusal
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from pymongo.collection import Collection
 from pymongo.errors import ConnectionFailure, OperationFailure
 
-from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 
 # Key fields of QDash's unique indexes: the same fields in the same order, so that whoever comes second finds
 # the index already there.

@@ -1,8 +1,7 @@
-"""What MongoDB refuses for good, told from what passes with time.
+"""Tells permanent refusals of MongoDB from transient ones.
 
-Trying again is of no use where the document itself is refused: it is too large, a validator does not take
-it, its key belongs to somebody else. An outage, a full disk, a missing right are none of that, however long
-they last.
+A retry is useless where the document itself is refused: it is too large, a validator rejects it, its key
+belongs to another document. An outage, a full disk or a missing right is transient, however long it lasts.
 """
 
 from __future__ import annotations
@@ -10,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bson.errors import BSONError
-from pydantic import BaseModel, ConfigDict
 from pymongo.errors import DocumentTooLarge, OperationFailure
+
+from qdash_queue.mirror.read.rows import Refusal
 
 DUPLICATE_KEY = 11000
 TOO_LARGE = 10334
@@ -30,22 +30,8 @@ _REMEDIES = {
     DUPLICATE_KEY: f"another document holds its key: remove that one from QDash's database, {_AGAIN}",
     TOO_LARGE: "MongoDB takes 16 MB: let the task keep its bulk as raw data or a figure, then measure again",
     _VALIDATION: f"the collection's validator does not take it: let it (collMod), {_AGAIN}",
-    _OTHER_FORM: f"a document there has another form than QDash's: mend it, {_AGAIN}",
+    _OTHER_FORM: f"a document there has another form than QDash's: fix it, {_AGAIN}",
 }
-
-
-class Refusal(BaseModel):
-    """A document that MongoDB does not take, and never will as things are."""
-
-    model_config = ConfigDict(frozen=True)
-
-    document: str
-    """Which one, e.g. ``task_result_history of CheckT1 on 0``."""
-    reason: str
-    remedy: str
-
-    def __str__(self) -> str:
-        return f"{self.document}: {self.reason}; {self.remedy}"
 
 
 class DocumentsRefusedError(Exception):
@@ -58,17 +44,17 @@ class DocumentsRefusedError(Exception):
 
 
 def is_for_good(error: Exception) -> bool:
-    """Whether the error is about the document and not about the hour."""
+    """Whether the error concerns the document itself, so that a retry fails too."""
     return isinstance(error, UNSENDABLE) or (isinstance(error, OperationFailure) and error.code in FOR_GOOD)
 
 
 def refusal(document: str, error: Exception) -> Refusal:
-    """The error, which is for good, in words."""
+    """The permanent error as a refusal."""
     code = TOO_LARGE if isinstance(error, DocumentTooLarge) else getattr(error, "code", None)
     details = getattr(error, "details", None) or {}
     words = str(details.get("errmsg", error)).split("\n", maxsplit=1)[0][:500]
     return Refusal(
         document=document,
         reason=words,
-        remedy=_REMEDIES.get(code or 0, f"mend what the task wrote or what stands in QDash, {_AGAIN}"),
+        remedy=_REMEDIES.get(code or 0, f"fix what the task wrote or what QDash holds, {_AGAIN}"),
     )

@@ -15,7 +15,7 @@ from bson import encode
 from pydantic import BaseModel
 from pymongo import WriteConcern
 
-from qdash_queue.mirror.artifacts.layout import execution_day
+from qdash_queue.mirror.documents.layout import execution_day
 from qdash_queue.mirror.documents.models import (
     ExecutionCounter,
     ExecutionHistory,
@@ -23,9 +23,9 @@ from qdash_queue.mirror.documents.models import (
     Tag,
     TaskResultHistory,
 )
+from qdash_queue.mirror.read.rows import Refusal
 from qdash_queue.mirror.write.batches import Write, stable_id, write_all
-from qdash_queue.mirror.write.prerequisites import ChipPlace, MongoDocument, Place, QDashDatabase, Target
-from qdash_queue.mirror.write.refusals import Refusal
+from qdash_queue.mirror.write.qdash_lookup import ChipPlace, MongoDocument, Place, QDashDatabase, Target
 
 _VERSION = "note.qdash_queue.version"
 _DIGEST = "note.qdash_queue.digest"
@@ -39,7 +39,7 @@ TargetValues = tuple[Target, Mapping[str, ParameterDocument]]
 DayValues = tuple[Target, str, Mapping[str, ParameterDocument]]
 
 
-class Guard(Enum):
+class WriteMode(Enum):
     """Whether a document from newer rows may be replaced."""
 
     NEWER_ONLY = auto()
@@ -70,7 +70,7 @@ class Writer:
         unchanged: Iterable[TaskResultHistory],
         stored: Iterable[str],
         place: Place,
-        guard: Guard,
+        mode: WriteMode,
     ) -> list[Refusal]:
         """Write task results, but where newer ones stand.
 
@@ -79,18 +79,18 @@ class Writer:
             unchanged: of these only the version is noted.
             stored: ids of those that are there.
             place: where the job's documents go.
-            guard: whether newer ones are replaced.
+            mode: whether newer ones are replaced.
         """
         there = set(stored)
         writes = [
-            _task_result_write(document, place, guard, is_new=document.task_id not in there)
+            _task_result_write(document, place, mode, is_new=document.task_id not in there)
             for document in documents
         ]
         if only_versions := list(unchanged):
             writes.append(_version_write(only_versions))
         return write_all(self._database["task_result_history"], writes)
 
-    def write_execution(self, document: ExecutionHistory, guard: Guard) -> list[Refusal]:
+    def write_execution(self, document: ExecutionHistory, mode: WriteMode) -> list[Refusal]:
         """Write the execution, flushed to MongoDB's journal, but where a newer one stands.
 
         The flush covers everything written before: the journal is one sequence.
@@ -115,7 +115,7 @@ class Writer:
         write = Write(
             document=words,
             key=key | {_JOB_ID: job_id},
-            only_if=_not_newer(document.note.qdash_queue.version, guard),
+            only_if=_not_newer(document.note.qdash_queue.version, mode),
             update=_changes(document, key),
             on_insert=None if owners else {"_id": stable_id(key, day)},
         )
@@ -189,14 +189,14 @@ def content_digest(document: TaskResultHistory) -> str:
     return hashlib.sha256(encode(content)).hexdigest()
 
 
-def _task_result_write(document: TaskResultHistory, place: Place, guard: Guard, *, is_new: bool) -> Write:
+def _task_result_write(document: TaskResultHistory, place: Place, mode: WriteMode, *, is_new: bool) -> Write:
     key = {"project_id": document.project_id, "task_id": document.task_id}
     day = _midnight(execution_day(document.execution_id))
     new = {"_id": stable_id(key, day), "cooldown_id": place.cooldown_id}
     return Write(
         document=f"task_result_history of {document.name} on {document.qid} ({document.task_id})",
         key=key,
-        only_if=_not_newer(document.note.qdash_queue.version, guard),
+        only_if=_not_newer(document.note.qdash_queue.version, mode),
         update=_changes(document, key),
         on_insert=new if is_new else None,
     )
@@ -241,8 +241,8 @@ def _kept_if_pruned(document: TaskResultHistory) -> tuple[str, ...]:
     return figures if document.note.qdash_queue.raw_data else figures + _OF_RAW_DATA
 
 
-def _not_newer(version: int, guard: Guard) -> MongoDocument:
-    return {_VERSION: {"$not": {"$gt": version}}} if guard is Guard.NEWER_ONLY else {}
+def _not_newer(version: int, mode: WriteMode) -> MongoDocument:
+    return {_VERSION: {"$not": {"$gt": version}}} if mode is WriteMode.NEWER_ONLY else {}
 
 
 def _insert_if_absent(words: str, document: BaseModel, key: Iterable[str]) -> Write:

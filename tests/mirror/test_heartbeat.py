@@ -9,8 +9,8 @@ import pytest
 from qdash_queue.client.database import Database
 from qdash_queue.errors import ExecutorRefusedError
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.presence import Presence
-from qdash_queue.mirror.write.prerequisites import QDashDatabase
+from qdash_queue.mirror.heartbeat import MirrorHeartbeat
+from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.living import OwnMongo, running
 from tests.mirror.world import QueueWorld
@@ -62,16 +62,16 @@ def test_a_mirror_tells_that_mongodb_is_away(
 
 def test_being_seen_is_cheap(database: CalibDatabase, owner: Database) -> None:
     connection = Database(database.login("calib_mirror").url)
-    presence = Presence(connection, every_seconds=3600.0)
-    presence.still_here()
+    heartbeat = MirrorHeartbeat(connection, every_seconds=3600.0)
+    heartbeat.beat()
     assert owner.rows(SEEN) == []
-    presence.tell()
+    heartbeat.report()
     first = owner.value(SEEN)
     for _ in range(10):
-        presence.tell()
-        presence.still_here()
+        heartbeat.report()
+        heartbeat.beat()
     assert owner.value(SEEN) == first
-    presence.tell("MongoDB does not answer")
+    heartbeat.report("MongoDB does not answer")
     assert owner.value(SEEN) > first
     connection.close()
 

@@ -1,4 +1,4 @@
-"""Reads from PostgreSQL what is to be mirrored, and keeps the outbox.
+"""Reads from PostgreSQL what is to be mirrored, and maintains the outbox.
 
 A snapshot is one statement, hence one instant: a job's state, its task runs and its version belong together.
 """
@@ -21,11 +21,11 @@ from qdash_queue.mirror.read.rows import (
     Mark,
     MarkLag,
     MirrorRow,
+    Refusal,
     UnrenderedFigure,
 )
-from qdash_queue.mirror.write.refusals import DocumentsRefusedError
 
-# The days on which the job, or somebody's hand, gave a target a new value.
+# The days on which the job gave a target a new value.
 _DAYS_OF_JOB = """
 SELECT DISTINCT p.qid,
        to_char(p.valid_from AT TIME ZONE (SELECT time_zone FROM calib.settings), 'YYYYMMDD') AS day
@@ -96,14 +96,14 @@ class FigureContent(NamedTuple):
     png: bytes | None
 
 
-class Source:
-    """The queue's database, seen by the mirror."""
+class QueueDatabase:
+    """The mirror's statements on the queue's database."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     def job_owner(self, job_id: int) -> JobOwner | None:
-        """To whom the job belongs; None where there is nothing to show: it is gone, or it never started."""
+        """The job's owner; None if the job does not exist or never started."""
         row = self._database.row(
             "SELECT project_id, chip_id, username FROM calib.jobs"
             " WHERE job_id = :job_id AND execution_id IS NOT NULL",
@@ -112,7 +112,7 @@ class Source:
         return JobOwner.model_validate(dict(row)) if row is not None else None
 
     def job_snapshot(self, job_id: int) -> JobSnapshot | None:
-        """The job and everything that hangs on it; None where there is no such job."""
+        """The job and all its data; None if it does not exist."""
         found = self._text(_JOB_SNAPSHOT, job_id=job_id)
         return JobSnapshot.model_validate_json(found) if found is not None else None
 
@@ -122,7 +122,7 @@ class Source:
         return ChipSnapshot.model_validate_json(found) if found is not None else None
 
     def job_history(self, chip_id: str, job_id: int) -> list[DayParameters]:
-        """Where the job gave a target new values: all that was valid of it when that day ended."""
+        """For each day on which the job gave a target new values: its values at the end of that day."""
         return self._at_end_of_day(chip_id, self._database.rows(_DAYS_OF_JOB, job_id=job_id))
 
     def chip_history(self, chip_id: str, mark_id: int) -> list[DayParameters]:
@@ -147,7 +147,7 @@ class Source:
         """The contents of figures by their ids.
 
         Raises:
-            LookupError: one has gone from the database.
+            LookupError: one was deleted meanwhile.
         """
         return self._contents(
             "SELECT figure_id AS key, plotly::text AS plotly, png FROM calib.figures"
@@ -176,17 +176,17 @@ class Source:
         return [UnrenderedFigure.model_validate(dict(row)) for row in rows]
 
     def store_png(self, figure_id: int, png: bytes) -> None:
-        """Keep a figure's picture; its job is marked again."""
+        """Store a figure's picture; its job is marked again."""
         self._database.execute("SELECT calib.store_png(:figure_id, :png)", figure_id=figure_id, png=png)
 
     def store_render_error(self, figure_id: int, reason: str) -> None:
-        """Keep why a figure has no picture; its job is marked again."""
+        """Store why a figure has no picture; its job is marked again."""
         self._database.execute(
             "SELECT calib.store_png(:figure_id, NULL, :reason)", figure_id=figure_id, reason=reason
         )
 
     def take_marks(self, limit: int, hold_seconds: float) -> list[Mark]:
-        """Marks that are due; nobody else gets them for a while."""
+        """Marks that are due; hidden from other mirrors for `hold_seconds`."""
         rows = self._database.rows(
             "SELECT * FROM calib.take_marks(:limit, :hold_seconds)", limit=limit, hold_seconds=hold_seconds
         )
@@ -199,25 +199,25 @@ class Source:
         )
 
     def mark_failed(self, mark: Mark, error: str) -> None:
-        """Say why the mark waits; it is tried again, later each time."""
+        """Store why the mark waits; it is retried with growing delays."""
         self._database.execute(
             "SELECT calib.mark_failed(:mark_id, :error)", mark_id=mark.mark_id, error=error
         )
 
-    def mark_refused(self, mark: Mark, refused: DocumentsRefusedError) -> bool:
-        """Say which documents MongoDB refuses for good; returns whether the mark is set aside by now."""
+    def mark_refused(self, mark: Mark, error: str, refusals: Sequence[Refusal]) -> bool:
+        """Store which documents MongoDB refuses; returns whether the mark is a dead letter now."""
         return bool(
             self._database.value(
                 "SELECT calib.mark_refused(:mark_id, :version, :error, CAST(:refused AS jsonb))",
                 mark_id=mark.mark_id,
                 version=mark.version,
-                error=str(refused),
-                refused=json.dumps([each.model_dump() for each in refused.refusals]),
+                error=error,
+                refused=json.dumps([each.model_dump() for each in refusals]),
             )
         )
 
     def retry(self, job_id: int | None = None) -> int:
-        """Let what waits or was set aside, of one job or of all, be tried again now; returns how many."""
+        """Retry pending and dead-lettered marks of one job, or of all, now; returns how many."""
         return int(self._database.value("SELECT calib.retry_marks(CAST(:job_id AS bigint))", job_id=job_id))
 
     def mark(self, subject: Mark) -> None:

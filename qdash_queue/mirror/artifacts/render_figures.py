@@ -6,8 +6,8 @@ import logging
 import time
 
 from qdash_queue.mirror.artifacts.figure_renderer import FigureError, FigureRenderer, RendererBrokenError
+from qdash_queue.mirror.read.queue_database import QueueDatabase
 from qdash_queue.mirror.read.rows import UnrenderedFigure
-from qdash_queue.mirror.read.source import Source
 from qdash_queue.stopping import StopSign
 
 _log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class FigureRendering:
         stop: once it is set, no figure is waited for.
     """
 
-    def __init__(self, source: Source, renderer: FigureRenderer, stop: StopSign) -> None:
+    def __init__(self, source: QueueDatabase, renderer: FigureRenderer, stop: StopSign) -> None:
         self._source = source
         self._renderer = renderer
         self._stop = stop

@@ -1,4 +1,4 @@
-"""Lets everybody see that a mirror is alive, and in which condition."""
+"""Records in PostgreSQL that a mirror is alive, and its condition."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ READY = "ready"
 _log = logging.getLogger(__name__)
 
 
-class Presence:
+class MirrorHeartbeat:
     """One start of a mirror, in ``calib.mirrors``.
 
     Args:
         database: the queue's, as a member of ``calib_mirror``.
-        every_seconds: how often at most it is written that the mirror is seen.
+        every_seconds: the least time between two writes of an unchanged condition.
     """
 
     def __init__(self, database: Database, every_seconds: float = 5.0) -> None:
@@ -29,32 +29,32 @@ class Presence:
         self._every_seconds = every_seconds
         self._mirror_id = f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
         self._registered = False
-        self._told = ""
+        self._reported = ""
         self._next = 0.0
 
-    def tell(self, condition: str = READY) -> None:
-        """Say that the mirror is alive: at once where its condition is another, else now and then.
+    def report(self, condition: str = READY) -> None:
+        """Write that the mirror is alive: at once if its condition changed, else after `every_seconds`.
 
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
         """
-        if condition == self._told and time.monotonic() < self._next:
+        if condition == self._reported and time.monotonic() < self._next:
             return
         if not self._registered:
             self._register()
         self._database.execute(
             "SELECT calib.mirror_seen(:mirror_id, :condition)", mirror_id=self._mirror_id, condition=condition
         )
-        self._told = condition
+        self._reported = condition
         self._next = time.monotonic() + self._every_seconds
 
-    def still_here(self) -> None:
-        """Say the same again, in the midst of long work."""
+    def beat(self) -> None:
+        """Report the same condition again, during long work."""
         if self._registered:
-            self.tell(self._told)
+            self.report(self._reported)
 
-    def leave(self) -> None:
-        """Say that the mirror has stopped.
+    def stop(self) -> None:
+        """Write that the mirror has stopped.
 
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.

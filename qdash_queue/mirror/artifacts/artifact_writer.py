@@ -11,12 +11,11 @@ from qdash_queue.client.models import TaskRun
 from qdash_queue.mirror.artifacts.csv_files import raw_data_csv, raw_data_problem
 from qdash_queue.mirror.artifacts.files import FileTree
 from qdash_queue.mirror.artifacts.gridfs import FileOrigin, GridFSFiles, StoredFile
-from qdash_queue.mirror.artifacts.layout import Layout, task_files
 from qdash_queue.mirror.documents.build import TaskArtifacts
+from qdash_queue.mirror.documents.layout import Layout, task_files
 from qdash_queue.mirror.documents.models import RawDataNote
-from qdash_queue.mirror.read.rows import JobSnapshot
-from qdash_queue.mirror.read.source import Source
-from qdash_queue.mirror.write.refusals import Refusal
+from qdash_queue.mirror.read.queue_database import QueueDatabase
+from qdash_queue.mirror.read.rows import JobSnapshot, Refusal
 
 _CONTENT_TYPES = {".png": "image/png", ".json": "application/json", ".csv": "text/csv"}
 
@@ -61,7 +60,7 @@ class TaskToStore(NamedTuple):
 class ArtifactWriter:
     """Reads the content from PostgreSQL and stores it in both places."""
 
-    def __init__(self, source: Source, files: FileTree, gridfs: GridFSFiles, layout: Layout) -> None:
+    def __init__(self, source: QueueDatabase, files: FileTree, gridfs: GridFSFiles, layout: Layout) -> None:
         self._source = source
         self._files = files
         self._gridfs = gridfs
