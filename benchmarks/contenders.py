@@ -38,7 +38,6 @@ from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
-from tests.contract.lab import CALIBRATE, TASKS
 
 FLOW = "calibrate"
 PARAMETERS: dict[str, JsonValue] = {"qids": ["0", "1"], "tasks": ["CheckRabi", "CreateHPIPulse", "CheckT1"]}
@@ -103,7 +102,7 @@ class Contender(ABC):
 
 
 class Ours(Contender):
-    """Plain SQL, as any client and any executor may say it."""
+    """Plain SQL, as clients and executors may use it."""
 
     name = "qdash-queue (SQL)"
     clear = (
@@ -113,6 +112,13 @@ class Ours(Contender):
     )
 
     async def install(self) -> None:
+        from executors.flows import (  # Heavy: not for the workers.
+            catalogue_flows,
+            catalogue_tasks,
+            load_flows,
+        )
+
+        flows, tasks = catalogue_flows(load_flows().values()), catalogue_tasks()
         migrate_and_grant(self.url)
         database = Database(self.url)
         admin = Admin(database)
@@ -123,7 +129,7 @@ class Ours(Contender):
             admin.allow_executor("postgres", chip)
             for number in range(2):
                 self.executor(database, chip, number).register()
-            self.executor(database, chip).register_catalogue([CALIBRATE], TASKS)
+            self.executor(database, chip).register_catalogue(flows, tasks)
         # As alive as executors are that sleep between two jobs; each insert would warn otherwise.
         database.execute("UPDATE calib_private.executors SET last_seen_at = now() + interval '1 day'")
         database.close()

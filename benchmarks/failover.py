@@ -1,4 +1,4 @@
-"""A primary dies before its standby has the claim: how long two executors drive one chip, and who is heard.
+"""A primary dies before its standby has the claim: how long two executors share a chip, whose writes count.
 
     python -m benchmarks.failover [--rounds 20]
 
@@ -6,8 +6,8 @@ Everything is real: a primary and an asynchronous streaming standby, two executo
 default lease, which reach the primary through one address, Prefect's server. In each round the line between
 the two servers is cut just before a claim, the primary is killed with SIGKILL as soon as the job measures,
 and the standby is promoted. It knows the job as one that waits, and gives it out again under the same fence.
-The flow writes down each touch of the chip, and its process with each result. The exit status is 1 if the
-former holder was heard once.
+The flow writes down each touch of the chip, and its process with each result. The exit status is 1 if one
+write of the former holder was taken.
 """
 
 from __future__ import annotations
@@ -36,14 +36,16 @@ from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode
-from qdash_queue.embedded.postgres import Listen, PostgresServer
+from qdash_queue.embedded.postgres import SUPERUSER, PostgresServer
+from qdash_queue.embedded.process import free_port
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.errors import LeaseLostError
 from qdash_queue.settings import Settings
-from tests.chaos.flows import WITNESS
-from tests.chaos.stage import PLUGIN
-from tests.executors.crew import PROJECT, ROOT, Crew, eventually
+from tests.chaos.flows import EVIDENCE
+from tests.chaos.installation import PLUGIN
+from tests.executors.crew import PROJECT, ROOT, Crew
 from tests.executors.relay import Relay
+from tests.support.waiting import until
 
 CHIP = "SIM-16"
 MACHINE_PASSWORD = "machine"  # noqa: S105 - of a server that lives for minutes
@@ -56,35 +58,44 @@ FORMER_VERBS = (
 )
 
 
-class Standby(PostgresServer):
-    """A streaming copy of a primary, which it reaches through a line of its own."""
+class LoopbackPostgres(PostgresServer):
+    """Listens on a loopback port, so that a relay can stand before it; without a password."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.settings["listen_addresses"] = "127.0.0.1"
+
+    def _choose_port(self) -> int:
+        return free_port()
+
+    def url_of(self, database: str, user: str = SUPERUSER, password: str | None = None) -> str:
+        return f"postgresql://{user}:{password or ''}@127.0.0.1:{self.port}/{database}"
+
+
+class Standby(LoopbackPostgres):
+    """A streaming copy of a primary, which it reaches through a relay of its own."""
 
     def __init__(self, directory: Path, primary: PostgresServer) -> None:
-        super().__init__(directory, listen=Listen.LOOPBACK)
-        self.line = Relay(primary.port)
-        self._secret = sa.make_url(primary.url).password or ""
-        directory.mkdir(mode=0o700)
-        (directory / "password").write_text(self._secret)
+        super().__init__(directory)
+        self.relay = Relay(primary.port)
 
     def promote(self) -> None:
         """Make it the primary."""
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_promote()")
 
-    def _make_cluster(self, lock: int) -> None:
-        source = f"host=127.0.0.1 port={self.line.port} user=postgres password={self._secret}"
+    def _create_cluster(self) -> None:
+        source = f"host=127.0.0.1 port={self.relay.port} user={SUPERUSER}"
         program = str(self._runnable / "pg_basebackup")
-        account = self._account
         subprocess.run(
             [program, "-d", source, "-D", str(self._data), "-R", "-X", "stream", "-c", "fast"],
-            user=account.uid if account else None,
-            group=account.gid if account else None,
+            **self._run_as,
             cwd=self.home,
             check=True,
         )
 
     def _answers(self) -> bool:
-        return self._has_said("ready to accept read-only connections")
+        return self._logged("ready to accept read-only connections")
 
 
 @dataclass(frozen=True)
@@ -103,16 +114,16 @@ class Round:
 
 
 @dataclass
-class Laboratory:
+class Failover:
     """The present primary behind one address, and the executors that use it."""
 
     folder: Path
     primary: PostgresServer
-    line: Relay
+    relay: Relay
     crew: Crew
     rounds: int = 0
 
-    def fail_over(self) -> Round:
+    def run_round(self) -> Round:
         self.rounds += 1
         crew = self.crew
         crew.need(2)
@@ -121,17 +132,17 @@ class Laboratory:
         job = crew.queue.submit(PROJECT, CHIP, DRILL, flow="drill", not_before=datetime.now(UTC) + HEAD_START)
         with psycopg.connect(standby.url, autocommit=True) as copy:
             waits = "SELECT FROM calib_private.jobs WHERE job_id = %s AND state = 'scheduled'"
-            eventually(lambda: copy.execute(waits, (job.job_id,)).rowcount, "the standby to have the job")
-            standby.line.cut()
+            until(lambda: copy.execute(waits, (job.job_id,)).rowcount, "the standby to have the job")
+            standby.relay.cut()
             former_pid = crew.started(job.job_id)
             former = crew.holder(job.job_id)
             fence = crew.owner.value("SELECT fence FROM calib_private.leases WHERE chip_id = :id", id=CHIP)
-            eventually(lambda: self._touches(former_pid), "the job to measure")
+            until(lambda: self._touches(former_pid), "the job to measure")
             assert copy.execute(waits, (job.job_id,)).rowcount, "the claim was not lost"
         self._replace_primary(standby)
         pid = crew.started(job.job_id)
-        eventually(lambda: self._touches(pid), "the new holder to measure")
-        exit_code = former.leave(60)
+        until(lambda: self._touches(pid), "the new holder to measure")
+        exit_code = former.leave()
         rows = crew.owner.rows(
             "SELECT a.executor_id, extract(epoch FROM a.started_at)::float AS at, a.fence,"
             " (SELECT count(*) FROM calib.job_events e WHERE e.job_id = a.job_id AND event = 'concluded')"
@@ -143,13 +154,13 @@ class Laboratory:
         )
         assert len(rows) == 1
         assert rows[0]["fence"] == fence, "the same fence was given out again"
-        heard = rows[0]["heard"] + self._say_former_verbs(job.job_id, fence)
+        heard = rows[0]["heard"] + self._call_former_verbs(job.job_id, fence)
         claimed_at = rows[0]["at"] - time.time() + time.monotonic()
         crew.queue.cancel(job.job_id, CancelMode.NOW)
         crew.ended(job.job_id)
         return Round(max(0.0, self._touches(former_pid)[-1] - claimed_at), heard, exit_code)
 
-    def _say_former_verbs(self, job_id: int, fence: int) -> int:
+    def _call_former_verbs(self, job_id: int, fence: int) -> int:
         """How many calls the promoted server takes that show job and fence, as the former holder knows."""
         taken = 0
         database = Database(self.crew.executor_url)
@@ -162,8 +173,8 @@ class Laboratory:
 
     def _touches(self, pid: int) -> list[float]:
         """When a process touched the chip, by the machine's monotonic clock."""
-        witness = Path(os.environ[WITNESS]) / f"touches-{CHIP}.log"
-        lines = witness.read_text().splitlines() if witness.exists() else []
+        evidence = Path(os.environ[EVIDENCE]) / f"touches-{CHIP}.log"
+        lines = evidence.read_text().splitlines() if evidence.exists() else []
         return [float(at) for at, _, who in map(str.split, lines) if int(who) == pid]
 
     def _replace_primary(self, standby: Standby) -> None:
@@ -171,25 +182,25 @@ class Laboratory:
         postmaster = psutil.Process(int((gone.home / "data" / "postmaster.pid").read_text().split()[0]))
         for process in (postmaster, *postmaster.children(recursive=True)):
             process.kill()
-        self.line.cut()
+        self.relay.cut()
         standby.promote()
-        self.line.target_port = standby.port
-        self.line.mend()
+        self.relay.target_port = standby.port
+        self.relay.mend()
         gone.stop()
         shutil.rmtree(gone.home)
 
 
 @contextmanager
-def laboratory(folder: Path) -> Iterator[Laboratory]:
-    (folder / "witness").mkdir()
+def failover(folder: Path) -> Iterator[Failover]:
+    (folder / "evidence").mkdir()
     (folder / "crew").mkdir()
-    os.environ[WITNESS] = str(folder / "witness")
+    os.environ[EVIDENCE] = str(folder / "evidence")
     with (
         EmbeddedServers(folder / "servers", kinds={Kind.PREFECT}) as servers,
-        PostgresServer(folder / "server-0", listen=Listen.LOOPBACK) as primary,
+        LoopbackPostgres(folder / "server-0") as primary,
     ):
-        line = Relay(primary.port)
-        owner_url = sa.make_url(primary.url).set(port=line.port).render_as_string(hide_password=False)
+        relay = Relay(primary.port)
+        owner_url = sa.make_url(primary.url).set(port=relay.port).render_as_string(hide_password=False)
         migrate.upgrade(owner_url)
         owner = Database(owner_url)
         owner.execute(f"CREATE ROLE machine LOGIN PASSWORD '{MACHINE_PASSWORD}' IN ROLE calib_executor")
@@ -214,12 +225,12 @@ def laboratory(folder: Path) -> Iterator[Laboratory]:
             lease_seconds=defaults.lease_seconds,
             heartbeat_seconds=defaults.heartbeat_seconds,
         )
-        lab = Laboratory(folder, primary, line, crew)
+        setup = Failover(folder, primary, relay, crew)
         try:
-            yield lab
+            yield setup
         finally:
             crew.close()
-            lab.primary.stop()
+            setup.primary.stop()
 
 
 def main() -> int:
@@ -229,9 +240,9 @@ def main() -> int:
     rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="qdq-") as name:
         Path(name).chmod(0o755)
-        with laboratory(Path(name)) as lab:
+        with failover(Path(name)) as setup:
             for number in range(count):
-                rounds.append(lab.fail_over())
+                rounds.append(setup.run_round())
                 last = rounds[-1]
                 print(
                     f"round {number + 1}: the chip was shared for {last.shared:.2f} s, {last.heard} writes of"

@@ -220,7 +220,7 @@ def show(name: str, weights: Sequence[Weight]) -> float:
 
 
 def show_chip(database: Database, chips: int) -> None:
-    """Rows and bytes of chips that nobody uses yet; makes them."""
+    """Rows and bytes of new, unused chips."""
     admin = Admin(database)
     before = rows(database)
     for number in range(chips):

@@ -19,11 +19,10 @@ from pathlib import Path
 
 from pymongo import UpdateOne
 
-from benchmarks.mirror_stage import QUBITS, MirrorStage, mirror_stage
+from benchmarks.mirror_setup import QUBITS, TASKS, MirrorSetup, mirror_setup
 from qdash_queue.client.database import Database
 from qdash_queue.mirror import Mirror, RoundReport
 from qdash_queue.mirror.connection import connect_mongo
-from tests.mirror.world import TASKS
 
 COLLECTIONS = (
     *("fs.chunks", "fs.files", "task_result_history", "qubit_history", "execution_counter", "tag"),
@@ -38,12 +37,12 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - begin
 
 
-def upsert_the_same(stage: MirrorStage) -> int:
+def upsert_the_same(setup: MirrorSetup) -> int:
     """All that was mirrored, once more, into a database of its own; returns how many documents."""
-    copy = stage.qdash.client.get_database("copy")
+    copy = setup.qdash.client.get_database("copy")
     count = 0
     for name in COLLECTIONS:
-        documents = list(stage.qdash[name].find())
+        documents = list(setup.qdash[name].find())
         for start in range(0, len(documents), BULK):
             part = documents[start : start + BULK]
             copy[name].bulk_write(
@@ -75,26 +74,30 @@ def all_done(report: RoundReport) -> None:
         raise SystemExit(f"not everything was mirrored: {report}")
 
 
-def measure(stage: MirrorStage, jobs: int, tasks: int) -> None:
-    preparing = timed(lambda: [stage.world.run([str(n % QUBITS)], list(TASKS[:tasks])) for n in range(jobs)])
+def measure(setup: MirrorSetup, jobs: int, tasks: int) -> None:
+    def run_jobs() -> None:
+        for number in range(jobs):
+            setup.run_job(str(number % QUBITS), TASKS[:tasks])
+
+    preparing = timed(run_jobs)
     print(f"{jobs} jobs of {tasks} tasks, run by hand in {preparing:.1f} s", flush=True)
     with Mirror(
-        Database(stage.mirror_url), connect_mongo(stage.mongo.url), stage.qdash.name, stage.layout
+        Database(setup.mirror_url), connect_mongo(setup.mongo.url), setup.qdash.name, setup.layout
     ) as mirror:
         rendering = timed(mirror._render_all)  # noqa: SLF001 - apart from what follows
         first = timed(lambda: all_done(mirror.run_once()))
-        stage.world.database.execute("SELECT calib.mark_all()")
+        setup.database.execute("SELECT calib.mark_all()")
         again = timed(lambda: all_done(mirror.run_once()))
         rebuild = timed(lambda: all_done(mirror.rebuild()))
-    contents = [path.read_bytes() for path in stage.layout.base.rglob("*") if path.is_file()]
+    contents = [path.read_bytes() for path in setup.layout.base.rglob("*") if path.is_file()]
     documents = 0
 
     def upsert() -> None:
         nonlocal documents
-        documents = upsert_the_same(stage)
+        documents = upsert_the_same(setup)
 
     upserting = timed(upsert)
-    writing = timed(lambda: write_the_same(contents, stage.folder / "same"))
+    writing = timed(lambda: write_the_same(contents, setup.folder / "same"))
     results = jobs * tasks
     print(f"figures rendered        {results / rendering:8.1f} /s")
     print(f"{'':<20}{'jobs/s':>10}{'results/s':>11}{'files/s':>10}{'ms a job':>10}")
@@ -120,9 +123,9 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=100)
     parser.add_argument("--tasks", type=int, default=4, choices=range(1, len(TASKS) + 1))
     given = parser.parse_args()
-    with mirror_stage() as stage:
-        print(stage.conditions(), flush=True)
-        measure(stage, given.jobs, given.tasks)
+    with mirror_setup() as setup:
+        print(setup.conditions(), flush=True)
+        measure(setup, given.jobs, given.tasks)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ One embedded PostgreSQL that flushes each commit to disk; each queue has a datab
 are interleaved, so that what else the machine does falls on all alike: trust the ratios. Every figure is a
 median with the lowest and the highest round. Each measurement ends after `--seconds` at the latest. No
 Prefect: the queue alone is compared, through the verbs of `benchmarks.contenders`. Ours commits three times
-for a job taken and ended (claim, conclude, finish: a verdict outlives whoever gave it), the peers twice.
+for a job taken and ended (claim, conclude, finish: a verdict survives its executor), the peers twice.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ QUIET = {
     "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
     "PREFECT_SERVER_UI_SHOW_PROMOTIONAL_CONTENT": "false",
 }
-# Already done in a copied template.
+# Already done in a copied template, and when this object starts its server again.
 ALREADY_DONE = {
     "PREFECT_API_BLOCKS_REGISTER_ON_START": "false",
     "PREFECT_API_DATABASE_MIGRATE_ON_START": "false",
@@ -78,7 +78,7 @@ class PrefectServer(EmbeddedServer):
     ) -> None:
         super().__init__(directory, lifetime=lifetime, start_seconds=start_seconds)
         self._template = (cache or default_cache()) / f"prefect-{prefect_version()}.db"
-        self._copied = False
+        self._migrated = False
 
     @property
     def url(self) -> str:
@@ -105,9 +105,11 @@ class PrefectServer(EmbeddedServer):
 
     def _come_up(self) -> None:
         new = not self._database.exists()
-        self._copied = new and self._copy_template()
+        copied = new and self._copy_template()
+        self._migrated = self._migrated or copied
         self._run()
-        if new and not self._copied:
+        self._migrated = True
+        if new and not copied:
             self._keep_template()
 
     def _copy_template(self) -> bool:
@@ -142,7 +144,7 @@ class PrefectServer(EmbeddedServer):
             "PREFECT_SERVER_UI_API_URL": self.url,
             "PREFECT_SERVER_UI_STATIC_DIRECTORY": str(self.home / "ui"),
         }
-        environment = inherited | self.client_environment | server | (ALREADY_DONE if self._copied else {})
+        environment = inherited | self.client_environment | server | (ALREADY_DONE if self._migrated else {})
         python = [sys.executable, "-m", "prefect", "server", "start"]
         command = [*python, "--host", "127.0.0.1", "--port", str(self.port)]
         return ProcessSpec(

@@ -129,6 +129,7 @@ class EmbeddedServer(ABC):
             try:
                 self._process.wait_until(self._answers, seconds=self.start_seconds)
             except PortTakenError:
+                self.port = 0
                 if not tries_left:
                     raise
             else:
@@ -143,7 +144,8 @@ class EmbeddedServer(ABC):
         return self._process is not None and words in self._process.log_text()
 
     def _choose_port(self) -> int:
-        return free_port()
+        """The port of the first start again, so that clients find a restarted server."""
+        return self.port or free_port()
 
     def _remove_files(self) -> None:
         if self._directory is None and self._home is not None:

@@ -1,4 +1,4 @@
-"""The mirror's way to MongoDB."""
+"""The mirror's connection to MongoDB."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ _DO_WITHIN_MS = 60_000
 
 
 class MongoUnreachableError(Exception):
-    """MongoDB does not answer, or not as it must; the message says which."""
+    """MongoDB does not answer, or refuses; the message says which."""
 
 
 def connect_mongo(url: str) -> MongoClient[MongoDocument]:
-    """A client that notices within seconds when MongoDB is away, and comes back by itself.
+    """A client that notices within seconds when MongoDB is unreachable, and reconnects automatically.
 
     Raises:
         MongoUnreachableError: there is no URL, it is not one of MongoDB, or names a file that cannot be read.

@@ -64,7 +64,7 @@ class Publisher:
 
         Raises:
             MissingInQDashError: QDash lacks something that it has to make; nothing was written.
-            DocumentsRefusedError: MongoDB refuses some documents for good; all others are written.
+            DocumentsRefusedError: MongoDB permanently refuses some documents; all others are written.
         """
         owner = self._source.job_owner(job_id)
         if owner is None:
@@ -99,7 +99,7 @@ class Publisher:
 
         Raises:
             MissingInQDashError: QDash has the chip nowhere, or not all of it.
-            DocumentsRefusedError: MongoDB refuses some documents for good; all others are written.
+            DocumentsRefusedError: MongoDB permanently refuses some documents; all others are written.
         """
         snapshot = self._source.chip_snapshot(chip_id)
         if snapshot is None or not snapshot.parameters:

@@ -71,7 +71,7 @@ class QDashSetup:
             {
                 "user_id": user_id,
                 "hashed_password": _NO_PASSWORD,
-                # QDash finds the caller by this text; nobody can know one that is never shown.
+                # QDash finds the caller by this text; one that is never shown cannot be known.
                 "access_token": f"none-{_stable(f'token {username} {self._at}', 32)}",
                 "display_name": username,
                 "organization": "",

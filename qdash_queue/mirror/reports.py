@@ -1,4 +1,4 @@
-"""What the mirror tells: how a round went, and how far QDash is behind."""
+"""The mirror's reports: how a round went, and how far QDash is behind."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qdash_queue.mirror.read.rows import MarkLag, MirrorRow, Refusal
 
 
 class RoundReport(BaseModel):
-    """What one look at the outbox, or one rebuild, did."""
+    """What one round, or one rebuild, did."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -21,7 +21,7 @@ class RoundReport(BaseModel):
     waiting: dict[str, str] = Field(default_factory=dict)
     """Subjects that could not be mirrored, and why."""
     refused: dict[str, list[Refusal]] = Field(default_factory=dict)
-    """Subjects that are mirrored but for documents that MongoDB refuses for good."""
+    """Subjects that are mirrored except for documents that MongoDB permanently refuses."""
 
     @property
     def worked(self) -> bool:
@@ -46,7 +46,7 @@ class MirrorLag(BaseModel):
     marks: list[MarkLag]
     """What waits to be mirrored."""
     dead_letters: list[MarkLag]
-    """What was set aside, because MongoDB refuses documents of it for good."""
+    """What was set aside, because MongoDB permanently refuses documents of it."""
     mirrors: list[MirrorRow]
     mongo_problem: str | None
 

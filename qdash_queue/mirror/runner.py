@@ -334,7 +334,7 @@ class Mirror:
         if report.waiting or report.refused:
             self._source.mark(subject)
         elif subject.job_id is not None:
-            # A mirror finds it up to date and takes the mark away.
+            # A mirror finds it up to date and removes the mark.
             self._source.retry(subject.job_id)
         return report
 
@@ -344,7 +344,7 @@ class Mirror:
         Raises:
             DatabaseAwayError: PostgreSQL does not answer.
             MongoUnreachableError: MongoDB does not answer.
-            DocumentsRefusedError: MongoDB refuses some of its documents for good.
+            DocumentsRefusedError: MongoDB permanently refuses some of its documents.
         """
         try:
             if mark.job_id is not None:

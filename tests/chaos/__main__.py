@@ -8,18 +8,18 @@ import secrets
 import sys
 
 from qdash_queue.embedded.prefect_server import QUIET
+from tests.chaos.installation import Size
 from tests.chaos.run import Plan, run
-from tests.chaos.stage import Size
 from tests.support import processes
 
 
 def main() -> int:
     """Run as the arguments say; the exit code is 1 if any promise was broken."""
     parser = argparse.ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=300.0, help="of violence")
+    parser.add_argument("--seconds", type=float, default=300.0, help="during which faults are injected")
     parser.add_argument("--seed", type=int, default=None, help="repeats a schedule; random if left out")
     parser.add_argument("--chips", type=int, default=3)
-    parser.add_argument("--gap", type=float, default=2.0, help="seconds between injuries, on average")
+    parser.add_argument("--gap", type=float, default=2.0, help="seconds between faults, on average")
     given = parser.parse_args()
     for name in list(os.environ):
         if name.startswith(("QDASH_QUEUE_", "PREFECT_")):
@@ -30,7 +30,7 @@ def main() -> int:
     plan = Plan(seed=seed, seconds=given.seconds, size=Size(chips=given.chips), mean_gap=given.gap)
     report = run(plan, _say)
     _say("\n".join(report.lines()))
-    return 1 if report.violations or report.troubles else 0
+    return 1 if report.violations or report.errors else 0
 
 
 def _say(words: str) -> None:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 from tests.chaos.auditor import Connection, Violation
 from tests.mirror.qdash_lint import lint_database, lint_references
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections import Counter
 from collections.abc import Collection
@@ -13,7 +12,8 @@ import httpx
 import psutil
 
 from tests.chaos.auditor import Connection, Violation
-from tests.chaos.stage import TAG, Slot
+from tests.chaos.installation import Service
+from tests.support.executor_world import tag_of
 
 # What an attempt's outcome may look like in Prefect.
 STATES = {
@@ -30,7 +30,7 @@ def audit_prefect(connection: Connection, api_url: str, tags: Collection[str] = 
     """Every attempt's flow run is in the state of the attempt, and no flow run is left open.
 
     A requeued attempt may be Cancelled in Prefect too, where the next one has cancelled the job for it.
-    Looks at flow runs with all these tags only.
+    Only flow runs with all these tags are checked.
     """
     runs = flow_runs(api_url, tags)
     found = []
@@ -82,7 +82,7 @@ def flow_runs(api_url: str, tags: Collection[str]) -> dict[str, str]:
 
 
 def audit_touches(folder: Path) -> list[Violation]:
-    """Nobody touched a chip after a later holder of it had, by the flows' own evidence in its order."""
+    """No executor touched a chip after a later holder had, by the order of the flows' own evidence."""
     found = []
     for path in sorted(folder.glob("touches-*.log")):
         newest, late = 0, Counter[tuple[int, int]]()
@@ -93,7 +93,7 @@ def audit_touches(folder: Path) -> list[Violation]:
             newest = max(newest, fence)
         found += [
             Violation(
-                "nobody touches a chip of another",
+                "no executor touches a chip leased by another",
                 f"{path.stem}: {n} touches under fence {old} after fence {new}",
             )
             for (old, new), n in late.items()
@@ -102,7 +102,7 @@ def audit_touches(folder: Path) -> list[Violation]:
 
 
 def audit_hooks(connection: Connection, folder: Path) -> list[Violation]:
-    """The cancellation hook ran once for each job of which the log says so, and never twice.
+    """The cancellation hook ran exactly once for each job whose event log records it.
 
     The flow run that it ran for may be an earlier attempt's, which was cancelled while no executor lived.
     """
@@ -123,9 +123,9 @@ def audit_hooks(connection: Connection, folder: Path) -> list[Violation]:
     ]
 
 
-def audit_processes(slots: list[Slot], seconds: float) -> list[Violation]:
+def audit_processes(services: list[Service], seconds: float) -> list[Violation]:
     """Of the starts that are over, no process lives ``seconds`` later."""
-    dead = {start.tag for slot in slots for start in slot.starts if not start.is_alive}
+    dead = {start.tag for service in services for start in service.starts if not start.is_alive}
     deadline = time.monotonic() + seconds
     while (left := _tagged(dead)) and time.monotonic() < deadline:
         time.sleep(0.1)
@@ -135,9 +135,9 @@ def audit_processes(slots: list[Slot], seconds: float) -> list[Violation]:
 def _tagged(tags: set[str]) -> list[str]:
     found = []
     for process in psutil.process_iter():
-        # A process may end between two looks at it.
+        tag = tag_of(process)
+        # A process may end in between.
         with suppress(psutil.Error, OSError):
-            tag = None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(TAG)
-            if tag in tags and process.pid != os.getpid():
+            if tag in tags:
                 found.append(f"{process.pid} of {tag}: {' '.join(process.cmdline())[:120]}")
     return found

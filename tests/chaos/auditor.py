@@ -88,7 +88,7 @@ def replay(connection: Connection) -> list[Violation]:
 def audit_clients(
     connection: Connection, accepted: Mapping[str, int], unanswered: Iterable[str]
 ) -> list[Violation]:
-    """What clients were answered is what is there: every accepted job once, under its number."""
+    """Every job that was accepted is there once, under its number."""
     check = "what was accepted is there"
     there: dict[str, list[int]] = {}
     for ticket, job_id in connection.execute("SELECT note ->> 'ticket', job_id FROM calib.jobs"):
@@ -100,7 +100,7 @@ def audit_clients(
     ]
     known = set(accepted) | set(unanswered)
     return found + [
-        Violation(check, f"job {jobs} was asked for by nobody")
+        Violation(check, f"job {jobs} was submitted by no client")
         for ticket, jobs in there.items()
         if ticket not in known
     ]

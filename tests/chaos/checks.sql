@@ -38,7 +38,7 @@ SELECT format('chip %s: job %s was claimed while job %s ran', chip_id, job_id, b
         WINDOW w AS (PARTITION BY j.chip_id ORDER BY e.at, e.event_id)) s
  WHERE new_state = 'running' AND before_state = 'running';
 
--- check: attempts as the log tells
+-- check: attempts agree with the event log
 SELECT format('job %s attempt %s: %s', job_id, attempt, words) FROM (
   SELECT a.job_id, a.attempt, CASE
       WHEN a.ended_at IS NULL THEN 'has not ended'
@@ -102,7 +102,7 @@ SELECT format('job %s (%s): %s on %s is %s', j.job_id, j.state, t.task, t.qid, t
  WHERE j.state IN ('completed', 'failed', 'cancelled') AND t.status IN ('scheduled', 'running');
 
 -- check: a seen cancel wins
-SELECT format('job %s was told that its cancel was seen and ended %s', j.job_id, j.state) FROM calib.jobs j
+SELECT format('job %s has a seen cancel and ended %s', j.job_id, j.state) FROM calib.jobs j
  WHERE j.cancel_seen_at IS NOT NULL AND j.state IN ('completed', 'failed')
 UNION ALL SELECT format('job %s: event cancel_seen, then %s', e.job_id, j.state) FROM calib.job_events e JOIN calib.jobs j USING (job_id)
  WHERE e.event = 'cancel_seen' AND j.state IN ('completed', 'failed');
@@ -113,13 +113,13 @@ SELECT format('job %s was to be cancelled %s s before its executor was lost, and
   JOIN calib.job_events e2 ON e2.job_id = j.job_id AND e2.attempt = e.attempt AND e2.old_state = 'running'
  WHERE e2.new_state <> 'cancelled' AND NOT EXISTS (SELECT FROM calib.attempts a WHERE a.job_id = j.job_id AND a.attempt = e.attempt AND a.verdict IS NOT NULL);
 
--- check: a cancel is looked at
-SELECT format('job %s was to be cancelled %s s before its verdict, nobody looked, and it ended %s', j.job_id, extract(epoch FROM e.at - j.cancel_requested_at), j.state)
+-- check: a cancel is checked in time
+SELECT format('job %s was to be cancelled %s s before its verdict, the cancel was not checked, and it ended %s', j.job_id, extract(epoch FROM e.at - j.cancel_requested_at), j.state)
   FROM calib.jobs j JOIN calib.job_events e ON e.job_id = j.job_id AND e.attempt = j.attempt AND e.event = 'concluded' AND e.at > j.cancel_requested_at + interval '5 s'
  WHERE j.cancel_seen_at IS NULL AND j.state IN ('completed', 'failed');
 
--- check: nobody is cancelled unasked
-SELECT format('job %s is cancelled though nobody asked', j.job_id) FROM calib.jobs j WHERE j.state = 'cancelled' AND NOT j.cancel_requested;
+-- check: no job is cancelled without a request
+SELECT format('job %s is cancelled without a request', j.job_id) FROM calib.jobs j WHERE j.state = 'cancelled' AND NOT j.cancel_requested;
 
 -- check: the lost have had their attempts
 SELECT format('job %s failed (%s) after %s of %s attempts', j.job_id, j.failure_kind, j.attempt, j.max_attempts) FROM calib.jobs j
@@ -146,6 +146,6 @@ SELECT format('%s waits for the mirror after %s tries: %s', coalesce('job ' || o
 SELECT format('job %s attempt %s: Prefect was not told %s', a.job_id, a.attempt, a.outcome) FROM calib.attempts a
  WHERE a.flow_run_id IS NOT NULL AND NOT a.prefect_synced;
 
--- check: no job fails because a server was away
+-- check: no job fails because a server was unreachable
 SELECT format('job %s: %s', j.job_id, j.failure_message) FROM calib.jobs j WHERE j.state = 'failed' AND j.failure_kind NOT IN ('lost', 'shutdown')
-   AND j.failure_message ~ 'exit code 0|DatabaseAway|PostgreSQL|Prefect|could not be started';
+   AND j.failure_message ~ 'exit code 0|Database(Away|Unreachable)|PostgreSQL|Prefect|could not be started';

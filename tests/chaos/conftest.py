@@ -1,4 +1,4 @@
-"""Shows, if asked by ``--planted``, what was planted for the auditor and what he said."""
+"""Shows, if asked by ``--planted``, the planted violations and what the auditor found."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ Note = Callable[[Iterable[Violation]], None]
 def pytest_addoption(parser: pytest.Parser) -> None:
     """Offer the table."""
     parser.addoption(
-        "--planted", action="store_true", help="show each planted violation and what the auditor said"
+        "--planted", action="store_true", help="show each planted violation and what the auditor found"
     )
 
 
 @pytest.fixture
 def note(request: pytest.FixtureRequest) -> Note:
-    """Remembers what the auditor said in this test."""
+    """Remembers what the auditor found in this test."""
     found = request.config.stash.setdefault(FOUND, {})
     name = request.node.name.removeprefix("test_").replace("_", " ")
 
@@ -37,7 +37,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     """Print the table."""
     if not config.getoption("--planted", default=False):
         return
-    terminalreporter.section("planted, and what the auditor said")
+    terminalreporter.section("planted, and what the auditor found")
     for name, violations in config.stash.get(FOUND, {}).items():
         terminalreporter.write_line(f"{name}: {len(violations)} violations")
         for violation in violations[:_SHOWN]:

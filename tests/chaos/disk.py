@@ -76,7 +76,7 @@ class Disk:
 
     @contextmanager
     def refused(self) -> Iterator[None]:
-        """Let a file stand where the folder was: whoever writes below it is refused, even root."""
+        """Replace the folder by a file, so that every write below it fails, for root too."""
         aside = self.data_path.with_name("calib_data.aside")
         self.data_path.rename(aside)
         self.data_path.touch()

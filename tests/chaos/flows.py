@@ -1,4 +1,4 @@
-"""A cheap flow that records task runs, figures, raw data and parameters, and misbehaves as it is asked to.
+"""A cheap flow that records task runs, figures, raw data and parameters, and misbehaves on request.
 
 It leaves evidence that does not come from the database: every touch of the chip and every run of the
 cancellation hook is a line in a file, and every result carries the fence of the process that measured it.
@@ -42,7 +42,7 @@ from qdash_queue.domain import (
 from qdash_queue.errors import DatabaseAwayError
 
 T = TypeVar("T")
-WITNESS = "QDASH_CHAOS_WITNESS"
+EVIDENCE = "QDASH_CHAOS_EVIDENCE"
 """Folder of the evidence."""
 POISONED = "poisoned.log"
 """In it: the executors that a drill has killed."""
@@ -57,13 +57,21 @@ class Manner(StrEnum):
 
     WELL = "well"
     FAIL = "fail"
+    """Raises a calibration error."""
     DEAF = "deaf"
+    """Ignores SIGTERM."""
     TIGHT = "tight"
+    """Holds the interpreter's lock."""
     MASKED = "masked"
+    """Blocks all signals and holds the interpreter's lock."""
     CRASH = "crash"
+    """Ends by SIGSEGV."""
     LEAVE = "leave"
+    """Exits without an end of the flow."""
     FAMILY = "family"
+    """Waits for a child process."""
     POISON = "poison"
+    """Kills its executor."""
 
     @property
     def may_complete(self) -> bool:
@@ -71,12 +79,12 @@ class Manner(StrEnum):
         return self in (Manner.WELL, Manner.DEAF, Manner.TIGHT, Manner.MASKED, Manner.FAMILY)
 
 
-def leave_mark(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+def record_hook(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """The cancellation hook's evidence."""
-    _witness("hooks.log", f"{flow_run.id}\n")
+    _record("hooks.log", f"{flow_run.id}\n")
 
 
-@flow(name="drill", on_cancellation=[on_flow_cancellation, leave_mark])
+@flow(name="drill", on_cancellation=[on_flow_cancellation, record_hook])
 def drill(
     username: str,
     chip_id: str,
@@ -94,21 +102,21 @@ def drill(
     ]
     if manner == Manner.DEAF:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    _patiently(lambda: job.lease.plan_tasks(planned))
+    _retry(lambda: job.lease.plan_tasks(planned))
     for number, task in enumerate(planned):
         task_border()
-        task_run_id = _patiently(partial(job.lease.start_task, task))
+        task_run_id = _retry(partial(job.lease.start_task, task))
         _measure(job, chip_id, seconds)
         if number == min(1, tasks - 1):
             _misbehave(Manner(manner), seconds)
-        _patiently(partial(job.lease.record_task, task_run_id, drill_record(job.claimed.fence, number)))
+        _retry(partial(job.lease.record_task, task_run_id, drill_record(job.claimed.fence, number)))
 
 
 def _measure(job: JobContext, chip_id: str, seconds: float) -> None:
     end = time.monotonic() + seconds
     while True:
         checkpoint()
-        _witness(f"touches-{chip_id}.log", f"{time.monotonic():.3f} {job.claimed.fence} {os.getpid()}\n")
+        _record(f"touches-{chip_id}.log", f"{time.monotonic():.3f} {job.claimed.fence} {os.getpid()}\n")
         if time.monotonic() > end:
             return
         time.sleep(0.05)
@@ -135,7 +143,7 @@ def _misbehave(manner: Manner, seconds: float) -> None:
             # The forkserver's parent is the executor.
             executor = psutil.Process(os.getppid()).parent()
             assert executor is not None
-            _witness(POISONED, f"{executor.pid}\n")
+            _record(POISONED, f"{executor.pid}\n")
             executor.kill()
             time.sleep(60)
         case Manner.WELL | Manner.DEAF:
@@ -170,8 +178,8 @@ def drill_record(fence: int, number: int) -> TaskRecord:
     )
 
 
-def _patiently(write: Callable[[], T]) -> T:
-    """``write``, and again while the database is away, as every verb of a lease allows."""
+def _retry(write: Callable[[], T]) -> T:
+    """``write``, repeated while the database is unreachable, as every verb of a lease allows."""
     end = time.monotonic() + _PATIENCE_SECONDS
     while True:
         try:
@@ -183,8 +191,8 @@ def _patiently(write: Callable[[], T]) -> T:
             time.sleep(0.2)
 
 
-def _witness(name: str, line: str) -> None:
-    folder = os.environ.get(WITNESS)
+def _record(name: str, line: str) -> None:
+    folder = os.environ.get(EVIDENCE)
     if not folder:
         return
     descriptor = os.open(Path(folder) / name, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o644)
@@ -197,7 +205,7 @@ def _witness(name: str, line: str) -> None:
 DRILL = FlowDefinition(
     name="drill",
     flow=drill,
-    description="Records task runs without an instrument, and misbehaves as it is asked to.",
+    description="Records task runs without an instrument, and misbehaves on request.",
     schema={
         "type": "object",
         "additionalProperties": False,

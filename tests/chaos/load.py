@@ -1,4 +1,4 @@
-"""Clients: producers and cancellers, in plain SQL with the rights of their roles, and Prefect's door."""
+"""Clients: producers and cancellers, in plain SQL with the rights of their roles, and Prefect's API."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import httpx
 import psycopg
 
 from tests.chaos.flows import Manner
-from tests.chaos.stage import PROJECT, Stage
+from tests.chaos.installation import PROJECT, Installation
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -33,31 +33,31 @@ _MANNERS = {
 }
 _REAL_SHARE = 0.06
 _RUNNING_SHARE = 0.8
-_AWAY_SECONDS = 0.3
+_RECONNECT_SECONDS = 0.3
 
 
 @dataclass
-class Ledger:
-    """What clients did and what they were answered."""
+class ClientRecord:
+    """What clients did and what the queue answered."""
 
     accepted: dict[str, int] = field(default_factory=dict)
     """Ticket of the client to the number of its job, for every INSERT that was answered."""
     unanswered: set[str] = field(default_factory=set)
     """Tickets whose INSERT was cut off; the job may exist or not."""
     cancelled: dict[int, str] = field(default_factory=dict)
-    """Jobs whose cancel was taken (UPDATE 1, or Prefect's yes), by door."""
-    doors: Counter[str] = field(default_factory=Counter)
+    """Jobs whose cancel was taken (UPDATE 1, or Prefect's yes), by cancel path."""
+    cancel_paths: Counter[str] = field(default_factory=Counter)
     refusals: list[str] = field(default_factory=list)
     """Answers that no client should get."""
 
 
 @dataclass
 class Load:
-    """Threads that submit and cancel until they are told to stop."""
+    """Threads that submit and cancel until they are stopped."""
 
-    stage: Stage
+    installation: Installation
     seed: int
-    ledger: Ledger = field(default_factory=Ledger)
+    record: ClientRecord = field(default_factory=ClientRecord)
     producers: int = 2
     cancellers: int = 2
     backlog: int = 4
@@ -80,7 +80,7 @@ class Load:
         self.stop()
 
     def stop(self) -> None:
-        """Let all clients leave."""
+        """Stop all clients."""
         self._stop.set()
         for thread in self._threads:
             thread.join(30)
@@ -88,10 +88,12 @@ class Load:
     # ------------------------------------------------------------------ producers
 
     def _produce(self, source: random.Random) -> None:
-        self._while_connected(self.stage.submitter_url, lambda connection: self._submit(connection, source))
+        self._while_connected(
+            self.installation.submitter_url, lambda connection: self._submit(connection, source)
+        )
 
     def _submit(self, connection: Connection, source: random.Random) -> None:
-        chip_id = source.choice(self.stage.size.chip_ids)
+        chip_id = source.choice(self.installation.size.chip_ids)
         row = connection.execute(
             "SELECT jobs_waiting FROM calib.chips WHERE chip_id = %s", (chip_id,)
         ).fetchone()
@@ -102,7 +104,7 @@ class Load:
     def _insert(self, connection: Connection, chip_id: str, source: random.Random) -> None:
         ticket = uuid.UUID(int=source.getrandbits(128)).hex
         flow, parameters, attempts = _job(source)
-        self.ledger.unanswered.add(ticket)
+        self.record.unanswered.add(ticket)
         row = connection.execute(
             "INSERT INTO calib.jobs (project_id, chip_id, flow, parameters, priority, max_attempts, note)"
             " VALUES (%s, %s, %s, %s, %s, %s, %s) RETURNING job_id",
@@ -112,14 +114,14 @@ class Load:
             ),
         ).fetchone()
         assert row is not None
-        self.ledger.accepted[ticket] = int(str(row[0]))
-        self.ledger.unanswered.discard(ticket)
+        self.record.accepted[ticket] = int(str(row[0]))
+        self.record.unanswered.discard(ticket)
 
     # ------------------------------------------------------------------ cancellers
 
     def _cancel(self, source: random.Random) -> None:
         self._while_connected(
-            self.stage.operator_url, lambda connection: self._cancel_one(connection, source)
+            self.installation.operator_url, lambda connection: self._cancel_one(connection, source)
         )
 
     def _cancel_one(self, connection: Connection, source: random.Random) -> None:
@@ -144,33 +146,33 @@ class Load:
             self._ask_to_cancel(connection, job_id, "now")
 
     def _ask_to_cancel(self, connection: Connection, job_id: int, mode: str) -> None:
-        self.ledger.doors[f"row {mode}"] += 1
+        self.record.cancel_paths[f"row {mode}"] += 1
         done = connection.execute(
             "UPDATE calib.jobs SET cancel_requested = true, cancel_mode = %s, cancel_reason = 'chaos'"
             " WHERE job_id = %s",
             (mode, job_id),
         )
         if done.rowcount == 1:
-            self.ledger.cancelled[job_id] = f"row {mode}"
+            self.record.cancelled[job_id] = f"row {mode}"
 
     def _cancel_in_prefect(self, job_id: int, flow_run_id: str) -> None:
         """As QDash's Cancel button does: the run is forced to Cancelling."""
-        self.ledger.doors["Prefect"] += 1
+        self.record.cancel_paths["Prefect"] += 1
         try:
             answer = httpx.post(
-                f"{self.stage.prefect.url}/flow_runs/{flow_run_id}/set_state",
+                f"{self.installation.prefect.url}/flow_runs/{flow_run_id}/set_state",
                 json={"state": {"type": "CANCELLING", "name": "Cancelling"}, "force": True},
                 timeout=3,
             )
         except httpx.HTTPError:
             return
         if answer.is_success:
-            self.ledger.cancelled.setdefault(job_id, "Prefect")
+            self.record.cancelled.setdefault(job_id, "Prefect")
 
     # ------------------------------------------------------------------ connections
 
     def _while_connected(self, url: str, act: Callable[[Connection], None]) -> None:
-        """``act`` again and again; a lost connection is opened anew, as clients do."""
+        """Repeat ``act``; a lost connection is opened again, as clients do."""
         while not self._stop.is_set():
             try:
                 with psycopg.connect(url, autocommit=True, connect_timeout=3) as connection:
@@ -182,8 +184,8 @@ class Load:
                     and error.sqlstate.startswith("CQ")
                     and error.sqlstate != "CQ012"
                 ):
-                    self.ledger.refusals.append(str(error))
-                time.sleep(_AWAY_SECONDS)
+                    self.record.refusals.append(str(error))
+                time.sleep(_RECONNECT_SECONDS)
 
 
 def _job(source: random.Random) -> tuple[str, dict[str, object], int]:

@@ -1,4 +1,4 @@
-"""One whole run: set the stage, let clients and injuries loose, wait until all is quiet, audit, report."""
+"""One whole run: set up, run clients and faults, wait until nothing is pending, audit, report."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ from tests.chaos.audit_outside import (
     count_open_flow_runs,
 )
 from tests.chaos.auditor import Connection, Violation, audit, audit_clients
-from tests.chaos.injuries import Death, Surgeon
-from tests.chaos.load import Ledger, Load
+from tests.chaos.fault_injector import Death, FaultInjector
+from tests.chaos.installation import Installation, ServiceManager, Size, set_up
+from tests.chaos.load import ClientRecord, Load
 from tests.chaos.schedule import Kind, Schedule
-from tests.chaos.stage import Size, Stage, Steward, set_up
 
 Say = Callable[[str], None]
 
@@ -45,9 +45,9 @@ class Plan:
 
     Attributes:
         seed: of schedule and load.
-        seconds: of violence.
-        mean_gap: seconds between injuries, on average.
-        stall_seconds: what is not quiet afterwards, and has not changed for so long, is held to stay so.
+        seconds: during which faults are injected.
+        mean_gap: seconds between faults, on average.
+        stall_seconds: after so long without any progress the run stops waiting.
     """
 
     seed: int
@@ -62,36 +62,36 @@ class Report:
     """What was done and what was found."""
 
     plan: Plan
-    injuries: Counter[Kind] = field(default_factory=Counter)
+    faults: Counter[Kind] = field(default_factory=Counter)
     missed: Counter[Kind] = field(default_factory=Counter)
-    troubles: list[str] = field(default_factory=list)
+    errors: list[str] = field(default_factory=list)
     jobs: Counter[str] = field(default_factory=Counter)
-    doors: Counter[str] = field(default_factory=Counter)
+    cancel_paths: Counter[str] = field(default_factory=Counter)
     failures: Counter[str] = field(default_factory=Counter)
     pauses: list[str] = field(default_factory=list)
     recoveries: list[float] = field(default_factory=list)
     cancels: list[float] = field(default_factory=list)
     task_results: int = 0
     fullness: str = ""
-    drained_after: float = 0.0
+    idle_after: float = 0.0
     violations: list[Violation] = field(default_factory=list)
 
     def lines(self) -> list[str]:
-        """The report for people."""
+        """The report as lines of text."""
         return [
             self._headline(),
-            f"injuries: {self.injuries.total()} (and {self.missed.total()} that met nobody)",
-            *(f"  {n:4d} {kind.value}" for kind, n in sorted(self.injuries.items())),
+            f"faults: {self.faults.total()} (and {self.missed.total()} without a target)",
+            *(f"  {n:4d} {kind.value}" for kind, n in sorted(self.faults.items())),
             f"the full disk was {self.fullness}",
             f"jobs: {self.jobs.total()}, task results: {self.task_results}",
             *(f"  {n:4d} {state}" for state, n in sorted(self.jobs.items())),
             f"failures by kind: {_counted(self.failures)}",
-            f"cancels asked: {_counted(self.doors)}",
+            f"cancels requested: {_counted(self.cancel_paths)}",
             f"from an executor's death to its free chip: {_spread(self.recoveries)}",
             f"from a cancel to the end of its job: {_spread(self.cancels)}",
             f"chips paused and resumed by the operator: {len(self.pauses)}",
             *(f"  {words}" for words in self.pauses),
-            *(f"an injury could not be done: {words}" for words in self.troubles),
+            *(f"a fault could not be injected: {words}" for words in self.errors),
             f"violations: {len(self.violations)}",
             *(f"  {violation}" for violation in self.violations[:50]),
         ]
@@ -99,9 +99,7 @@ class Report:
     def _headline(self) -> str:
         plan = self.plan
         victims = f"{plan.size.chips} chips with {plan.size.executors} executors each"
-        return (
-            f"seed {plan.seed}, {plan.seconds:g} s against {victims}; quiet {self.drained_after:.1f} s later"
-        )
+        return f"seed {plan.seed}, {plan.seconds:g} s against {victims}; idle {self.idle_after:.1f} s later"
 
 
 def _counted(counts: Counter[str]) -> str:
@@ -115,69 +113,69 @@ def _spread(seconds: list[float]) -> str:
 
 
 @dataclass
-class Stopwatch:
-    """Says when things are said."""
+class TimedOutput:
+    """Prints lines with the time since the start."""
 
-    hearer: Say
+    print_line: Say
     begun: float = field(default_factory=time.monotonic)
 
     def say(self, words: str) -> None:
-        """Say it with the seconds since the beginning."""
-        self.hearer(f"{time.monotonic() - self.begun:6.1f} s: {words}")
+        """Print it with the seconds since the start."""
+        self.print_line(f"{time.monotonic() - self.begun:6.1f} s: {words}")
 
 
 def run(plan: Plan, say: Say) -> Report:
     """Carry the plan out; the report holds all violations."""
     schedule = Schedule.make(plan.seed, plan.seconds, plan.size.chips, plan.mean_gap)
     report = Report(plan)
-    say = Stopwatch(say).say
-    with set_up(plan.size) as stage:
-        say(f"seed {plan.seed}: {len(schedule.injuries)} injuries planned; the stage is in {stage.folder}")
-        executors, mirror = stage.executor_slots(), stage.mirror_slot()
-        with Steward([*executors, mirror]) as steward:
-            stage.wait_until_ready(_READY_SECONDS)
+    say = TimedOutput(say).say
+    with set_up(plan.size) as installation:
+        say(f"seed {plan.seed}: {len(schedule.faults)} faults planned; its folder is {installation.folder}")
+        executors, mirror = installation.executor_services(), installation.mirror_service()
+        with ServiceManager([*executors, mirror]) as manager:
+            installation.wait_until_ready(_READY_SECONDS)
             say("all executors are ready")
-            surgeon = Surgeon(stage, executors, mirror, schedule)
-            with Load(stage, plan.seed) as load:
-                surgeon.operate()
-            say("the violence is over; waiting until all is quiet")
-            _drain(stage, plan, report, say)
-            _audit(stage, steward, load.ledger, surgeon, report)
+            injector = FaultInjector(installation, executors, mirror, schedule)
+            with Load(installation, plan.seed) as load:
+                injector.inject_all()
+            say("all faults are over; waiting until nothing is pending")
+            _wait_until_idle(installation, plan, report, say)
+            _audit(installation, manager, load.record, injector, report)
         if report.violations:
-            _keep_evidence(stage, surgeon, say)
+            _keep_evidence(installation, injector, say)
     return report
 
 
-def _drain(stage: Stage, plan: Plan, report: Report, say: Say) -> None:
-    """Wait until all is quiet, however long that takes on a slow machine; give up when nothing moves."""
+def _wait_until_idle(installation: Installation, plan: Plan, report: Report, say: Say) -> None:
+    """Wait until nothing is pending; give up only when there is no more progress."""
     begun = moved = said = time.monotonic()
     before: tuple[object, ...] = ()
     while (now := time.monotonic()) < moved + plan.stall_seconds:
         with suppress(psycopg.OperationalError, httpx.HTTPError):
-            waiting, progress = _look(stage, report)
+            waiting, progress = _progress(installation, report)
             if waiting == (0, 0, 0, 0):
                 break
             if (waiting, progress) != before:
                 before, moved = (waiting, progress), now
             if now > said + _SAY_SECONDS:
                 said = now
-                say(f"{now - begun:.0f} s: jobs, marks, flow runs to tell, flow runs open: {waiting}")
+                say(f"{now - begun:.0f} s: jobs, marks, flow runs to sync, flow runs open: {waiting}")
         time.sleep(0.5)
-    report.drained_after = time.monotonic() - begun
+    report.idle_after = time.monotonic() - begun
 
 
-def _look(stage: Stage, report: Report) -> tuple[tuple[object, ...], object]:
+def _progress(installation: Installation, report: Report) -> tuple[tuple[object, ...], object]:
     """What is still waited for, and how far the event log has come."""
-    with psycopg.connect(stage.database.overseer.url, autocommit=True) as connection:
-        _operate(connection, report)
+    with psycopg.connect(installation.database.overseer.url, autocommit=True) as connection:
+        _resume_chips(connection, report)
         row = connection.execute(_QUIET).fetchone()
         assert row is not None
         *waiting, progress = row
-    return (*waiting, count_open_flow_runs(stage.prefect.url)), progress
+    return (*waiting, count_open_flow_runs(installation.prefect.url)), progress
 
 
-def _operate(connection: Connection, report: Report) -> None:
-    """The operator looks at paused chips and lets them go on; the queue never does that by itself."""
+def _resume_chips(connection: Connection, report: Report) -> None:
+    """The operator resumes paused chips; the queue never does that by itself."""
     for chip_id, reason in connection.execute(
         "SELECT chip_id, pause_reason FROM calib.chips WHERE paused"
     ).fetchall():
@@ -185,26 +183,35 @@ def _operate(connection: Connection, report: Report) -> None:
         connection.execute("SELECT calib.resume_chip(%s)", (chip_id,))
 
 
-def _audit(stage: Stage, steward: Steward, ledger: Ledger, surgeon: Surgeon, report: Report) -> None:
-    report.injuries, report.missed, report.troubles = surgeon.done, surgeon.missed, surgeon.troubles
-    report.doors, report.fullness = ledger.doors, stage.disk.fullness
+def _audit(
+    installation: Installation,
+    manager: ServiceManager,
+    record: ClientRecord,
+    injector: FaultInjector,
+    report: Report,
+) -> None:
+    report.faults, report.missed, report.errors = injector.done, injector.missed, injector.errors
+    report.cancel_paths, report.fullness = record.cancel_paths, installation.disk.fullness
     found = report.violations
-    found += audit_processes(steward.slots, seconds=_LEAVE_SECONDS)
-    with psycopg.connect(stage.database.overseer.url, autocommit=True) as connection:
+    found += audit_processes(manager.services, seconds=_LEAVE_SECONDS)
+    with psycopg.connect(installation.database.overseer.url, autocommit=True) as connection:
         found += audit(connection)
-        found += audit_clients(connection, ledger.accepted, ledger.unanswered)
-        found += (Violation("clients get right answers", words) for words in ledger.refusals)
-        found += audit_prefect(connection, stage.prefect.url)
-        found += audit_hooks(connection, stage.witness)
-        found += audit_touches(stage.witness)
-        client = connect_mongo(stage.mongo.url)
-        found += audit_mirror(connection, open_qdash(client, "qdash"), stage.data_path)
+        found += audit_clients(connection, record.accepted, record.unanswered)
+        found += (Violation("clients get right answers", words) for words in record.refusals)
+        found += audit_prefect(connection, installation.prefect.url)
+        found += audit_hooks(connection, installation.evidence)
+        found += audit_touches(installation.evidence)
+        client = connect_mongo(installation.mongo.url)
+        found += audit_mirror(connection, open_qdash(client, "qdash"), installation.data_path)
         client.close()
-        _count(connection, surgeon.deaths, report)
-    found += (Violation("who is told to leave leaves", name) for name in steward.stop_all(_LEAVE_SECONDS))
-    # One that was told to leave while it came up leaves once its imports are done.
-    found += audit_processes(steward.slots, seconds=_LEAVE_SECONDS)
-    found += (Violation("nobody falls over by himself", words) for words in steward.fallen(stage.poisoned()))
+        _count(connection, injector.deaths, report)
+    found += (Violation("a process ends after SIGTERM", name) for name in manager.stop_all(_LEAVE_SECONDS))
+    # One that got the signal while it was starting ends once its imports are done.
+    found += audit_processes(manager.services, seconds=_LEAVE_SECONDS)
+    found += (
+        Violation("no process ends by itself", words)
+        for words in manager.unexpected_ends(installation.poisoned())
+    )
 
 
 def _count(connection: Connection, deaths: list[Death], report: Report) -> None:
@@ -233,15 +240,15 @@ def _count(connection: Connection, deaths: list[Death], report: Report) -> None:
     ]
 
 
-def _keep_evidence(stage: Stage, surgeon: Surgeon, say: Say) -> None:
-    """Copy what tells how it came to the violations: logs, diary, event log."""
-    kept = stage.folder.with_name(f"{stage.folder.name}-evidence")
+def _keep_evidence(installation: Installation, injector: FaultInjector, say: Say) -> None:
+    """Copy what explains the violations: processes' logs, the faults, the event log."""
+    kept = installation.folder.with_name(f"{installation.folder.name}-evidence")
     kept.mkdir()
-    (kept / "diary.txt").write_text("\n".join(surgeon.diary))
-    for path in (stage.folder / "logs").iterdir():
+    (kept / "faults.txt").write_text("\n".join(injector.log))
+    for path in (installation.folder / "logs").iterdir():
         path.rename(kept / path.name)
     with (
-        psycopg.connect(stage.database.overseer.url) as connection,
+        psycopg.connect(installation.database.overseer.url) as connection,
         (kept / "events.tsv").open("wb") as file,
         connection.cursor().copy(
             "COPY (SELECT event_id, job_id, at, actor, event, old_state, new_state, attempt, fence, detail"

@@ -1,4 +1,4 @@
-"""What is done to whom and when: made from a seed alone, so that a run can be repeated."""
+"""Which faults hit which target when: made from a seed alone, so that a run can be repeated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Self
 
 
 class Kind(StrEnum):
-    """The injuries there are."""
+    """The kinds of faults."""
 
     KILL_EXECUTOR = "SIGKILL of an executor"
     STOP_EXECUTOR = "SIGSTOP of an executor"
@@ -22,18 +22,18 @@ class Kind(StrEnum):
     CRASH_BACKEND = "SIGKILL of a PostgreSQL backend"
     CUT_CONNECTIONS = "connections to PostgreSQL cut"
     KILL_MONGO = "MongoDB killed and restarted"
-    LOSE_MONGO = "MongoDB away for a minute"
+    LOSE_MONGO = "MongoDB unreachable for a minute"
     REFUSE_DOCUMENTS = "MongoDB refuses writes"
     KILL_PREFECT = "Prefect's server killed and restarted"
     STOP_PREFECT = "SIGSTOP of Prefect's server"
-    LOSE_PREFECT = "Prefect's server away for longer than a lease"
+    LOSE_PREFECT = "Prefect's server unreachable for longer than a lease"
     REFUSE_FILES = "the folder of figures is refused"
     FILL_DISK = "the disk of figures is full"
     JUMP_CLOCK = "a client's clock jumps by hours and back"
 
     @property
     def resource(self) -> str:
-        """What it lays hands on; two injuries never work on the same one at a time."""
+        """What it affects; two faults never affect the same one at a time."""
         return _TRAITS[self].resource
 
 
@@ -75,12 +75,12 @@ _REST_SECONDS = {
     "mongo": 4.0,
     "prefect": 6.0,
 }
-"""How long a victim is left alone after an injury, lest nothing ever works."""
+"""How long a target is left alone after a fault, so that some work gets done."""
 
 
 @dataclass(frozen=True)
-class Injury:
-    """One injury: when it begins, whom it meets among the likes of it, how long it lasts (seconds)."""
+class Fault:
+    """One fault: when it begins, which target of its resource it hits, how long it lasts (seconds)."""
 
     at: float
     kind: Kind
@@ -89,7 +89,7 @@ class Injury:
 
     @property
     def place(self) -> tuple[str, int]:
-        """Where it takes place; no two are at one place at a time."""
+        """Which target it hits; only one fault hits a target at a time."""
         return _place(self.kind, self.victim)
 
     @property
@@ -100,15 +100,15 @@ class Injury:
 
 @dataclass(frozen=True)
 class Schedule:
-    """All injuries of one run, in order."""
+    """All faults of one run, in order."""
 
     seed: int
     seconds: float
-    injuries: tuple[Injury, ...]
+    faults: tuple[Fault, ...]
 
     @classmethod
     def make(cls, seed: int, seconds: float, chips: int, mean_gap: float) -> Self:
-        """Injuries ``mean_gap`` apart on average: first each kind once, in any order, then by weight.
+        """Faults ``mean_gap`` apart on average: first each kind once, in any order, then by weight.
 
         All are over when the time is; a kind that would take most of it is left out.
         """
@@ -117,7 +117,7 @@ class Schedule:
         first = list(kinds)
         source.shuffle(first)
         free_at: dict[tuple[str, int], float] = {}
-        injuries: list[Injury] = []
+        faults: list[Fault] = []
         now = source.expovariate(1 / mean_gap)
         while now < seconds:
             victim = source.randrange(chips)
@@ -125,11 +125,11 @@ class Schedule:
             kind = _next_kind(source, first, fitting)
             if kind is not None:
                 low, high = _TRAITS[kind].seconds
-                injury = Injury(round(now, 3), kind, victim, round(source.uniform(low, high), 3))
-                injuries.append(injury)
-                free_at[injury.place] = injury.ends_at + _REST_SECONDS[kind.resource]
+                fault = Fault(round(now, 3), kind, victim, round(source.uniform(low, high), 3))
+                faults.append(fault)
+                free_at[fault.place] = fault.ends_at + _REST_SECONDS[kind.resource]
             now += source.expovariate(1 / mean_gap)
-        return cls(seed, seconds, tuple(injuries))
+        return cls(seed, seconds, tuple(faults))
 
 
 def kinds_within(seconds: float) -> list[Kind]:

@@ -1,4 +1,4 @@
-"""The auditor finds nothing in a clean history, and every planted violation in a spoilt one."""
+"""The auditor finds nothing in a clean history, and every planted violation in a damaged one."""
 
 from __future__ import annotations
 
@@ -16,32 +16,32 @@ from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.errors import LeaseLostError
 from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
+from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
+from qdash_queue.mirror.read.rows import Refusal
 from qdash_queue.mirror.write import writer
 from qdash_queue.mirror.write.batches import Write, write_all
-from qdash_queue.mirror.write.prerequisites import MongoDocument, QDashDatabase
-from qdash_queue.mirror.write.refusals import Refusal
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 from tests.chaos.audit_mirror import audit_mirror
 from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_touches
 from tests.chaos.auditor import Connection, Violation, audit, audit_clients
 from tests.chaos.conftest import Note
-from tests.chaos.history import CHIP, LOST, FlowRuns, History
-from tests.chaos.stage import PROJECT, QUBITS, TOPOLOGY, USER
+from tests.chaos.installation import PROJECT, QUBITS, TOPOLOGY, USER
+from tests.chaos.job_history import CHIP, LOST, FlowRuns, JobHistory
 from tests.support.databases import CalibDatabase, Cluster
 
 
 @dataclass
 class Copy:
-    """A copy of the clean history, to be spoilt."""
+    """A copy of the clean history, to be damaged."""
 
-    history: History
+    history: JobHistory
     connection: Connection
     note: Note
 
     def audit(self) -> list[Violation]:
-        """What the auditor says."""
+        """What the auditor finds."""
         violations = audit(self.connection)
         self.note(violations)
         return violations
@@ -73,12 +73,12 @@ def flow_runs(prefect_server: PrefectServer) -> Iterator[FlowRuns]:
 
 @pytest.fixture(scope="module")
 def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDatabase]:
-    """A database with the clean history and nobody connected, to be copied."""
+    """A database with the clean history and no connections, to be copied."""
     with postgres_server.database() as database:
         owner = Database(database.overseer.url)
-        history = History(owner, flow_runs.make)
-        history.furnish()
-        history.play()
+        history = JobHistory(owner, flow_runs.make)
+        history.set_up()
+        history.run_all()
         owner.execute("SELECT calib.store_png(figure_id, '\\x89504e47') FROM calib.figures")
         owner.execute("DELETE FROM calib_private.outbox")  # What is mirrored here is rebuilt.
         owner.close()
@@ -92,15 +92,15 @@ def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns, no
         psycopg.connect(database.overseer.url, autocommit=True) as connection,
     ):
         owner = Database(database.overseer.url)
-        history = History(owner, flow_runs.make)
-        history.arrive()
+        history = JobHistory(owner, flow_runs.make)
+        history.register()
         yield Copy(history, connection, note)
         owner.close()
 
 
 @dataclass
 class Mirrored:
-    """The clean history as QDash shows it, to be spoilt."""
+    """The clean history as QDash shows it, to be damaged."""
 
     connection: Connection
     qdash: QDashDatabase
@@ -109,7 +109,7 @@ class Mirrored:
     note: Note
 
     def found(self) -> set[str]:
-        """What the auditor says."""
+        """What the auditor finds."""
         violations = audit_mirror(self.connection, self.qdash, self.data_path)
         self.note(violations)
         return {str(violation) for violation in violations}
@@ -226,7 +226,7 @@ def test_cancel_recorded_as_lost(copy: Copy) -> None:
 
 
 @pytest.mark.parametrize(("state", "failure"), [(JobState.COMPLETED, None), (JobState.FAILED, LOST)])
-def test_cancel_never_looked_at(copy: Copy, state: JobState, failure: Failure | None) -> None:
+def test_cancel_never_checked(copy: Copy, state: JobState, failure: Failure | None) -> None:
     copy.change("calib.conclude", "IF v_cancelled AND", "IF false AND")
     history = copy.history
     job = history.submit(tasks=1)
@@ -237,7 +237,7 @@ def test_cancel_never_looked_at(copy: Copy, state: JobState, failure: Failure | 
         "UPDATE calib_private.cancel_requests SET requested_at = requested_at - interval '6 s'"
     )
     assert history.end(lease, state, failure) is state
-    assert copy.found() == {"a cancel is looked at"}
+    assert copy.found() == {"a cancel is checked in time"}
 
 
 def test_result_lost(copy: Copy) -> None:
@@ -258,7 +258,7 @@ def test_job_lost(copy: Copy) -> None:
 def test_state_changed_beside_the_log(copy: Copy) -> None:
     copy.connection.execute("ALTER TABLE calib_private.jobs DISABLE TRIGGER ALL")
     copy.connection.execute("UPDATE calib_private.jobs SET state = 'cancelled' WHERE job_id = 1")
-    assert copy.found() == {"the event log tells the state", "nobody is cancelled unasked"}
+    assert copy.found() == {"the event log tells the state", "no job is cancelled without a request"}
 
 
 def test_lost_before_its_attempts_are_over(copy: Copy) -> None:
@@ -270,11 +270,11 @@ def test_lost_before_its_attempts_are_over(copy: Copy) -> None:
     assert copy.found() == {"the lost have had their attempts"}
 
 
-def test_failed_because_a_server_was_away(copy: Copy) -> None:
-    away = Failure(kind=FailureKind.INTERNAL, message="the flow raised DatabaseAwayError: no answer")
+def test_failed_because_a_server_was_unreachable(copy: Copy) -> None:
+    unreachable = Failure(kind=FailureKind.INTERNAL, message="the flow raised DatabaseAwayError: no answer")
     lease = copy.history.start(copy.history.submit(), ends=JobState.FAILED)
-    copy.history.end(lease, JobState.FAILED, away)
-    assert copy.found() == {"no job fails because a server was away"}
+    copy.history.end(lease, JobState.FAILED, unreachable)
+    assert copy.found() == {"no job fails because a server was unreachable"}
 
 
 def test_left_running(copy: Copy) -> None:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
+from tests.chaos.installation import CLOCK, PLUGIN, Size
 from tests.chaos.run import Plan, run
 from tests.chaos.schedule import Kind, Schedule, kinds_within
-from tests.chaos.stage import CLOCK, PLUGIN, Size
 
-# With this seed each kind of injury that fits into the time is there once.
+# With this seed each kind of fault that fits into the time is there once.
 SHORT = Plan(seed=362, seconds=20.0, size=Size(chips=2), mean_gap=1.0)
 CLOCK_READER = """
 import time
@@ -29,21 +29,21 @@ while input():
 def test_a_schedule_is_made_from_its_seed_alone() -> None:
     first, again, other = (Schedule.make(seed, 600.0, 3, 2.0) for seed in (7, 7, 8))
     assert first == again
-    assert first.injuries != other.injuries
-    assert {injury.kind for injury in first.injuries} == set(Kind)
+    assert first.faults != other.faults
+    assert {fault.kind for fault in first.faults} == set(Kind)
 
 
 def test_one_victim_meets_one_injury_at_a_time() -> None:
     busy_until: dict[tuple[str, int], float] = {}
-    for injury in Schedule.make(3, 600.0, 3, 0.5).injuries:
-        assert injury.at >= busy_until.get(injury.place, 0.0)
-        assert injury.ends_at <= 600.0
-        busy_until[injury.place] = injury.ends_at
+    for fault in Schedule.make(3, 600.0, 3, 0.5).faults:
+        assert fault.at >= busy_until.get(fault.place, 0.0)
+        assert fault.ends_at <= 600.0
+        busy_until[fault.place] = fault.ends_at
 
 
 def test_the_short_form_holds_every_kind_that_fits() -> None:
     planned = Schedule.make(SHORT.seed, SHORT.seconds, SHORT.size.chips, SHORT.mean_gap)
-    assert {injury.kind for injury in planned.injuries} == set(kinds_within(SHORT.seconds))
+    assert {fault.kind for fault in planned.faults} == set(kinds_within(SHORT.seconds))
     assert set(Kind) - set(kinds_within(SHORT.seconds)) == {Kind.LOSE_MONGO, Kind.LOSE_PREFECT}
 
 
@@ -77,8 +77,8 @@ def test_nothing_is_lost_or_doubled(capsys: pytest.CaptureFixture[str]) -> None:
         report = run(SHORT, lambda _words: None)
     lines = "\n".join(report.lines())
     assert not report.violations, lines
-    assert not report.troubles, lines
+    assert not report.errors, lines
     planned = Schedule.make(SHORT.seed, SHORT.seconds, SHORT.size.chips, SHORT.mean_gap)
-    assert report.injuries + report.missed == Counter(injury.kind for injury in planned.injuries), lines
+    assert report.faults + report.missed == Counter(fault.kind for fault in planned.faults), lines
     assert report.jobs, lines
     assert report.task_results, lines

@@ -1,267 +1,35 @@
-"""A migrated database with people, chips, executors and a clock that only the test moves."""
+"""The queue world under its former names, until every test of this folder names it by itself."""
 
-from __future__ import annotations
-
-import itertools
-import json
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import Any
-
-import psycopg
-from psycopg import sql
-from psycopg.rows import dict_row
-from pydantic import JsonValue
-
-from qdash_queue.client.admin import Admin
-from qdash_queue.client.database import Database
-from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import ClaimedJob, FlowEntry, TaskEntry
-from qdash_queue.client.queue import Queue
-from qdash_queue.domain import TaskType
-from tests.support.databases import CalibDatabase
-from tests.support.waiting import until
-
-Row = dict[str, Any]
-Connection = psycopg.Connection[Row]
-
-PROJECT = "demo"
-PARAMETERS: dict[str, JsonValue] = {"qids": ["0"], "tasks": ["CheckRabi"]}
-
-CALIBRATE = FlowEntry(
-    flow="calibrate",
-    parameters_schema={
-        "type": "object",
-        "required": ["qids", "tasks"],
-        "additionalProperties": False,
-        "properties": {
-            "qids": {
-                "type": "array",
-                "minItems": 1,
-                "uniqueItems": True,
-                "items": {"type": "string", "format": "qid"},
-            },
-            "tasks": {"type": "array", "minItems": 1, "items": {"type": "string", "format": "task"}},
-            "run_parameters": {"type": "object", "format": "run_parameters"},
-            "label": {"anyOf": [{"type": "string", "maxLength": 20}, {"type": "null"}]},
-        },
-    },
-    repeatable=False,
-    timeout_seconds=3600,
-    on_cancellation=["on_flow_cancellation"],
+from tests.support.queue_world import (
+    CALIBRATE,
+    DENIED,
+    INTERACTIVE,
+    PARAMETERS,
+    PROJECT,
+    REPEAT,
+    TASKS,
+    Connection,
+    Person,
+    Row,
+    insert,
+    outcome,
 )
-# Takes anything and may be tried again.
-REPEAT = FlowEntry(
-    flow="repeat",
-    parameters_schema={"type": "object"},
-    repeatable=True,
-    timeout_seconds=600,
-    on_cancellation=["on_flow_cancellation"],
-)
-INTERACTIVE = FlowEntry(
-    flow="interactive",
-    parameters_schema={"type": "object"},
-    repeatable=False,
-    timeout_seconds=3600,
-    on_cancellation=["on_flow_cancellation"],
-)
-TASKS = [
-    TaskEntry(
-        task=name,
-        task_type=TaskType.QUBIT,
-        parameters_schema={"type": "object", "properties": {"shots": {"type": "integer", "minimum": 1}}},
-        input_parameters=["qubit_frequency"],
-        output_parameters=["rabi_frequency"],
-    )
-    for name in ("CheckRabi", "CheckT1", "CreateHPIPulse")
+from tests.support.queue_world import QueueWorld as Lab
+from tests.support.queue_world import open_queue_world as open_lab
+
+__all__ = [
+    "CALIBRATE",
+    "DENIED",
+    "INTERACTIVE",
+    "PARAMETERS",
+    "PROJECT",
+    "REPEAT",
+    "TASKS",
+    "Connection",
+    "Lab",
+    "Person",
+    "Row",
+    "insert",
+    "open_lab",
+    "outcome",
 ]
-
-# The instant is a row, so that moving it costs an UPDATE and no plan.
-STOPPED_CLOCK = """
-CREATE TABLE calib_private.test_clock (at timestamptz NOT NULL);
-INSERT INTO calib_private.test_clock VALUES ('2026-03-01 12:00:00+09');
-ALTER TABLE calib_private.test_clock OWNER TO calib_owner;
-CREATE OR REPLACE FUNCTION calib_private.now() RETURNS timestamptz LANGUAGE sql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, pg_temp AS $$ SELECT at FROM calib_private.test_clock $$;
-"""
-
-
-@dataclass(frozen=True)
-class Person:
-    """A login role and what it says to the queue."""
-
-    name: str
-    url: str
-    database: Database
-
-    @property
-    def queue(self) -> Queue:
-        return Queue(self.database)
-
-
-@dataclass
-class Lab:
-    """One database; `owner` is the overseer's connection in autocommit."""
-
-    calib: CalibDatabase
-    owner: Connection
-    people: dict[str, Person] = field(default_factory=dict)
-    _open: ExitStack = field(default_factory=ExitStack)
-    _numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-
-    # ------------------------------------------------------------------ people
-
-    def person(self, key: str, *groups: str, access: str | None = None) -> Person:
-        """The person of that key; made at the first call, as a member of the project if `access` is given."""
-        if key not in self.people:
-            role = self.calib.login(*groups)
-            database = Database(role.url)
-            self._open.callback(database.close)
-            self.people[key] = Person(role.name, role.url, database)
-            if access is not None:
-                self.admin.grant_member(PROJECT, role.name, key, access)
-        return self.people[key]
-
-    @property
-    def admin(self) -> Admin:
-        return Admin(self.person("root", "calib_admin").database)
-
-    @property
-    def ana(self) -> Person:
-        """A submitter."""
-        return self.person("ana", "calib_submitter", access="submitter")
-
-    @property
-    def ben(self) -> Person:
-        """Another submitter."""
-        return self.person("ben", "calib_submitter", access="submitter")
-
-    @property
-    def olga(self) -> Person:
-        """An operator."""
-        return self.person("olga", "calib_operator", access="operator")
-
-    @property
-    def machine(self) -> Person:
-        """The login of the executors."""
-        return self.person("machine", "calib_executor")
-
-    def session(self, person: Person | None = None, *, autocommit: bool = False) -> Connection:
-        """A session of its own, closed with the lab; of the overseer without a person."""
-        url = person.url if person else self.calib.overseer.url
-        connection = psycopg.connect(url, autocommit=autocommit, row_factory=dict_row)
-        self._open.callback(connection.close)
-        return connection
-
-    # ------------------------------------------------------------------ chips and jobs
-
-    def chip(self, *, topology: str = "linear-2") -> str:
-        """A new chip with a registered catalogue."""
-        chip_id = f"CHIP{next(self._numbers)}"
-        self.admin.add_chip(chip_id, "fake", topology)
-        self.admin.allow_executor(self.machine.name, chip_id)
-        self.executor(chip_id, "registrar").register_catalogue([CALIBRATE, REPEAT, INTERACTIVE], TASKS)
-        return chip_id
-
-    def executor(self, chip_id: str, name: str = "one") -> Executor:
-        """An executor of the chip, not yet registered."""
-        return Executor(self.machine.database, chip_id, "fake", "1.0", executor_id=f"{chip_id}/{name}")
-
-    def ready(self, chip_id: str, name: str = "one") -> Executor:
-        """A registered executor of the chip."""
-        executor = self.executor(chip_id, name)
-        executor.register()
-        return executor
-
-    def submit(self, chip_id: str, person: Person | None = None, **given: Any) -> int:
-        """A job of flow `calibrate`, or of what is given."""
-        given.setdefault("parameters", PARAMETERS)
-        return (person or self.ana).queue.submit(PROJECT, chip_id, **given).job_id
-
-    def running(self, chip_id: str, **given: Any) -> tuple[ClaimedJob, Lease]:
-        """A job that has just been claimed, and its lease."""
-        job_id = self.submit(chip_id, **given)
-        claimed = self.ready(chip_id).claim()
-        assert claimed is not None
-        assert claimed.job_id == job_id
-        return claimed, self.lease(claimed)
-
-    def lease(self, claimed: ClaimedJob) -> Lease:
-        return Lease(self.machine.database, claimed.job_id, claimed.claim)
-
-    # ------------------------------------------------------------------ looking
-
-    def rows(self, statement: str, /, *parameters: object) -> list[Row]:
-        return self.owner.execute(statement.encode(), parameters or None).fetchall()
-
-    def value(self, statement: str, /, *parameters: object) -> Any:
-        return next(iter(self.rows(statement, *parameters)[0].values()))
-
-    def job(self, job_id: int) -> Row:
-        return self.rows("SELECT * FROM calib.jobs WHERE job_id = %s", job_id)[0]
-
-    def events(self, job_id: int) -> list[str]:
-        found = self.rows("SELECT event FROM calib.job_events WHERE job_id = %s ORDER BY event_id", job_id)
-        return [row["event"] for row in found]
-
-    def wait_until_blocked(self, person: Person) -> None:
-        """Return once a session of the person waits for a lock."""
-        waits = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s AND wait_event_type = 'Lock'"
-        until(lambda: self.value(waits, person.name), f"{person.name} to wait for a lock")
-
-    # ------------------------------------------------------------------ time
-
-    def stop_clock(self) -> None:
-        """From now on the queue's clock stands until it is moved."""
-        self.owner.execute(STOPPED_CLOCK)
-
-    def set_clock(self, at: str | datetime) -> None:
-        self.owner.execute("UPDATE calib_private.test_clock SET at = %s", (at,))
-
-    def advance(self, seconds: float) -> None:
-        self.owner.execute("UPDATE calib_private.test_clock SET at = at + %s", (timedelta(seconds=seconds),))
-
-    def now(self) -> datetime:
-        found = self.value("SELECT calib_private.now()")
-        assert isinstance(found, datetime)
-        return found
-
-
-@contextmanager
-def open_lab(calib: CalibDatabase) -> Iterator[Lab]:
-    """A lab on a migrated database, with the project made."""
-    with psycopg.connect(calib.overseer.url, autocommit=True, row_factory=dict_row) as owner:
-        lab = Lab(calib, owner)
-        with lab._open:
-            lab.admin.add_project(PROJECT)
-            yield lab
-
-
-def insert(session: Connection, **columns: object) -> Row:
-    """A plain INSERT into calib.jobs; objects become JSON."""
-    given = {
-        name: json.dumps(value) if isinstance(value, Mapping) else value for name, value in columns.items()
-    }
-    statement = sql.SQL("INSERT INTO calib.jobs ({}) VALUES ({}) RETURNING *").format(
-        sql.SQL(", ").join(map(sql.Identifier, given)), sql.SQL(", ").join([sql.Placeholder()] * len(given))
-    )
-    row = session.execute(statement, list(given.values())).fetchone()
-    assert row is not None
-    return row
-
-
-DENIED = "42501"
-
-
-def outcome(session: Connection, statement: str) -> str:
-    """`done`, or the SQLSTATE; rolled back in any case."""
-    try:
-        session.execute(statement.encode())
-    except psycopg.Error as error:
-        return error.sqlstate or "lost"
-    else:
-        return "done"
-    finally:
-        session.rollback()

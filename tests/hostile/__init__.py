@@ -1,1 +1,1 @@
-"""Hostile input against the queue's faces: refused in words, accepted rightly, and nothing else."""
+"""Hostile input against the queue's interfaces: refused in words, accepted rightly, and nothing else."""

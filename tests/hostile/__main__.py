@@ -12,17 +12,19 @@ import time
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.prefect_server import QUIET
 from qdash_queue.embedded.process import Durability
-from tests.hostile.attack import FACES, attack
-from tests.hostile.stage import open_stage
+from tests.hostile.attack import INTERFACES, attack
+from tests.hostile.target import open_target
 from tests.support.databases import Cluster
 
 
 def main() -> int:
-    """Throw as many tries as the arguments say; the exit code is 1 if any answer was wrong."""
+    """Make as many tries as the arguments say; the exit code is 1 if any answer was wrong."""
     parser = argparse.ArgumentParser(prog="python -m tests.hostile", description=__doc__)
-    parser.add_argument("--tries", type=int, default=10_000, help="over all faces")
+    parser.add_argument("--tries", type=int, default=10_000, help="over all interfaces")
     parser.add_argument("--seed", type=int, default=None, help="repeats the same tries; random if left out")
-    parser.add_argument("--face", choices=list(FACES), action="append", help="only this one; may be repeated")
+    parser.add_argument(
+        "--interface", choices=list(INTERFACES), action="append", help="only this one; may be repeated"
+    )
     given = parser.parse_args()
     for name in list(os.environ):
         if name.startswith(("QDASH_QUEUE_", "PREFECT_")):
@@ -36,8 +38,8 @@ def main() -> int:
             f"seed {seed}, PostgreSQL {cluster.version}, Python {platform.python_version()},"
             f" {os.cpu_count()} cores"
         )
-        with cluster.database() as database, open_stage(database) as stage:
-            tallies = attack(stage, given.tries, seed, given.face or list(FACES), say)
+        with cluster.database() as database, open_target(database) as target:
+            tallies = attack(target, given.tries, seed, given.interface or list(INTERFACES), say)
     wrong = sum(len(tally.wrong) for tally in tallies)
     say(
         f"together: {sum(tally.tries for tally in tallies)} tries,"
@@ -49,7 +51,7 @@ def main() -> int:
 
 
 def say(words: str) -> None:
-    """One line for people, at once."""
+    """Print one line at once."""
     sys.stdout.write(f"{words}\n")
     sys.stdout.flush()
 

@@ -1,15 +1,15 @@
-"""All faces in turn, each with its share of the tries."""
+"""All interfaces in turn, each with its share of the tries."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
 from tests.hostile import command_line, flows, functions, jobs
-from tests.hostile.stage import Stage
 from tests.hostile.tally import Tally
+from tests.hostile.target import Target
 
 # The share of the tries: the command line is the slowest of them.
-FACES: dict[str, tuple[float, Callable[[Stage, int, int], Tally]]] = {
+INTERFACES: dict[str, tuple[float, Callable[[Target, int, int], Tally]]] = {
     "jobs": (0.38, jobs.attack),
     "functions": (0.42, functions.attack),
     "flows": (0.12, flows.attack),
@@ -18,16 +18,16 @@ FACES: dict[str, tuple[float, Callable[[Stage, int, int], Tally]]] = {
 
 
 def attack(
-    stage: Stage, tries: int, seed: int, faces: Sequence[str], say: Callable[[str], None]
+    target: Target, tries: int, seed: int, interfaces: Sequence[str], say: Callable[[str], None]
 ) -> list[Tally]:
-    """Attack the faces one after the other and say what came of each."""
-    whole = sum(FACES[face][0] for face in faces)
+    """Attack the interfaces one after the other and print the counts of each."""
+    whole = sum(INTERFACES[interface][0] for interface in interfaces)
     tallies = []
-    for face in faces:
-        share, run = FACES[face]
-        tally = run(stage, max(1, round(tries * share / whole)), seed)
-        if stage.lab.value("SELECT 1") != 1 or any(session.closed for session in stage.sessions.values()):
-            tally.blame("a connection was lost")
+    for interface in interfaces:
+        share, run = INTERFACES[interface]
+        tally = run(target, max(1, round(tries * share / whole)), seed)
+        if target.world.value("SELECT 1") != 1 or any(session.closed for session in target.sessions.values()):
+            tally.record_wrong("a connection was lost")
         tallies.append(tally)
         say("\n".join(tally.lines()))
     return tallies

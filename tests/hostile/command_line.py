@@ -1,4 +1,4 @@
-"""Every command with nasty words, typed in as each role: one sentence, and an exit status of docs/cli.md."""
+"""Every command with hostile words, typed as each role: one sentence, and an exit status of docs/cli.md."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from typer.testing import CliRunner
 
 from qdash_queue.cli import app
 from qdash_queue.cli.error_messages import EXIT_AWAY, EXIT_REFUSED
-from tests.contract.lab import PROJECT
-from tests.hostile.nasties import JSONS, NUMBERS, TEXTS, TIMES
-from tests.hostile.stage import ROLES, Stage
+from tests.hostile.hostile_values import JSONS, NUMBERS, TEXTS, TIMES
 from tests.hostile.strategies import TEXT, for_each
 from tests.hostile.tally import Answer, Tally
+from tests.hostile.target import ROLES, Target
+from tests.support.queue_world import PROJECT
 
 # They start servers, stay until they are stopped, or wait for servers that are not there; `watch` gets only
 # jobs that have ended.
@@ -37,7 +37,7 @@ LONGEST = 3000
 
 @dataclass(frozen=True)
 class Line:
-    """One command line and who types it."""
+    """One command line and the role that types it."""
 
     role: str
     words: list[str]
@@ -70,29 +70,29 @@ def _below(command: Any, path: tuple[str, ...]) -> list[Command]:
     return [*found, Command(path, arguments, valued, flags)]
 
 
-def attack(stage: Stage, tries: int, seed: int) -> Tally:
+def attack(target: Target, tries: int, seed: int) -> Tally:
     """Type commands in this process."""
     tally = Tally("command line")
     runner = CliRunner()
-    words = _likely(stage)
-    harmless = stage.harm()
-    assert not harmless
+    words = _likely(target)
+    damaged_before = target.damage()
+    assert not damaged_before
 
     def body(line: Line) -> None:
-        tally.count(typed(runner, stage, line), line)
+        tally.count(typed(runner, target, line), line)
 
     with tally.timed():
         for_each(_lines(words), tries, seed, body)
-    if harm := stage.harm():
-        tally.blame(harm)
-    stage.forget_jobs()
+    if damage := target.damage():
+        tally.record_wrong(damage)
+    target.delete_jobs()
     return tally
 
 
-def typed(runner: CliRunner, stage: Stage, line: Line) -> Answer:
+def typed(runner: CliRunner, target: Target, line: Line) -> Answer:
     """Type one command in; what it said is judged."""
     environment = {
-        "QDASH_QUEUE_DATABASE_URL": stage.person(line.role).url,
+        "QDASH_QUEUE_DATABASE_URL": target.person(line.role).url,
         "QDASH_QUEUE_MONGO_URL": "mongodb://127.0.0.1:1",
     }
     result = runner.invoke(app, line.words, env=environment)
@@ -123,7 +123,7 @@ def _wrong_answer(words: list[str], out: str, err: str) -> str:
 
 def _wrong_refusal(status: int, out: str, err: str) -> str:
     if status == EXIT_AWAY:
-        return f"calls the living database away: {err[:200]!r}"
+        return f"calls the reachable database unreachable: {err[:200]!r}"
     if status != EXIT_REFUSED or out:
         return f"exit status {status} with {out[:100]!r} and {err[:200]!r}"
     if len(err.splitlines()) != 1 or len(err) > LONGEST:
@@ -141,15 +141,15 @@ def _not_json(words: list[str], out: str) -> str:
     return ""
 
 
-def _likely(stage: Stage) -> dict[str, list[str]]:
-    """Words that fit, by the name of the argument or option; jobs that have ended carry every nasty text."""
+def _likely(target: Target) -> dict[str, list[str]]:
+    """Words that fit, by the name of the argument or option; ended jobs carry every hostile text."""
     return {
         "project_id": [PROJECT],
         "project": [PROJECT],
-        "chip_id": [stage.chip_id],
-        "chip": [stage.chip_id],
-        "job_id": [*_decorated_jobs(stage), "0", "-1", str(2**63), str(10**30)],
-        "job_ids": _decorated_jobs(stage),
+        "chip_id": [target.chip_id],
+        "chip": [target.chip_id],
+        "job_id": [*_decorated_jobs(target), "0", "-1", str(2**63), str(10**30)],
+        "job_ids": _decorated_jobs(target),
         "qids": ["0", "0,1"],
         "qid": ["0", "0-1"],
         "tasks": ["CheckRabi"],
@@ -172,25 +172,25 @@ def _likely(stage: Stage) -> dict[str, list[str]]:
         "access": ["reader"],
         "unit": ["us"],
         "reason": ["because"],
-        "role_name": [stage.person("reader").name],
+        "role_name": [target.person("reader").name],
         "file": ["/dev/null", "/nowhere", "."],
     }
 
 
-def _decorated_jobs(stage: Stage) -> list[str]:
-    """Jobs that were cancelled, each with nasty texts wherever a person may write."""
-    known = stage.lab.rows("SELECT job_id FROM calib.jobs WHERE flow = 'repeat' ORDER BY job_id LIMIT 20")
+def _decorated_jobs(target: Target) -> list[str]:
+    """Jobs that were cancelled, each with hostile texts wherever a person may write."""
+    known = target.world.rows("SELECT job_id FROM calib.jobs WHERE flow = 'repeat' ORDER BY job_id LIMIT 20")
     if known:
         return [str(row["job_id"]) for row in known]
     storable = [text for text in TEXTS if text and len(text) <= 100 and text.isascii() | (text > "\x80")]
     storable = [text for text in storable if "\x00" not in text and not re.search("[\ud800-\udfff]", text)]
-    client = stage.person("submitter").queue
+    client = target.person("submitter").queue
     jobs = []
     for start in range(0, len(storable), 8):
         texts: list[Any] = storable[start : start + 8]
         note = {text: text for text in texts}
         job = client.submit(
-            PROJECT, stage.chip_id, {"a": note}, flow="repeat", tags=texts, note=note, dedup_key=texts[0]
+            PROJECT, target.chip_id, {"a": note}, flow="repeat", tags=texts, note=note, dedup_key=texts[0]
         )
         client.cancel(job.job_id, reason=" ".join(texts))
         jobs.append(str(job.job_id))

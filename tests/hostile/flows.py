@@ -17,28 +17,28 @@ from executors.flows import FlowDefinition, load_flows
 from executors.supervisor.verdict import flow_failure
 from qdash_queue.client.models import ClaimedJob
 from qdash_queue.domain import Failure, FailureKind
-from tests.contract.lab import PROJECT
 from tests.hostile.answers import DRIVER, refusal
-from tests.hostile.nasties import deep
-from tests.hostile.stage import Stage
+from tests.hostile.hostile_values import deep
 from tests.hostile.strategies import for_each, mutated, near_schema
 from tests.hostile.tally import Answer, Tally
+from tests.hostile.target import Target
+from tests.support.queue_world import PROJECT
 
 INVALID = FailureKind.INVALID_REQUEST.value
 Case = tuple[str, Any]
 
 
-def attack(stage: Stage, tries: int, seed: int) -> Tally:
+def attack(target: Target, tries: int, seed: int) -> Tally:
     """Submit near-fitting parameters; run what was taken through the flow's own checks. Nothing is kept."""
     tally = Tally("flow parameters")
     flows = load_flows()
-    session = stage.session("submitter")
+    session = target.session("submitter")
     session.autocommit = False
 
     def body(case: Case) -> None:
         name, parameters = case
         try:
-            taken = _submit(stage, name, parameters)
+            taken = _submit(target, name, parameters)
         except UnicodeEncodeError:
             tally.count(Answer(DRIVER), *case)
         except psycopg.Error as error:
@@ -49,7 +49,7 @@ def attack(stage: Stage, tries: int, seed: int) -> Tally:
             session.rollback()
 
     with tally.timed():
-        for_each(_cases(stage, flows), tries, seed, body)
+        for_each(_cases(target, flows), tries, seed, body)
     session.autocommit = True
     return tally
 
@@ -99,13 +99,13 @@ def _begin(arguments: dict[str, Any]) -> None:
         )
 
 
-def _submit(stage: Stage, flow: str, parameters: Any) -> ClaimedJob:
+def _submit(target: Target, flow: str, parameters: Any) -> ClaimedJob:
     row = (
-        stage.session("submitter")
+        target.session("submitter")
         .execute(
             "INSERT INTO calib.jobs (project_id, chip_id, flow, parameters)"
             " VALUES (%s, %s, %s, %s) RETURNING *",
-            (PROJECT, stage.chip_id, flow, json.dumps(parameters)),
+            (PROJECT, target.chip_id, flow, json.dumps(parameters)),
         )
         .fetchone()
     )
@@ -115,9 +115,9 @@ def _submit(stage: Stage, flow: str, parameters: Any) -> ClaimedJob:
     return ClaimedJob.model_validate({**row, **claim})
 
 
-def _cases(stage: Stage, flows: dict[str, FlowDefinition]) -> st.SearchStrategy[Case]:
-    tasks = stage.lab.rows(
-        "SELECT task, schema FROM calib.tasks WHERE chip_id = %s ORDER BY task", stage.chip_id
+def _cases(target: Target, flows: dict[str, FlowDefinition]) -> st.SearchStrategy[Case]:
+    tasks = target.world.rows(
+        "SELECT task, schema FROM calib.tasks WHERE chip_id = %s ORDER BY task", target.chip_id
     )
     words = {
         "qid": ["0", "1"],

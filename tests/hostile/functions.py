@@ -1,4 +1,4 @@
-"""Every function and view of schema `calib`, found in the catalogue, with nasty arguments by each role."""
+"""Every function and view of schema `calib`, found in the catalogue, with hostile arguments by each role."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from qdash_queue.client.models import ClaimedJob
-from tests.contract.lab import PROJECT, Connection
 from tests.hostile.answers import DRIVER, refusal
-from tests.hostile.stage import ROLES, Stage
 from tests.hostile.strategies import Fair, for_each, hostile, mostly_fair
 from tests.hostile.tally import Answer, Tally
+from tests.hostile.target import ROLES, Target
+from tests.support.queue_world import PROJECT, Connection
 
 AUDIT_EVERY = 500
 # What Python says about a value that PostgreSQL took and gives back.
@@ -158,9 +158,9 @@ class Case:
     changes: bool
 
 
-def functions(stage: Stage) -> list[Function]:
+def functions(target: Target) -> list[Function]:
     """Every function of the public schema, with the names and types of its arguments."""
-    rows = stage.lab.rows(
+    rows = target.world.rows(
         "SELECT proname, provolatile = 'v' AS changes, coalesce(proargnames, '{}') AS names,"
         " array(SELECT format_type(k, NULL) FROM unnest(proargtypes) WITH ORDINALITY t(k, n) ORDER BY n)"
         " AS kinds"
@@ -172,10 +172,10 @@ def functions(stage: Stage) -> list[Function]:
     ]
 
 
-def views(stage: Stage) -> dict[str, list[tuple[str, str]]]:
+def views(target: Target) -> dict[str, list[tuple[str, str]]]:
     """Every view of the public schema with its columns and their types."""
     found: dict[str, list[tuple[str, str]]] = {}
-    for row in stage.lab.rows(
+    for row in target.world.rows(
         "SELECT c.relname, a.attname, format_type(a.atttypid, NULL) AS kind FROM pg_class c"
         " JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0"
         " WHERE c.relnamespace = 'calib'::regnamespace AND c.relkind = 'v' ORDER BY 1, 2"
@@ -184,40 +184,40 @@ def views(stage: Stage) -> dict[str, list[tuple[str, str]]]:
     return found
 
 
-def attack(stage: Stage, tries: int, seed: int) -> Tally:
-    """Call functions, and search views, with random and nasty arguments; each call is rolled back."""
+def attack(target: Target, tries: int, seed: int) -> Tally:
+    """Call functions, and search views, with random and hostile arguments; each call is rolled back."""
     tally = Tally("functions and views")
-    claimed = stage.running_job()
-    likely = present(stage, stage.chip_id, claimed)
+    claimed = target.running_job()
+    likely = present(target, target.chip_id, claimed)
     for role in ROLES:
-        stage.session(role).autocommit = False
+        target.session(role).autocommit = False
 
     def body(case: Case) -> None:
-        tally.count(_try(stage.session(case.role), case), case.role, case.name, case.values)
-        if tally.tries % AUDIT_EVERY == 0 and (harm := stage.harm()):
-            tally.blame(harm, "the last", AUDIT_EVERY)
+        tally.count(_try(target.session(case.role), case), case.role, case.name, case.values)
+        if tally.tries % AUDIT_EVERY == 0 and (damage := target.damage()):
+            tally.record_wrong(damage, "the last", AUDIT_EVERY)
 
     with tally.timed():
-        for_each(_cases(stage, likely), tries, seed, body)
+        for_each(_cases(target, likely), tries, seed, body)
     for role in ROLES:
-        stage.session(role).autocommit = True
-    if harm := stage.harm():
-        tally.blame(harm)
-    if stage.stored() != 1:
-        tally.blame(f"{stage.stored()} jobs where one was")
-    stage.forget_jobs()
+        target.session(role).autocommit = True
+    if damage := target.damage():
+        tally.record_wrong(damage)
+    if target.stored() != 1:
+        tally.record_wrong(f"{target.stored()} jobs where one was")
+    target.delete_jobs()
     return tally
 
 
-def present(stage: Stage, chip_id: str, claimed: ClaimedJob) -> dict[str, Fair]:
+def present(target: Target, chip_id: str, claimed: ClaimedJob) -> dict[str, Fair]:
     """What fits a running job of the executor `one`, by the argument's name; starts a task of it."""
     job_id = claimed.job_id
-    started = stage.session("executor").execute(
+    started = target.session("executor").execute(
         "SELECT calib.start_task(%s, %s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}') AS task_run_id",
         [job_id, claimed.claim],
     )
     [task_run_id] = [row["task_run_id"] for row in started]
-    mark = stage.lab.rows("SELECT mark_id, version FROM calib_private.outbox WHERE job_id = %s", job_id)[0]
+    mark = target.world.rows("SELECT mark_id, version FROM calib_private.outbox WHERE job_id = %s", job_id)[0]
     return LIKELY | {
         "p_job_id": (str(job_id),),
         "p_claim": (str(claimed.claim),),
@@ -227,17 +227,17 @@ def present(stage: Stage, chip_id: str, claimed: ClaimedJob) -> dict[str, Fair]:
         "p_task_run_id": (str(task_run_id),),
         "p_mark_id": (str(mark["mark_id"]),),
         "p_version": (str(mark["version"]),),
-        "p_role_name": (stage.person("reader").name,),
+        "p_role_name": (target.person("reader").name,),
     }
 
 
-def _cases(stage: Stage, likely: Mapping[str, Fair]) -> st.SearchStrategy[Case]:
+def _cases(target: Target, likely: Mapping[str, Fair]) -> st.SearchStrategy[Case]:
     calls = [
-        _call(function, likely, [*ROLES, *callers(stage, function) * 12])
-        for function in functions(stage)
+        _call(function, likely, [*ROLES, *callers(target, function) * 12])
+        for function in functions(target)
         for _ in range(1 + len(function.arguments))
     ]
-    searches = [_search(view, *column) for view, columns in views(stage).items() for column in columns]
+    searches = [_search(view, *column) for view, columns in views(target).items() for column in columns]
     return st.one_of(
         *[st.sampled_from(calls).flatmap(_itself)] * 5, st.sampled_from(searches).flatmap(_itself)
     )
@@ -247,12 +247,12 @@ def _itself(case: st.SearchStrategy[Case]) -> st.SearchStrategy[Case]:
     return case
 
 
-def callers(stage: Stage, function: Function) -> list[str]:
+def callers(target: Target, function: Function) -> list[str]:
     """The roles that may call it."""
     kinds = ", ".join(kind for _, kind in function.arguments)
     question = "SELECT has_function_privilege(%s, %s, 'EXECUTE')"
     signature = f"calib.{function.name}({kinds})"
-    return [role for role in ROLES if stage.lab.value(question, stage.person(role).name, signature)]
+    return [role for role in ROLES if target.world.value(question, target.person(role).name, signature)]
 
 
 def _fair(name: str, kind: str, likely: Mapping[str, Fair]) -> Fair:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from tests.hostile.nasties import TEXTS, nasties_of
+from tests.hostile.hostile_values import TEXTS, values_of
 
 Given = TypeVar("Given")
 Fair = Sequence[str | None]
@@ -52,13 +52,13 @@ GENERATED: dict[str, st.SearchStrategy[str]] = {
 
 
 def hostile(kind: str, fair: Fair = ()) -> st.SearchStrategy[str | None]:
-    """A literal for a type: a nasty, a random one, a text, none; JSON also as a fair one turned bad."""
-    nasty = st.sampled_from(nasties_of(kind))
+    """A literal for a type: a value, a random one, a text, none; JSON also as a fair one turned bad."""
+    known = st.sampled_from(values_of(kind))
     random = GENERATED.get(kind, TEXT)
     turned = [
         mutated(json.loads(text)).map(json.dumps) for text in fair if text and kind in ("json", "jsonb")
     ]
-    return st.one_of(*turned * 6, nasty, nasty, random, random, random, TEXT, st.none())
+    return st.one_of(*turned * 6, known, known, random, random, random, TEXT, st.none())
 
 
 def mostly_fair(fair: Sequence[Fair], kinds: Sequence[str]) -> st.SearchStrategy[list[str | None]]:

@@ -1,4 +1,4 @@
-"""What came of the tries at one face."""
+"""The answers to the tries at one interface."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Answer:
 
 @dataclass
 class Tally:
-    """The counts of one face; `wrong` must stay empty."""
+    """The counts of one interface; `wrong` must stay empty."""
 
-    face: str
+    interface: str
     tries: int = 0
     accepted: int = 0
     refused: Counter[str] = field(default_factory=Counter)
@@ -49,21 +49,21 @@ class Tally:
         """Count one try; what was given is kept if the answer is wrong, so that it can be repeated."""
         self.tries += 1
         if answer.wrong:
-            self.blame(answer.wrong, *given)
+            self.record_wrong(answer.wrong, *given)
         elif answer.code:
             self.refused[answer.code] += 1
         else:
             self.accepted += 1
 
-    def blame(self, wrong: str, *given: object) -> None:
-        """Keep something that must not be."""
+    def record_wrong(self, wrong: str, *given: object) -> None:
+        """Record an answer that must not occur."""
         self.wrong.append(f"{wrong} | given: {' '.join(_short(each) for each in given)}")
 
     def lines(self) -> list[str]:
-        """The counts for people."""
+        """The counts as lines of text."""
         codes = ", ".join(f"{code} {count}" for code, count in self.refused.most_common())
         first = (
-            f"{self.face}: {self.tries} tries, {self.refused.total()} refused, {self.accepted} accepted,"
+            f"{self.interface}: {self.tries} tries, {self.refused.total()} refused, {self.accepted} accepted,"
             f" {len(self.wrong)} anything else, {self.seconds:.1f} s"
         )
         more = len(self.wrong) - LISTED

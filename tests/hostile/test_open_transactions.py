@@ -12,33 +12,33 @@ from qdash_queue.cli.doctor.findings import Level
 from qdash_queue.cli.doctor.transactions import transaction_findings
 from qdash_queue.errors import DatabaseBusyError
 from qdash_queue.migrate import MIGRATION_LOCK
-from tests.contract.lab import PROJECT, Connection, Lab, insert
 from tests.contract.meeting import full_life
 from tests.hostile.functions import callers, fair_call, functions, present
-from tests.hostile.stage import ROLES, Stage, open_stage
+from tests.hostile.target import ROLES, Target, open_target
 from tests.support.databases import Cluster
+from tests.support.queue_world import PROJECT, Connection, QueueWorld, insert
 from tests.support.waiting import PATIENCE, until
 
 BOUND = "10s"
 
 
 @pytest.fixture(scope="module")
-def stage(postgres_server: Cluster) -> Iterator[Stage]:
-    with postgres_server.database() as database, open_stage(database) as stage:
-        for person in (stage.lab.machine, stage.lab.ana, stage.lab.olga):
-            stage.lab.owner.execute(f"ALTER ROLE {person.name} SET lock_timeout = '400ms'".encode())
+def target(postgres_server: Cluster) -> Iterator[Target]:
+    with postgres_server.database() as database, open_target(database) as target:
+        for person in (target.world.machine, target.world.ana, target.world.olga):
+            target.world.owner.execute(f"ALTER ROLE {person.name} SET lock_timeout = '400ms'".encode())
             person.database.close()
-        yield stage
+        yield target
 
 
-def queue_goes_on(lab: Lab, chip_id: str) -> None:
+def queue_goes_on(world: QueueWorld, chip_id: str) -> None:
     """Everything that others do with a chip, none of it waiting."""
-    claimed, _ = lab.running(chip_id)
-    waiting = lab.submit(chip_id, lab.olga)
-    lab.olga.queue.set_priority(waiting, 5)
-    full_life(lab, claimed)
-    lab.olga.queue.cancel(waiting)
-    lab.ready(chip_id).sweep()
+    claimed, _ = world.running(chip_id)
+    waiting = world.submit(chip_id, world.olga)
+    world.olga.queue.set_priority(waiting, 5)
+    full_life(world, claimed)
+    world.olga.queue.cancel(waiting)
+    world.ready(chip_id).sweep()
 
 
 def bound(session: Connection) -> str:
@@ -47,27 +47,27 @@ def bound(session: Connection) -> str:
     return str(row["idle_in_transaction_session_timeout"])
 
 
-def test_no_call_left_open_stops_the_queue(stage: Stage) -> None:
-    """An executor's verbs are about a chip of its own; everybody else's about the one that is used."""
-    lab, chip_id = stage.lab, stage.lab.chip()
-    own = stage.running_job()
-    own_likely = present(stage, stage.chip_id, own)
-    holders = {role: lab.session(stage.person(role)) for role in ROLES}
+def test_no_call_left_open_stops_the_queue(target: Target) -> None:
+    """An executor's verbs concern a chip of its own, all other verbs the chip in use."""
+    world, chip_id = target.world, target.world.chip()
+    own = target.running_job()
+    own_likely = present(target, target.chip_id, own)
+    holders = {role: world.session(target.person(role)) for role in ROLES}
     unbound = []
-    for function in functions(stage):
-        claimed, _ = lab.running(chip_id)
-        lab.submit(chip_id)
-        likely = present(stage, chip_id, claimed)
-        allowed = callers(stage, function)
+    for function in functions(target):
+        claimed, _ = world.running(chip_id)
+        world.submit(chip_id)
+        likely = present(target, chip_id, claimed)
+        allowed = callers(target, function)
         holder = holders[allowed[0]]
         try:
             holder.execute(*fair_call(function, own_likely if "executor" in allowed else likely))
             timeout = bound(holder)
             try:
-                full_life(lab, claimed)
-                lab.ready(chip_id).claim()
-                lab.olga.queue.cancel(lab.submit(chip_id, lab.olga))
-                lab.ready(chip_id).sweep()
+                full_life(world, claimed)
+                world.ready(chip_id).claim()
+                world.olga.queue.cancel(world.submit(chip_id, world.olga))
+                world.ready(chip_id).sweep()
             except DatabaseBusyError as error:
                 if timeout != BOUND:
                     unbound.append(f"{function.name} of {allowed[0]}: {error}")
@@ -76,29 +76,29 @@ def test_no_call_left_open_stops_the_queue(stage: Stage) -> None:
                 unbound.append(f"{function.name} of {allowed[0]}: {error}")
         finally:
             holder.rollback()
-            _begin_again(lab, chip_id)
+            _begin_again(world, chip_id)
     assert unbound == []
 
 
-def _begin_again(lab: Lab, chip_id: str) -> None:
-    lab.owner.execute(
+def _begin_again(world: QueueWorld, chip_id: str) -> None:
+    world.owner.execute(
         "UPDATE calib_private.leases SET job_id = NULL, executor_id = NULL, expires_at = NULL"
         " WHERE chip_id = %s",
         (chip_id,),
     )
-    lab.owner.execute(
+    world.owner.execute(
         "UPDATE calib_private.chips SET paused = false, pause_reason = NULL WHERE chip_id = %s", (chip_id,)
     )
-    lab.owner.execute("DELETE FROM calib_private.parameter_versions WHERE chip_id = %s", (chip_id,))
-    lab.owner.execute("DELETE FROM calib_private.jobs WHERE chip_id = %s", (chip_id,))
+    world.owner.execute("DELETE FROM calib_private.parameter_versions WHERE chip_id = %s", (chip_id,))
+    world.owner.execute("DELETE FROM calib_private.jobs WHERE chip_id = %s", (chip_id,))
 
 
-def test_a_claim_left_open_is_ended_by_the_server(stage: Stage) -> None:
+def test_a_claim_left_open_is_ended_by_the_server(target: Target) -> None:
     """It holds the day's counter of execution ids, which every first claim of every chip needs."""
-    lab, other = stage.lab, stage.lab.chip()
-    lab.submit(other)
-    lab.ready(other)
-    holder = lab.session(lab.machine)
+    world, other = target.world, target.world.chip()
+    world.submit(other)
+    world.ready(other)
+    holder = world.session(world.machine)
     holder.execute("SELECT FROM calib.claim(%s, %s)", (other, f"{other}/one"))
     assert bound(holder) == BOUND
     holder.rollback()
@@ -120,39 +120,39 @@ def test_a_claim_left_open_is_ended_by_the_server(stage: Stage) -> None:
         "SAVEPOINT a; SELECT 1; SAVEPOINT b",
     ],
 )
-def test_no_statement_left_open_stops_the_queue(stage: Stage, held: str) -> None:
-    chip_id = stage.lab.chip()
-    stage.lab.submit(chip_id)
-    holder = stage.lab.session(stage.person("submitter"))
+def test_no_statement_left_open_stops_the_queue(target: Target, held: str) -> None:
+    chip_id = target.world.chip()
+    target.world.submit(chip_id)
+    holder = target.world.session(target.person("submitter"))
     holder.execute(held.encode())
-    queue_goes_on_with(stage.lab, chip_id)
+    queue_goes_on_with(target.world, chip_id)
     holder.rollback()
     holder.execute("SELECT pg_advisory_unlock_all()")
     holder.close()
 
 
-def queue_goes_on_with(lab: Lab, chip_id: str) -> None:
+def queue_goes_on_with(world: QueueWorld, chip_id: str) -> None:
     """The same on a chip whose first job waits already."""
-    claimed = lab.ready(chip_id).claim()
+    claimed = world.ready(chip_id).claim()
     assert claimed is not None
-    full_life(lab, claimed)
-    queue_goes_on(lab, chip_id)
+    full_life(world, claimed)
+    queue_goes_on(world, chip_id)
 
 
-def test_a_prepared_transaction_cannot_be_made(stage: Stage) -> None:
-    """It would hold its locks without a session. Off in PostgreSQL unless somebody turns it on."""
-    session = stage.lab.session(stage.person("submitter"))
-    insert(session, project_id=PROJECT, chip_id=stage.chip_id, flow="repeat", dedup_key="prepared")
+def test_a_prepared_transaction_cannot_be_made(target: Target) -> None:
+    """It would hold its locks without a session. Off in PostgreSQL by default."""
+    session = target.world.session(target.person("submitter"))
+    insert(session, project_id=PROJECT, chip_id=target.chip_id, flow="repeat", dedup_key="prepared")
     with pytest.raises(psycopg.Error):
         session.execute("PREPARE TRANSACTION 'hostile'")
     session.rollback()
 
 
 @pytest.mark.parametrize("viewer", ["owner", "submitter"])
-def test_the_doctor_names_who_is_in_the_way(stage: Stage, viewer: str) -> None:
+def test_the_doctor_names_who_is_in_the_way(target: Target, viewer: str) -> None:
     """An open INSERT holds a dedup key; even a login without rights to statistics reads who does."""
-    lab = stage.lab
-    operator, submitter = stage.person("operator"), stage.person("submitter")
+    world = target.world
+    operator, submitter = target.person("operator"), target.person("submitter")
     with psycopg.connect(operator.url, application_name="a notebook") as holder:
         pid = holder.info.backend_pid
         columns = "project_id, chip_id, flow, dedup_key"
@@ -161,10 +161,10 @@ def test_the_doctor_names_who_is_in_the_way(stage: Stage, viewer: str) -> None:
         )
         holder.execute(statement)
         with ThreadPoolExecutor(1) as pool:
-            waiter = lab.session(submitter, autocommit=True)
+            waiter = world.session(submitter, autocommit=True)
             waiting = pool.submit(waiter.execute, statement)
             try:
-                watching = lab.owner if viewer == "owner" else lab.session(submitter, autocommit=True)
+                watching = world.owner if viewer == "owner" else world.session(submitter, autocommit=True)
                 words, remedy = _blocker(watching, pid)
             finally:
                 holder.rollback()
@@ -184,4 +184,4 @@ def _blocker(watching: Connection, pid: int) -> tuple[str, str]:
                 return finding.words, finding.remedy
         return None
 
-    return until(blocker, "somebody to be blocked")
+    return until(blocker, "a session to be blocked")

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 
 from tests.hostile.functions import fair_call, functions, present
-from tests.hostile.nasties import deep
-from tests.hostile.stage import Stage, open_stage
+from tests.hostile.hostile_values import deep
 from tests.hostile.strategies import Fair
+from tests.hostile.target import Target, open_target
 from tests.support.databases import Cluster
 
 # function, argument, what is given, who gives it, the sentence
@@ -89,22 +89,22 @@ TAKEN = [
 
 
 @pytest.fixture(scope="module")
-def stage(postgres_server: Cluster) -> Iterator[Stage]:
-    with postgres_server.database() as database, open_stage(database) as stage:
-        yield stage
+def target(postgres_server: Cluster) -> Iterator[Target]:
+    with postgres_server.database() as database, open_target(database) as target:
+        yield target
 
 
 @pytest.fixture(scope="module")
-def likely(stage: Stage) -> dict[str, Fair]:
-    return present(stage, stage.chip_id, stage.running_job())
+def likely(target: Target) -> dict[str, Fair]:
+    return present(target, target.chip_id, target.running_job())
 
 
 def call(
-    stage: Stage, likely: dict[str, Fair], name: str, argument: str, value: str | None, role: str
+    target: Target, likely: dict[str, Fair], name: str, argument: str, value: str | None, role: str
 ) -> None:
     """The function with fair arguments but for one; rolled back."""
-    function = next(each for each in functions(stage) if each.name == name)
-    session = stage.lab.session(stage.person(role))
+    function = next(each for each in functions(target) if each.name == name)
+    session = target.world.session(target.person(role))
     try:
         session.execute(*fair_call(function, {**likely, argument: (value,)}))
     finally:
@@ -113,7 +113,7 @@ def call(
 
 @pytest.mark.parametrize(("name", "argument", "value", "role", "sentence"), BAD)
 def test_the_refusal_is_one_sentence(
-    stage: Stage,
+    target: Target,
     likely: dict[str, Fair],
     name: str,
     argument: str,
@@ -122,13 +122,13 @@ def test_the_refusal_is_one_sentence(
     sentence: str,
 ) -> None:
     with pytest.raises(psycopg.Error, match=sentence) as refused:
-        call(stage, likely, name, argument, value, role)
+        call(target, likely, name, argument, value, role)
     assert (refused.value.sqlstate or "").startswith("CQ")
     assert "\n" not in (refused.value.diag.message_primary or "\n")
 
 
 @pytest.mark.parametrize(("name", "argument", "value", "role"), TAKEN)
 def test_what_means_something_is_taken(
-    stage: Stage, likely: dict[str, Fair], name: str, argument: str, value: str | None, role: str
+    target: Target, likely: dict[str, Fair], name: str, argument: str, value: str | None, role: str
 ) -> None:
-    call(stage, likely, name, argument, value, role)
+    call(target, likely, name, argument, value, role)

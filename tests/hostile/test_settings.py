@@ -11,10 +11,10 @@ import psycopg
 import pytest
 
 from executors.job.wakeup import Listener, Wakeup
-from tests.contract.lab import DENIED, PARAMETERS, PROJECT, Connection, outcome
 from tests.contract.meeting import full_life
-from tests.hostile.stage import ROLES, Stage, open_stage
+from tests.hostile.target import ROLES, Target, open_target
 from tests.support.databases import Cluster
+from tests.support.queue_world import DENIED, PARAMETERS, PROJECT, Connection, outcome
 
 ODD_SETTINGS = [
     *("search_path = pg_temp, public", "timezone = 'Pacific/Kiritimati'", "datestyle = 'SQL, DMY'"),
@@ -24,7 +24,7 @@ ODD_SETTINGS = [
     *(
         "default_transaction_isolation = 'serializable'",
         "client_encoding = 'LATIN1'",
-        # The second is taken as anybody's variable until PL/pgSQL is loaded, which then puts it back.
+        # The second is an ordinary variable until PL/pgSQL is loaded, which then resets it.
         *("quote_all_identifiers = on", "plpgsql.variable_conflict = use_column"),
     ),
     *(
@@ -60,9 +60,9 @@ STRONG_LOCKS = ["SHARE UPDATE EXCLUSIVE", "SHARE", "SHARE ROW EXCLUSIVE", "EXCLU
 
 
 @pytest.fixture(scope="module")
-def stage(postgres_server: Cluster) -> Iterator[Stage]:
-    with postgres_server.database() as database, open_stage(database) as stage:
-        yield stage
+def target(postgres_server: Cluster) -> Iterator[Target]:
+    with postgres_server.database() as database, open_target(database) as target:
+        yield target
 
 
 ASK = (
@@ -73,33 +73,33 @@ ASK = (
 )
 
 
-def ask(stage: Stage, session: Connection) -> tuple[object, ...]:
+def ask(target: Target, session: Connection) -> tuple[object, ...]:
     """A good row and a bad one: what is stored, and what is said. Rolled back."""
-    row = session.execute(ASK, (PROJECT, stage.chip_id, json.dumps(PARAMETERS))).fetchone()
+    row = session.execute(ASK, (PROJECT, target.chip_id, json.dumps(PARAMETERS))).fetchone()
     assert row is not None
     with pytest.raises(psycopg.Error) as refused:
-        session.execute(ASK, (PROJECT, stage.chip_id, '{"qids": ["0"], "tasks": ["CheckRaby"]}'))
+        session.execute(ASK, (PROJECT, target.chip_id, '{"qids": ["0"], "tasks": ["CheckRaby"]}'))
     session.rollback()
     said = refused.value.diag
     return row["stored"], said.sqlstate, said.message_primary
 
 
-def test_no_setting_of_a_session_changes_the_answers(stage: Stage) -> None:
-    usual = ask(stage, stage.lab.session(stage.person("submitter")))
+def test_no_setting_of_a_session_changes_the_answers(target: Target) -> None:
+    usual = ask(target, target.world.session(target.person("submitter")))
     for setting in ODD_SETTINGS:
-        session = stage.lab.session(stage.person("submitter"))
+        session = target.world.session(target.person("submitter"))
         session.execute(f"SET {setting}".encode())
         session.commit()
-        assert ask(stage, session) == usual, setting
+        assert ask(target, session) == usual, setting
         session.close()
 
 
 @pytest.mark.parametrize("schema", ["public", "pg_temp"])
-def test_no_look_alike_is_called(stage: Stage, schema: str) -> None:
+def test_no_look_alike_is_called(target: Target, schema: str) -> None:
     """Made by a superuser where a client cannot, found first on the client's search path."""
-    session = stage.lab.session(stage.person("submitter"))
-    maker = stage.lab.owner if schema == "public" else session
-    usual = ask(stage, stage.lab.session(stage.person("submitter")))
+    session = target.world.session(target.person("submitter"))
+    maker = target.world.owner if schema == "public" else session
+    usual = ask(target, target.world.session(target.person("submitter")))
     maker.execute(LOOK_ALIKES.format(schema=schema).encode())
     session.commit()
     try:
@@ -109,18 +109,18 @@ def test_no_look_alike_is_called(stage: Stage, schema: str) -> None:
             with pytest.raises(psycopg.Error, match="looked alike"):
                 session.execute("SELECT jsonb_typeof('1'::jsonb)")
             session.rollback()
-        assert ask(stage, session) == usual
+        assert ask(target, session) == usual
     finally:
         if schema == "public":
-            stage.lab.owner.execute(
+            target.world.owner.execute(
                 "DROP FUNCTION public.jsonb_typeof, public.now, public.format, public.length, public.same"
                 " CASCADE"
             )
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_what_would_switch_the_guards_off_is_refused(stage: Stage, role: str) -> None:
-    session = stage.lab.session(stage.person(role), autocommit=True)
+def test_what_would_switch_the_guards_off_is_refused(target: Target, role: str) -> None:
+    session = target.world.session(target.person(role), autocommit=True)
     for setting in FORBIDDEN_SETTINGS:
         assert outcome(session, f"SET {setting}") in (DENIED, "55P02"), setting
     for statement in (
@@ -141,14 +141,14 @@ def test_what_would_switch_the_guards_off_is_refused(stage: Stage, role: str) ->
         "ANALYZE calib_private.jobs; DROP TABLE calib_private.jobs",
     ):
         assert outcome(session, statement) in (DENIED, "42883", "22023"), statement
-    assert stage.harm() == ""
+    assert target.damage() == ""
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_no_view_can_be_locked_strongly(stage: Stage, role: str) -> None:
+def test_no_view_can_be_locked_strongly(target: Target, role: str) -> None:
     """Every view of the catalogue, so that a new one is covered; a strong lock goes down to the tables."""
-    session = stage.lab.session(stage.person(role))
-    for row in stage.lab.rows(
+    session = target.world.session(target.person(role))
+    for row in target.world.rows(
         "SELECT relname FROM pg_class WHERE relnamespace = 'calib'::regnamespace AND relkind = 'v'"
     ):
         for lock in STRONG_LOCKS:
@@ -156,45 +156,45 @@ def test_no_view_can_be_locked_strongly(stage: Stage, role: str) -> None:
             assert outcome(session, statement) == DENIED, statement
 
 
-def test_a_statement_out_of_time_or_of_a_reader_stores_nothing(stage: Stage) -> None:
-    before = stage.stored()
+def test_a_statement_out_of_time_or_of_a_reader_stores_nothing(target: Target) -> None:
+    before = target.stored()
     rows = "INSERT INTO calib.jobs (project_id, chip_id, flow) SELECT 'demo', 'HOSTILE1', 'repeat'"
     for setting, code in (
         ("statement_timeout = '2ms'", "57014"),
         ("default_transaction_read_only = on", "25006"),
     ):
-        session = stage.lab.session(stage.person("submitter"), autocommit=True)
+        session = target.world.session(target.person("submitter"), autocommit=True)
         session.execute(f"SET {setting}".encode())
         with pytest.raises(psycopg.Error) as refused:
             session.execute(f"{rows} FROM generate_series(1, 500)".encode())
         assert refused.value.sqlstate == code
-    assert stage.stored() == before
+    assert target.stored() == before
 
 
-def test_a_flood_of_notifications_wakes_the_executor_and_nothing_else(stage: Stage) -> None:
+def test_a_flood_of_notifications_wakes_the_executor_and_nothing_else(target: Target) -> None:
     """Ten thousand payloads on its channel, most of them garbage: it listens on and is woken again."""
-    lab, chip_id = stage.lab, stage.lab.chip()
-    executor = lab.ready(chip_id)
+    world, chip_id = target.world, target.world.chip()
+    executor = world.ready(chip_id)
     wakeup = Wakeup()
-    with Listener(lab.machine.database, f"calib_{chip_id}", wakeup):
-        flooding = lab.session(stage.person("reader"), autocommit=True)
+    with Listener(world.machine.database, f"calib_{chip_id}", wakeup):
+        flooding = world.session(target.person("reader"), autocommit=True)
         flooding.execute(
             "SELECT pg_notify(%s, CASE n %% 4 WHEN 0 THEN 'cancel:' || n"
             " WHEN 1 THEN repeat(chr(n %% 900 + 1), 2000) WHEN 2 THEN '''; DROP TABLE x; --' || n"
             " ELSE n::text END) FROM generate_series(1, 10000) n",
             (f"calib_{chip_id}",),
         )
-        job_id = lab.submit(chip_id)
+        job_id = world.submit(chip_id)
         claimed = executor.claim()
         assert claimed is not None
         assert claimed.job_id == job_id
-        full_life(lab, claimed)
-        assert lab.job(job_id)["cancel_requested"] is False
-        _woken_again(stage, wakeup, chip_id)
+        full_life(world, claimed)
+        assert world.job(job_id)["cancel_requested"] is False
+        _woken_again(target, wakeup, chip_id)
     wakeup.close()
 
 
-def _woken_again(stage: Stage, wakeup: Wakeup, chip_id: str) -> None:
+def _woken_again(target: Target, wakeup: Wakeup, chip_id: str) -> None:
     """The flood has been read to its end: a notification that comes now is heard."""
     deadline = time.monotonic() + 30
     quiet_since = time.monotonic()
@@ -202,7 +202,7 @@ def _woken_again(stage: Stage, wakeup: Wakeup, chip_id: str) -> None:
         assert time.monotonic() < deadline
         if _is_set(wakeup):
             quiet_since = time.monotonic()
-    stage.lab.submit(chip_id)
+    target.world.submit(chip_id)
     while not _is_set(wakeup):
         assert time.monotonic() < deadline
 

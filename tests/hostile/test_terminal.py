@@ -17,12 +17,12 @@ from typer.testing import CliRunner
 from qdash_queue.cli.escapes import printable
 from qdash_queue.cli.views import Views, make_console
 from qdash_queue.cli.watch import Bars, Glance
-from tests.contract.lab import PROJECT
 from tests.hostile.command_line import COMMANDING, Line, typed
-from tests.hostile.nasties import SCREEN, UNICODE
-from tests.hostile.stage import Stage, open_stage
+from tests.hostile.hostile_values import SCREEN, UNICODE
 from tests.hostile.tally import Answer
+from tests.hostile.target import Target, open_target
 from tests.support.databases import Cluster
+from tests.support.queue_world import PROJECT
 from tests.support.waiting import PATIENCE
 
 # The program's own: colours, and where a progress bar moves the cursor.
@@ -31,16 +31,16 @@ HOSTILE = [text for text in [*SCREEN, *UNICODE] if len(text) <= 100]
 
 
 @pytest.fixture(scope="module")
-def stage(postgres_server: Cluster) -> Iterator[Stage]:
-    with postgres_server.database() as database, open_stage(database) as stage:
-        yield stage
+def target(postgres_server: Cluster) -> Iterator[Target]:
+    with postgres_server.database() as database, open_target(database) as target:
+        yield target
 
 
 @pytest.fixture(scope="module")
-def job_id(stage: Stage) -> int:
-    queue = stage.person("submitter").queue
+def job_id(target: Target) -> int:
+    queue = target.person("submitter").queue
     note: dict[str, JsonValue] = {text: text for text in HOSTILE}
-    job = queue.submit(PROJECT, stage.chip_id, {"a": note}, flow="repeat", tags=HOSTILE, note=note)
+    job = queue.submit(PROJECT, target.chip_id, {"a": note}, flow="repeat", tags=HOSTILE, note=note)
     return queue.cancel(job.job_id, reason=" ".join(HOSTILE)[:1000]).job_id
 
 
@@ -49,8 +49,8 @@ def foreign(shown: str) -> list[str]:
     return COMMANDING.findall(OWN.sub("", shown))
 
 
-def test_tables_bars_and_words_on_a_terminal(stage: Stage, job_id: int) -> None:
-    queue = stage.person("submitter").queue
+def test_tables_bars_and_words_on_a_terminal(target: Target, job_id: int) -> None:
+    queue = target.person("submitter").queue
     job, events = queue.get(job_id), queue.events(job_id)
     console = make_console()
     console.file, console._force_terminal = io.StringIO(), True
@@ -67,10 +67,10 @@ def test_tables_bars_and_words_on_a_terminal(stage: Stage, job_id: int) -> None:
 
 
 @pytest.mark.parametrize("words", [("show",), ("show", "--json"), ("events",), ("jobs",), ("watch",)])
-def test_a_process_on_a_real_terminal(stage: Stage, job_id: int, words: tuple[str, ...]) -> None:
+def test_a_process_on_a_real_terminal(target: Target, job_id: int, words: tuple[str, ...]) -> None:
     job = [str(job_id)] if words[0] != "jobs" else []
     command = [sys.executable, "-m", "qdash_queue.cli", words[0], *job, *words[1:]]
-    environment = {**os.environ, "QDASH_QUEUE_DATABASE_URL": stage.person("submitter").url, "TERM": "xterm"}
+    environment = {**os.environ, "QDASH_QUEUE_DATABASE_URL": target.person("submitter").url, "TERM": "xterm"}
     master, slave = pty.openpty()
     with subprocess.Popen(command, stdout=slave, stderr=slave, env=environment) as process:
         os.close(slave)
@@ -93,8 +93,8 @@ def _read(terminal: int) -> Iterator[bytes]:
 
 
 @pytest.mark.parametrize("words", [["show", b"\xff"], ["submit", "demo", b"CHIP\xed\xa0\x80", "--qids", "0"]])
-def test_words_that_are_no_text_are_refused_in_one(stage: Stage, words: list[str | bytes]) -> None:
-    environment = {**os.environ, "QDASH_QUEUE_DATABASE_URL": stage.person("submitter").url}
+def test_words_that_are_no_text_are_refused_in_one(target: Target, words: list[str | bytes]) -> None:
+    environment = {**os.environ, "QDASH_QUEUE_DATABASE_URL": target.person("submitter").url}
     command = [sys.executable, "-m", "qdash_queue.cli", *words]
     ended = subprocess.run(command, env=environment, capture_output=True, timeout=PATIENCE, check=False)
     assert ended.returncode == 3, ended.stderr
@@ -114,6 +114,6 @@ def test_printable_keeps_what_is_harmless() -> None:
         ["submit", PROJECT, "CHIP\ud800", "--qids", "0"],
     ],
 )
-def test_a_number_or_text_beyond_the_database_is_refused(stage: Stage, words: list[str]) -> None:
-    """And not taken for a database that is away or too old."""
-    assert typed(CliRunner(), stage, Line("admin", words)) == Answer("exit 3")
+def test_a_number_or_text_beyond_the_database_is_refused(target: Target, words: list[str]) -> None:
+    """And not taken for a database that is unreachable or too old."""
+    assert typed(CliRunner(), target, Line("admin", words)) == Answer("exit 3")

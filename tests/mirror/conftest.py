@@ -17,9 +17,10 @@ from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
-from tests.mirror.living import OwnMongo
-from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_chip, set_up_qdash
+from tests.mirror.qdash import set_up_qdash
+from tests.support.chip_jobs import CHIP, PROJECT, USER, ChipJobs, make_chip
 from tests.support.databases import CalibDatabase
+from tests.support.killable_servers import FailingMongo, kill
 
 MirrorMaker = Callable[..., Mirror]
 QUICK = Pace(idle_seconds=0.02, away_seconds=0.1, sweep_seconds=0.1)
@@ -36,7 +37,7 @@ def owner(database: CalibDatabase) -> Iterator[Database]:
 
 
 @pytest.fixture
-def world(owner: Database) -> QueueWorld:
+def world(owner: Database) -> ChipJobs:
     """The queue with a chip and an executor."""
     return make_chip(owner, CHIP)
 
@@ -50,7 +51,7 @@ def mongo(mongo_url: str) -> Iterator[MongoClient[MongoDocument]]:
 
 @pytest.fixture
 def empty_qdash(mongo: MongoClient[MongoDocument], mongo_database: str) -> QDashDatabase:
-    """QDash's database before anybody used it."""
+    """QDash's empty database."""
     return open_qdash(mongo, mongo_database)
 
 
@@ -104,19 +105,19 @@ def mirror(make_mirror: MirrorMaker, qdash: QDashDatabase) -> Mirror:
 
 
 @pytest.fixture
-def own_mongo(tmp_path: Path) -> Iterator[OwnMongo]:
+def own_mongo(tmp_path: Path) -> Iterator[FailingMongo]:
     try:
         find_mongod()
     except EmbeddedServerError as error:
         pytest.skip(str(error))
-    own = OwnMongo(tmp_path / "own_mongo")
+    own = FailingMongo(tmp_path / "own_mongo")
     own.start()
     yield own
-    own.kill()
+    kill(own)
 
 
 @pytest.fixture
-def own_qdash(own_mongo: OwnMongo, mongo_database: str) -> Iterator[QDashDatabase]:
+def own_qdash(own_mongo: FailingMongo, mongo_database: str) -> Iterator[QDashDatabase]:
     client = connect_mongo(own_mongo.url)
     qdash = open_qdash(client, mongo_database)
     set_up_qdash(qdash)

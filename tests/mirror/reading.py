@@ -7,7 +7,7 @@ from typing import Any
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.qdash_lint import lint_database, lint_references
-from tests.mirror.world import CHIP
+from tests.support.chip_jobs import CHIP
 
 MIRRORED = (
     "execution_history",

@@ -14,9 +14,10 @@ from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.qdash_setup import QDashSetup
 from qdash_queue.mirror.read.queue_database import QueueDatabase
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
-from tests.contract.lab import STOPPED_CLOCK
+from tests.mirror.qdash import make_plan
 from tests.mirror.reading import assert_readable, state_of
-from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, make_plan
+from tests.support.chip_jobs import CHIP, PROJECT, USER, ChipJobs
+from tests.support.queue_world import STOPPED_CLOCK
 
 # Noon in Tokyo, whose days the queue counts.
 NOON = datetime(2026, 3, 1, 3, tzinfo=UTC)
@@ -24,7 +25,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 
 @pytest.fixture
-def hand(world: QueueWorld) -> Parameters:
+def hand(world: ChipJobs) -> Parameters:
     """Somebody who edits, by a clock that stands."""
     with world.database.raw_connection() as connection:
         connection.execute(STOPPED_CLOCK.encode())

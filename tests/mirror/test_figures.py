@@ -17,8 +17,8 @@ from qdash_queue.client.models import FigureRecord, TaskRecord
 from qdash_queue.mirror.artifacts.figure_renderer import FigureError, FigureRenderer, RendererBrokenError
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import running
-from tests.mirror.world import QueueWorld, figure_json, passing
+from tests.mirror.running_mirror import running
+from tests.support.chip_jobs import ChipJobs, figure_json, passing
 from tests.support.waiting import PATIENCE, until
 
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -130,7 +130,7 @@ def test_a_figure_that_was_given_up_does_not_answer_for_the_next(stub: Path) -> 
 
 
 def test_a_hanging_figure_keeps_neither_documents_nor_the_stop_waiting(
-    stub: Path, world: QueueWorld, make_mirror: MirrorMaker, qdash: QDashDatabase
+    stub: Path, world: ChipJobs, make_mirror: MirrorMaker, qdash: QDashDatabase
 ) -> None:
     def hanging(task: str, _qid: str) -> TaskRecord:
         figure = FigureRecord(name="hanging", plotly=figure_json("always"))

@@ -45,7 +45,7 @@ def test_removes_what_a_killed_mirror_left(layout: Layout) -> None:
     assert of_another.exists()
 
 
-def test_everybody_may_read(layout: Layout) -> None:
+def test_files_are_readable_for_all_users(layout: Layout) -> None:
     FileTree(layout).write(NAME, b"one")
     path = layout.on_disk(NAME)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644

@@ -1,4 +1,4 @@
-"""Mirrors make themselves known, and everybody can see how they are."""
+"""Mirrors record in PostgreSQL that they are alive, and their condition."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.heartbeat import MirrorHeartbeat
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import OwnMongo, running
-from tests.mirror.world import QueueWorld
+from tests.mirror.running_mirror import running
+from tests.support.chip_jobs import ChipJobs
 from tests.support.databases import CalibDatabase
+from tests.support.killable_servers import FailingMongo, kill
 from tests.support.waiting import until
 
 SEEN = "SELECT last_seen_at FROM calib.mirrors"
@@ -28,9 +29,7 @@ def reader(database: CalibDatabase) -> Iterator[Database]:
     reader.close()
 
 
-def test_a_running_mirror_is_seen_until_it_leaves(
-    world: QueueWorld, mirror: Mirror, reader: Database
-) -> None:
+def test_a_running_mirror_is_seen_until_it_leaves(world: ChipJobs, mirror: Mirror, reader: Database) -> None:
     assert reader.rows("SELECT * FROM calib.mirrors") == []
     with running(mirror):
         until(lambda: reader.rows("SELECT FROM calib.mirrors WHERE alive AND condition = 'ready'") != [])
@@ -47,14 +46,14 @@ def test_a_running_mirror_is_seen_until_it_leaves(
 
 
 def test_a_mirror_tells_that_mongodb_is_away(
-    world: QueueWorld, own_mongo: OwnMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
+    world: ChipJobs, own_mongo: FailingMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
 ) -> None:
     def condition() -> str:
         return str(world.database.value("SELECT coalesce(max(condition), '') FROM calib.mirrors WHERE alive"))
 
     with running(make_mirror(own_mongo.url)):
         until(lambda: condition() == "ready")
-        own_mongo.kill()
+        kill(own_mongo)
         until(lambda: condition().startswith("MongoDB does not answer: "))
         own_mongo.start()
         until(lambda: condition() == "ready")

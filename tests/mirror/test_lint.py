@@ -14,7 +14,7 @@ from bson import ObjectId
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.qdash_lint import lint_database, lint_document
-from tests.mirror.world import QueueWorld
+from tests.support.chip_jobs import ChipJobs
 
 AT = datetime(2026, 1, 31, tzinfo=UTC)
 INFO = {"created_at": AT, "updated_at": AT}
@@ -156,7 +156,7 @@ def test_each_mistake_is_named(collection: str, field: str, value: object) -> No
 
 
 def test_finds_a_mistake_among_mirrored_documents(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     world.run(["0"], ["CheckT1"])
     mirror.run_once()

@@ -18,11 +18,12 @@ from qdash_queue.mirror.qdash_setup import QDashSetup
 from qdash_queue.mirror.read.queue_database import QueueDatabase
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase, QDashLookup
 from qdash_queue.mirror.write.writer import WriteMode, Writer
+from tests.mirror.qdash import make_plan
 from tests.mirror.reading import MIRRORED, assert_readable, execution_of, qubit_of, result_of, state_of
-from tests.mirror.world import CHIP, PROJECT, TASKS, USER, QueueWorld, failing, make_plan, passing
+from tests.support.chip_jobs import CHIP, PROJECT, TASKS, USER, ChipJobs, failing, passing
 
 
-def test_shows_a_whole_job(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout) -> None:
+def test_shows_a_whole_job(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout) -> None:
     job = world.run()
     report = mirror.run_once()
     assert (report.figures, report.waiting) == (8, {})
@@ -44,7 +45,7 @@ def test_shows_a_whole_job(world: QueueWorld, mirror: Mirror, qdash: QDashDataba
     assert_readable(qdash)
 
 
-def test_twice_is_once(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout) -> None:
+def test_twice_is_once(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout) -> None:
     job = world.run()
     mirror.run_once()
     once = state_of(qdash, layout)
@@ -56,7 +57,7 @@ def test_twice_is_once(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, 
 
 
 def test_a_read_that_runs_out_of_time_keeps_no_other_job_back(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     slow, other = world.run(["0"]), world.run(["1"])
     world.database.execute(
@@ -76,7 +77,7 @@ def test_a_read_that_runs_out_of_time_keeps_no_other_job_back(
 
 
 def test_rebuild_into_an_emptied_mongodb_gives_the_same(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout
 ) -> None:
     world.run(["0"])
     world.run(["1", "2"], record=lambda task, qid: failing(task) if qid == "2" else passing(task, value=7.0))
@@ -97,7 +98,7 @@ def test_rebuild_into_an_emptied_mongodb_gives_the_same(
     assert_readable(qdash)
 
 
-def test_running_job_shows_from_its_start(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_running_job_shows_from_its_start(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     job = world.submit()
     lease = world.start(job)
     planned = world.plan(lease, ["0"], TASKS)
@@ -125,7 +126,7 @@ def test_running_job_shows_from_its_start(world: QueueWorld, mirror: Mirror, qda
     assert_readable(qdash)
 
 
-def test_every_attempt_keeps_its_results(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_every_attempt_keeps_its_results(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     job = world.queue.submit(PROJECT, CHIP, {"qids": ["0"], "tasks": ["CheckT1"]}, max_attempts=2)
     for value in (30.0, 40.0):
         lease = world.start(job)
@@ -146,7 +147,7 @@ def test_every_attempt_keeps_its_results(world: QueueWorld, mirror: Mirror, qdas
     assert_readable(qdash)
 
 
-def test_leaves_alone_what_users_wrote(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_leaves_alone_what_users_wrote(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     job = world.run(["0"], ["CheckT1"])
     mirror.run_once()
     at = datetime(2026, 1, 1, tzinfo=UTC)
@@ -173,7 +174,7 @@ def test_leaves_alone_what_users_wrote(world: QueueWorld, mirror: Mirror, qdash:
 
 
 def test_older_rows_never_replace_newer_ones(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout, owner: Database
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout, owner: Database
 ) -> None:
     job = world.submit()
     lease = world.start(job)
@@ -205,7 +206,7 @@ def test_older_rows_never_replace_newer_ones(
 
 
 def test_rebuild_overrules_a_newer_version_after_a_restored_backup(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     job = world.run(["0"], ["CheckT1"])
     mirror.run_once()
@@ -221,7 +222,7 @@ def test_rebuild_overrules_a_newer_version_after_a_restored_backup(
 
 
 def test_job_that_never_started_is_done_without_a_word(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     job = world.submit()
     world.queue.cancel(job.job_id, CancelMode.NOW, "changed my mind")
@@ -232,7 +233,7 @@ def test_job_that_never_started_is_done_without_a_word(
             mirror.rebuild(job_id)
 
 
-def test_failed_job_without_any_task_shows(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_failed_job_without_any_task_shows(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     job = world.submit()
     lease = world.start(job)
     lease.conclude(JobState.FAILED, Failure(kind=FailureKind.INSTRUMENT, message="no answer"))

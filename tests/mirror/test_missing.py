@@ -13,8 +13,9 @@ from qdash_queue.client.models import FigureRecord, RawDataRecord, TaskRecord
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
+from tests.mirror.qdash import set_up_qdash
 from tests.mirror.reading import assert_readable, execution_of, result_of
-from tests.mirror.world import CHIP, USER, QueueWorld, always, make_chip, passing, set_up_qdash
+from tests.support.chip_jobs import CHIP, USER, ChipJobs, always, make_chip, passing
 
 
 def _no_user(qdash: QDashDatabase) -> None:
@@ -43,7 +44,7 @@ def _no_qubit(qdash: QDashDatabase) -> None:
     ],
 )
 def test_missing_in_qdash_waits_in_words(
-    world: QueueWorld,
+    world: ChipJobs,
     mirror: Mirror,
     qdash: QDashDatabase,
     remove: Callable[[QDashDatabase], None],
@@ -67,7 +68,7 @@ def test_missing_in_qdash_waits_in_words(
 
 
 def test_other_chips_pass_one_that_waits(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, owner: Database
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database
 ) -> None:
     waiting = make_chip(owner, "GHOST").run(["0"], ["CheckT1"])
     shown = world.run(["0"], ["CheckT1"])
@@ -95,7 +96,7 @@ def snapshots() -> Iterator[list[str]]:
 
 @pytest.mark.parametrize("remove", [_no_user, _no_project, _no_chip])
 def test_a_job_that_waits_for_qdash_costs_no_look_at_its_results(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, remove: Callable[[QDashDatabase], None]
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, remove: Callable[[QDashDatabase], None]
 ) -> None:
     remove(qdash)
     job = world.run(["0"], ["CheckT1"], always(passing("CheckT1", figures=0)))
@@ -110,7 +111,7 @@ def test_a_job_that_waits_for_qdash_costs_no_look_at_its_results(
 
 
 def test_fresh_jobs_pass_many_that_wait(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, owner: Database
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database
 ) -> None:
     record = always(passing("CheckT1", figures=0))
     ghost = make_chip(owner, "GHOST")
@@ -125,7 +126,7 @@ def test_fresh_jobs_pass_many_that_wait(
 
 
 def test_figure_that_cannot_be_rendered_stops_nothing(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout
 ) -> None:
     bad = '{"data": [{"type": "scattermapbox"}], "layout": {"mapbox": {"style": "dark"}}}'
 
@@ -147,9 +148,7 @@ def test_figure_that_cannot_be_rendered_stops_nothing(
     assert_readable(qdash)
 
 
-def test_raw_data_that_nobody_can_read_stop_nothing(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
-) -> None:
+def test_unreadable_raw_data_stop_nothing(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     odd = RawDataRecord(name="odd", dtype="object", shape=(1,), unit="", data=b"12345678")
     good = passing("CheckT1")
     world.run(["0"], ["CheckT1"], always(good.model_copy(update={"raw_data": [odd, *good.raw_data]})))

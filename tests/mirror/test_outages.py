@@ -1,4 +1,4 @@
-"""Whoever dies or goes away, and whenever: nothing is missing afterwards, and nothing is there twice."""
+"""Outages and kills of any process at any time: nothing is missing afterwards, nothing is doubled."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from qdash_queue.mirror.connection import connect_mongo
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import OwnMongo, running
 from tests.mirror.qdash_lint import lint_database, lint_references
 from tests.mirror.reading import MIRRORED, execution_of, state_of
-from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing
+from tests.mirror.running_mirror import running
+from tests.support.chip_jobs import CHIP, PROJECT, ChipJobs, passing
 from tests.support.databases import CalibDatabase
+from tests.support.killable_servers import FailingMongo, kill
 from tests.support.waiting import PATIENCE, until, until_while_running
 
 KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")
@@ -32,7 +33,7 @@ KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")
 @pytest.mark.parametrize("write", range(1, 10))
 def test_killed_between_two_steps_then_again(
     write: int,
-    world: QueueWorld,
+    world: ChipJobs,
     database: CalibDatabase,
     mongo_url: str,
     qdash: QDashDatabase,
@@ -51,7 +52,7 @@ def test_killed_between_two_steps_then_again(
         timeout=PATIENCE,
     )
     assert killed.returncode == -signal.SIGKILL
-    # QDash polls: whoever sees the execution finds everything it speaks of.
+    # QDash polls: a reader of the execution finds everything it refers to.
     if qdash["execution_history"].count_documents({}):
         assert lint_references(qdash) == []
     assert lint_database(qdash) == []
@@ -68,13 +69,13 @@ def test_killed_between_two_steps_then_again(
 
 
 def test_mongodb_killed_and_started_again(
-    world: QueueWorld, own_mongo: OwnMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
+    world: ChipJobs, own_mongo: FailingMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
 ) -> None:
     mirror = make_mirror(own_mongo.url)
     with running(mirror):
         first = world.run(["0"], ["CheckT1"])
         until(lambda: mirror.lag().marks == [])
-        own_mongo.kill()
+        kill(own_mongo)
         jobs = [world.run([qid], ["CheckT1"]) for qid in ("1", "2")]
         assert [job.state for job in jobs] == [JobState.COMPLETED, JobState.COMPLETED]
         lag = mirror.lag()
@@ -93,9 +94,9 @@ def test_mongodb_killed_and_started_again(
 
 
 def test_mongodb_away_is_told_in_words(
-    world: QueueWorld, own_mongo: OwnMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
+    world: ChipJobs, own_mongo: FailingMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
 ) -> None:
-    own_mongo.kill()
+    kill(own_mongo)
     mirror = make_mirror(own_mongo.url)
     world.run(["0"], ["CheckT1"])
     with pytest.raises(MongoUnreachableError, match="MongoDB does not answer"):
@@ -111,7 +112,7 @@ def test_mongodb_away_is_told_in_words(
 
 
 def test_postgresql_connections_cut(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, database: CalibDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, database: CalibDatabase
 ) -> None:
     with running(mirror):
         first = world.run(["0"], ["CheckT1"])
@@ -127,7 +128,7 @@ def test_postgresql_connections_cut(
 
 
 def test_two_mirrors_at_once_make_no_doubles(
-    world: QueueWorld, make_mirror: MirrorMaker, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, make_mirror: MirrorMaker, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     with FigureRenderer() as its_own, running(mirror), running(make_mirror(its_own=its_own)):
         for number in range(4):
@@ -140,7 +141,7 @@ def test_two_mirrors_at_once_make_no_doubles(
     assert lint_references(qdash) == []
 
 
-def test_expired_jobs_end_where_no_executor_lives(world: QueueWorld, mirror: Mirror, owner: Database) -> None:
+def test_expired_jobs_end_where_no_executor_lives(world: ChipJobs, mirror: Mirror, owner: Database) -> None:
     job = world.queue.submit(
         PROJECT, CHIP, {"qids": ["0"]}, not_after=datetime.now(UTC) + timedelta(seconds=0.3)
     )
@@ -148,9 +149,7 @@ def test_expired_jobs_end_where_no_executor_lives(world: QueueWorld, mirror: Mir
         until(lambda: world.queue.get(job.job_id).state is JobState.CANCELLED)
 
 
-def test_lost_job_ends_where_no_executor_lives(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
-) -> None:
+def test_lost_job_ends_where_no_executor_lives(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     job = world.submit(["0"], ["CheckT1"])
     claimed = world.executor.claim(1.0, job.job_id)
     assert claimed is not None
@@ -161,7 +160,7 @@ def test_lost_job_ends_where_no_executor_lives(
 
 
 def test_sigterm_ends_it_cleanly(
-    world: QueueWorld, database: CalibDatabase, mongo_url: str, qdash: QDashDatabase, layout: Layout
+    world: ChipJobs, database: CalibDatabase, mongo_url: str, qdash: QDashDatabase, layout: Layout
 ) -> None:
     world.run(["0"], ["CheckT1"])
     program = (
@@ -193,7 +192,7 @@ def test_sigterm_ends_it_cleanly(
 
 
 def test_stale_running_mirror_is_no_danger_to_results(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     """Many small changes while the mirror runs: what stands at the end is the end."""
     with running(mirror):

@@ -8,14 +8,14 @@ from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.reading import assert_readable, result_of, state_of
-from tests.mirror.world import QueueWorld
+from tests.support.chip_jobs import ChipJobs
 
 PATHS = ("figure_path", "json_figure_path", "raw_data_path")
 
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_pruned_figures_and_raw_data_stay_in_qdash(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout, whole: bool
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout, whole: bool
 ) -> None:
     job = world.run(["0"], ["CheckT1"])
     mirror.run_once()
@@ -36,7 +36,7 @@ def test_pruned_figures_and_raw_data_stay_in_qdash(
     assert_readable(qdash)
 
 
-def test_a_pruned_job_stays_in_qdash(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_a_pruned_job_stays_in_qdash(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     job = world.run(["0"], ["CheckT1"])
     mirror.run_once()
     before = list(qdash["execution_history"].find()) + list(qdash["task_result_history"].find())

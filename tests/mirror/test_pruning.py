@@ -8,13 +8,13 @@ from qdash_queue.client.database import Database
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import running
-from tests.mirror.world import QueueWorld
+from tests.mirror.running_mirror import running
+from tests.support.chip_jobs import ChipJobs
 from tests.support.waiting import until
 
 
 @pytest.fixture
-def old_job(world: QueueWorld, owner: Database) -> int:
+def old_job(world: ChipJobs, owner: Database) -> int:
     """A job that ended long ago, of which QDash shows nothing yet; jobs are kept for an hour."""
     job = world.run(("0",), ("CheckRabi",))
     owner.execute("UPDATE calib_private.attempts SET prefect_synced = true")

@@ -16,20 +16,21 @@ from qdash_queue.mirror.artifacts.files import FileTree
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from qdash_queue.mirror.write.refusals import is_for_good
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import OwnMongo
+from tests.mirror.qdash import set_up_qdash
 from tests.mirror.reading import execution_of, qubit_of
-from tests.mirror.world import CHIP, PROJECT, QueueWorld, passing, set_up_qdash
+from tests.support.chip_jobs import CHIP, PROJECT, ChipJobs, passing
+from tests.support.killable_servers import FailingMongo, kill
 
 REFUSALS_UNTIL_DEAD = 5
 TASKS_OF_JOB = ["CheckT1", "CheckRamsey"]
 
 
-def try_again_at_once(world: QueueWorld) -> None:
+def try_again_at_once(world: ChipJobs) -> None:
     """As if the back-off had passed."""
     world.database.execute("UPDATE calib_private.outbox SET next_try_at = calib_private.now()")
 
 
-def mirror_until_dead(world: QueueWorld, mirror: Mirror) -> None:
+def mirror_until_dead(world: ChipJobs, mirror: Mirror) -> None:
     for number in range(REFUSALS_UNTIL_DEAD):
         assert mirror.lag().dead_letters == [], number
         assert list(mirror.run_once().refused) != []
@@ -75,7 +76,7 @@ def _validator_of_files(qdash: QDashDatabase) -> None:
     ],
 )
 def test_a_refused_document_is_set_aside_and_the_others_pass(
-    world: QueueWorld,
+    world: ChipJobs,
     mirror: Mirror,
     qdash: QDashDatabase,
     spoil: Callable[[QDashDatabase], None] | None,
@@ -108,7 +109,7 @@ def test_a_refused_document_is_set_aside_and_the_others_pass(
     assert (mirror.lag().marks, mirror.lag().seconds) == ([], 0.0)
 
 
-def dead_letter(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> Job:
+def dead_letter(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> Job:
     _validator(qdash)
     job = world.run(["0"], TASKS_OF_JOB)
     mirror_until_dead(world, mirror)
@@ -116,9 +117,7 @@ def dead_letter(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> Job:
     return job
 
 
-def test_a_dead_letter_lives_again_when_somebody_says_so(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
-) -> None:
+def test_a_dead_letter_is_retried_on_request(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     job = dead_letter(world, mirror, qdash)
     qdash.command("collMod", "task_result_history", validator={})
     for job_id, marks in ((job.job_id + 1, 0), (job.job_id, 1)):
@@ -129,7 +128,7 @@ def test_a_dead_letter_lives_again_when_somebody_says_so(
 
 
 def test_a_dead_letter_lives_again_when_its_job_changes(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     job = dead_letter(world, mirror, qdash)
     world.database.execute("SELECT calib.mark(:job_id)", job_id=job.job_id)
@@ -141,7 +140,7 @@ def test_a_dead_letter_lives_again_when_its_job_changes(
 
 @pytest.mark.parametrize("whole", [False, True])
 def test_a_rebuild_raises_the_dead(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, whole: bool
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, whole: bool
 ) -> None:
     job = dead_letter(world, mirror, qdash)
     report = mirror.rebuild(job.job_id)
@@ -156,7 +155,7 @@ def test_a_rebuild_raises_the_dead(
 
 
 def test_an_execution_of_another_queue_is_left_alone(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     job = world.submit(["0"], ["CheckT1"])
     lease = world.start(job)
@@ -176,7 +175,7 @@ def test_an_execution_of_another_queue_is_left_alone(
     assert list(qdash["execution_history"].find({}, {"_id": 0})) == [theirs]
 
 
-def test_a_change_while_it_was_refused_counts_from_the_beginning(world: QueueWorld) -> None:
+def test_a_change_while_it_was_refused_counts_from_the_beginning(world: ChipJobs) -> None:
     world.run(["0"], ["CheckT1"])
     (mark,) = world.database.rows("SELECT mark_id, version FROM calib_private.outbox")
     refuse = "SELECT calib.mark_refused(:mark_id, :version, 'no', '[]', 1) AS dead"
@@ -184,23 +183,23 @@ def test_a_change_while_it_was_refused_counts_from_the_beginning(world: QueueWor
     assert stale is False
     assert world.database.value("SELECT refusals FROM calib.mirror_lag") == 0
     assert world.database.value(refuse, **mark) is True
-    # It is gone: somebody else has mirrored it.
+    # It is gone: another mirror has mirrored it.
     world.database.execute("DELETE FROM calib_private.outbox")
     assert world.database.value(refuse, **mark) is False
 
 
-def test_a_refusal_of_nothing_is_refused_in_words(world: QueueWorld) -> None:
+def test_a_refusal_of_nothing_is_refused_in_words(world: ChipJobs) -> None:
     world.run(["0"], ["CheckT1"])
     with pytest.raises(QueueError, match="expected the documents that MongoDB refused, got nothing"):
         world.database.execute("SELECT calib.mark_refused(mark_id, 1, 'no', NULL) FROM calib_private.outbox")
 
 
 def test_an_outage_is_no_refusal(
-    world: QueueWorld, own_mongo: OwnMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
+    world: ChipJobs, own_mongo: FailingMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
 ) -> None:
     mirror = make_mirror(own_mongo.url)
     world.run(["0"], ["CheckT1"])
-    own_mongo.kill()
+    kill(own_mongo)
     for _ in range(REFUSALS_UNTIL_DEAD + 1):
         try_again_at_once(world)
         # Past the first ping, so that the outage is met in the midst of the work.
@@ -215,7 +214,7 @@ def test_an_outage_is_no_refusal(
     assert mirror.lag().marks == []
 
 
-def test_missing_in_qdash_waits_for_ever(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_missing_in_qdash_waits_for_ever(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     qdash["chip"].delete_many({"chip_id": CHIP})
     world.run(["0"], ["CheckT1"])
     for _ in range(2 * REFUSALS_UNTIL_DEAD):
@@ -227,7 +226,7 @@ def test_missing_in_qdash_waits_for_ever(world: QueueWorld, mirror: Mirror, qdas
 
 
 def test_a_full_disk_of_files_waits(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, monkeypatch: pytest.MonkeyPatch
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def full(_tree: FileTree, _contents: dict[PurePosixPath, bytes]) -> int:
         raise OSError(errno.ENOSPC, "No space left on device")
@@ -251,7 +250,7 @@ def test_what_passes_with_time_is_no_refusal(code: int) -> None:
 
 
 def test_a_full_disk_of_mongodb_waits(
-    world: QueueWorld, own_mongo: OwnMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
+    world: ChipJobs, own_mongo: FailingMongo, own_qdash: QDashDatabase, make_mirror: MirrorMaker
 ) -> None:
     mirror = make_mirror(own_mongo.url)
     world.run(["0"], ["CheckT1"])

@@ -11,11 +11,11 @@ from qdash_queue.client.parameters import Parameters
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.reading import assert_readable, execution_of, qubit_of
-from tests.mirror.world import CHIP, QueueWorld, always, failing, passing
+from tests.support.chip_jobs import CHIP, ChipJobs, always, failing, passing
 
 
 def test_each_day_keeps_what_was_valid_at_its_end(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, owner: Database
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database
 ) -> None:
     owner.execute("SELECT calib.set_time_zone('Pacific/Kiritimati')")
     # 23:50 and, after it, 00:10 of the next day in that zone, which is 14 hours ahead of UTC.
@@ -42,7 +42,7 @@ def test_each_day_keeps_what_was_valid_at_its_end(
 
 @pytest.mark.parametrize("seconds", [-3600, 3600])
 def test_of_two_values_the_later_calibrated_stays(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, seconds: float
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, seconds: float
 ) -> None:
     theirs = {"value": 99.0, "unit": "μs", "calibrated_at": datetime.now(UTC) + timedelta(seconds=seconds)}
     qdash["qubit"].update_one({"qid": "0"}, {"$set": {"data.t1": theirs}})
@@ -52,7 +52,7 @@ def test_of_two_values_the_later_calibrated_stays(
 
 
 def test_value_without_a_date_in_qdash_is_replaced(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     qdash["qubit"].update_one({"qid": "0"}, {"$set": {"data.t1": 12.0}})
     world.run(["0"], ["CheckT1"])
@@ -61,7 +61,7 @@ def test_value_without_a_date_in_qdash_is_replaced(
 
 
 def test_imports_and_edits_show_without_any_job(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     parameters = Parameters(world.database, CHIP)
     parameters.import_values({"5": {"qubit_frequency": {"value": 4.8, "unit": "GHz"}}}, reason="design")
@@ -76,7 +76,7 @@ def test_imports_and_edits_show_without_any_job(
     assert_readable(qdash)
 
 
-def test_coupling_goes_to_its_own_row(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_coupling_goes_to_its_own_row(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     world.run(["0-1"], ["CheckT1"])
     mirror.run_once()
     rows = {row["qid"]: row["data"] for row in qdash["coupling"].find({"qid": {"$in": ["0-1", "1-0"]}})}
@@ -86,7 +86,7 @@ def test_coupling_goes_to_its_own_row(world: QueueWorld, mirror: Mirror, qdash: 
     assert_readable(qdash)
 
 
-def test_refused_outputs_change_no_parameter(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_refused_outputs_change_no_parameter(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     world.run(["0"], ["CheckT1"])
     job = world.run(["0"], ["CheckT1"], record=lambda task, _: failing(task))
     mirror.run_once()

@@ -42,5 +42,5 @@ def lab(
 
 @pytest.fixture(scope="session")
 def upgrade(lab: Laboratory) -> Upgrade:
-    """The upgrade to the present schema; whoever asks for it finds the laboratory upgraded."""
+    """The upgrade to the present schema; a test that uses it runs on the upgraded laboratory."""
     return upgrade_under_load(lab)

@@ -67,7 +67,7 @@ class ArtifactWriter:
         self._layout = layout
 
     def write(self, snapshot: JobSnapshot, tasks: Sequence[TaskToStore]) -> dict[UUID, list[Refusal]]:
-        """Store all files of task runs; returns what MongoDB refuses for good, by task run.
+        """Store all files of task runs; returns what MongoDB permanently refuses, by task run.
 
         Raises:
             OSError: the folder of the files cannot be written.

@@ -159,7 +159,7 @@ class FigureRenderer:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         for pipe in (process.stdin, process.stdout):
-            # Closing flushes, but nobody is left to read.
+            # Closing flushes, but the reader has ended.
             with contextlib.suppress(BrokenPipeError):
                 if pipe is not None:
                     pipe.close()

@@ -57,7 +57,7 @@ class GridFSFiles:
     def write(self, files: Sequence[StoredFile]) -> list[Refusal]:
         """Store files, each in place of what the same task stored under its name before.
 
-        Others' files of these names stay. What MongoDB refuses for good is returned.
+        Others' files of these names stay. What MongoDB permanently refuses is returned.
         """
         ids = {file.file_id: file for file in files}
         same_names = {"filename": {"$in": [file.name for file in files]}}

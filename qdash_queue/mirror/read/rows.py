@@ -133,7 +133,7 @@ class MarkLag(Row):
     next_try_at: datetime
     last_error: str | None = None
     refusals: int = 0
-    """How often MongoDB has refused documents of it for good."""
+    """How often MongoDB has permanently refused documents of it."""
     refused: list[Refusal] = Field(default_factory=list)
     dead_at: datetime | None = None
     """When it was set aside as a dead letter."""

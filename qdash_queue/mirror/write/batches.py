@@ -1,8 +1,8 @@
 """Writes to MongoDB in batches: each an update by QDash's key, and an insert where the key is not there.
 
 A document that is inserted gets an id made of its key. So two mirrors at once, or one that repeats what it
-did before it was killed, make one document even where QDash's unique index is missing. Where somebody doubled
-documents before there was an index, all copies are brought up to date: whichever QDash reads says the truth.
+did before it was killed, make one document even where QDash's unique index is missing. Where documents
+were doubled before there was an index, all copies are updated: whichever QDash reads is right.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ def stable_id(key: Mapping[str, object], at: datetime | None = None) -> ObjectId
 
 
 def write_all(collection: Collection[MongoDocument], writes: Sequence[Write]) -> list[Refusal]:
-    """Do all of them, in any order; returns those that MongoDB refuses for good.
+    """Do all of them, in any order; returns those that MongoDB permanently refuses.
 
     Raises:
         PyMongoError: what stopped it passes with time; some of the writes may be done.
@@ -79,7 +79,7 @@ def write_all(collection: Collection[MongoDocument], writes: Sequence[Write]) ->
 
 
 def _update_existing(collection: Collection[MongoDocument], write: Write, error: Exception) -> list[Refusal]:
-    """An insert found its key taken: by another mirror just now, by newer rows, or by a stranger."""
+    """An insert found its key taken: by another mirror just now, by newer rows, or by another writer."""
     if collection.find_one(write.key, {"_id": 1}) is None:
         return [_refused(write, error)]
     return [_refused(write, again) for _, again in _bulk(collection, [write.update_only])]

@@ -11,8 +11,8 @@ from pymongo.errors import ConnectionFailure, OperationFailure
 
 from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 
-# Key fields of QDash's unique indexes: the same fields in the same order, so that whoever comes second finds
-# the index already there.
+# Key fields of QDash's unique indexes: the same fields in the same order, so that QDash finds the index
+# when it starts later.
 UNIQUE_KEYS: dict[str, tuple[str, ...]] = {
     "execution_history": ("project_id", "execution_id"),
     "task_result_history": ("project_id", "task_id"),

@@ -118,7 +118,7 @@ class QDashLookup:
                 continue
             query = {"project_id": project_id, "chip_id": chip_id, "qid": {"$in": qids_of_kind}}
             for row in self._database[collection].find(query).sort("_id"):
-                # As QDash does: the row of the qid, whoever owns it.
+                # As QDash does: the row of the qid, whichever user owns it.
                 target = found.setdefault(row["qid"], _target(collection, row))
                 target.data.append(row["data"] if isinstance(row.get("data"), dict) else {})
         for qid in wanted:

@@ -35,7 +35,7 @@ _REMEDIES = {
 
 
 class DocumentsRefusedError(Exception):
-    """MongoDB refused documents for good; all others of the same subject are written."""
+    """MongoDB permanently refused documents; all others of the same subject are written."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
         more = f" (and {len(refusals) - 1} more)" if len(refusals) > 1 else ""

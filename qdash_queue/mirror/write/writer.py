@@ -50,7 +50,7 @@ class WriteMode(Enum):
 
 
 class Writer:
-    """Writes to one QDash database; what MongoDB refuses for good is returned, and all else is written."""
+    """Writes to one QDash database; what MongoDB permanently refuses is returned, all else is written."""
 
     def __init__(self, database: QDashDatabase) -> None:
         self._database = database
@@ -111,7 +111,7 @@ class Writer:
                     "then qdash-queue mirror retry",
                 )
             ]
-        # A stranger's of the same key, beside ours where the unique index is missing, is not ours to change.
+        # Another writer's document with the same key, possible without the unique index, is left alone.
         write = Write(
             document=words,
             key=key | {_JOB_ID: job_id},

@@ -18,10 +18,10 @@ from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.indexes import UNIQUE_KEYS, ensure_indexes
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker
-from tests.mirror.living import running
 from tests.mirror.qdash_lint import lint_references
 from tests.mirror.reading import MIRRORED, execution_of, qubit_of
-from tests.mirror.world import CHIP, PROJECT, USER, QueueWorld, always, passing
+from tests.mirror.running_mirror import running
+from tests.support.chip_jobs import CHIP, PROJECT, USER, ChipJobs, always, passing
 from tests.support.waiting import until
 
 KEYED = ("execution_history", "task_result_history", "qubit_history", "execution_counter", "tag")
@@ -40,7 +40,7 @@ def everything(qdash: QDashDatabase, layout: Layout) -> dict[str, Any]:
     return there
 
 
-def strangers(qdash: QDashDatabase, layout: Layout) -> None:
+def foreign_documents(qdash: QDashDatabase, layout: Layout) -> None:
     """Somebody else's documents, GridFS files and files, beside and among ours."""
     for collection in (*MIRRORED, "note", "chip_history"):
         if not collection.startswith("fs."):
@@ -56,9 +56,9 @@ def strangers(qdash: QDashDatabase, layout: Layout) -> None:
 
 
 def test_rebuild_leaves_everything_of_others_byte_for_byte(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, layout: Layout
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout
 ) -> None:
-    strangers(qdash, layout)
+    foreign_documents(qdash, layout)
     there = everything(qdash, layout)
     job = world.run(["0"], ["CheckT1"])
     mirror.run_once()
@@ -76,7 +76,7 @@ def test_rebuild_leaves_everything_of_others_byte_for_byte(
     assert changed == there[qubit]
 
 
-def test_rebuild_of_a_day(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase, owner: Database) -> None:
+def test_rebuild_of_a_day(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database) -> None:
     owner.execute("SELECT calib.set_time_zone('Pacific/Kiritimati')")
     # 23:50 and, after it, 00:10 of the next day in that zone.
     for moment in ("09:50", "10:10"):
@@ -95,7 +95,7 @@ def test_rebuild_of_a_day(world: QueueWorld, mirror: Mirror, qdash: QDashDatabas
         mirror.rebuild(day=date(2026, 3, 3))
 
 
-def _execution_ids(world: QueueWorld) -> list[str]:
+def _execution_ids(world: ChipJobs) -> list[str]:
     return [
         str(row["execution_id"])
         for row in world.database.rows("SELECT execution_id FROM calib.jobs WHERE execution_id IS NOT NULL")
@@ -155,7 +155,7 @@ def test_makes_the_indexes_where_there_are_none(empty_qdash: QDashDatabase) -> N
 
 
 def double(qdash: QDashDatabase) -> None:
-    """What somebody leaves who imports a dump twice before QDash has made its indexes."""
+    """What an import of a dump leaves that is run twice before QDash has made its indexes."""
     for collection in KEYED:
         qdash[collection].drop_indexes()
         copies = list(qdash[collection].find({}, {"_id": 0}))
@@ -174,7 +174,7 @@ def copies_by_key(qdash: QDashDatabase) -> dict[tuple[str, ...], list[dict[str, 
 
 
 def test_doubles_are_kept_equal_and_told_once(
-    world: QueueWorld, make_mirror: MirrorMaker, qdash: QDashDatabase, caplog: pytest.LogCaptureFixture
+    world: ChipJobs, make_mirror: MirrorMaker, qdash: QDashDatabase, caplog: pytest.LogCaptureFixture
 ) -> None:
     job = world.submit(["0"], ["CheckT1", "CheckRamsey"])
     lease = world.start(job)
@@ -204,7 +204,7 @@ def test_doubles_are_kept_equal_and_told_once(
     mirror.run_once()
     mirror.rebuild()
     assert copies_by_key(qdash) == copies
-    # Once somebody has removed one of each, the indexes are made.
+    # Once one of each is removed, the indexes are made.
     for collection in KEYED:
         for document in list(qdash[collection].find().sort("_id", -1))[: len(copies)]:
             key = {field: document[field] for field in UNIQUE_KEYS[collection]}
@@ -214,7 +214,7 @@ def test_doubles_are_kept_equal_and_told_once(
 
 
 def test_two_mirrors_make_no_doubles_even_without_an_index(
-    world: QueueWorld, make_mirror: MirrorMaker, qdash: QDashDatabase, monkeypatch: pytest.MonkeyPatch
+    world: ChipJobs, make_mirror: MirrorMaker, qdash: QDashDatabase, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("qdash_queue.mirror.connection.ensure_indexes", lambda _database: [])
     for collection in KEYED:
@@ -224,7 +224,7 @@ def test_two_mirrors_make_no_doubles_even_without_an_index(
         with running(mirror), running(make_mirror(its_own=its_own)):
             for number in range(4):
                 world.run([str(number)], ["CheckT1"])
-                # Both look at the same job at the same time.
+                # Both mirror the same job at the same time.
                 world.database.execute("SELECT calib.mark_all()")
             until(lambda: mirror.lag().marks == [])
     assert {len(documents) for documents in copies_by_key(qdash).values()} == {1}
@@ -233,7 +233,7 @@ def test_two_mirrors_make_no_doubles_even_without_an_index(
 
 
 def test_an_older_write_makes_no_double_without_an_index(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     job = world.run(["0"], ["CheckT1"])
     mirror.run_once()
@@ -252,7 +252,7 @@ def test_an_older_write_makes_no_double_without_an_index(
     assert {len(documents) for documents in copies_by_key(qdash).values()} == {1}
 
 
-def test_every_row_of_a_qubit_gets_the_value(world: QueueWorld, mirror: Mirror, qdash: QDashDatabase) -> None:
+def test_every_row_of_a_qubit_gets_the_value(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     """QDash keeps one for each user who made the chip, and reads whichever it finds."""
     row = qubit_of(qdash) | {"username": "bob"}
     row.pop("_id")
@@ -265,9 +265,7 @@ def test_every_row_of_a_qubit_gets_the_value(world: QueueWorld, mirror: Mirror, 
     assert qdash["qubit_history"].count_documents({}) == 1
 
 
-def test_what_users_set_stays_even_in_doubles(
-    world: QueueWorld, mirror: Mirror, qdash: QDashDatabase
-) -> None:
+def test_what_users_set_stays_even_in_doubles(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
     world.run(["0"], ["CheckT1"])
     mirror.run_once()
     double(qdash)

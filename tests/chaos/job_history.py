@@ -1,4 +1,4 @@
-"""A short history that holds every kind of end, played by the real verbs without any process."""
+"""A short history with every kind of end, made with the real verbs and without any process."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from qdash_queue.client.models import Job, JsonObject, PlannedTask
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import Failure, FailureKind, JobState
 from tests.chaos.flows import DRILL, drill_record
-from tests.chaos.stage import PROJECT, TOPOLOGY, USER
+from tests.chaos.installation import PROJECT, TOPOLOGY, USER
 
 CHIP = "SIM-0"
 _TRIES = 10
@@ -28,8 +28,8 @@ MakeFlowRun = Callable[[JobState], uuid.UUID]
 
 
 @dataclass
-class History:
-    """A chip with two executors, and the deeds of its jobs."""
+class JobHistory:
+    """A chip with two executors, and what happens to its jobs."""
 
     database: Database
     make_flow_run: MakeFlowRun
@@ -41,7 +41,7 @@ class History:
         self.queue = Queue(self.database)
         self.executors = [Executor(self.database, CHIP, "fake", "0") for _ in range(2)]
 
-    def furnish(self) -> None:
+    def set_up(self) -> None:
         """Make project and chip."""
         admin = Admin(self.database)
         admin.add_project(PROJECT)
@@ -49,8 +49,8 @@ class History:
         admin.add_chip(CHIP, "fake", TOPOLOGY)
         admin.allow_executor("calib_executor", CHIP)
 
-    def arrive(self) -> None:
-        """Let both executors register."""
+    def register(self) -> None:
+        """Register both executors."""
         for executor in self.executors:
             executor.register()
             executor.register_catalogue([DRILL.entry()], [])
@@ -88,13 +88,13 @@ class History:
         return lease.finish()
 
     def settle(self) -> None:
-        """Note that Prefect was told of everything."""
+        """Mark all flow runs as synced."""
         for run in self.executors[0].unsynced_flow_runs():
             self.executors[0].flow_run_synced(run.job_id, run.attempt)
 
-    def play(self) -> None:
+    def run_all(self) -> None:
         """One job of each kind."""
-        self.arrive()
+        self.register()
         self._completed()
         self._cancelled_while_running()
         self._lost_and_repeated()
@@ -138,7 +138,7 @@ class History:
 
 
 class FlowRuns:
-    """Flow runs made in Prefect as they shall be found, under a tag of their own."""
+    """Flow runs made in Prefect in given states, under a tag of their own."""
 
     def __init__(self, api_url: str) -> None:
         self.tag = f"history-{uuid.uuid4().hex}"

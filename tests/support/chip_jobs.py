@@ -1,4 +1,4 @@
-"""A queue with a chip, a QDash with the same chip, and jobs that end without any physics."""
+"""Jobs of one chip, run by an executor's verbs alone, with results that a task would store."""
 
 from __future__ import annotations
 
@@ -30,8 +30,6 @@ from qdash_queue.domain import (
     TaskStatus,
     TaskType,
 )
-from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 
 PROJECT = "demo"
 CHIP = "SIM16"
@@ -46,7 +44,7 @@ OUTPUTS = {
 
 
 def figure_json(title: str, points: int = 51) -> str:
-    """A measured decay and its fit, with axes, as a task would store it."""
+    """A measured decay and its fit, with axes, as Plotly JSON."""
     times = [i * 2.0 for i in range(points)]
     measured = [2.718 ** (-t / 41.5) + 0.02 * ((i * 7919) % 11 - 5) / 5 for i, t in enumerate(times)]
     fitted = [2.718 ** (-t / 41.5) for t in times]
@@ -66,7 +64,7 @@ def figure_json(title: str, points: int = 51) -> str:
 
 
 def passing(task: str, *, value: float | None = None, figures: int = 1) -> TaskRecord:
-    """What a task that passed leaves behind."""
+    """The record of a task that passed."""
     name, unit, usual = OUTPUTS[task]
     return TaskRecord(
         status=TaskStatus.COMPLETED,
@@ -87,7 +85,7 @@ def passing(task: str, *, value: float | None = None, figures: int = 1) -> TaskR
 
 
 def failing(task: str) -> TaskRecord:
-    """What a task leaves behind whose fit was refused."""
+    """The record of a task whose fit was rejected."""
     good = passing(task)
     return good.model_copy(
         update={
@@ -110,13 +108,13 @@ def all_pass(task: str, _qid: str) -> TaskRecord:
 
 
 def always(record: TaskRecord) -> Record:
-    """Every task leaves this behind."""
+    """Every task has this record."""
     return lambda _task, _qid: record
 
 
 @dataclass
-class QueueWorld:
-    """A queue whose jobs are driven by hand."""
+class ChipJobs:
+    """The jobs of one chip."""
 
     database: Database
     executor: Executor
@@ -172,7 +170,7 @@ class QueueWorld:
         return self.queue.get(job.job_id)
 
 
-def make_chip(database: Database, chip_id: str) -> QueueWorld:
+def make_chip(database: Database, chip_id: str) -> ChipJobs:
     """A chip in the queue with its executor and catalogue."""
     admin = Admin(database)
     admin.add_chip(chip_id, "fake", "square-lattice-mux-16")
@@ -197,24 +195,4 @@ def make_chip(database: Database, chip_id: str) -> QueueWorld:
         for task in TASKS
     ]
     executor.register_catalogue([flow], tasks)
-    return QueueWorld(database, executor, chip_id)
-
-
-def make_plan(chip_id: str) -> ChipPlan:
-    """The chip as QDash would make it, with the edges that the tests use."""
-    return ChipPlan(
-        chip_id=chip_id,
-        topology_id="square-lattice-mux-16",
-        qids=[str(n) for n in range(16)],
-        edges=[("0", "1"), ("0", "2"), ("3", "1")],
-    )
-
-
-def set_up_qdash(database: QDashDatabase, *chip_ids: str) -> None:
-    """QDash with its indexes, the user, the project and the chips."""
-    setup = QDashSetup(database)
-    setup.make_indexes()
-    setup.make_user(USER)
-    setup.make_project(PROJECT, USER)
-    for chip_id in chip_ids or (CHIP,):
-        setup.make_chip(PROJECT, USER, make_plan(chip_id))
+    return ChipJobs(database, executor, chip_id)

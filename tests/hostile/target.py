@@ -1,4 +1,4 @@
-"""A queue with a person of each role, and proofs that nothing happened behind it."""
+"""A queue under attack, with a login of each role, and the checks that it took no damage."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from pathlib import Path
 from executors.flows import catalogue_flows, catalogue_tasks, load_flows
 from qdash_queue.client.leases import Executor
 from qdash_queue.client.models import ClaimedJob
-from tests.contract.lab import PARAMETERS, REPEAT, Connection, Lab, Person, open_lab
-from tests.hostile.nasties import CANARY
+from tests.hostile.hostile_values import CANARY
 from tests.support.databases import CalibDatabase
+from tests.support.queue_world import PARAMETERS, REPEAT, Connection, Person, QueueWorld, open_queue_world
 
 ROLES = ("reader", "submitter", "operator", "executor", "mirror", "admin")
 ACCESS = {"reader": "reader", "submitter": "submitter", "operator": "operator"}
@@ -34,83 +34,83 @@ SELECT md5(string_agg(fact, ';' ORDER BY fact)) AS fingerprint FROM (
 
 
 @dataclass
-class Stage:
-    """A lab with one chip that offers the project's own flows and tasks, and a session of each role."""
+class Target:
+    """A queue with one chip that has the project's own flows and tasks, and a session of each role."""
 
-    lab: Lab
+    world: QueueWorld
     chip_id: str
     sessions: dict[str, Connection] = field(default_factory=dict)
 
     @cached_property
     def fingerprint(self) -> str:
-        """What the catalogue looked like in the beginning."""
-        return str(self.lab.value(FINGERPRINT))
+        """The catalogue at the start."""
+        return str(self.world.value(FINGERPRINT))
 
     @property
     def registrar(self) -> Executor:
-        """The executor that offers the chip's flows and tasks."""
-        return self.lab.executor(self.chip_id, "registrar")
+        """The executor that registers the chip's flows and tasks."""
+        return self.world.executor(self.chip_id, "registrar")
 
     def person(self, role: str) -> Person:
         """The person of a role, a member of the project where the role is one of people."""
         if role == "executor":
-            return self.lab.machine  # who holds the leases
-        return self.lab.person(f"p-{role}", f"calib_{role}", access=ACCESS.get(role))
+            return self.world.machine  # It holds the leases.
+        return self.world.person(f"p-{role}", f"calib_{role}", access=ACCESS.get(role))
 
     def session(self, role: str) -> Connection:
         """The role's own session in autocommit."""
         if role not in self.sessions:
-            self.sessions[role] = self.lab.session(self.person(role), autocommit=True)
+            self.sessions[role] = self.world.session(self.person(role), autocommit=True)
         return self.sessions[role]
 
     def stored(self) -> int:
         """How many jobs there are."""
-        count = self.lab.value("SELECT count(*) FROM calib_private.jobs")
+        count = self.world.value("SELECT count(*) FROM calib_private.jobs")
         assert isinstance(count, int)
         return count
 
-    def forget_jobs(self) -> None:
-        """Begin again without a job."""
-        self.lab.owner.execute(
+    def delete_jobs(self) -> None:
+        """Delete all jobs."""
+        self.world.owner.execute(
             "UPDATE calib_private.leases SET job_id = NULL, executor_id = NULL, expires_at = NULL;"
             "DELETE FROM calib_private.jobs"
         )
 
     def running_job(self) -> ClaimedJob:
-        """A job that the executor of this stage holds, under a claim that opens to the calls of 0.3.0 too."""
-        job_id = self.lab.submit(self.chip_id, flow="repeat", parameters={**PARAMETERS}, max_attempts=10)
-        executor = self.lab.ready(self.chip_id)
+        """A job that the executor of this target holds, under a claim that the calls of 0.3.0 can use too."""
+        job_id = self.world.submit(self.chip_id, flow="repeat", parameters={**PARAMETERS}, max_attempts=10)
+        executor = self.world.ready(self.chip_id)
         claimed = executor.claim(3600, job_id)
         assert claimed is not None
         told = "UPDATE calib_private.attempts SET claim = md5(job_id || '/' || fence)::uuid"
-        rows = self.lab.rows(f"{told} WHERE job_id = %s AND ended_at IS NULL RETURNING claim", job_id)
+        rows = self.world.rows(f"{told} WHERE job_id = %s AND ended_at IS NULL RETURNING claim", job_id)
         return claimed.model_copy(update=dict(rows[0]))
 
-    def harm(self) -> str:
-        """What a hostile text has done behind the queue's back; empty if nothing."""
-        found = self.lab.rows(f"SELECT said FROM {CANARY}")
+    def damage(self) -> str:
+        """What a hostile text has changed outside the queue's functions; empty if nothing."""
+        found = self.world.rows(f"SELECT said FROM {CANARY}")
         if found:
             return f"executed: {[row['said'] for row in found]}"
-        if self.lab.value(FINGERPRINT) != self.fingerprint:
+        if self.world.value(FINGERPRINT) != self.fingerprint:
             return "the catalogue has changed"
         return f"{TOUCHED} was made" if TOUCHED.exists() else ""
 
 
 @contextmanager
-def open_stage(calib: CalibDatabase) -> Iterator[Stage]:
-    """A stage on a migrated database."""
+def open_target(calib: CalibDatabase) -> Iterator[Target]:
+    """A target on a migrated database."""
     TOUCHED.unlink(missing_ok=True)
-    with open_lab(calib) as lab:
-        lab.owner.execute(f"CREATE TABLE {CANARY} (said text)")
-        lab.owner.execute(f"ALTER TABLE {CANARY} OWNER TO calib_owner")
-        lab.admin.add_chip("HOSTILE1", "fake", "linear-2")
-        lab.admin.allow_executor(lab.machine.name, "HOSTILE1")
-        lab.admin.set_chip("HOSTILE1", 1_000_000)
-        stage = Stage(lab, "HOSTILE1")
+    with open_queue_world(calib) as world:
+        world.owner.execute(f"CREATE TABLE {CANARY} (said text)")
+        world.owner.execute(f"ALTER TABLE {CANARY} OWNER TO calib_owner")
+        world.admin.add_chip("HOSTILE1", "fake", "linear-2")
+        world.admin.allow_executor(world.machine.name, "HOSTILE1")
+        world.admin.set_chip("HOSTILE1", 1_000_000)
+        target = Target(world, "HOSTILE1")
         flows = [*catalogue_flows(load_flows().values()), REPEAT]
-        stage.registrar.register_catalogue(flows, catalogue_tasks())
+        target.registrar.register_catalogue(flows, catalogue_tasks())
         for role in ROLES:
-            stage.session(role)
-        lab.ana.queue.chips()
-        assert stage.fingerprint
-        yield stage
+            target.session(role)
+        world.ana.queue.chips()
+        assert target.fingerprint
+        yield target

@@ -1,4 +1,4 @@
-"""The table of nasties: literals that have broken programs before, by the PostgreSQL type they are given for.
+"""The table of hostile values: literals that have broken programs before, by their PostgreSQL type.
 
 All are texts, as a client sends them; PostgreSQL types them.
 """
@@ -252,6 +252,6 @@ BY_TYPE: dict[str, list[str]] = {
 }
 
 
-def nasties_of(kind: str) -> list[str]:
-    """The nasties for a type; texts for one that has none of its own."""
+def values_of(kind: str) -> list[str]:
+    """The hostile values for a type; texts for one that has none of its own."""
     return BY_TYPE.get(kind, TEXTS)

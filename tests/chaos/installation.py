@@ -1,4 +1,4 @@
-"""The servers, the chips and the processes of one run, and the steward who starts again what has died."""
+"""The servers, chips and processes of one run, and a service manager that restarts what has died."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
@@ -28,16 +27,16 @@ from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
+from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from tests.chaos.disk import Disk
-from tests.chaos.flows import POISONED, WITNESS
-from tests.chaos.servers import KeptMongo, KeptPrefect
+from tests.chaos.flows import EVIDENCE, POISONED
 from tests.support.databases import CalibDatabase
+from tests.support.executor_world import ROOT, StartedProcess, executor_environment, prefect_home, start
+from tests.support.killable_servers import FailingMongo
 
-ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
-TAG = "QDASH_CHAOS_PROCESS"
 CLOCK = "QDASH_CHAOS_CLOCK"
 """Names the file by which a process' clock is set; the plugin's sitecustomize reads it."""
 PROJECT = "lab"
@@ -45,8 +44,8 @@ USER = "alice"
 TOPOLOGY = "square-lattice-mux-16"
 QUBITS = 16
 LEASE_SECONDS = 5.0
-EXIT_AWAY = 4
-_LOOK_SECONDS = 0.2
+EXIT_UNREACHABLE = 4
+_POLL_SECONDS = 0.2
 
 
 @dataclass(frozen=True)
@@ -68,42 +67,25 @@ class Size:
 
 
 @dataclass
-class Start:
-    """One start of a process."""
+class Start(StartedProcess):
+    """One start of a process whose clock can be set."""
 
-    process: subprocess.Popen[bytes]
-    tag: str
-    log: Path
     clock: Path
-    is_injured: bool = False
+    was_hit: bool = False
 
     @property
-    def has_spoken(self) -> bool:
+    def has_logged(self) -> bool:
         return self.log.stat().st_size > 0
-
-    @property
-    def is_alive(self) -> bool:
-        return self.process.poll() is None
 
     def set_clock(self, seconds: float) -> None:
         """Let the clock of all its processes be wrong by so much from now on."""
         with self.clock.open("r+b") as file:
             file.write(struct.pack("<d", seconds))
 
-    def family(self) -> list[psutil.Process]:
-        """Every living process that came from it, wherever it hangs by now, itself included."""
-        return [process for process in psutil.process_iter() if self._is_of_family(process)]
-
-    def _is_of_family(self, process: psutil.Process) -> bool:
-        try:
-            return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(TAG) == self.tag
-        except (psutil.Error, OSError):
-            return False
-
 
 @dataclass
-class Slot:
-    """A process that shall live: it is started again when it has died."""
+class Service:
+    """A process that is started again when it has ended."""
 
     name: str
     command: list[str]
@@ -118,98 +100,90 @@ class Slot:
 
     def start(self) -> None:
         """Start it once more."""
-        tag = f"{self.name}-{uuid.uuid4().hex[:8]}"
-        log, clock = self.folder / f"{tag}.log", self.folder / f"{tag}.clock"
+        clock = self.folder / f"{self.name}-{len(self.starts)}.clock"
         clock.write_bytes(struct.pack("<d", 0.0))
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                self.command,
-                env={**self.environment, TAG: tag, CLOCK: str(clock)},
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self.starts.append(Start(process, tag, log, clock))
+        started = start(self.command, {**self.environment, CLOCK: str(clock)}, self.folder, name=self.name)
+        self.starts.append(Start(started.process, started.tag, started.log, clock))
 
 
-class Steward:
-    """Starts dead processes again, as a service manager would; repairs nothing else."""
+class ServiceManager:
+    """Restarts processes that have ended, as systemd would; repairs nothing else."""
 
-    def __init__(self, slots: list[Slot]) -> None:
-        self.slots = slots
-        self._leaving = threading.Event()
-        self._thread = threading.Thread(target=self._watch, name="steward", daemon=True)
+    def __init__(self, services: list[Service]) -> None:
+        self.services = services
+        self._stopping = threading.Event()
+        self._thread = threading.Thread(target=self._watch, name="manager", daemon=True)
 
     def __enter__(self) -> Self:
-        for slot in self.slots:
-            slot.start()
+        for service in self.services:
+            service.start()
         self._thread.start()
         return self
 
     def __exit__(self, *_exception: object) -> None:
-        self.dismiss()
-        for slot in self.slots:
-            for process in slot.present.family():
+        self.stop_restarts()
+        for service in self.services:
+            for process in service.present.family():
                 with suppress(psutil.Error):
                     process.kill()
-            slot.present.process.wait()
+            service.present.process.wait()
 
-    def dismiss(self) -> None:
-        """Start nothing again from now on."""
-        self._leaving.set()
+    def stop_restarts(self) -> None:
+        """Restart nothing from now on."""
+        self._stopping.set()
         self._thread.join()
 
     def stop_all(self, seconds: float) -> list[str]:
-        """Ask all to leave; the names of those that did not."""
-        self.dismiss()
-        for slot in self.slots:
-            if slot.present.is_alive:
-                # One that has not come up yet ends by the signal itself.
-                slot.present.is_injured = slot.present.is_injured or not slot.present.has_spoken
-                slot.present.process.send_signal(signal.SIGTERM)
+        """Send SIGTERM to all; the names of those that do not end in time."""
+        self.stop_restarts()
+        for service in self.services:
+            if service.present.is_alive:
+                # One that is still starting ends by the signal itself.
+                service.present.was_hit = service.present.was_hit or not service.present.has_logged
+                service.present.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + seconds
-        stubborn = []
-        for slot in self.slots:
+        still_running = []
+        for service in self.services:
             try:
-                slot.present.process.wait(max(0.1, deadline - time.monotonic()))
+                service.present.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:
-                stubborn.append(slot.name)
-        return stubborn
+                still_running.append(service.name)
+        return still_running
 
-    def fallen(self, poisoned: set[int]) -> list[str]:
-        """Starts that ended though nobody hurt them, except those that found a server away at their start.
+    def unexpected_ends(self, poisoned: set[int]) -> list[str]:
+        """Starts that ended without a fault of this run, except where a server was unreachable at the start.
 
-        ``poisoned`` are processes that were killed by their own jobs.
+        ``poisoned`` are executors that were killed by their own jobs.
         """
         return [
             f"{start.tag} ended with status {start.process.returncode}: {_last_line(start.log)}"
-            for slot in self.slots
-            for start in slot.starts
-            if start.process.returncode not in (None, 0, EXIT_AWAY)
-            and not (start.is_injured or start.process.pid in poisoned)
+            for service in self.services
+            for start in service.starts
+            if start.process.returncode not in (None, 0, EXIT_UNREACHABLE)
+            and not (start.was_hit or start.process.pid in poisoned)
         ]
 
     def _watch(self) -> None:
-        while not self._leaving.wait(_LOOK_SECONDS):
-            for slot in self.slots:
-                if not slot.present.is_alive:
-                    slot.start()
+        while not self._stopping.wait(_POLL_SECONDS):
+            for service in self.services:
+                if not service.present.is_alive:
+                    service.start()
 
 
 def _last_line(log: Path) -> str:
     lines = log.read_text(errors="replace").strip().splitlines()
-    return lines[-1][:200] if lines else "(said nothing)"
+    return lines[-1][:200] if lines else "(empty)"
 
 
 @dataclass
-class Stage:
+class Installation:
     """Everything of one run; made by :func:`set_up`."""
 
     size: Size
     folder: Path
     postgres: PostgresServer
-    mongo: KeptMongo
-    prefect: KeptPrefect
+    mongo: FailingMongo
+    prefect: PrefectServer
     disk: Disk
     database: CalibDatabase
     submitter_url: str = ""
@@ -223,20 +197,20 @@ class Stage:
         return self.disk.data_path
 
     @property
-    def witness(self) -> Path:
+    def evidence(self) -> Path:
         """The flows' evidence."""
-        return self.folder / "witness"
+        return self.folder / "evidence"
 
     def poisoned(self) -> set[int]:
         """Executors that were killed by their own jobs."""
-        path = self.witness / POISONED
+        path = self.evidence / POISONED
         return {int(line) for line in path.read_text().split()} if path.exists() else set()
 
-    def executor_slots(self) -> list[Slot]:
+    def executor_services(self) -> list[Service]:
         """Two executors for each chip."""
-        environment = {**self._environment(self.executor_url), WITNESS: str(self.witness)}
+        environment = {**self._environment(self.executor_url), EVIDENCE: str(self.evidence)}
         return [
-            Slot(
+            Service(
                 f"{chip_id}-{letter}",
                 [sys.executable, "-m", "executors.main", "--chip", chip_id],
                 environment,
@@ -246,28 +220,20 @@ class Stage:
             for letter in "abcdefgh"[: self.size.executors]
         ]
 
-    def mirror_slot(self) -> Slot:
+    def mirror_service(self) -> Service:
         """The mirror."""
         command = [sys.executable, "-m", "qdash_queue.cli", "mirror", "run"]
-        return Slot("mirror", command, self._environment(self.mirror_url), self.folder / "logs")
+        return Service("mirror", command, self._environment(self.mirror_url), self.folder / "logs")
 
     def _environment(self, database_url: str) -> dict[str, str]:
-        return {
-            **os.environ,
-            **self.prefect.client_environment,
-            "PREFECT_HOME": str(self.folder / "prefect-home"),
-            "PREFECT_PROFILES_PATH": str(self.folder / "profiles.toml"),
-            "PYTHONPATH": os.pathsep.join([str(ROOT), str(PLUGIN)]),
-            "QDASH_QUEUE_DATABASE_URL": database_url,
-            "QDASH_QUEUE_PREFECT_API_URL": self.prefect.url,
-            "QDASH_QUEUE_MONGO_URL": self.mongo.url,
-            "QDASH_QUEUE_DATA_PATH": str(self.data_path),
-            "QDASH_QUEUE_STATE_PATH": str(self.folder / "state"),
-            "QDASH_QUEUE_LEASE_SECONDS": str(LEASE_SECONDS),
-            "QDASH_QUEUE_HEARTBEAT_SECONDS": "1",
-            "QDASH_QUEUE_POLL_SECONDS": "0.2",
-            "QDASH_QUEUE_TERM_GRACE_SECONDS": "1",
-        }
+        return executor_environment(
+            database_url=database_url,
+            prefect_api_url=self.prefect.url,
+            prefect_environment=self.prefect.client_environment | prefect_home(self.folder),
+            state_path=self.folder / "state",
+            code=(ROOT, PLUGIN),
+            lease_seconds=LEASE_SECONDS,
+        ) | {"QDASH_QUEUE_MONGO_URL": self.mongo.url, "QDASH_QUEUE_DATA_PATH": str(self.data_path)}
 
     def wait_until_ready(self, seconds: float) -> None:
         """Wait until every chip has all its executors, warm."""
@@ -287,16 +253,16 @@ class Stage:
 
 
 @contextmanager
-def set_up(size: Size) -> Iterator[Stage]:
+def set_up(size: Size) -> Iterator[Installation]:
     """Servers with durable storage, a migrated queue with chips, and a QDash that knows them."""
     major = os.environ.get("PG")
     # The account that PostgreSQL runs as has to pass through this folder.
     folder = Path(tempfile.mkdtemp(prefix="qdq-chaos-"))
     folder.chmod(0o755)
-    for name in ("witness", "logs"):
+    for name in ("evidence", "logs"):
         (folder / name).mkdir()
     postgres = PostgresServer(folder / "postgres", programs=system_bin(int(major)) if major else None)
-    mongo, prefect = KeptMongo(folder / "mongo"), KeptPrefect(folder / "prefect")
+    mongo, prefect = FailingMongo(folder / "mongo"), PrefectServer(folder / "prefect")
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, folder, ignore_errors=True)
         disk = Disk.make(folder / "disk")
@@ -306,27 +272,29 @@ def set_up(size: Size) -> Iterator[Stage]:
         with ThreadPoolExecutor() as pool:
             for started in [pool.submit(server.start) for server in (postgres, mongo, prefect)]:
                 started.result()
-        stage = Stage(size, folder, postgres, mongo, prefect, disk, CalibDatabase(postgres, "calib"))
-        _furnish_queue(stage)
-        _furnish_qdash(stage)
-        yield stage
+        installation = Installation(
+            size, folder, postgres, mongo, prefect, disk, CalibDatabase(postgres, "calib")
+        )
+        _set_up_queue(installation)
+        _set_up_qdash(installation)
+        yield installation
 
 
-def _furnish_queue(stage: Stage) -> None:
-    with psycopg.connect(stage.postgres.url, autocommit=True) as connection:
+def _set_up_queue(installation: Installation) -> None:
+    with psycopg.connect(installation.postgres.url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE calib")
-    database = stage.database
+    database = installation.database
     migrate.upgrade(database.url)
     submitter, operator = database.login("calib_submitter"), database.login("calib_operator")
     executor, mirror = database.login("calib_executor"), database.login("calib_mirror")
-    stage.submitter_url, stage.operator_url = submitter.url, operator.url
-    stage.executor_url, stage.mirror_url = executor.url, mirror.url
+    installation.submitter_url, installation.operator_url = submitter.url, operator.url
+    installation.executor_url, installation.mirror_url = executor.url, mirror.url
     owner = Database(database.overseer.url)
     admin = Admin(owner)
     admin.add_project(PROJECT)
     admin.grant_member(PROJECT, submitter.name, USER, "submitter")
     admin.grant_member(PROJECT, operator.name, "olga", "operator")
-    for chip_id in stage.size.chip_ids:
+    for chip_id in installation.size.chip_ids:
         admin.add_chip(chip_id, "fake", TOPOLOGY)
         admin.allow_executor(executor.name, chip_id)
         design = {
@@ -340,14 +308,14 @@ def _furnish_queue(stage: Stage) -> None:
     owner.close()
 
 
-def _furnish_qdash(stage: Stage) -> None:
-    client = connect_mongo(stage.mongo.url)
+def _set_up_qdash(installation: Installation) -> None:
+    client = connect_mongo(installation.mongo.url)
     setup = QDashSetup(open_qdash(client, "qdash"))
     setup.make_indexes()
     for username in (USER, "olga"):
         setup.make_user(username)
     setup.make_project(PROJECT, USER)
-    for chip_id in stage.size.chip_ids:
+    for chip_id in installation.size.chip_ids:
         qids = [str(number) for number in range(QUBITS)]
         setup.make_chip(
             PROJECT, USER, ChipPlan(chip_id=chip_id, topology_id=TOPOLOGY, qids=qids, edges=[("0", "1")])
