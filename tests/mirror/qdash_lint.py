@@ -7,29 +7,181 @@ its chip an error 500, so the mirror's tests run this over everything that was w
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from datetime import datetime
-from typing import Any
+from typing import Annotated, Any, Literal
 
 from bson import ObjectId
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field, FiniteFloat, StringConstraints, ValidationError
 
 from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 
-Check = Callable[[object], str | None]
+NonEmpty = Annotated[str, StringConstraints(pattern=r"^.+$")]
+Username = Annotated[str, StringConstraints(pattern=r"^[a-z0-9][a-z0-9_-]{2,63}$")]
+UserId = Annotated[str, StringConstraints(pattern=r"^usr_[0-9a-f]{32}$")]
+Qid = Annotated[str, StringConstraints(pattern=r"^((0|[1-9]\d*)(-(0|[1-9]\d*))?)?$")]
+Day = Annotated[str, StringConstraints(pattern=r"^\d{8}$")]
+Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
+ExecutionId = Annotated[str, StringConstraints(pattern=r"^\d{8}-q?\d{3,}$")]
+FilePath = Annotated[str, StringConstraints(pattern=r"^/[^\0]+$")]
+Elapsed = Annotated[FiniteFloat, Field(ge=0, le=365 * 86400)]
+# QDash's page shows every other word as a red "Failed".
+Status = Literal["scheduled", "running", "completed", "failed", "cancelled"]
+RunValueType = Literal["int", "float", "str", "list", "range", "np.linspace", "np.logspace", "np.arange"]
+JsonObject = dict[str, Any]
 
-_MISSING = object()
-_YEAR_SECONDS = 365 * 86400
-_USER_ID = re.compile(r"usr_[0-9a-f]{32}")
-_USERNAME = re.compile(r"[a-z0-9][a-z0-9_-]{2,63}")
-_QID = re.compile(r"|(0|[1-9]\d*)(-(0|[1-9]\d*))?")
-_DAY = re.compile(r"\d{8}")
-_UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-_EXECUTION_ID = re.compile(r"\d{8}-q?\d{3,}")
-_PATH = re.compile(r"/[^\0]+")
-_VALUE_TYPES = {"float", "int"}
-_RUN_VALUE_TYPES = {"int", "float", "str", "list", "range", "np.linspace", "np.logspace", "np.arange"}
+
+class Readable(BaseModel):
+    """A document, or a part of one, that QDash can read; fields without a default must be there."""
+
+    model_config = ConfigDict(strict=True, arbitrary_types_allowed=True)
+
+
+class SystemInfo(Readable):
+    created_at: datetime
+    updated_at: datetime
+
+
+class Note(Readable):
+    """QDash answers a chip's pages with an error 500 where one of these texts is null."""
+
+    content: str
+    updated_by: str
+    updated_at: datetime | None
+
+
+class OutputParameter(Readable):
+    parameter_name: str
+    qid_role: Literal["", "self", "control", "target", "coupling"]
+    value: FiniteFloat
+    value_type: Literal["float", "int"]
+    error: FiniteFloat
+    unit: str
+    description: str
+    calibrated_at: datetime
+    execution_id: str
+    task_id: str
+
+
+class InputParameter(Readable):
+    value: FiniteFloat | None
+    error: FiniteFloat
+    unit: str
+    value_type: str
+
+
+class RunParameter(Readable):
+    unit: str
+    value_type: RunValueType
+    description: str
+
+
+class Owned(Readable):
+    id: ObjectId = Field(alias="_id")
+    project_id: NonEmpty
+    username: Username
+    user_id: UserId | None
+
+
+class Tag(Owned):
+    name: str
+
+
+class OfChip(Owned):
+    chip_id: NonEmpty
+
+
+class Chip(OfChip):
+    note: Note
+
+
+class Counter(OfChip):
+    date: Day
+    index: int
+    system_info: SystemInfo
+
+
+class TargetHistory(OfChip):
+    qid: Qid
+    status: str
+    data: dict[str, OutputParameter]
+    system_info: SystemInfo
+    recorded_date: Day
+    cooldown_id: str
+
+
+class Target(OfChip):
+    qid: Qid
+    status: str
+    data: dict[str, OutputParameter]
+    system_info: SystemInfo
+    note: Note
+    metric_notes: JsonObject
+
+
+class ExecutionNote(Readable):
+    qdash_queue: JsonObject
+    flow_run_id: Uuid = ""
+
+
+class Execution(OfChip):
+    name: NonEmpty
+    execution_id: ExecutionId
+    calib_data_path: FilePath
+    note: ExecutionNote
+    status: Status
+    tags: list[str]
+    start_at: datetime | None
+    end_at: datetime | None
+    elapsed_time: Elapsed | None
+    message: str
+    system_info: SystemInfo
+
+
+class TaskResult(OfChip):
+    task_id: Uuid
+    name: NonEmpty
+    execution_id: ExecutionId
+    status: Status
+    upstream_id: Uuid | Literal[""]
+    message: str
+    stack_trace: Annotated[str, Field(max_length=10_000)]
+    input_parameters: dict[str, InputParameter]
+    output_parameters: dict[str, OutputParameter]
+    output_parameter_names: list[str]
+    run_parameters: dict[str, RunParameter]
+    quality_metrics: dict[str, FiniteFloat]
+    note: JsonObject
+    figure_path: list[FilePath]
+    json_figure_path: list[FilePath]
+    raw_data_path: list[FilePath]
+    start_at: datetime | None
+    end_at: datetime | None
+    elapsed_time: Elapsed | None
+    task_type: Literal["qubit", "coupling", "global", "system", "mux"]
+    system_info: SystemInfo
+    qid: Qid
+    tags: list[str]
+    cooldown_id: str
+    source_task_id: str | None = None
+    user_note: JsonObject = {}
+    ai_review_note: JsonObject = {}
+    ai_review: JsonObject = {}
+    excluded: bool = False
+    excluded_reason: str = ""
+
+
+MODELS: dict[str, type[Readable]] = {
+    "execution_history": Execution,
+    "task_result_history": TaskResult,
+    "chip": Chip,
+    "qubit": Target,
+    "coupling": Target,
+    "qubit_history": TargetHistory,
+    "coupling_history": TargetHistory,
+    "execution_counter": Counter,
+    "tag": Tag,
+}
 
 
 class Problem(BaseModel):
@@ -54,7 +206,7 @@ def lint_database(database: QDashDatabase) -> list[Problem]:
     """
     return [
         problem
-        for collection in _RULES
+        for collection in MODELS
         for document in database[collection].find()
         for problem in lint_document(collection, document)
     ]
@@ -95,205 +247,24 @@ def lint_document(collection: str, document: MongoDocument) -> Iterator[Problem]
     name = str(document.get("execution_id") or document.get("qid") or document.get("_id"))
     if "task_id" in document:
         name = f"{name} {document.get('name')} {document.get('qid')}"
-    for field, check in _RULES[collection].items():
-        words = check(document.get(field, _MISSING))
-        if words is not None:
-            yield Problem(collection=collection, document=name, field=field, words=words)
-    for field, words in _not_for_bson("", document):
-        yield Problem(collection=collection, document=name, field=field, words=words)
+    try:
+        MODELS[collection].model_validate(document)
+    except ValidationError as error:
+        for each in error.errors():
+            path = ".".join(map(str, each["loc"]))
+            words = f"{each['msg']}, got {str(each['input'])[:60]!r}"
+            yield Problem(collection=collection, document=name, field=path, words=words)
+    for path, value in _not_finite("", document):
+        words = f"expected a finite number, got {value}"
+        yield Problem(collection=collection, document=name, field=path, words=words)
 
 
-def _got(value: object) -> str:
-    return "nothing" if value is _MISSING else f"{type(value).__name__} {str(value)[:60]!r}"
-
-
-def text(pattern: re.Pattern[str] | None = None) -> Check:
-    """A text, of the pattern if one is given; never null."""
-
-    def check(value: object) -> str | None:
-        if not isinstance(value, str):
-            return f"expected a text, got {_got(value)}"
-        if pattern is not None and not pattern.fullmatch(value):
-            return f"expected a text like {pattern.pattern}, got {value!r}"
-        return None
-
-    return check
-
-
-def word(*words: str) -> Check:
-    """One of the words, exactly so spelt."""
-    return lambda value: None if value in words else f"expected one of {', '.join(words)}, got {_got(value)}"
-
-
-def kind(wanted: type, name: str) -> Check:
-    """A value of the type; never null."""
-    return lambda value: None if isinstance(value, wanted) else f"expected {name}, got {_got(value)}"
-
-
-def or_null(check: Check) -> Check:
-    """The key must exist, the value may be null."""
-    return lambda value: None if value is None else check(value)
-
-
-def or_absent(check: Check) -> Check:
-    """The field may be missing, but not wrong."""
-    return lambda value: None if value is _MISSING else check(value)
-
-
-def date(value: object) -> str | None:
-    """A BSON date, which the reader takes for UTC."""
-    return None if isinstance(value, datetime) else f"expected a BSON date, got {_got(value)}"
-
-
-def number(value: object) -> str | None:
-    """A finite number; a truth value is none."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return f"expected a number, got {_got(value)}"
-    return None if math.isfinite(value) else f"expected a finite number, got {value}"
-
-
-def elapsed(value: object) -> str | None:
-    """Seconds, from 0 to a year."""
-    words = number(value)
-    if words is not None or not isinstance(value, int | float):
-        return words
-    return None if 0 <= value <= _YEAR_SECONDS else f"expected 0 s to 365 days, got {value} s"
-
-
-def list_of(check: Check) -> Check:
-    """A list, each item of which passes; never null."""
-
-    def check_list(value: object) -> str | None:
-        if not isinstance(value, list):
-            return f"expected a list, got {_got(value)}"
-        found = (check(item) for item in value)
-        return next((words for words in found if words is not None), None)
-
-    return check_list
-
-
-def map_of(check: Check) -> Check:
-    """An object, each value of which passes; never null."""
-
-    def check_map(value: object) -> str | None:
-        if not isinstance(value, dict):
-            return f"expected an object, got {_got(value)}"
-        found = ((name, check(item)) for name, item in value.items())
-        return next((f"{name}: {words}" for name, words in found if words is not None), None)
-
-    return check_map
-
-
-def fields(rules: Mapping[str, Check]) -> Check:
-    """An object with these fields."""
-
-    def check(value: object) -> str | None:
-        if not isinstance(value, dict):
-            return f"expected an object, got {_got(value)}"
-        found = ((name, rule(value.get(name, _MISSING))) for name, rule in rules.items())
-        return next((f"{name}: {words}" for name, words in found if words is not None), None)
-
-    return check
-
-
-def _not_for_bson(path: str, value: Any) -> Iterator[tuple[str, str]]:
+def _not_finite(path: str, value: object) -> Iterator[tuple[str, float]]:
     if isinstance(value, dict):
         for name, item in value.items():
-            yield from _not_for_bson(f"{path}.{name}" if path else str(name), item)
+            yield from _not_finite(f"{path}.{name}" if path else str(name), item)
     elif isinstance(value, list):
         for index, item in enumerate(value):
-            yield from _not_for_bson(f"{path}[{index}]", item)
+            yield from _not_finite(f"{path}[{index}]", item)
     elif isinstance(value, float) and not math.isfinite(value):
-        yield path, f"expected a finite number, got {value}"
-
-
-_SYSTEM_INFO = fields({"created_at": date, "updated_at": date})
-# QDash gives a chip's pages an error 500 where one of these texts is null.
-_NOTE = fields({"content": text(), "updated_by": text(), "updated_at": or_null(date)})
-_PARAMETER = fields(
-    {
-        "parameter_name": text(),
-        "qid_role": word("", "self", "control", "target", "coupling"),
-        "value": number,
-        "value_type": word(*_VALUE_TYPES),
-        "error": number,
-        "unit": text(),
-        "description": text(),
-        "calibrated_at": date,
-        "execution_id": text(),
-        "task_id": text(),
-    }
-)
-_INPUT = fields({"value": or_null(number), "error": number, "unit": text(), "value_type": text()})
-_RUN_PARAMETER = fields({"unit": text(), "value_type": word(*_RUN_VALUE_TYPES), "description": text()})
-_OWNER: dict[str, Check] = {
-    "_id": kind(ObjectId, "an ObjectId"),
-    "project_id": text(re.compile(r".+")),
-    "username": text(_USERNAME),
-    "user_id": or_null(text(_USER_ID)),
-    "chip_id": text(re.compile(r".+")),
-}
-_TARGET: dict[str, Check] = _OWNER | {
-    "qid": text(_QID),
-    "status": text(),
-    "data": map_of(_PARAMETER),
-    "system_info": _SYSTEM_INFO,
-}
-_RULES: dict[str, dict[str, Check]] = {
-    "execution_history": _OWNER
-    | {
-        "name": text(re.compile(r".+")),
-        "execution_id": text(_EXECUTION_ID),
-        "calib_data_path": text(_PATH),
-        "note": fields({"flow_run_id": or_absent(text(_UUID)), "qdash_queue": kind(dict, "an object")}),
-        "status": word("scheduled", "running", "completed", "failed", "cancelled"),
-        "tags": list_of(text()),
-        "start_at": or_null(date),
-        "end_at": or_null(date),
-        "elapsed_time": or_null(elapsed),
-        "message": text(),
-        "system_info": _SYSTEM_INFO,
-    },
-    "task_result_history": _OWNER
-    | {
-        "task_id": text(_UUID),
-        "name": text(re.compile(r".+")),
-        "execution_id": text(_EXECUTION_ID),
-        # QDash's page paints every other word as a red "Failed".
-        "status": word("scheduled", "running", "completed", "failed", "cancelled"),
-        "upstream_id": text(re.compile(f"|{_UUID.pattern}")),
-        "message": text(),
-        "stack_trace": text(re.compile(r"(?s).{0,10000}")),
-        "input_parameters": map_of(_INPUT),
-        "output_parameters": map_of(_PARAMETER),
-        "output_parameter_names": list_of(text()),
-        "run_parameters": map_of(_RUN_PARAMETER),
-        "quality_metrics": map_of(number),
-        "note": kind(dict, "an object"),
-        "figure_path": list_of(text(_PATH)),
-        "json_figure_path": list_of(text(_PATH)),
-        "raw_data_path": list_of(text(_PATH)),
-        "start_at": or_null(date),
-        "end_at": or_null(date),
-        "elapsed_time": or_null(elapsed),
-        "task_type": word("qubit", "coupling", "global", "system", "mux"),
-        "system_info": _SYSTEM_INFO,
-        "qid": text(_QID),
-        "tags": list_of(text()),
-        "cooldown_id": text(),
-        "source_task_id": or_absent(or_null(text())),
-        "user_note": or_absent(kind(dict, "an object")),
-        "ai_review_note": or_absent(kind(dict, "an object")),
-        "ai_review": or_absent(kind(dict, "an object")),
-        "excluded": or_absent(kind(bool, "true or false")),
-        "excluded_reason": or_absent(text()),
-    },
-    "chip": _OWNER | {"note": _NOTE},
-    "qubit": _TARGET | {"note": _NOTE, "metric_notes": kind(dict, "an object")},
-    "coupling": _TARGET | {"note": _NOTE, "metric_notes": kind(dict, "an object")},
-    "qubit_history": _TARGET | {"recorded_date": text(_DAY), "cooldown_id": text()},
-    "coupling_history": _TARGET | {"recorded_date": text(_DAY), "cooldown_id": text()},
-    "execution_counter": _OWNER
-    | {"date": text(_DAY), "index": kind(int, "a whole number"), "system_info": _SYSTEM_INFO},
-    "tag": {name: check for name, check in _OWNER.items() if name != "chip_id"} | {"name": text()},
-}
+        yield path, value

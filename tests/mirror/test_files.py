@@ -21,32 +21,32 @@ NAME = PurePosixPath("alice/20260201/q007/fig/CheckT1_0_0.png")
 
 def test_writes_once_and_leaves_nothing_else(layout: Layout) -> None:
     tree = FileTree(layout)
-    assert tree.write(NAME, b"one")
+    assert tree.write({NAME: b"one"})
     written = layout.on_disk(NAME)
     before = written.stat()
-    assert not tree.write(NAME, b"one")
+    assert not tree.write({NAME: b"one"})
     assert written.stat().st_ino == before.st_ino
-    assert tree.write(NAME, b"two")
+    assert tree.write({NAME: b"two"})
     assert written.read_bytes() == b"two"
     assert [path.name for path in written.parent.iterdir()] == [written.name]
 
 
 def test_removes_what_a_killed_mirror_left(layout: Layout) -> None:
     tree = FileTree(layout)
-    tree.write(NAME, b"one")
+    tree.write({NAME: b"one"})
     written = layout.on_disk(NAME)
     leftover, of_another = (
         written.with_name(f".{name}.77.part") for name in (written.name, "CheckT1_1_0.png")
     )
     leftover.write_bytes(b"tw")
     of_another.write_bytes(b"on")
-    tree.write(NAME, b"two")
+    tree.write({NAME: b"two"})
     assert not leftover.exists()
     assert of_another.exists()
 
 
 def test_files_are_readable_for_all_users(layout: Layout) -> None:
-    FileTree(layout).write(NAME, b"one")
+    FileTree(layout).write({NAME: b"one"})
     path = layout.on_disk(NAME)
     assert stat.S_IMODE(path.stat().st_mode) == 0o644
     while path != layout.base:
@@ -56,9 +56,9 @@ def test_files_are_readable_for_all_users(layout: Layout) -> None:
 
 def test_failed_write_leaves_the_old_file(layout: Layout) -> None:
     tree = FileTree(layout)
-    tree.write(NAME, b"one")
+    tree.write({NAME: b"one"})
     with pytest.raises(TypeError):
-        tree.write(NAME, "no bytes")  # type: ignore[arg-type]
+        tree.write({NAME: "no bytes"})  # type: ignore[dict-item]
     folder = layout.on_disk(NAME).parent
     assert [path.read_bytes() for path in folder.iterdir()] == [b"one"]
 

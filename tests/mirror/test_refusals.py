@@ -233,7 +233,7 @@ def test_a_full_disk_of_files_waits(
 
     world.run(["0"], ["CheckT1"])
     with monkeypatch.context() as patched:
-        patched.setattr(FileTree, "write_all", full)
+        patched.setattr(FileTree, "write", full)
         for _ in range(2 * REFUSALS_UNTIL_DEAD):
             assert "No space left on device" in next(iter(mirror.run_once().waiting.values()))
             try_again_at_once(world)

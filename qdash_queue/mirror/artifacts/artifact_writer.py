@@ -75,7 +75,7 @@ class ArtifactWriter:
         files = self._stored_files(snapshot, tasks)
         if not files:
             return {}
-        self._files.write_all({path: file.content for path, file in files.items()})
+        self._files.write({path: file.content for path, file in files.items()})
         refusals = self._gridfs.write(list(files.values()))
         if not refusals:
             return {}

@@ -20,12 +20,8 @@ class FileTree:
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def write(self, relative: PurePosixPath, content: bytes) -> bool:
-        """:meth:`write_all` of one file; returns whether anything had to be written."""
-        return bool(self.write_all({relative: content}))
-
-    def write_all(self, contents: Mapping[PurePosixPath, bytes]) -> int:
-        """Store files; returns how many had to be written.
+    def write(self, contents: Mapping[PurePosixPath, bytes]) -> int:
+        """Store files; returns how many had to be written, 0 if all were there.
 
         A reader sees the old file or the new one, never a part: the content goes to a file beside it, is
         flushed to the disk and then takes the name.
