@@ -50,8 +50,8 @@ SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.pr
   p.requested_by) AS cancel_requested_by, coalesce(k.requested_at, p.requested_at) AS cancel_requested_at,
     j.cancel_seen_at, j.version
   FROM calib_private.jobs j
-  LEFT JOIN calib_private.cancel_requests k ON k.job_id = j.job_id AND k.door = 'client'
-  LEFT JOIN calib_private.cancel_requests p ON p.job_id = j.job_id AND p.door = 'prefect'
+  LEFT JOIN calib_private.cancel_requests k ON k.job_id = j.job_id AND k.origin = 'client'
+  LEFT JOIN calib_private.cancel_requests p ON p.job_id = j.job_id AND p.origin <> 'client'
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[])
  ORDER BY j.job_id DESC;
 COMMENT ON VIEW calib.jobs IS

@@ -330,7 +330,7 @@ BEGIN
     CASE WHEN EXISTS (SELECT FROM calib_private.cancel_requests k
     WHERE k.job_id = p_job_id) THEN 'cancel_escalated' ELSE 'cancel_requested' END,
         jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
-  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
   VALUES (p_job_id, 'prefect', 'now', coalesce(left(p_reason, 1000), ''), calib_private.actor(),
     calib_private.now());
 END $$;
@@ -372,7 +372,7 @@ COMMENT ON FUNCTION calib.chips_to_reconcile(p_chip_id text) IS 'Chips whose flo
 -- Name: claim(text, text, uuid, double precision, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
-CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) RETURNS SETOF calib.claimed_job
+CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL::bigint) RETURNS SETOF calib.claimed_job
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -1258,7 +1258,7 @@ DECLARE
   v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
   UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
-  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: '
+  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not in a safe idle state: '
     || left(coalesce(p_reason, ''), 500), paused_by = calib_private.actor(), paused_at = calib_private.now()
       WHERE c.chip_id = v_lease.chip_id;
   PERFORM calib_private.write_event(p_job_id, 'quiesce_failed',
@@ -2342,13 +2342,13 @@ ALTER FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_prio
 
 CREATE TABLE calib_private.cancel_requests (
     job_id bigint NOT NULL,
-    door text NOT NULL,
+    origin text NOT NULL,
     mode text NOT NULL,
     reason text DEFAULT ''::text NOT NULL,
     requested_by text NOT NULL,
     requested_at timestamp with time zone NOT NULL,
-    CONSTRAINT cancel_requests_door_check CHECK ((door = ANY (ARRAY['client'::text, 'prefect'::text]))),
-    CONSTRAINT cancel_requests_mode_check CHECK ((mode = ANY (ARRAY['after_task'::text, 'now'::text])))
+    CONSTRAINT cancel_requests_mode_check CHECK ((mode = ANY (ARRAY['after_task'::text, 'now'::text]))),
+    CONSTRAINT cancel_requests_origin_check CHECK ((origin = ANY (ARRAY['client'::text, 'prefect'::text, 'queue'::text])))
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
 
@@ -2459,8 +2459,8 @@ CREATE VIEW calib.jobs WITH (security_barrier='true') AS
     j.cancel_seen_at,
     j.version
    FROM ((calib_private.jobs j
-     LEFT JOIN calib_private.cancel_requests k ON (((k.job_id = j.job_id) AND (k.door = 'client'::text))))
-     LEFT JOIN calib_private.cancel_requests p ON (((p.job_id = j.job_id) AND (p.door = 'prefect'::text))))
+     LEFT JOIN calib_private.cancel_requests k ON (((k.job_id = j.job_id) AND (k.origin = 'client'::text))))
+     LEFT JOIN calib_private.cancel_requests p ON (((p.job_id = j.job_id) AND (p.origin <> 'client'::text))))
   WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]))
   ORDER BY j.job_id DESC;
 
@@ -4956,8 +4956,8 @@ CREATE FUNCTION calib_private.see_cancel(p_job_id bigint) RETURNS calib.cancel_r
 DECLARE
   v_cancel calib.cancel_request;
 BEGIN
-  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
-      INTO v_cancel
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.origin))[1],
+    (array_agg(k.requested_by ORDER BY k.origin))[1] INTO v_cancel
     FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
   IF NOT FOUND THEN RETURN NULL; END IF;
   UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
@@ -5060,7 +5060,7 @@ CREATE FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reaso
 DECLARE
   v_old calib_private.cancel_requests;
 BEGIN
-  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
   VALUES (p_job_id, 'client', p_mode, p_reason, calib_private.actor(), calib_private.now())
     ON CONFLICT DO NOTHING;
   IF FOUND THEN
@@ -5068,14 +5068,14 @@ BEGIN
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
     RETURN;
   END IF;
-  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.door = 'client'
+  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.origin = 'client'
       FOR NO KEY UPDATE;
   IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
     PERFORM calib_private.refuse('CQ012', 'cancel_mode',
       format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
   ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
     UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
-        AND k.door = 'client';
+        AND k.origin = 'client';
     PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
   END IF;
@@ -5237,8 +5237,8 @@ BEGIN
     ORDER BY j.not_after LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED LOOP
     PERFORM calib_private.write_event(v_job.job_id, 'expired',
       jsonb_build_object('not_after', v_job.not_after));
-    INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
-    VALUES (v_job.job_id, 'prefect', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
+    INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
+    VALUES (v_job.job_id, 'queue', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
     PERFORM calib_private.cancel_waiting(v_job.job_id);
     RETURN NEXT (v_job.job_id, v_job.chip_id, 'cancelled')::calib.swept_job;
   END LOOP;
@@ -7269,7 +7269,7 @@ ALTER TABLE ONLY calib_private.attempts
 --
 
 ALTER TABLE ONLY calib_private.cancel_requests
-    ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (job_id, door);
+    ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (job_id, origin);
 
 
 --
@@ -7517,6 +7517,13 @@ ALTER TABLE ONLY calib_private.tasks
 --
 
 CREATE INDEX attempts_unsynced ON calib_private.attempts USING btree (job_id) WHERE ((ended_at IS NOT NULL) AND (flow_run_id IS NOT NULL) AND (NOT prefect_synced));
+
+
+--
+-- Name: cancel_requests_of_no_client; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE UNIQUE INDEX cancel_requests_of_no_client ON calib_private.cancel_requests USING btree (job_id) WHERE (origin <> 'client'::text);
 
 
 --

@@ -1,4 +1,4 @@
-"""Leases that are proved by their claim alone."""
+"""Leases that are proved by their claim alone, and cancels that name their origin."""
 
 from __future__ import annotations
 
@@ -15,5 +15,5 @@ depends_on = None
 
 
 def upgrade() -> None:
-    """Drop the other calls, as the owner."""
+    """Change them, as the owner."""
     run_sql_file(op.get_bind(), Path(__file__).with_suffix(".sql"))
