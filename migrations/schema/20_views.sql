@@ -50,8 +50,8 @@ SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.pr
   p.requested_by) AS cancel_requested_by, coalesce(k.requested_at, p.requested_at) AS cancel_requested_at,
     j.cancel_seen_at, j.version
   FROM calib_private.jobs j
-  LEFT JOIN calib_private.cancel_requests k ON k.job_id = j.job_id AND k.door = 'client'
-  LEFT JOIN calib_private.cancel_requests p ON p.job_id = j.job_id AND p.door = 'prefect'
+  LEFT JOIN calib_private.cancel_requests k ON k.job_id = j.job_id AND k.origin = 'client'
+  LEFT JOIN calib_private.cancel_requests p ON p.job_id = j.job_id AND p.origin <> 'client'
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[])
  ORDER BY j.job_id DESC;
 COMMENT ON VIEW calib.jobs IS
@@ -416,14 +416,14 @@ COMMENT ON COLUMN calib.mirror_lag.dead_at IS 'When it was set aside as a dead l
 
 CREATE OR REPLACE FUNCTION calib.schema_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 5
+  SELECT 6
 $$;
 COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. For calib_reader.';
 
 -- It rises only with a change that would break them.
 CREATE OR REPLACE FUNCTION calib.oldest_served_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 4
+  SELECT 5
 $$;
 COMMENT ON FUNCTION calib.oldest_served_version() IS
   'The oldest version of the public contract whose programs still work with this database. For '

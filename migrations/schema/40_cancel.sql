@@ -13,7 +13,7 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_old calib_private.cancel_requests;
 BEGIN
-  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
   VALUES (p_job_id, 'client', p_mode, p_reason, calib_private.actor(), calib_private.now())
     ON CONFLICT DO NOTHING;
   IF FOUND THEN
@@ -21,14 +21,14 @@ BEGIN
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
     RETURN;
   END IF;
-  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.door = 'client'
+  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.origin = 'client'
       FOR NO KEY UPDATE;
   IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
     PERFORM calib_private.refuse('CQ012', 'cancel_mode',
       format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
   ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
     UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
-        AND k.door = 'client';
+        AND k.origin = 'client';
     PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
   END IF;
@@ -107,8 +107,8 @@ RETURNS calib.cancel_request LANGUAGE plpgsql SET search_path = pg_catalog, pg_t
 DECLARE
   v_cancel calib.cancel_request;
 BEGIN
-  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
-      INTO v_cancel
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.origin))[1],
+    (array_agg(k.requested_by ORDER BY k.origin))[1] INTO v_cancel
     FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
   IF NOT FOUND THEN RETURN NULL; END IF;
   UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
@@ -121,7 +121,7 @@ BEGIN
   RETURN v_cancel;
 END $$;
 
--- Prefect's own Cancel buttons ask here, so that all doors lead to the same job.
+-- Cancels of the flow run in Prefect cancel the job.
 CREATE OR REPLACE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -137,7 +137,7 @@ BEGIN
     CASE WHEN EXISTS (SELECT FROM calib_private.cancel_requests k
     WHERE k.job_id = p_job_id) THEN 'cancel_escalated' ELSE 'cancel_requested' END,
         jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
-  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
   VALUES (p_job_id, 'prefect', 'now', coalesce(left(p_reason, 1000), ''), calib_private.actor(),
     calib_private.now());
 END $$;

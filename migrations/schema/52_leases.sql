@@ -116,7 +116,7 @@ END $$;
 -- The executor makes a random claim for each lease and shows it with every verb. Neither fence nor executor
 -- id, which others may read, opens a lease; after a failover that lost it, both may be given out again.
 CREATE OR REPLACE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid,
-  p_lease_seconds double precision, p_job_id bigint)
+  p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL)
 RETURNS SETOF calib.claimed_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_lease calib_private.leases; v_claimed calib.claimed_job; v_job_id bigint; v_now timestamptz;
@@ -193,7 +193,7 @@ BEGIN
   RETURN v_lease;
 END $$;
 
--- Renews the lease and tells whether somebody asked to cancel. Reads the request without locking it: a client
+-- Renews the lease and tells whether a cancel was requested. Reads the request without locking it: a client
 -- may hold it in an open transaction.
 CREATE OR REPLACE FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid,
   p_lease_seconds double precision DEFAULT 30)
@@ -271,7 +271,7 @@ DECLARE
   v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
   UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
-  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: '
+  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not in a safe idle state: '
     || left(coalesce(p_reason, ''), 500), paused_by = calib_private.actor(), paused_at = calib_private.now()
       WHERE c.chip_id = v_lease.chip_id;
   PERFORM calib_private.write_event(p_job_id, 'quiesce_failed',

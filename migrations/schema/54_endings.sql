@@ -178,9 +178,8 @@ BEGIN
   END LOOP;
 END $$;
 
--- A waiting job's cancel by the queue itself comes through the door that no client writes: beside a client's
--- cancel that was asked for while the job still ran, and is not committed, a row of the client's door would
--- wait for that client.
+-- The cancel has a row of its own: a client's row may have been written while the job still ran and not be
+-- committed, and the sweep would wait for that client.
 CREATE OR REPLACE FUNCTION calib_private.sweep_expired()
 RETURNS SETOF calib.swept_job LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -190,8 +189,8 @@ BEGIN
     ORDER BY j.not_after LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED LOOP
     PERFORM calib_private.write_event(v_job.job_id, 'expired',
       jsonb_build_object('not_after', v_job.not_after));
-    INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
-    VALUES (v_job.job_id, 'prefect', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
+    INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
+    VALUES (v_job.job_id, 'queue', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
     PERFORM calib_private.cancel_waiting(v_job.job_id);
     RETURN NEXT (v_job.job_id, v_job.chip_id, 'cancelled')::calib.swept_job;
   END LOOP;

@@ -310,27 +310,6 @@ COMMENT ON FUNCTION calib.archive_project(p_project_id text) IS 'Archives a proj
 
 
 --
--- Name: cancel_from_prefect(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) RETURNS void
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.cancel_from_prefect(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_reason)
-$$;
-
-
-ALTER FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
-
---
--- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
-
-
---
 -- Name: cancel_from_prefect(bigint, uuid, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -351,7 +330,7 @@ BEGIN
     CASE WHEN EXISTS (SELECT FROM calib_private.cancel_requests k
     WHERE k.job_id = p_job_id) THEN 'cancel_escalated' ELSE 'cancel_requested' END,
         jsonb_build_object('mode', 'now', 'reason', left(p_reason, 1000)));
-  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
   VALUES (p_job_id, 'prefect', 'now', coalesce(left(p_reason, 1000), ''), calib_private.actor(),
     calib_private.now());
 END $$;
@@ -390,46 +369,10 @@ COMMENT ON FUNCTION calib.chips_to_reconcile(p_chip_id text) IS 'Chips whose flo
 
 
 --
--- Name: claim(text, text, double precision, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL::bigint) RETURNS SETOF calib.claimed_job
-    LANGUAGE plpgsql SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-  v_claimed calib.claimed_job;
-  -- Not used yet: the answer was lost, and is given again.
-  v_claim uuid := (SELECT a.claim
-    FROM calib_private.leases l JOIN calib_private.attempts a USING (job_id, fence)
-      JOIN calib_private.jobs j USING (job_id)
-   WHERE l.chip_id = p_chip_id AND l.executor_id = p_executor_id AND l.job_id = coalesce(p_job_id, l.job_id)
-     AND a.claim = md5(l.job_id || '/' || l.fence)::uuid
-     AND a.flow_run_id IS NULL AND a.verdict IS NULL AND j.tasks_total = 0);
-BEGIN
-  SELECT * INTO v_claimed FROM calib.claim(p_chip_id, p_executor_id, coalesce(v_claim, gen_random_uuid()),
-    p_lease_seconds, p_job_id);
-  IF NOT FOUND THEN RETURN; END IF;
-  UPDATE calib_private.attempts a SET claim = md5(a.job_id || '/' || a.fence)::uuid
-   WHERE a.job_id = v_claimed.job_id AND a.fence = v_claimed.fence;
-  RETURN NEXT v_claimed;
-END $$;
-
-
-ALTER FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) OWNER TO calib_owner;
-
---
--- Name: FUNCTION claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) IS 'As release 0.3.0 calls it: without a claim.';
-
-
---
 -- Name: claim(text, text, uuid, double precision, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
-CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) RETURNS SETOF calib.claimed_job
+CREATE FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision DEFAULT 30, p_job_id bigint DEFAULT NULL::bigint) RETURNS SETOF calib.claimed_job
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -485,28 +428,6 @@ ALTER FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_l
 --
 
 COMMENT ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) IS 'Starts the first due job of a chip, or the one named, and returns it; no row: none is due, or the chip is paused or busy. p_claim: a random uuid, passed to each later call for the attempt; the same one again repeats a lost answer. p_lease_seconds: 0.1 to 3600. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ021.';
-
-
---
--- Name: conclude(bigint, bigint, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text DEFAULT NULL::text, p_failure_message text DEFAULT NULL::text) RETURNS text
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.conclude(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_state, p_failure_kind,
-    p_failure_message)
-$$;
-
-
-ALTER FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
-
---
--- Name: FUNCTION conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -638,27 +559,6 @@ COMMENT ON FUNCTION calib.executor_stopped(p_executor_id text) IS 'Notes that th
 
 
 --
--- Name: finish(bigint, bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.finish(p_job_id bigint, p_fence bigint) RETURNS text
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.finish(p_job_id, md5(p_job_id || '/' || p_fence)::uuid)
-$$;
-
-
-ALTER FUNCTION calib.finish(p_job_id bigint, p_fence bigint) OWNER TO calib_owner;
-
---
--- Name: FUNCTION finish(p_job_id bigint, p_fence bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
-
-
---
 -- Name: finish(bigint, uuid); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -722,27 +622,6 @@ COMMENT ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) IS
 
 
 --
--- Name: give_back(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) RETURNS text
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.give_back(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_reason)
-$$;
-
-
-ALTER FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
-
---
--- Name: FUNCTION give_back(p_job_id bigint, p_fence bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
-
-
---
 -- Name: give_back(bigint, uuid, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -800,27 +679,6 @@ ALTER FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_usernam
 --
 
 COMMENT ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_username text, p_access text) IS 'Makes a database role a member of a project, or changes its membership. p_username: its name in QDash; p_access: reader, submitter or operator. For calib_admin. Raises CQ001, CQ003, CQ007.';
-
-
---
--- Name: heartbeat(bigint, bigint, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision DEFAULT 30) RETURNS SETOF calib.cancel_request
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT * FROM calib.heartbeat(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_lease_seconds)
-$$;
-
-
-ALTER FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) OWNER TO calib_owner;
-
---
--- Name: FUNCTION heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -901,27 +759,6 @@ ALTER FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason 
 --
 
 COMMENT ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) IS 'Sets many values by hand and returns how many: all or none. p_values: {"0": {"qubit_frequency": {"value": 4.2, "error": 0.001, "unit": "GHz"}}}; a plain number is a value without unit. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
-
-
---
--- Name: log_event(bigint, bigint, text, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.log_event(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_event, p_detail)
-$$;
-
-
-ALTER FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) OWNER TO calib_owner;
-
---
--- Name: FUNCTION log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -1154,7 +991,7 @@ CREATE FUNCTION calib.oldest_served_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 4
+  SELECT 5
 $$;
 
 
@@ -1336,27 +1173,6 @@ COMMENT ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) IS 'Pauses a
 
 
 --
--- Name: plan_tasks(bigint, bigint, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) RETURNS void
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.plan_tasks(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_tasks)
-$$;
-
-
-ALTER FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) OWNER TO calib_owner;
-
---
--- Name: FUNCTION plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
-
-
---
 -- Name: plan_tasks(bigint, uuid, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1431,27 +1247,6 @@ COMMENT ON FUNCTION calib.prune(p_max integer) IS 'Deletes one batch by the poli
 
 
 --
--- Name: quiesce_failed(bigint, bigint, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) RETURNS void
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.quiesce_failed(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_reason)
-$$;
-
-
-ALTER FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) OWNER TO calib_owner;
-
---
--- Name: FUNCTION quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
-
-
---
 -- Name: quiesce_failed(bigint, uuid, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1463,7 +1258,7 @@ DECLARE
   v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
 BEGIN
   UPDATE calib_private.leases l SET dirty = true WHERE l.chip_id = v_lease.chip_id;
-  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not at rest: '
+  UPDATE calib_private.chips c SET paused = true, pause_reason = 'instrument not in a safe idle state: '
     || left(coalesce(p_reason, ''), 500), paused_by = calib_private.actor(), paused_at = calib_private.now()
       WHERE c.chip_id = v_lease.chip_id;
   PERFORM calib_private.write_event(p_job_id, 'quiesce_failed',
@@ -1478,27 +1273,6 @@ ALTER FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text
 --
 
 COMMENT ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text) IS 'Notes that the instrument could not be put into a safe idle state, and pauses the chip with the reason. For calib_notebook, calib_executor. Raises CQ003, CQ020.';
-
-
---
--- Name: quiesced(bigint, bigint, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb DEFAULT '{}'::jsonb) RETURNS void
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.quiesced(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_detail)
-$$;
-
-
-ALTER FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) OWNER TO calib_owner;
-
---
--- Name: FUNCTION quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -1525,28 +1299,6 @@ ALTER FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) OWN
 --
 
 COMMENT ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) IS 'Notes that the instrument is in a safe idle state. p_detail: a JSON object. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
-
-
---
--- Name: record_task(bigint, bigint, uuid, text, jsonb, jsonb, jsonb, bytea[]); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb DEFAULT '[]'::jsonb, p_raw_meta jsonb DEFAULT '[]'::jsonb, p_raw_data bytea[] DEFAULT '{}'::bytea[]) RETURNS void
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.record_task(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_task_run_id, p_status,
-    p_result, p_figures, p_raw_meta, p_raw_data)
-$$;
-
-
-ALTER FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) OWNER TO calib_owner;
-
---
--- Name: FUNCTION record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -1939,7 +1691,7 @@ CREATE FUNCTION calib.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 5
+  SELECT 6
 $$;
 
 
@@ -1979,27 +1731,6 @@ ALTER FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) OWNER TO ca
 --
 
 COMMENT ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) IS 'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ003, CQ007.';
-
-
---
--- Name: set_flow_run(bigint, bigint, uuid); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) RETURNS void
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.set_flow_run(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_flow_run_id)
-$$;
-
-
-ALTER FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) OWNER TO calib_owner;
-
---
--- Name: FUNCTION set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -2117,28 +1848,6 @@ ALTER FUNCTION calib.set_time_zone(p_time_zone text) OWNER TO calib_owner;
 --
 
 COMMENT ON FUNCTION calib.set_time_zone(p_time_zone text) IS 'Sets the time zone of the day in execution_id, such as Asia/Tokyo. For calib_admin. Raises CQ003, CQ007.';
-
-
---
--- Name: start_task(bigint, bigint, text, text, text, integer, uuid, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) RETURNS uuid
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.start_task(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_task, p_qid, p_task_type,
-    p_repetition, p_upstream_id, p_input_parameters, p_run_parameters)
-$$;
-
-
-ALTER FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) OWNER TO calib_owner;
-
---
--- Name: FUNCTION start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -2279,27 +1988,6 @@ ALTER FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) 
 --
 
 COMMENT ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) IS 'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror. Raises CQ003.';
-
-
---
--- Name: try_again(bigint, bigint, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) RETURNS text
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib.try_again(p_job_id, md5(p_job_id || '/' || p_fence)::uuid, p_failure_kind, p_failure_message)
-$$;
-
-
-ALTER FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
-
---
--- Name: FUNCTION try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) IS 'As release 0.3.0 calls it: the same with p_fence in place of p_claim.';
 
 
 --
@@ -2654,13 +2342,13 @@ ALTER FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_prio
 
 CREATE TABLE calib_private.cancel_requests (
     job_id bigint NOT NULL,
-    door text NOT NULL,
+    origin text NOT NULL,
     mode text NOT NULL,
     reason text DEFAULT ''::text NOT NULL,
     requested_by text NOT NULL,
     requested_at timestamp with time zone NOT NULL,
-    CONSTRAINT cancel_requests_door_check CHECK ((door = ANY (ARRAY['client'::text, 'prefect'::text]))),
-    CONSTRAINT cancel_requests_mode_check CHECK ((mode = ANY (ARRAY['after_task'::text, 'now'::text])))
+    CONSTRAINT cancel_requests_mode_check CHECK ((mode = ANY (ARRAY['after_task'::text, 'now'::text]))),
+    CONSTRAINT cancel_requests_origin_check CHECK ((origin = ANY (ARRAY['client'::text, 'prefect'::text, 'queue'::text])))
 )
 WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
 
@@ -2771,8 +2459,8 @@ CREATE VIEW calib.jobs WITH (security_barrier='true') AS
     j.cancel_seen_at,
     j.version
    FROM ((calib_private.jobs j
-     LEFT JOIN calib_private.cancel_requests k ON (((k.job_id = j.job_id) AND (k.door = 'client'::text))))
-     LEFT JOIN calib_private.cancel_requests p ON (((p.job_id = j.job_id) AND (p.door = 'prefect'::text))))
+     LEFT JOIN calib_private.cancel_requests k ON (((k.job_id = j.job_id) AND (k.origin = 'client'::text))))
+     LEFT JOIN calib_private.cancel_requests p ON (((p.job_id = j.job_id) AND (p.origin <> 'client'::text))))
   WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]))
   ORDER BY j.job_id DESC;
 
@@ -4674,20 +4362,6 @@ END $_$;
 ALTER FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) OWNER TO calib_owner;
 
 --
--- Name: readable_projects(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.readable_projects() RETURNS text[]
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib_private.readable_projects(calib_private.actor()::name)
-$$;
-
-
-ALTER FUNCTION calib_private.readable_projects() OWNER TO calib_owner;
-
---
 -- Name: refuse(text, text, text, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -5282,8 +4956,8 @@ CREATE FUNCTION calib_private.see_cancel(p_job_id bigint) RETURNS calib.cancel_r
 DECLARE
   v_cancel calib.cancel_request;
 BEGIN
-  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.door))[1], (array_agg(k.requested_by ORDER BY k.door))[1]
-      INTO v_cancel
+  SELECT max(k.mode), (array_agg(k.reason ORDER BY k.origin))[1],
+    (array_agg(k.requested_by ORDER BY k.origin))[1] INTO v_cancel
     FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id HAVING count(*) > 0;
   IF NOT FOUND THEN RETURN NULL; END IF;
   UPDATE calib_private.jobs j SET cancel_seen_at = calib_private.now(), version = j.version + 1
@@ -5298,20 +4972,6 @@ END $$;
 
 
 ALTER FUNCTION calib_private.see_cancel(p_job_id bigint) OWNER TO calib_owner;
-
---
--- Name: sees_all(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.sees_all() RETURNS boolean
-    LANGUAGE sql STABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT calib_private.sees_all(calib_private.actor()::name)
-$$;
-
-
-ALTER FUNCTION calib_private.sees_all() OWNER TO calib_owner;
 
 --
 -- Name: sees_all(name); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5400,7 +5060,7 @@ CREATE FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reaso
 DECLARE
   v_old calib_private.cancel_requests;
 BEGIN
-  INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
+  INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
   VALUES (p_job_id, 'client', p_mode, p_reason, calib_private.actor(), calib_private.now())
     ON CONFLICT DO NOTHING;
   IF FOUND THEN
@@ -5408,14 +5068,14 @@ BEGIN
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
     RETURN;
   END IF;
-  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.door = 'client'
+  SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.origin = 'client'
       FOR NO KEY UPDATE;
   IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
     PERFORM calib_private.refuse('CQ012', 'cancel_mode',
       format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
   ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
     UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
-        AND k.door = 'client';
+        AND k.origin = 'client';
     PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
   END IF;
@@ -5577,8 +5237,8 @@ BEGIN
     ORDER BY j.not_after LIMIT 500 FOR NO KEY UPDATE SKIP LOCKED LOOP
     PERFORM calib_private.write_event(v_job.job_id, 'expired',
       jsonb_build_object('not_after', v_job.not_after));
-    INSERT INTO calib_private.cancel_requests (job_id, door, mode, reason, requested_by, requested_at)
-    VALUES (v_job.job_id, 'prefect', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
+    INSERT INTO calib_private.cancel_requests (job_id, origin, mode, reason, requested_by, requested_at)
+    VALUES (v_job.job_id, 'queue', 'now', 'expired', 'calib_owner', v_now) ON CONFLICT DO NOTHING;
     PERFORM calib_private.cancel_waiting(v_job.job_id);
     RETURN NEXT (v_job.job_id, v_job.chip_id, 'cancelled')::calib.swept_job;
   END LOOP;
@@ -7609,7 +7269,7 @@ ALTER TABLE ONLY calib_private.attempts
 --
 
 ALTER TABLE ONLY calib_private.cancel_requests
-    ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (job_id, door);
+    ADD CONSTRAINT cancel_requests_pkey PRIMARY KEY (job_id, origin);
 
 
 --
@@ -7857,6 +7517,13 @@ ALTER TABLE ONLY calib_private.tasks
 --
 
 CREATE INDEX attempts_unsynced ON calib_private.attempts USING btree (job_id) WHERE ((ended_at IS NOT NULL) AND (flow_run_id IS NOT NULL) AND (NOT prefect_synced));
+
+
+--
+-- Name: cancel_requests_of_no_client; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE UNIQUE INDEX cancel_requests_of_no_client ON calib_private.cancel_requests USING btree (job_id) WHERE (origin <> 'client'::text);
 
 
 --
@@ -8277,14 +7944,6 @@ GRANT ALL ON FUNCTION calib.archive_project(p_project_id text) TO calib_admin;
 
 
 --
--- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
-
-
---
 -- Name: FUNCTION cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8301,28 +7960,12 @@ GRANT ALL ON FUNCTION calib.chips_to_reconcile(p_chip_id text) TO calib_executor
 
 
 --
--- Name: FUNCTION claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_lease_seconds double precision, p_job_id bigint) TO calib_executor;
-
-
---
 -- Name: FUNCTION claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) TO calib_executor;
 GRANT ALL ON FUNCTION calib.claim(p_chip_id text, p_executor_id text, p_claim uuid, p_lease_seconds double precision, p_job_id bigint) TO calib_notebook;
-
-
---
--- Name: FUNCTION conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_fence bigint, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
 
 
 --
@@ -8360,14 +8003,6 @@ GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_notebo
 
 
 --
--- Name: FUNCTION finish(p_job_id bigint, p_fence bigint); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_fence bigint) TO calib_executor;
-
-
---
 -- Name: FUNCTION finish(p_job_id bigint, p_claim uuid); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8382,14 +8017,6 @@ GRANT ALL ON FUNCTION calib.finish(p_job_id bigint, p_claim uuid) TO calib_noteb
 
 REVOKE ALL ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.flow_run_synced(p_job_id bigint, p_attempt integer) TO calib_executor;
-
-
---
--- Name: FUNCTION give_back(p_job_id bigint, p_fence bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.give_back(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
 
 
 --
@@ -8409,14 +8036,6 @@ GRANT ALL ON FUNCTION calib.grant_member(p_project_id text, p_role_name text, p_
 
 
 --
--- Name: FUNCTION heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_fence bigint, p_lease_seconds double precision) TO calib_executor;
-
-
---
 -- Name: FUNCTION heartbeat(p_job_id bigint, p_claim uuid, p_lease_seconds double precision); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8431,14 +8050,6 @@ GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_sec
 
 REVOKE ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) TO calib_operator;
-
-
---
--- Name: FUNCTION log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.log_event(p_job_id bigint, p_fence bigint, p_event text, p_detail jsonb) TO calib_executor;
 
 
 --
@@ -8547,14 +8158,6 @@ GRANT ALL ON FUNCTION calib.pause_chip(p_chip_id text, p_reason text) TO calib_o
 
 
 --
--- Name: FUNCTION plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.plan_tasks(p_job_id bigint, p_fence bigint, p_tasks jsonb) TO calib_executor;
-
-
---
 -- Name: FUNCTION plan_tasks(p_job_id bigint, p_claim uuid, p_tasks jsonb); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8573,14 +8176,6 @@ GRANT ALL ON FUNCTION calib.prune(p_max integer) TO calib_admin;
 
 
 --
--- Name: FUNCTION quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_fence bigint, p_reason text) TO calib_executor;
-
-
---
 -- Name: FUNCTION quiesce_failed(p_job_id bigint, p_claim uuid, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8590,28 +8185,12 @@ GRANT ALL ON FUNCTION calib.quiesce_failed(p_job_id bigint, p_claim uuid, p_reas
 
 
 --
--- Name: FUNCTION quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_fence bigint, p_detail jsonb) TO calib_executor;
-
-
---
 -- Name: FUNCTION quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) TO calib_executor;
 GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb) TO calib_notebook;
-
-
---
--- Name: FUNCTION record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.record_task(p_job_id bigint, p_fence bigint, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) TO calib_executor;
 
 
 --
@@ -8714,14 +8293,6 @@ GRANT ALL ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) TO c
 
 
 --
--- Name: FUNCTION set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_fence bigint, p_flow_run_id uuid) TO calib_executor;
-
-
---
 -- Name: FUNCTION set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run_id uuid); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8751,14 +8322,6 @@ GRANT ALL ON FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_
 
 REVOKE ALL ON FUNCTION calib.set_time_zone(p_time_zone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.set_time_zone(p_time_zone text) TO calib_admin;
-
-
---
--- Name: FUNCTION start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_fence bigint, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_executor;
 
 
 --
@@ -8793,14 +8356,6 @@ GRANT ALL ON FUNCTION calib.sweep() TO calib_mirror;
 
 REVOKE ALL ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.take_marks(p_max integer, p_hold_seconds double precision) TO calib_mirror;
-
-
---
--- Name: FUNCTION try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.try_again(p_job_id bigint, p_fence bigint, p_failure_kind text, p_failure_message text) TO calib_executor;
 
 
 --
@@ -9365,13 +8920,6 @@ REVOKE ALL ON FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p
 
 
 --
--- Name: FUNCTION readable_projects(); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.readable_projects() FROM PUBLIC;
-
-
---
 -- Name: FUNCTION refuse(p_code text, p_column text, p_message text, p_hint text, p_detail text, p_constraint text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9552,13 +9100,6 @@ GRANT ALL ON FUNCTION calib_private.role_label(p_role regrole) TO calib_reader;
 --
 
 REVOKE ALL ON FUNCTION calib_private.see_cancel(p_job_id bigint) FROM PUBLIC;
-
-
---
--- Name: FUNCTION sees_all(); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.sees_all() FROM PUBLIC;
 
 
 --

@@ -214,7 +214,7 @@ def test_an_executor_needs_the_chips_permission(lab: Lab) -> None:
     for statement, code in (
         (f"SELECT calib.register_executor('x', '{claimed.chip_id}', 'fake', 'h', 1, '1')", "CQ021"),
         (f"SELECT calib.register_catalogue('{claimed.chip_id}', 'fake', '1', '[]', '[]')", "CQ021"),
-        (f"SELECT calib.claim('{claimed.chip_id}', '{claimed.chip_id}/one')", "CQ021"),
+        (f"SELECT calib.claim('{claimed.chip_id}', '{claimed.chip_id}/one', gen_random_uuid())", "CQ021"),
         (f"SELECT calib.heartbeat({claimed.job_id}, '{claimed.claim}'::uuid)", "CQ003"),
         (f"SELECT calib.conclude({claimed.job_id}, '{claimed.claim}'::uuid, 'completed')", "CQ003"),
         (f"SELECT calib.finish({claimed.job_id}, '{claimed.claim}'::uuid)", "CQ003"),

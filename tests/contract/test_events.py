@@ -218,6 +218,8 @@ def test_expiry(timed: Lab) -> None:
     assert timed.events(job_id) == ["submitted", "expired", "cancelled"]
     job = timed.job(job_id)
     assert (job["cancel_reason"], job["execution_id"]) == ("expired", None)
+    origins = timed.rows("SELECT origin FROM calib_private.cancel_requests WHERE job_id = %s", job_id)
+    assert origins == [{"origin": "queue"}]
 
 
 def test_a_session_that_dies_before_its_claim_leaves_nothing_waiting(timed: Lab) -> None:

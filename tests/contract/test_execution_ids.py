@@ -64,7 +64,7 @@ def test_a_claim_that_is_rolled_back_leaves_no_gap(own_timed: Lab) -> None:
     own_timed.submit(chip_id)
     own_timed.ready(chip_id)
     session = own_timed.session(own_timed.machine)
-    session.execute("SELECT * FROM calib.claim(%s, %s)", (chip_id, f"{chip_id}/one"))
+    session.execute("SELECT * FROM calib.claim(%s, %s, gen_random_uuid())", (chip_id, f"{chip_id}/one"))
     session.rollback()
     claimed = own_timed.ready(chip_id).claim()
     assert claimed is not None

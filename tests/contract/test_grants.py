@@ -84,10 +84,6 @@ FUNCTIONS = {
     "set_retention": {"admin"},
     "prune": {"mirror", "admin"},
 }
-SERVED_FORMS = """
-SELECT oid::regprocedure::text AS signature FROM pg_proc
- WHERE pronamespace = 'calib'::regnamespace AND obj_description(oid) LIKE 'As release 0.3.0 calls it%'
-"""
 CHANGEABLE = {"cancel_requested", "cancel_mode", "cancel_reason", "priority"}
 # Weak locks that whoever reads or inserts takes anyway; the strong ones would stop the queue.
 WEAK_LOCKS = {
@@ -180,13 +176,8 @@ def test_strong_locks_are_refused_to_the_operator_who_may_update(sessions: dict[
 def test_functions_are_granted_as_the_matrix_says(
     lab: Lab, sessions: dict[str, Connection], role: str
 ) -> None:
-    # The forms of release 0.3.0, which knows no notebooks: described as such.
-    of_0_3 = {row["signature"] for row in lab.rows(SERVED_FORMS)}
     for row in _functions(lab, "calib"):
-        roles = FUNCTIONS[row["proname"]]
-        if row["signature"] in of_0_3:
-            roles = roles - {"notebook"}
-        allowed = bool(roles & GROUPS[role])
+        allowed = bool(FUNCTIONS[row["proname"]] & GROUPS[role])
         arguments = ", ".join(f"NULL::{kind}" for kind in row["kinds"])
         answer = outcome(sessions[role], f"SELECT calib.{row['proname']}({arguments})")
         if allowed:

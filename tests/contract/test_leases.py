@@ -7,7 +7,6 @@ import uuid
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import psycopg
 import pytest
 from sqlalchemy.engine import RowMapping
 
@@ -15,7 +14,7 @@ from qdash_queue.client.database import Database, Statement
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import ClaimedJob, PlannedTask
 from qdash_queue.domain import Failure, FailureKind, JobState
-from qdash_queue.errors import BadValueError, DatabaseAwayError, LeaseLostError, translated
+from qdash_queue.errors import BadValueError, DatabaseAwayError, LeaseLostError
 from tests.contract.lab import Lab
 from tests.contract.test_results import RABI, RECORD
 
@@ -39,23 +38,6 @@ VERBS: dict[str, Verb] = {
 }
 EVERY_VERB = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 
-# As an executor of 0.3.0 says them, with job and fence.
-OLD_VERBS = (
-    "heartbeat(%(job_id)s, %(fence)s, 30)",
-    "cancel_from_prefect(%(job_id)s, %(fence)s, 'x')",
-    "set_flow_run(%(job_id)s, %(fence)s, gen_random_uuid())",
-    "log_event(%(job_id)s, %(fence)s, 'flow_started', '{}')",
-    "quiesced(%(job_id)s, %(fence)s, '{}')",
-    "quiesce_failed(%(job_id)s, %(fence)s, 'x')",
-    """plan_tasks(%(job_id)s, %(fence)s, '[{"task": "CheckRabi", "qid": "0", "task_type": "qubit"}]')""",
-    "start_task(%(job_id)s, %(fence)s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}')",
-    "record_task(%(job_id)s, %(fence)s, %(run)s, 'completed', '{}', '[]', '[]', '{}')",
-    "conclude(%(job_id)s, %(fence)s, 'completed', NULL, NULL)",
-    "finish(%(job_id)s, %(fence)s)",
-    "give_back(%(job_id)s, %(fence)s, 'x')",
-    "try_again(%(job_id)s, %(fence)s, 'internal', 'x')",
-)
-
 
 @EVERY_VERB
 def test_a_lost_lease_is_refused_and_leaves_no_trace(timed: Lab, verb: Verb) -> None:
@@ -78,21 +60,6 @@ def test_nothing_that_others_can_read_opens_a_lease(lab: Lab, verb: Verb) -> Non
     stranger = Lease(lab.machine.database, claimed.job_id, uuid.uuid4())
     _expect_refusal(lab, claimed, lambda: verb(stranger, run))
     verb(lease, run) if verb is not VERBS["finish"] else lease.heartbeat()
-
-
-@pytest.mark.parametrize("call", OLD_VERBS)
-def test_job_and_fence_open_no_lease_that_has_a_claim(lab: Lab, call: str) -> None:
-    claimed, lease = lab.running(lab.chip())
-    given = {"job_id": claimed.job_id, "fence": claimed.fence, "run": lease.start_task(RABI)}
-    with lab.session(lab.machine, autocommit=True) as session:
-
-        def say() -> None:
-            try:
-                session.execute(f"SELECT * FROM calib.{call}".encode(), given)
-            except psycopg.Error as error:
-                raise translated(error) from error
-
-        _expect_refusal(lab, claimed, say)
 
 
 def _expect_refusal(lab: Lab, claimed: ClaimedJob, act: Callable[[], object]) -> None:
@@ -199,31 +166,3 @@ def test_no_view_shows_a_claim(lab: Lab) -> None:
     assert shown == []
     assert len(views) > 10
     assert str(claimed.claim) not in f"{claimed!r} {claimed.model_dump_json()}"
-
-
-def test_an_executor_of_0_3_0_serves_its_lease_to_the_end(lab: Lab) -> None:
-    chip_id = lab.chip()
-    job_id = lab.submit(chip_id, flow="repeat", parameters={}, max_attempts=2)
-    lab.ready(chip_id)
-    with lab.session(lab.machine, autocommit=True) as session:
-
-        def ask(call: str, **given: object) -> object:
-            row = session.execute(f"SELECT * FROM calib.{call}".encode(), given).fetchone()
-            return None if row is None else next(iter(row.values()))
-
-        claim = "claim(%(chip_id)s, %(executor_id)s, 30, CAST(NULL AS bigint))"
-        who = {"chip_id": chip_id, "executor_id": f"{chip_id}/one"}
-        for _ in range(2):  # Its answer was lost.
-            assert ask(claim, **who) == job_id
-        given: dict[str, object] = {"job_id": job_id, "fence": 1}
-        given["run"] = ask(next(call for call in OLD_VERBS if call.startswith("start_task")), **given)
-        assert ask(claim, **who) is None, "it is at work"
-        for call in OLD_VERBS[:9]:
-            ask(call, **given)
-        lab.ana.queue.cancel(job_id)
-        assert ask(OLD_VERBS[0], **given) == "now"
-        assert ask("conclude(%(job_id)s, %(fence)s, 'cancelled')", **given) == "cancelled"
-        for _ in range(2):
-            assert ask("finish(%(job_id)s, %(fence)s)", **given) == "cancelled"
-        lab.olga.queue.resume_chip(chip_id)
-    assert [run.status for run in lab.ana.queue.task_runs(job_id)] == ["completed"]

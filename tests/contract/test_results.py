@@ -195,7 +195,7 @@ def test_an_instrument_that_does_not_rest_pauses_its_chip(lab: Lab) -> None:
     chip = lab.ana.queue.chip(claimed.chip_id)
     assert (chip.paused, chip.pause_reason, chip.paused_by) == (
         True,
-        "instrument not at rest: no answer",
+        "instrument not in a safe idle state: no answer",
         lab.machine.name,
     )
     lease.conclude(JobState.COMPLETED)
@@ -203,7 +203,7 @@ def test_an_instrument_that_does_not_rest_pauses_its_chip(lab: Lab) -> None:
     waiting = lab.submit(claimed.chip_id)
     executor = lab.ready(claimed.chip_id)
     assert executor.claim() is None
-    assert lab.job(waiting)["waiting_for"] == "chip paused: instrument not at rest: no answer"
+    assert lab.job(waiting)["waiting_for"] == "chip paused: instrument not in a safe idle state: no answer"
     lab.olga.queue.resume_chip(claimed.chip_id)
     again = executor.claim()
     assert again is not None

@@ -178,7 +178,7 @@ def test_a_superuser_without_a_membership_may_do_nothing(lab: Lab, superuser: Pe
     for statement in (
         f"SELECT calib.register_executor('mine', '{chip_id}', 'fake', 'h', 1, '1')",
         f"SELECT calib.register_catalogue('{chip_id}', 'fake', '1', '[]', '[]')",
-        f"SELECT calib.claim('{chip_id}', '{chip_id}/one')",
+        f"SELECT calib.claim('{chip_id}', '{chip_id}/one', gen_random_uuid())",
     ):
         assert outcome(session, statement) == "CQ021", statement
     cancel = f"UPDATE calib.jobs SET cancel_requested = true WHERE job_id = {job_id}"

@@ -74,7 +74,7 @@ def test_chip_is_paused_when_the_instrument_does_not_come_to_rest(
     assert crew.events(job_id) == [*START, *CANCEL, "quiesce_failed", "cancelled"]
     chip = crew.queue.chip(crew.chip_id)
     assert chip.paused
-    assert "instrument not at rest" in (chip.pause_reason or "")
+    assert "instrument not in a safe idle state" in (chip.pause_reason or "")
     assert busy.exists()
     next_id = crew.submit("noop")
     assert (crew.queue.get(next_id).waiting_for or "").startswith("chip paused")

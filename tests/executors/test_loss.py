@@ -104,7 +104,7 @@ def test_connections_are_cut_under_a_child_that_waits(crew: Crew) -> None:
     cut = f"SELECT count(pg_terminate_backend(pid)) AS n {sessions}"
     # A warm child opens its connection before it has a job.
     until(lambda: crew.owner.rows(cut)[0]["n"], "the warm child's connection")
-    until(lambda: not crew.owner.rows(f"SELECT count(*) AS n {sessions}")[0]["n"], "their end")
+    until(lambda: not crew.owner.rows(cut)[0]["n"], "their end, and that of one opened meanwhile")
     job_id = crew.submit("noop")
     assert crew.ended(job_id).state is JobState.COMPLETED
     assert crew.events(job_id) == [*START, "concluded", "child_exited", "completed"]

@@ -99,7 +99,7 @@ def test_a_claim_left_open_is_ended_by_the_server(target: Target) -> None:
     world.submit(other)
     world.ready(other)
     holder = world.session(world.machine)
-    holder.execute("SELECT FROM calib.claim(%s, %s)", (other, f"{other}/one"))
+    holder.execute("SELECT FROM calib.claim(%s, %s, gen_random_uuid())", (other, f"{other}/one"))
     assert bound(holder) == BOUND
     holder.rollback()
 
