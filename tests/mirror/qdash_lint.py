@@ -23,7 +23,7 @@ Qid = Annotated[str, StringConstraints(pattern=r"^((0|[1-9]\d*)(-(0|[1-9]\d*))?)
 Day = Annotated[str, StringConstraints(pattern=r"^\d{8}$")]
 Uuid = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$")]
 ExecutionId = Annotated[str, StringConstraints(pattern=r"^\d{8}-q?\d{3,}$")]
-FilePath = Annotated[str, StringConstraints(pattern=r"^/[^\0]+$")]
+FilePath = Annotated[str, StringConstraints(pattern=r"^/[^\x00]+$")]
 Elapsed = Annotated[FiniteFloat, Field(ge=0, le=365 * 86400)]
 # QDash's page shows every other word as a red "Failed".
 Status = Literal["scheduled", "running", "completed", "failed", "cancelled"]
