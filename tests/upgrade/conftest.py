@@ -9,8 +9,8 @@ import pytest
 
 from qdash_queue.embedded.prefect_server import PrefectServer
 from tests.support.databases import Cluster
-from tests.upgrade.laboratory import Laboratory, Upgrade, furnished, upgrade_under_load
 from tests.upgrade.release import WHEELS, Release, version_of
+from tests.upgrade.upgrade_world import Upgrade, UpgradeWorld, set_up, upgrade_under_load
 
 # Where several processes run the tests, all of one release in one.
 RELEASES = [
@@ -26,21 +26,21 @@ def release(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 @pytest.fixture(scope="session")
-def lab(
+def world(
     release: Release,
     postgres_server: Cluster,
     prefect_server: PrefectServer,
     tmp_path_factory: pytest.TempPathFactory,
-) -> Iterator[Laboratory]:
-    """A laboratory on the release's schema, set up with the release."""
+) -> Iterator[UpgradeWorld]:
+    """A world on the release's schema, set up with the release."""
     with (
         postgres_server.database(template="template1") as database,
-        furnished(release, database, prefect_server, tmp_path_factory.mktemp("laboratory")) as lab,
+        set_up(release, database, prefect_server, tmp_path_factory.mktemp("upgrade")) as world,
     ):
-        yield lab
+        yield world
 
 
 @pytest.fixture(scope="session")
-def upgrade(lab: Laboratory) -> Upgrade:
-    """The upgrade to the present schema; a test that uses it runs on the upgraded laboratory."""
-    return upgrade_under_load(lab)
+def upgrade(world: UpgradeWorld) -> Upgrade:
+    """The upgrade to the present schema; a test that uses it runs on the upgraded world."""
+    return upgrade_under_load(world)

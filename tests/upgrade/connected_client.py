@@ -1,6 +1,6 @@
 """A client that stays connected across the upgrade; run on a release's code, until its standard input ends.
 
-Every look is counted, and every refusal of a statement that was prepared before its view has grown (0A000).
+Every read is counted, and every refusal of a statement that was prepared before its view has grown (0A000).
 Nothing else may go wrong.
 """
 
@@ -18,23 +18,23 @@ from qdash_queue.client.queue import Queue
 def main() -> None:
     url, job_id = sys.argv[1:]
     queue = Queue.connect(url)
-    leaving = threading.Event()
-    threading.Thread(target=_wait_for_the_end, args=(leaving,), daemon=True).start()
-    looks = refused = 0
-    while not leaving.is_set():
+    stopping = threading.Event()
+    threading.Thread(target=_wait_for_the_end, args=(stopping,), daemon=True).start()
+    reads = refused = 0
+    while not stopping.is_set():
         try:
             queue.get(int(job_id))
             queue.list(limit=5)
-            looks += 1
+            reads += 1
         except psycopg.errors.FeatureNotSupported:
             refused += 1
-        leaving.wait(0.1)
-    json.dump({"looks": looks, "refused": refused}, sys.stdout)
+        stopping.wait(0.1)
+    json.dump({"reads": reads, "refused": refused}, sys.stdout)
 
 
-def _wait_for_the_end(leaving: threading.Event) -> None:
+def _wait_for_the_end(stopping: threading.Event) -> None:
     sys.stdin.read()
-    leaving.set()
+    stopping.set()
 
 
 if __name__ == "__main__":

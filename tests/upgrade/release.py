@@ -1,4 +1,4 @@
-"""A released wheel and a laboratory that was set up with it, before the upgrade."""
+"""A released wheel, and the chip that is set up with it before the upgrade."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ class Release:
         """Run Python on this release's code; its standard output."""
         ran = subprocess.run(
             [sys.executable, *arguments],
-            cwd=self.folder,  # Python looks there before all.
+            cwd=self.folder,  # Python searches there first.
             env=self.environment(**settings),
             capture_output=True,
             text=True,

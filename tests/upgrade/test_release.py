@@ -16,8 +16,8 @@ from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from tests.executors.crew import Hand
 from tests.support.waiting import until
-from tests.upgrade.laboratory import Laboratory, Upgrade
 from tests.upgrade.release import CHIP, PROJECT, QUBITS, TASKS, TOPOLOGY, USER
+from tests.upgrade.upgrade_world import Upgrade, UpgradeWorld
 
 # Enough for a job to be met in its middle.
 SOME_QUBITS = ("0", "1", "2", "3")
@@ -25,63 +25,67 @@ SOME_QUBITS = ("0", "1", "2", "3")
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("upgrade")]
 
 
-def test_a_job_lives_through_the_upgrade_and_the_next_one_runs(lab: Laboratory, upgrade: Upgrade) -> None:
+def test_a_job_lives_through_the_upgrade_and_the_next_one_runs(world: UpgradeWorld, upgrade: Upgrade) -> None:
     assert upgrade.state_afterwards == "running", "the schema changed in the middle of the job"
-    job = lab.job(upgrade.running)
+    job = world.job(upgrade.running)
     assert (job["state"], job["attempt"]) == ("completed", 1), job
     assert job["tasks_done"] == job["tasks_total"] == 18
-    assert lab.job(upgrade.following)["state"] == "completed"
-    assert lab.released.prefect_state(upgrade.running) == "COMPLETED"
-    served = lab.released.owner.rows("SELECT DISTINCT version FROM calib.executors")
-    assert [row["version"] for row in served] == [lab.release.version], "the released code was at work"
+    assert world.job(upgrade.following)["state"] == "completed"
+    assert world.released.prefect_state(upgrade.running) == "COMPLETED"
+    served = world.released.owner.rows("SELECT DISTINCT version FROM calib.executors")
+    assert [row["version"] for row in served] == [world.release.version], "the released code was at work"
 
 
 def test_a_client_stays_connected_across_the_upgrade(upgrade: Upgrade) -> None:
-    assert upgrade.onlooker.status == 0
-    assert upgrade.onlooker.looks > 10
-    assert upgrade.onlooker.refused == 0, "a view has grown that this release's client reads with SELECT *"
+    assert upgrade.connected_client.status == 0
+    assert upgrade.connected_client.reads > 10
+    assert upgrade.connected_client.refused == 0, (
+        "a view has grown that this release's client reads with SELECT *"
+    )
 
 
-def test_released_commands(lab: Laboratory) -> None:
-    waiting = lab.command("submit", PROJECT, CHIP, *ONE_QUBIT, "--not-before", "2100-01-01T00:00:00")
+def test_released_commands(world: UpgradeWorld) -> None:
+    waiting = world.command("submit", PROJECT, CHIP, *ONE_QUBIT, "--not-before", "2100-01-01T00:00:00")
     job_id = waiting["job_id"]
     assert waiting["state"] == "scheduled"
-    assert lab.command("jobs", "--state", "scheduled")[0]["job_id"] == job_id
-    cancelled = lab.command("cancel", str(job_id), "--reason", "beam time")
+    assert world.command("jobs", "--state", "scheduled")[0]["job_id"] == job_id
+    cancelled = world.command("cancel", str(job_id), "--reason", "beam time")
     assert (cancelled["state"], cancelled["cancel_reason"]) == ("cancelled", "beam time")
-    assert [event["event"] for event in lab.command("events", str(job_id))][-1] == "cancelled"
-    again = lab.command("requeue", str(job_id), "--reason", "beam time is over")
-    watched = lab.command("watch", str(again["job_id"]))
+    assert [event["event"] for event in world.command("events", str(job_id))][-1] == "cancelled"
+    again = world.command("requeue", str(job_id), "--reason", "beam time is over")
+    watched = world.command("watch", str(again["job_id"]))
     assert watched["state"] == "completed"
-    shown = lab.command("show", str(again["job_id"]))
+    shown = world.command("show", str(again["job_id"]))
     assert [run["status"] for run in shown["task_runs"]] == ["completed"] * 3
-    found = lab.command("parameters", "show", CHIP, "--qids", "0")
+    found = world.command("parameters", "show", CHIP, "--qids", "0")
     assert any(value["name"] == "t1" and value["job_id"] == again["job_id"] for value in found)
-    assert lab.command("pause", CHIP, "--reason", "cooldown")["paused"]
-    assert not lab.command("resume", CHIP)["paused"]
-    assert {task["task"] for task in lab.command("tasks", CHIP)} >= set(TASKS)
+    assert world.command("pause", CHIP, "--reason", "cooldown")["paused"]
+    assert not world.command("resume", CHIP)["paused"]
+    assert {task["task"] for task in world.command("tasks", CHIP)} >= set(TASKS)
 
 
 ONE_QUBIT = ("--qids", "0", "--tasks", ",".join(TASKS))
 
 
-def test_a_cancel_reaches_the_released_executor(lab: Laboratory) -> None:
-    lab.released.need(1)
-    job_id = lab.ask(*SOME_QUBITS)
-    lab.measuring(job_id)
-    lab.command("cancel", str(job_id))
-    job = lab.ended(job_id)
+def test_a_cancel_reaches_the_released_executor(world: UpgradeWorld) -> None:
+    world.released.need(1)
+    job_id = world.submit(*SOME_QUBITS)
+    world.measuring(job_id)
+    world.command("cancel", str(job_id))
+    job = world.ended(job_id)
     assert (job["state"], job["failure_kind"]) == ("cancelled", None)
-    assert lab.released.prefect_state(job_id) == "CANCELLED"
-    assert "hook_ran" in lab.released.events(job_id)
+    assert world.released.prefect_state(job_id) == "CANCELLED"
+    assert "hook_ran" in world.released.events(job_id)
 
 
-def test_the_released_mirror(lab: Laboratory, mongo_url: str, mongo_database: str, tmp_path: Path) -> None:
-    job_id = lab.ask("1")
-    assert lab.ended(job_id)["state"] == "completed"
-    execution_id = lab.present.queue.get(job_id).execution_id
+def test_the_released_mirror(
+    world: UpgradeWorld, mongo_url: str, mongo_database: str, tmp_path: Path
+) -> None:
+    job_id = world.submit("1")
+    assert world.ended(job_id)["state"] == "completed"
+    execution_id = world.present.queue.get(job_id).execution_id
     settings = {
-        "database_url": lab.mirror.url,
+        "database_url": world.mirror.url,
         "mongo_url": mongo_url,
         "mongo_database": mongo_database,
         "data_path": str(tmp_path),
@@ -96,12 +100,12 @@ def test_the_released_mirror(lab: Laboratory, mongo_url: str, mongo_database: st
     setup.make_chip(PROJECT, USER, ChipPlan(chip_id=CHIP, topology_id=TOPOLOGY, qids=qids, edges=[]))
     with subprocess.Popen(
         [sys.executable, "-m", "qdash_queue.cli", "mirror", "run"],
-        cwd=lab.release.folder,
-        env=lab.release.environment(**settings),
+        cwd=world.release.folder,
+        env=world.release.environment(**settings),
         stderr=subprocess.DEVNULL,
     ) as process:
         try:
-            until(lambda: _nothing_waits(lab), "the mirror to catch up")
+            until(lambda: _nothing_waits(world), "the mirror to catch up")
         finally:
             process.send_signal(signal.SIGTERM)
             assert process.wait(30) == 0
@@ -116,9 +120,9 @@ def test_the_released_mirror(lab: Laboratory, mongo_url: str, mongo_database: st
     client.close()
 
 
-def _nothing_waits(lab: Laboratory) -> bool:
-    rows = lab.present.owner.rows("SELECT count(*) AS n FROM calib.mirror_lag")
-    unrendered = lab.present.owner.rows("SELECT count(*) AS n FROM calib.unrendered_figures(1)")
+def _nothing_waits(world: UpgradeWorld) -> bool:
+    rows = world.present.owner.rows("SELECT count(*) AS n FROM calib.mirror_lag")
+    unrendered = world.present.owner.rows("SELECT count(*) AS n FROM calib.unrendered_figures(1)")
     return not rows[0]["n"] and not unrendered[0]["n"]
 
 
@@ -132,26 +136,26 @@ def frozen(hand: Hand) -> Iterator[None]:
         hand.signal(signal.SIGCONT)
 
 
-def test_old_and_new_take_over_from_each_other(lab: Laboratory) -> None:
+def test_old_and_new_take_over_from_each_other(world: UpgradeWorld) -> None:
     """A rolling update, and its way back: two executors stand by for one chip, the one at work is killed."""
-    (old,), (new,) = lab.released.need(1), lab.present.need(1)
+    (old,), (new,) = world.released.need(1), world.present.need(1)
     with frozen(new):
-        job_id = lab.ask(*SOME_QUBITS, max_attempts=2)
-        lab.measuring(job_id)
+        job_id = world.submit(*SOME_QUBITS, max_attempts=2)
+        world.measuring(job_id)
     old.signal(signal.SIGKILL)
     old.leave()
-    job = lab.ended(job_id)
+    job = world.ended(job_id)
     assert (job["state"], job["attempt"]) == ("completed", 2), job
-    assert lab.present.holder(job_id) is new
+    assert world.present.holder(job_id) is new
 
-    (old,) = lab.released.need(1)
+    (old,) = world.released.need(1)
     with frozen(old):
-        lost_id = lab.ask(*SOME_QUBITS)
-        lab.measuring(lost_id)
-        next_id = lab.ask("0")
+        lost_id = world.submit(*SOME_QUBITS)
+        world.measuring(lost_id)
+        next_id = world.submit("0")
     new.signal(signal.SIGKILL)
     new.leave()
-    lost = lab.ended(lost_id)
+    lost = world.ended(lost_id)
     assert (lost["state"], lost["failure_kind"]) == ("failed", "lost"), lost
-    assert lab.ended(next_id)["state"] == "completed"
-    assert lab.released.holder(next_id) is old
+    assert world.ended(next_id)["state"] == "completed"
+    assert world.released.holder(next_id) is old

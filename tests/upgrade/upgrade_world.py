@@ -1,4 +1,4 @@
-"""A laboratory that works with a release while its database is brought to the present schema."""
+"""A chip served by a release's programs while its database is upgraded to the present schema."""
 
 from __future__ import annotations
 
@@ -20,14 +20,15 @@ from qdash_queue.embedded.prefect_server import PrefectServer
 from tests.executors.crew import ROOT, Crew
 from tests.executors.relay import Relay
 from tests.support.databases import CalibDatabase, LoginRole
+from tests.support.executor_world import prefect_home
 from tests.support.waiting import until
 from tests.upgrade.release import CHIP, PROJECT, TASKS, TOPOLOGY, USER, Release
 
-ONLOOKER = Path(__file__).parent / "onlooker.py"
+CONNECTED_CLIENT = Path(__file__).parent / "connected_client.py"
 
 
 @dataclass
-class Laboratory:
+class UpgradeWorld:
     """One chip, executors of the release and of the present tree, and people who use the release.
 
     Attributes:
@@ -46,7 +47,7 @@ class Laboratory:
         """The answer of the release's ``qdash-queue`` to an operator."""
         return self.release.command(self.operator.url, *words)
 
-    def ask(self, *qids: str, max_attempts: int = 1) -> int:
+    def submit(self, *qids: str, max_attempts: int = 1) -> int:
         """A job submitted by the release's command."""
         words = (
             "--qids",
@@ -80,31 +81,31 @@ class Laboratory:
         return self.job(job_id)
 
     @contextmanager
-    def onlooker(self, job_id: int) -> Iterator[Onlooker]:
-        """A client of the release that looks at a job all the time."""
-        onlooker = Onlooker()
+    def connected_client(self, job_id: int) -> Iterator[ConnectedClient]:
+        """A client of the release that reads a job repeatedly."""
+        connected_client = ConnectedClient()
         with subprocess.Popen(
-            [sys.executable, str(ONLOOKER), self.operator.url, str(job_id)],
+            [sys.executable, str(CONNECTED_CLIENT), self.operator.url, str(job_id)],
             cwd=self.release.folder,
             env=self.release.environment(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
         ) as process:
-            yield onlooker
+            yield connected_client
             out, _ = process.communicate("", timeout=60)
-        onlooker.status = process.returncode
+        connected_client.status = process.returncode
         if out:
             seen = json.loads(out)
-            onlooker.looks, onlooker.refused = seen["looks"], seen["refused"]
+            connected_client.reads, connected_client.refused = seen["reads"], seen["refused"]
 
 
 @dataclass
-class Onlooker:
+class ConnectedClient:
     """What a client saw that stayed connected across the upgrade."""
 
     status: int | None = None
-    looks: int = 0
+    reads: int = 0
     refused: int = 0
 
 
@@ -115,25 +116,25 @@ class Upgrade:
     running: int
     following: int
     state_afterwards: str = ""
-    onlooker: Onlooker = field(default_factory=Onlooker)
+    connected_client: ConnectedClient = field(default_factory=ConnectedClient)
 
 
-def upgrade_under_load(lab: Laboratory) -> Upgrade:
-    """Migrate while the release's executor measures, a job waits and a client looks on."""
-    lab.released.need(1)
-    happened = Upgrade(running=lab.ask(*map(str, range(6))), following=lab.ask("0"))
-    with lab.onlooker(happened.running) as happened.onlooker:
-        lab.measuring(happened.running)
-        assert migrate.upgrade(lab.database.url) == migrate.head()
-        happened.state_afterwards = lab.job(happened.running)["state"]
-        lab.ended(happened.following)
+def upgrade_under_load(world: UpgradeWorld) -> Upgrade:
+    """Migrate while the release's executor measures, a job waits and a client reads."""
+    world.released.need(1)
+    happened = Upgrade(running=world.submit(*map(str, range(6))), following=world.submit("0"))
+    with world.connected_client(happened.running) as happened.connected_client:
+        world.measuring(happened.running)
+        assert migrate.upgrade(world.database.url) == migrate.head()
+        happened.state_afterwards = world.job(happened.running)["state"]
+        world.ended(happened.following)
     return happened
 
 
 @contextmanager
-def furnished(
+def set_up(
     release: Release, database: CalibDatabase, prefect_server: PrefectServer, folder: Path
-) -> Iterator[Laboratory]:
+) -> Iterator[UpgradeWorld]:
     """The release's schema with a project, people and a chip, all made by the release's commands."""
     operator, executor = database.login("calib_operator"), database.login("calib_executor")
     relay = Relay(prefect_server.port)
@@ -149,14 +150,13 @@ def furnished(
             folder=folder,
             prefect_environment={
                 **prefect_server.client_environment,
-                "PREFECT_HOME": str(folder / "prefect"),
-                "PREFECT_PROFILES_PATH": str(folder / "profiles.toml"),
+                **prefect_home(folder),
             },
             prefect=prefect,
             code=(code,),
         )
 
-    lab = Laboratory(
+    world = UpgradeWorld(
         release, database, operator, database.login("calib_mirror"), crew(release.folder), crew(ROOT)
     )
     design = folder / "design.json"
@@ -173,9 +173,9 @@ def furnished(
         release.command(admin.url, *words)
     try:
         with prefect:
-            yield lab
+            yield world
     finally:
-        for each in (lab.released, lab.present):
+        for each in (world.released, world.present):
             each.close()
             each.queue.database.close()
             each.owner.close()
