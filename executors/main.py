@@ -23,7 +23,7 @@ from qdash_queue.client.compatibility import require_schema
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor
 from qdash_queue.errors import (
-    DatabaseAwayError,
+    DatabaseUnreachableError,
     LeaseLostError,
     QueueError,
     SchemaMissingError,
@@ -99,7 +99,7 @@ def register(chip: Chip, backend: Backend = None) -> None:
 
 def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
     if not settings.prefect_api_url:
-        raise DatabaseAwayError(
+        raise DatabaseUnreachableError(
             "no Prefect server is named: set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api"
         )
     executor = _executor(settings, chip, backend)
@@ -194,7 +194,7 @@ def _refusals_in_words() -> Iterator[None]:
     except QueueError as error:
         typer.echo(f"{error}" + (f" ({error.hint})" if error.hint else ""), err=True)
         raise typer.Exit(EXIT_REFUSED) from error
-    except (DatabaseAwayError, MissingExtraError, SchemaMissingError) as error:
+    except (DatabaseUnreachableError, MissingExtraError, SchemaMissingError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_AWAY) from error
 

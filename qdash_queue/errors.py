@@ -133,11 +133,11 @@ class StatementRefusedError(QueueError):
     """PostgreSQL refused a statement in words that are not the queue's; ``code`` is its SQLSTATE."""
 
 
-class DatabaseAwayError(Exception):
+class DatabaseUnreachableError(Exception):
     """PostgreSQL does not answer."""
 
 
-class DatabaseBusyError(DatabaseAwayError):
+class DatabaseBusyError(DatabaseUnreachableError):
     """PostgreSQL answers, but cannot do it now: nothing was done, and the same may be asked again."""
 
 
@@ -207,17 +207,17 @@ def translated(error: psycopg.Error) -> Exception:
 _NOT_NOW = ("57014", "55P03", "40", "53", "25006", "58")
 
 
-def _trouble(error: psycopg.Error, message: str) -> DatabaseAwayError | None:
+def _trouble(error: psycopg.Error, message: str) -> DatabaseUnreachableError | None:
     """What passes, and is no answer to what was asked."""
     if error.diag.source_function == "RevalidateCachedQuery":
         return StatementOutdatedError(f"PostgreSQL cannot do it now: {message}")
     if isinstance(error, psycopg.errors.IdleInTransactionSessionTimeout):
-        return DatabaseAwayError(
+        return DatabaseUnreachableError(
             "PostgreSQL ended this session: its transaction was idle for too long, and nothing of it is kept;"
             " commit sooner (10 seconds are allowed after a change that may hold up a running job)"
         )
     if is_connection_loss(error):
-        return DatabaseAwayError(f"PostgreSQL does not answer: {message}")
+        return DatabaseUnreachableError(f"PostgreSQL does not answer: {message}")
     if (error.sqlstate or "").startswith(_NOT_NOW):
         return DatabaseBusyError(f"PostgreSQL cannot do it now: {message}")
     return None

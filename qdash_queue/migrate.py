@@ -18,7 +18,7 @@ from alembic.util import CommandError
 from sqlalchemy.pool import NullPool
 
 from qdash_queue.client.database import sqlalchemy_url
-from qdash_queue.errors import DatabaseAwayError, is_connection_loss
+from qdash_queue.errors import DatabaseUnreachableError, is_connection_loss
 
 VERSION_SCHEMA = "calib_private"
 VERSION_TABLE = "alembic_version"
@@ -80,7 +80,7 @@ def current(database_url: str) -> str | None:
     """The database's revision; None if the queue's schema is not there.
 
     Raises:
-        DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
+        DatabaseUnreachableError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
     with _connection(database_url) as connection:
         return _revision(connection)
@@ -98,7 +98,7 @@ def schema_version(database_url: str) -> int | None:
     """The version of the public contract, as the database itself tells any reader; None if there is none.
 
     Raises:
-        DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
+        DatabaseUnreachableError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
     with _connection(database_url) as connection:
         there = connection.scalar(sa.text("SELECT to_regproc('calib.schema_version') IS NOT NULL"))
@@ -120,7 +120,7 @@ def upgrade(database_url: str, *, patience_seconds: float = 30) -> str:
 
     Raises:
         MigrationError: the database is not one that this release can go on from, or the SQL failed.
-        DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
+        DatabaseUnreachableError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
     give_up_at = time.monotonic() + LOCK_SECONDS
     while True:
@@ -188,7 +188,7 @@ def _run_sql(connection: sa.Connection, text: str, file: Path, begun: int = 1) -
             cursor.execute(text.encode())
     except psycopg.Error as error:
         if is_connection_loss(error):
-            raise DatabaseAwayError(f"PostgreSQL went away during {file.name}") from error
+            raise DatabaseUnreachableError(f"PostgreSQL went away during {file.name}") from error
         if isinstance(error, _IN_USE):
             raise TableInUseError(file.name) from error
         position = error.diag.statement_position
@@ -301,7 +301,9 @@ def _connection(database_url: str) -> Iterator[sa.Connection]:
             yield connection
     except sa.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.Error) and is_connection_loss(error.orig):
-            raise DatabaseAwayError(f"PostgreSQL does not answer: {str(error.orig).strip()}") from error
+            raise DatabaseUnreachableError(
+                f"PostgreSQL does not answer: {str(error.orig).strip()}"
+            ) from error
         raise
 
 

@@ -22,7 +22,7 @@ from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import Chip, ClaimedJob
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState
-from qdash_queue.errors import DatabaseAwayError, IllegalTransitionError, LeaseLostError, QueueError
+from qdash_queue.errors import DatabaseUnreachableError, IllegalTransitionError, LeaseLostError, QueueError
 from qdash_queue.settings import Settings, read_settings
 
 logger = logging.getLogger(__name__)
@@ -114,7 +114,7 @@ class InteractiveJob:
             logger.warning("the verdict %s came too late: %s", state.value, error)
         finally:
             shutil.rmtree(self.context.scratch, ignore_errors=True)
-            with suppress(DatabaseAwayError):
+            with suppress(DatabaseUnreachableError):
                 self._executor.stopped()
             self.context.database.close()
         return ended
@@ -154,7 +154,7 @@ def _insert_and_claim(
         claimed = executor.claim(settings.lease_seconds, job.job_id)
     finally:
         if claimed is None:
-            with suppress(QueueError, DatabaseAwayError):
+            with suppress(QueueError, DatabaseUnreachableError):
                 queue.cancel(job.job_id, CancelMode.NOW, "the script could not have the chip")
     if claimed is None:
         _require_free(queue.chip(config.chip_id))

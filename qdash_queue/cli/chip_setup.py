@@ -90,7 +90,7 @@ def install(database_url: str, plan: Plan) -> list[Item]:
     Raises:
         RefusedError: a login of the plan is a superuser.
         QueueError: the database refuses a name or a value, or the login may not make roles.
-        DatabaseAwayError: the server does not answer.
+        DatabaseUnreachableError: the server does not answer.
     """
     try:
         with psycopg.connect(Database(database_url).conninfo, connect_timeout=5) as connection:

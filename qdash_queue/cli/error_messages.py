@@ -124,14 +124,14 @@ def _bad_words(error: typer.TyperException) -> Refusal:
 
 def _of_queue(error: Exception) -> Refusal | None:
     from qdash_queue.errors import (  # noqa: PLC0415 - only a failure needs it
-        DatabaseAwayError,
+        DatabaseUnreachableError,
         QueueError,
         SchemaMissingError,
     )
 
     if isinstance(error, QueueError):
         return Refusal(str(error), error.code, error.column, error.hint, error.detail)
-    if isinstance(error, DatabaseAwayError):
+    if isinstance(error, DatabaseUnreachableError):
         return Refusal(str(error), "away", "", "qdash-queue doctor tells what is missing")
     if isinstance(error, SchemaMissingError):
         return Refusal(str(error), "away")
@@ -146,9 +146,9 @@ def _of_servers(error: Exception) -> Refusal | None:
         return Refusal(str(error), "away")
     if "qdash_queue.mirror" not in sys.modules:
         return None
-    from qdash_queue.mirror import MongoAwayError, NothingToMirrorError  # noqa: PLC0415 - needs an extra
+    from qdash_queue.mirror import MongoUnreachableError, NothingToMirrorError  # noqa: PLC0415 - needs an extra
 
-    if isinstance(error, MongoAwayError):
+    if isinstance(error, MongoUnreachableError):
         return Refusal(str(error), "away")
     return Refusal(str(error), "CQ001") if isinstance(error, NothingToMirrorError) else None
 

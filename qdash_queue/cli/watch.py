@@ -18,7 +18,7 @@ from qdash_queue.cli.views import make_console, outputs_of
 from qdash_queue.client.models import Job, JobEvent, TaskRun
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 
 POLL_SECONDS = 0.25
 AWAY_SECONDS = 2.0
@@ -54,7 +54,7 @@ def follow(queue: Queue, job_ids: Sequence[int], watcher: Watcher) -> list[Job]:
 
     Raises:
         UnknownNameError: one of them does not exist.
-        DatabaseAwayError: the database does not answer at the start.
+        DatabaseUnreachableError: the database does not answer at the start.
     """
     last_event = dict.fromkeys(job_ids, 0)
     ended: dict[int, Job] = {}
@@ -70,7 +70,7 @@ def follow(queue: Queue, job_ids: Sequence[int], watcher: Watcher) -> list[Job]:
                 watcher.see(glance)
                 if glance.job.state.is_terminal:
                     ended[job_id] = glance.job
-        except DatabaseAwayError as error:
+        except DatabaseUnreachableError as error:
             watcher.lose_sight(str(error))
             time.sleep(AWAY_SECONDS)
         else:

@@ -14,7 +14,7 @@ def require_schema(database: Database) -> None:
 
     Raises:
         SchemaMissingError: there is no queue, the schema is behind, or it has left this program behind.
-        DatabaseAwayError: the server does not answer.
+        DatabaseUnreachableError: the server does not answer.
     """
     version, wanted = int(database.value("SELECT calib.schema_version()")), int(head())
     if version < wanted:

@@ -17,8 +17,8 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from qdash_queue.errors import (
     BadValueError,
-    DatabaseAwayError,
     DatabaseBusyError,
+    DatabaseUnreachableError,
     StatementOutdatedError,
     translated,
 )
@@ -42,22 +42,22 @@ def sqlalchemy_url(url: str) -> sa.URL:
     """The URL with psycopg 3 as its driver, whichever of the usual spellings came in.
 
     Raises:
-        DatabaseAwayError: there is no URL, or it is not one of PostgreSQL.
+        DatabaseUnreachableError: there is no URL, or it is not one of PostgreSQL.
     """
     if not url:
-        raise DatabaseAwayError(
+        raise DatabaseUnreachableError(
             "no database is named: set QDASH_QUEUE_DATABASE_URL to postgresql://user@host/name"
         )
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
         # Without the URL and the library's words, which may hold the password.
-        raise DatabaseAwayError(
+        raise DatabaseUnreachableError(
             "what is given is no database URL: expected one such as postgresql://user@host:5432/name,"
             " with a number as its port and special characters of the password percent-encoded"
         ) from None
     if parsed.drivername.partition("+")[0] not in ("postgresql", "postgres"):
-        raise DatabaseAwayError(f"expected a PostgreSQL URL, got one of {parsed.drivername!r}")
+        raise DatabaseUnreachableError(f"expected a PostgreSQL URL, got one of {parsed.drivername!r}")
     return parsed.set(drivername="postgresql+psycopg")
 
 
@@ -95,7 +95,7 @@ class Database:
             return self.rows_once(statement, **parameters)
         except DatabaseBusyError:
             raise  # At once it would go the same way.
-        except DatabaseAwayError:
+        except DatabaseUnreachableError:
             self._engine.dispose()
             return self.rows_once(statement, **parameters)
 
@@ -149,7 +149,7 @@ class Database:
         """A psycopg connection of its own, in autocommit, for LISTEN and the like.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         try:
             with closing(psycopg.connect(self.conninfo, autocommit=True, **_PATIENCE)) as connection:
@@ -177,7 +177,7 @@ def _in_our_words(error: Exception, *, was_connected: bool) -> Exception:
     # The pool says "this connection is closed" when the second connection that it tried was cut as well.
     is_cut = isinstance(error, sa.exc.InvalidRequestError) and not was_connected
     if is_cut or isinstance(error, (sa.exc.PendingRollbackError, sa.exc.DBAPIError)):
-        return DatabaseAwayError(f"PostgreSQL does not answer: {error}")
+        return DatabaseUnreachableError(f"PostgreSQL does not answer: {error}")
     return error
 
 

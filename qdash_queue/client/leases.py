@@ -97,7 +97,8 @@ class Executor:
     def claim(self, lease_seconds: float = 30.0, job_id: int | None = None) -> ClaimedJob | None:
         """Take the chip's first due job (or the named one), or none; an idle call writes nothing.
 
-        After a ``DatabaseAwayError`` the next call asks for the same claim: what had been taken is given.
+        After a ``DatabaseUnreachableError`` the next call asks for the same claim: what had been taken is
+        given.
         """
         found = self.database.models(
             ClaimedJob,

@@ -16,7 +16,7 @@ _ANSWER_WITHIN_MS = 3_000
 _DO_WITHIN_MS = 60_000
 
 
-class MongoAwayError(Exception):
+class MongoUnreachableError(Exception):
     """MongoDB does not answer, or not as it must; the message says which."""
 
 
@@ -24,10 +24,10 @@ def connect_mongo(url: str) -> MongoClient[MongoDocument]:
     """A client that notices within seconds when MongoDB is away, and comes back by itself.
 
     Raises:
-        MongoAwayError: there is no URL, it is not one of MongoDB, or names a file that cannot be read.
+        MongoUnreachableError: there is no URL, it is not one of MongoDB, or names a file that cannot be read.
     """
     if not url:
-        raise MongoAwayError("no MongoDB is named: set QDASH_QUEUE_MONGO_URL to mongodb://host:27017")
+        raise MongoUnreachableError("no MongoDB is named: set QDASH_QUEUE_MONGO_URL to mongodb://host:27017")
     try:
         return MongoClient(
             url,
@@ -37,12 +37,12 @@ def connect_mongo(url: str) -> MongoClient[MongoDocument]:
             appname="qdash-queue mirror",
         )
     except OSError as error:
-        raise MongoAwayError(
+        raise MongoUnreachableError(
             f"a certificate file that the MongoDB URL names cannot be read: {error.strerror}"
         ) from error
     except (PyMongoError, ValueError):
         # Without the library's words, which may hold the password.
-        raise MongoAwayError(
+        raise MongoUnreachableError(
             "expected a MongoDB URL such as mongodb://host:27017, special characters of the password"
             " percent-encoded; the host of mongodb+srv:// must be known to the name server"
         ) from None
@@ -52,13 +52,13 @@ def open_qdash(client: MongoClient[MongoDocument], name: str) -> QDashDatabase:
     """QDash's database, with dates that know their zone.
 
     Raises:
-        MongoAwayError: MongoDB allows no such name.
+        MongoUnreachableError: MongoDB allows no such name.
     """
     options: CodecOptions[MongoDocument] = CodecOptions(tz_aware=True, tzinfo=UTC)
     try:
         return client.get_database(name, codec_options=options)
     except InvalidName as error:
-        raise MongoAwayError(
+        raise MongoUnreachableError(
             f"expected a MongoDB database's name in QDASH_QUEUE_MONGO_DATABASE, got {shown(name)}: {error}"
         ) from error
 
@@ -67,24 +67,24 @@ def require_qdash(database: QDashDatabase) -> list[str]:
     """Make sure that MongoDB answers and has the indexes; returns, in words, what forbids one.
 
     Raises:
-        MongoAwayError: it does not answer.
+        MongoUnreachableError: it does not answer.
     """
     try:
         return ensure_indexes(database)
     except PyMongoError as error:
-        raise MongoAwayError(mongo_words(error)) from error
+        raise MongoUnreachableError(mongo_words(error)) from error
 
 
 def require_answer(database: QDashDatabase) -> None:
     """Make sure that MongoDB answers.
 
     Raises:
-        MongoAwayError: it does not.
+        MongoUnreachableError: it does not.
     """
     try:
         database.command("ping")
     except PyMongoError as error:
-        raise MongoAwayError(mongo_words(error)) from error
+        raise MongoUnreachableError(mongo_words(error)) from error
 
 
 def mongo_words(error: PyMongoError) -> str:

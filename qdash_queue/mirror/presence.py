@@ -36,7 +36,7 @@ class Presence:
         """Say that the mirror is alive: at once where its condition is another, else now and then.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         if condition == self._told and time.monotonic() < self._next:
             return
@@ -57,7 +57,7 @@ class Presence:
         """Say that the mirror has stopped.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         if self._registered:
             self._database.execute("SELECT calib.mirror_stopped(:mirror_id)", mirror_id=self._mirror_id)

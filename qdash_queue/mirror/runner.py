@@ -20,7 +20,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from qdash_queue.client.database import Database
 from qdash_queue.client.retention import Retention
-from qdash_queue.errors import DatabaseAwayError, DatabaseBusyError
+from qdash_queue.errors import DatabaseBusyError, DatabaseUnreachableError
 from qdash_queue.mirror.artifacts.figure_pictures import FigureRendering
 from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
 from qdash_queue.mirror.artifacts.files import FileTree
@@ -28,7 +28,7 @@ from qdash_queue.mirror.artifacts.gridfs import GridFSFiles
 from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.artifacts.publish import ArtifactWriter
 from qdash_queue.mirror.connection import (
-    MongoAwayError,
+    MongoUnreachableError,
     connect_mongo,
     mongo_words,
     open_qdash,
@@ -159,7 +159,7 @@ class Mirror:
             while not self._stop.is_set():
                 self._stop.wait(self._go_round())
             # Nobody can be told while PostgreSQL is away; then it shows by not being seen any more.
-            with suppress(DatabaseAwayError):
+            with suppress(DatabaseUnreachableError):
                 self._presence.leave()
         _log.info("the mirror has stopped")
 
@@ -167,8 +167,8 @@ class Mirror:
         """Render and mirror everything that is due, once.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
+            MongoUnreachableError: MongoDB does not answer.
         """
         report = self._render_all()
         self._prepare_mongo()
@@ -187,8 +187,8 @@ class Mirror:
             day: only jobs that first started on this day of the queue's time zone.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
+            MongoUnreachableError: MongoDB does not answer.
             NothingToMirrorError: the job does not exist or never started; no job started on the day.
         """
         subjects = self._subjects(job_id, day)
@@ -208,12 +208,12 @@ class Mirror:
         """What waits to be mirrored, and why.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         problem = None
         try:
             require_answer(self._qdash)
-        except MongoAwayError as error:
+        except MongoUnreachableError as error:
             problem = str(error)
         marks = self._source.lag()
         return MirrorLag(
@@ -242,7 +242,7 @@ class Mirror:
             self._prepare_mongo_now_and_then()
             report = self._mirror_marks() + RoundReport(figures=rendered)
             is_busy = report.worked or self._prune_if_due()
-        except (DatabaseAwayError, MongoAwayError) as error:
+        except (DatabaseUnreachableError, MongoUnreachableError) as error:
             self._tell_trouble(str(error))
             self._next_preparation = 0.0
             return self._pace.away_seconds
@@ -312,7 +312,7 @@ class Mirror:
     def _mirror_mark(self, mark: Mark) -> RoundReport:
         try:
             report = self._publish(mark, Guard.NEWER_ONLY)
-        except MongoAwayError as error:
+        except MongoUnreachableError as error:
             self._source.mark_failed(mark, str(error))
             raise
         except DocumentsRefusedError as error:
@@ -342,8 +342,8 @@ class Mirror:
         """Mirror the subject; whatever stops it becomes words.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
-            MongoAwayError: MongoDB does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
+            MongoUnreachableError: MongoDB does not answer.
             DocumentsRefusedError: MongoDB refuses some of its documents for good.
         """
         try:
@@ -355,10 +355,10 @@ class Mirror:
             return _stopped(
                 mark, str(error)
             )  # If all are met by it, so is the noting of this one, which raises.
-        except (DatabaseAwayError, DocumentsRefusedError):
+        except (DatabaseUnreachableError, DocumentsRefusedError):
             raise
         except ConnectionFailure as error:
-            raise MongoAwayError(mongo_words(error)) from error
+            raise MongoUnreachableError(mongo_words(error)) from error
         except MissingInQDashError as error:
             return RoundReport(waiting={mark.subject: str(error)})
         except PyMongoError as error:

@@ -39,7 +39,7 @@ from qdash_queue.domain import (
     TaskStatus,
     TaskType,
 )
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 
 T = TypeVar("T")
 WITNESS = "QDASH_CHAOS_WITNESS"
@@ -176,7 +176,7 @@ def _patiently(write: Callable[[], T]) -> T:
     while True:
         try:
             return write()
-        except DatabaseAwayError:
+        except DatabaseUnreachableError:
             if time.monotonic() > end:
                 raise
             checkpoint()

@@ -13,7 +13,7 @@ import pytest
 
 from qdash_queue.client.database import Database
 from qdash_queue.domain import JobState
-from qdash_queue.mirror import Mirror, MongoAwayError
+from qdash_queue.mirror import Mirror, MongoUnreachableError
 from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
 from qdash_queue.mirror.artifacts.layout import Layout
 from qdash_queue.mirror.connection import connect_mongo
@@ -98,15 +98,15 @@ def test_mongodb_away_is_told_in_words(
     own_mongo.kill()
     mirror = make_mirror(own_mongo.url)
     world.run(["0"], ["CheckT1"])
-    with pytest.raises(MongoAwayError, match="MongoDB does not answer"):
+    with pytest.raises(MongoUnreachableError, match="MongoDB does not answer"):
         mirror.run_once()
-    with pytest.raises(MongoAwayError, match="MongoDB does not answer"):
+    with pytest.raises(MongoUnreachableError, match="MongoDB does not answer"):
         mirror.rebuild()
     # Pictures are made all the same: they live in PostgreSQL.
     assert world.database.value("SELECT count(*) FROM calib.figures WHERE png IS NULL") == 0
-    with pytest.raises(MongoAwayError, match="set QDASH_QUEUE_MONGO_URL"):
+    with pytest.raises(MongoUnreachableError, match="set QDASH_QUEUE_MONGO_URL"):
         connect_mongo("")
-    with pytest.raises(MongoAwayError, match="expected a MongoDB URL"):
+    with pytest.raises(MongoUnreachableError, match="expected a MongoDB URL"):
         connect_mongo("postgresql://host/name")
 
 

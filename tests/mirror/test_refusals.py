@@ -11,7 +11,7 @@ from pymongo.errors import AutoReconnect, OperationFailure
 
 from qdash_queue.client.models import Job, TaskRecord
 from qdash_queue.errors import QueueError
-from qdash_queue.mirror import Mirror, MongoAwayError
+from qdash_queue.mirror import Mirror, MongoUnreachableError
 from qdash_queue.mirror.artifacts.files import FileTree
 from qdash_queue.mirror.write.prerequisites import QDashDatabase
 from qdash_queue.mirror.write.refusals import is_for_good
@@ -205,7 +205,7 @@ def test_an_outage_is_no_refusal(
         try_again_at_once(world)
         # Past the first ping, so that the outage is met in the midst of the work.
         (mark,) = mirror._source.take_marks(1, 0.0)
-        with pytest.raises(MongoAwayError, match="MongoDB does not answer"):
+        with pytest.raises(MongoUnreachableError, match="MongoDB does not answer"):
             mirror._mirror_mark(mark)
     lag = mirror.lag()
     assert (lag.dead_letters, [mark.refusals for mark in lag.marks]) == ([], [0])

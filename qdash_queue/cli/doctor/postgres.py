@@ -13,7 +13,7 @@ from qdash_queue.cli.doctor.rights import orphan_findings, project_findings, rol
 from qdash_queue.cli.doctor.servers import mongo_findings, prefect_findings
 from qdash_queue.cli.doctor.transactions import notification_findings, transaction_findings
 from qdash_queue.client.database import Database
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 from qdash_queue.migrate import head
 from qdash_queue.settings import Settings
 
@@ -55,7 +55,7 @@ def _database_findings(url: str) -> Iterator[Finding]:
             connect_timeout=5,
             row_factory=dict_row,
         )
-    except DatabaseAwayError as error:
+    except DatabaseUnreachableError as error:
         yield problem("database", str(error), "Set the variable, or run qdash-queue up, which prints it.")
         return
     except psycopg.Error as error:

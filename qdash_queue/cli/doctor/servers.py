@@ -65,12 +65,12 @@ def mongo_findings(settings: Settings) -> Iterator[Finding]:
         return
     from pymongo.errors import PyMongoError  # noqa: PLC0415 - needs the extra "mirror"
 
-    from qdash_queue.mirror.connection import MongoAwayError, connect_mongo, mongo_words  # noqa: PLC0415
+    from qdash_queue.mirror.connection import MongoUnreachableError, connect_mongo, mongo_words  # noqa: PLC0415
 
     try:
         with connect_mongo(settings.mongo_url) as client:
             version = client.server_info()["version"]
-    except MongoAwayError as error:
+    except MongoUnreachableError as error:
         yield problem("MongoDB", str(error), "Correct QDASH_QUEUE_MONGO_URL.")
     except PyMongoError as error:
         yield problem(
