@@ -20,6 +20,7 @@ from qdash_queue.cli.commands import (
 from qdash_queue.cli.commands.demo import demo
 from qdash_queue.cli.context import Session
 from qdash_queue.cli.error_messages import SpeakingGroup
+from qdash_queue.cli.request_options import RequestCommand
 
 app = typer.Typer(
     cls=SpeakingGroup,
@@ -47,13 +48,13 @@ def root(
         typer.echo(context.get_help())
 
 
+app.command(cls=RequestCommand)(jobs.submit)
 for command in (
     servers.up,
     servers.migrate,
     setup.setup,
     doctor.doctor,
     demo,
-    jobs.submit,
     jobs.jobs,
     jobs.show,
     jobs.watch,
@@ -65,6 +66,7 @@ for command in (
     chips.tasks,
 ):
     app.command()(command)
+
 
 app.add_typer(chips.chips, name="chips")
 app.add_typer(chips.executors, name="executors")

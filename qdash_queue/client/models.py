@@ -17,6 +17,7 @@ from qdash_queue.domain import (
     TaskStatus,
     TaskType,
 )
+from qdash_queue.requests import JobRequest
 
 JsonObject = dict[str, JsonValue]
 
@@ -27,21 +28,18 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Job(Row):
-    """A row of ``calib.jobs``."""
+class Job(JobRequest):
+    """A row of ``calib.jobs``: the request with the queue's defaults, and what became of it."""
+
+    model_config = ConfigDict(extra="ignore")
 
     job_id: int
-    project_id: str
     username: str
-    chip_id: str
     flow: str
-    parameters: JsonObject
     priority: int
     not_before: datetime
-    not_after: datetime | None
     timeout_seconds: int
     max_attempts: int
-    dedup_key: str | None
     tags: list[str]
     note: JsonObject
     state: JobState

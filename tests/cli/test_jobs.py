@@ -25,7 +25,7 @@ def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
     job = desk.run(
         *("submit", PROJECT, CHIP, "--parameters", f"@{file}", "--tasks", "CheckRabi", "--tasks", "CheckT1"),
         *("--flow", "calibrate", "--username", "alice", "--priority", "5", "--timeout-seconds", "60"),
-        *("--max-attempts", "2", "--dedup-key", "night", "--tag", "a", "--tag", "b", "--note", '{"x": 1}'),
+        *("--max-attempts", "2", "--dedup-key", "night", "--tags", "a", "--tags", "b", "--note", '{"x": 1}'),
         *("--not-before", "2026-01-01T00:00:00", "--not-after", "2099-01-01", "--json"),
     ).document
     assert job["parameters"] == {"qids": ["3"], "tasks": ["CheckRabi", "CheckT1"]}
@@ -154,7 +154,7 @@ def test_show_tells_what_a_job_waits_for(desk: Desk) -> None:
 
 
 def test_nobodys_text_is_read_as_markup(desk: Desk) -> None:
-    job = desk.run(*ASK, "--tag", "[red]x[/red]", "--note", '{"a": "[bold]"}', "--json").document
+    job = desk.run(*ASK, "--tags", "[red]x[/red]", "--note", '{"a": "[bold]"}', "--json").document
     out = desk.run("show", str(job["job_id"])).out
     assert "[red]x[/red]" in out
     assert "[bold]" in out

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 import typer
 
 from qdash_queue.cli.context import Json, Session
-from qdash_queue.cli.inputs import json_object, zoned
+from qdash_queue.cli.inputs import json_object
+from qdash_queue.cli.request_options import given_columns
 
 JobId = Annotated[int, typer.Argument(help="Number of the job.", show_default=False)]
 Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the job's history.")]
@@ -16,7 +16,7 @@ Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the job'
 
 def submit(
     context: typer.Context,
-    project_id: Annotated[str, typer.Argument(help="Project that asks.", show_default=False)],
+    project_id: Annotated[str, typer.Argument(help="Project to submit to.", show_default=False)],
     chip_id: Annotated[str, typer.Argument(help="Chip to measure.", show_default=False)],
     *,
     qids: Annotated[list[str] | None, typer.Option(help="Qubits: 0,1,2; may be repeated.")] = None,
@@ -24,39 +24,15 @@ def submit(
     parameters: Annotated[
         str, typer.Option(help="The flow's parameters as a JSON object, or @FILE; qids and tasks are added.")
     ] = "{}",
-    flow: Annotated[str | None, typer.Option(help="What to run; calibrate if left out.")] = None,
-    username: Annotated[str | None, typer.Option(help="For whom; needs operator access.")] = None,
-    priority: Annotated[int | None, typer.Option(help="-100 to 100, higher first.")] = None,
-    not_before: Annotated[datetime | None, typer.Option(help="Earliest start, local time.")] = None,
-    not_after: Annotated[datetime | None, typer.Option(help="Cancelled if it waits longer.")] = None,
-    timeout_seconds: Annotated[int | None, typer.Option(help="Longest run.")] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="Tries when the executor is lost.")] = None,
-    dedup_key: Annotated[str | None, typer.Option(help="At most one live job of this key.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the job by; may be repeated.")] = None,
-    note: Annotated[str | None, typer.Option(help="A JSON object kept with the job.")] = None,
     json: Json = False,
 ) -> None:
-    """Ask for a calibration."""
+    """Submit a calibration job."""
     session = Session.of(context, as_json=json)
     given = json_object(parameters, "parameters")
     for name, values in (("qids", qids), ("tasks", tasks)):
         if values:
             given[name] = [word.strip() for value in values for word in value.split(",")]
-    submitted = session.queue.submit(
-        project_id,
-        chip_id,
-        given,
-        flow=flow,
-        username=username,
-        priority=priority,
-        not_before=zoned(not_before),
-        not_after=zoned(not_after),
-        timeout_seconds=timeout_seconds,
-        max_attempts=max_attempts,
-        dedup_key=dedup_key,
-        tags=tag,
-        note=None if note is None else json_object(note, "note"),
-    )
+    submitted = session.queue.submit(project_id, chip_id, given, **given_columns(context))
     job = session.queue.get(submitted.job_id)
     waiting = f", waits: {job.waiting_for}" if job.waiting_for else ""
     session.answer(job, lambda views: views.say(f"job {job.job_id} is {job.state}{waiting}"))
