@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from importlib import metadata
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -29,7 +28,7 @@ from qdash_queue.errors import (
     SchemaMissingError,
     unknown_chip,
 )
-from qdash_queue.extras import MissingExtraError, require_extras
+from qdash_queue.extras import MissingExtraError, distribution_version, require_extras
 from qdash_queue.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -141,14 +140,7 @@ def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Exe
         known = database.rows("SELECT chip_id FROM calib.chips ORDER BY 1")
         raise unknown_chip(chip, [str(row["chip_id"]) for row in known])
     kind = backend.value if backend is not None else str(row["backend"])
-    return Executor(database, chip, kind, _version())
-
-
-def _version() -> str:
-    try:
-        return metadata.version("qdash-queue")
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    return Executor(database, chip, kind, distribution_version())
 
 
 def _options(settings: Settings, executor: Executor) -> SupervisorOptions:

@@ -37,6 +37,7 @@ from executors.job.wakeup import Wakeup
 from executors.prefect.flow_runs import FlowRunRequest, chip_tag
 from executors.prefect.runtime import was_cancelled
 from qdash_queue.domain import JobState
+from qdash_queue.errors import QdashQueueError
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +52,7 @@ _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
 _FINAL_REFUSALS = {400, 409, 413, 422}
 
 
-class PrefectError(Exception):
+class PrefectError(QdashQueueError):
     """Prefect's server did not do what it was asked for."""
 
 

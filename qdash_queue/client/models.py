@@ -69,7 +69,7 @@ class Job(JobRequest):
 class ClaimedJob(Row):
     """What a claim gives: the job, its fence and whether the instrument must be quiesced first.
 
-    ``claim`` proves who holds the lease: it is shown to the database and to nobody else.
+    ``claim`` proves who holds the lease: it is sent to the database only.
     """
 
     job_id: int
@@ -94,7 +94,7 @@ class ClaimedJob(Row):
 
 
 class CancelRequest(Row):
-    """Somebody asked to cancel the job that holds the lease."""
+    """A request to cancel the job of the lease."""
 
     cancel_mode: CancelMode
     cancel_reason: str
@@ -102,7 +102,7 @@ class CancelRequest(Row):
 
 
 class SweptJob(Row):
-    """A job that a sweep ended or sent back to wait."""
+    """A job that a sweep ended or requeued."""
 
     job_id: int
     chip_id: str

@@ -1,4 +1,4 @@
-"""The client's verbs: submit, get, list, cancel, requeue, pause, resume, and what a job left behind."""
+"""The client's verbs: submit, get, list, cancel, requeue, pause, resume, and a job's results."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from qdash_queue.requests import JobRequest
 
 
 class Queue:
-    """What any client may say; refusals arrive as the exceptions of :mod:`qdash_queue.errors`."""
+    """The client's verbs; refusals arrive as the exceptions of :mod:`qdash_queue.errors`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -73,7 +73,7 @@ class Queue:
         """One job.
 
         Raises:
-            UnknownNameError: there is none of that number that you may see.
+            UnknownNameError: there is no such job that you can read.
         """
         row = self.database.row("SELECT * FROM calib.jobs WHERE job_id = :job_id", job_id=job_id)
         if row is None:
@@ -89,7 +89,7 @@ class Queue:
         limit: int = 50,
     ) -> Sequence[Job]:
         """The newest jobs first."""
-        # In the view's own order: one said here would have all that match sorted before a few are taken.
+        # In the view's own order: an ORDER BY here would sort all matches before the limit applies.
         statement = sa.select(sa.text("*")).select_from(sa.table("jobs", schema="calib")).limit(limit)
         filters = {"state": state and state.value, "chip_id": chip_id, "project_id": project_id}
         for name, value in filters.items():
@@ -98,7 +98,7 @@ class Queue:
         return self.database.models(Job, statement)
 
     def cancel(self, job_id: int, mode: CancelMode = CancelMode.NOW, reason: str = "") -> Job:
-        """Ask to cancel a job; a waiting one ends at once, a running one within seconds.
+        """Cancel a job: a waiting one ends at once, a running one within seconds.
 
         Raises:
             AlreadyFinalError: it had ended before; nothing was changed.
@@ -139,19 +139,19 @@ class Queue:
         return self.get(job_id)
 
     def requeue(self, job_id: int, reason: str = "") -> Job:
-        """Ask once more for what a job that has ended asked for; returns the new job."""
+        """Queue a repeat of a job that has ended; returns the new job."""
         rows = self.database.rows_once(
             "SELECT calib.requeue(CAST(:job_id AS bigint), :reason) AS job_id", job_id=job_id, reason=reason
         )
         return self.get(int(rows[0]["job_id"]))
 
     def pause_chip(self, chip_id: str, reason: str) -> Chip:
-        """Let no further job start on a chip."""
+        """Stop starting new jobs on a chip."""
         self.database.execute("SELECT calib.pause_chip(:chip_id, :reason)", chip_id=chip_id, reason=reason)
         return self.chip(chip_id)
 
     def resume_chip(self, chip_id: str) -> Chip:
-        """Let jobs start again."""
+        """Start jobs on a chip again."""
         self.database.execute("SELECT calib.resume_chip(:chip_id)", chip_id=chip_id)
         return self.chip(chip_id)
 

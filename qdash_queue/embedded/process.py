@@ -17,12 +17,13 @@ from pathlib import Path
 
 from qdash_queue.embedded import guard
 from qdash_queue.embedded.accounts import Account
+from qdash_queue.errors import QdashQueueError
 
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 12
 
 
-class EmbeddedServerError(Exception):
+class EmbeddedServerError(QdashQueueError):
     """An embedded server cannot be had or did not come up: one sentence, then the log's end."""
 
 

@@ -7,9 +7,9 @@ import os
 import socket
 import time
 import uuid
-from importlib import metadata
 
 from qdash_queue.client.database import Database
+from qdash_queue.extras import distribution_version
 
 READY = "ready"
 
@@ -69,14 +69,7 @@ class Presence:
             mirror_id=self._mirror_id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            version=_version(),
+            version=distribution_version(),
         )
         self._registered = True
         _log.info("this mirror is %s", self._mirror_id)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("qdash-queue")
-    except metadata.PackageNotFoundError:
-        return "not installed"

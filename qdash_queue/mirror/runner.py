@@ -20,7 +20,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from qdash_queue.client.database import Database
 from qdash_queue.client.retention import Retention
-from qdash_queue.errors import DatabaseBusyError, DatabaseUnreachableError
+from qdash_queue.errors import DatabaseBusyError, DatabaseUnreachableError, QdashQueueError
 from qdash_queue.mirror.artifacts.figure_pictures import FigureRendering
 from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
 from qdash_queue.mirror.artifacts.files import FileTree
@@ -49,7 +49,7 @@ from qdash_queue.stopping import StopSign, stopped_by_signals
 _log = logging.getLogger(__name__)
 
 
-class NothingToMirrorError(Exception):
+class NothingToMirrorError(QdashQueueError):
     """There is nothing of this job to show in QDash."""
 
 

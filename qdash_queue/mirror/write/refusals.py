@@ -13,6 +13,8 @@ from bson.errors import BSONError
 from pydantic import BaseModel, ConfigDict
 from pymongo.errors import DocumentTooLarge, OperationFailure
 
+from qdash_queue.errors import QdashQueueError
+
 DUPLICATE_KEY = 11000
 TOO_LARGE = 10334
 _VALIDATION = 121
@@ -48,7 +50,7 @@ class Refusal(BaseModel):
         return f"{self.document}: {self.reason}; {self.remedy}"
 
 
-class DocumentsRefusedError(Exception):
+class DocumentsRefusedError(QdashQueueError):
     """MongoDB refused documents for good; all others of the same subject are written."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
