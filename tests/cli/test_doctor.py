@@ -258,7 +258,7 @@ def test_the_mirrors_own_words_are_told(desk: Desk) -> None:
     mirror.tell("tag holds doubles")
     outcome = desk.run("doctor", "--json")
     assert problems(outcome) == ["mirrors"]
-    assert "is not well: tag holds doubles" in diagnosis(outcome, "mirrors")["words"]
+    assert "is not ready: tag holds doubles" in diagnosis(outcome, "mirrors")["words"]
     mirror.leave()
     assert diagnosis(desk.run("doctor", "--json"), "mirrors")["words"] == "no mirror is alive"
 
@@ -325,7 +325,7 @@ def test_one_look_that_fails_leaves_the_others(desk: Desk) -> None:
         connection.execute("REVOKE SELECT ON calib.mirror_lag FROM PUBLIC, calib_reader, calib_mirror")
     outcome = desk.run("doctor", "--json")
     assert problems(outcome) == ["mirror"]
-    assert "cannot be looked at: permission denied" in diagnosis(outcome, "mirror")["words"]
+    assert "could not be checked: permission denied" in diagnosis(outcome, "mirror")["words"]
     assert diagnosis(outcome, "transactions")["level"] == "ok"
 
 

@@ -1,4 +1,4 @@
-"""Commands about jobs: ask for one, look at it, cancel it, ask again."""
+"""Commands about jobs: submit, list, show, watch, cancel, requeue."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from qdash_queue.cli.context import Json, Session
 from qdash_queue.cli.inputs import json_object
 from qdash_queue.cli.request_options import given_columns
 
-JobId = Annotated[int, typer.Argument(help="Number of the job.", show_default=False)]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the job's history.")]
+JobId = Annotated[int, typer.Argument(help="Job number.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the job's history.")]
 
 
 def submit(
@@ -34,7 +34,7 @@ def submit(
             given[name] = [word.strip() for value in values for word in value.split(",")]
     submitted = session.queue.submit(project_id, chip_id, given, **given_columns(context))
     job = session.queue.get(submitted.job_id)
-    waiting = f", waits: {job.waiting_for}" if job.waiting_for else ""
+    waiting = f", waiting: {job.waiting_for}" if job.waiting_for else ""
     session.answer(job, lambda views: views.say(f"job {job.job_id} is {job.state}{waiting}"))
 
 
@@ -43,11 +43,11 @@ def jobs(
     *,
     state: Annotated[
         Literal["scheduled", "running", "completed", "failed", "cancelled"] | None,
-        typer.Option(help="Only jobs of this state."),
+        typer.Option(help="Only jobs in this state."),
     ] = None,
     chip: Annotated[str | None, typer.Option(help="Only jobs of this chip.")] = None,
     project: Annotated[str | None, typer.Option(help="Only jobs of this project.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of jobs.")] = 50,
     json: Json = False,
 ) -> None:
     """List the newest jobs."""
@@ -61,7 +61,7 @@ def jobs(
 
 
 def show(context: typer.Context, job_id: JobId, *, json: Json = False) -> None:
-    """Show a job: its state, tasks with their results, what went wrong, events."""
+    """Show a job: its state, tasks, results, errors and events."""
     session = Session.of(context, as_json=json)
     queue = session.queue
     job, runs, events = queue.get(job_id), queue.task_runs(job_id), queue.events(job_id)
@@ -75,7 +75,7 @@ def events(
     context: typer.Context,
     job_id: JobId,
     *,
-    after: Annotated[int, typer.Option(help="Only events behind this number.")] = 0,
+    after: Annotated[int, typer.Option(help="Only events after this event number.")] = 0,
     json: Json = False,
 ) -> None:
     """Show the event log of a job."""
@@ -91,25 +91,25 @@ def cancel(
     *,
     mode: Annotated[
         Literal["now", "after_task"],
-        typer.Option(help="Stop the process now, or let the running task end first."),
+        typer.Option(help="Stop the process now, or after the running task."),
     ] = "now",
     reason: Reason = "",
     json: Json = False,
 ) -> None:
-    """Ask to cancel a job: a waiting one ends at once, a running one within seconds."""
+    """Cancel a job: a waiting one ends at once, a running one within seconds."""
     from qdash_queue.domain import CancelMode  # noqa: PLC0415 - slow to load
 
     session = Session.of(context, as_json=json)
     job = session.queue.cancel(job_id, CancelMode(mode), reason)
-    what = "is cancelled" if job.state == "cancelled" else f"is {job.state} and was asked to stop ({mode})"
+    what = "is cancelled" if job.state == "cancelled" else f"is {job.state}, stop requested ({mode})"
     session.answer(job, lambda views: views.say(f"job {job_id} {what}"))
 
 
 def requeue(context: typer.Context, job_id: JobId, *, reason: Reason = "", json: Json = False) -> None:
-    """Ask again for what a job that has ended asked for."""
+    """Queue a repeat of a job that has ended."""
     session = Session.of(context, as_json=json)
     job = session.queue.requeue(job_id, reason)
-    session.answer(job, lambda views: views.say(f"job {job.job_id} asks again for what job {job_id} did"))
+    session.answer(job, lambda views: views.say(f"job {job.job_id} queued as a repeat of job {job_id}"))
 
 
 def watch(
