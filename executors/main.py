@@ -8,7 +8,6 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
-from importlib import metadata
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -23,13 +22,13 @@ from qdash_queue.client.compatibility import require_schema
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor
 from qdash_queue.errors import (
-    DatabaseAwayError,
+    DatabaseUnreachableError,
     LeaseLostError,
     QueueError,
     SchemaMissingError,
     unknown_chip,
 )
-from qdash_queue.extras import MissingExtraError, require_extras
+from qdash_queue.extras import MissingExtraError, distribution_version, require_extras
 from qdash_queue.settings import Settings, SettingsError, read_settings
 
 if TYPE_CHECKING:
@@ -99,7 +98,7 @@ def register(chip: Chip, backend: Backend = None) -> None:
 
 def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
     if not settings.prefect_api_url:
-        raise DatabaseAwayError(
+        raise DatabaseUnreachableError(
             "no Prefect server is named: set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api"
         )
     executor = _executor(settings, chip, backend)
@@ -141,14 +140,7 @@ def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Exe
         known = database.rows("SELECT chip_id FROM calib.chips ORDER BY 1")
         raise unknown_chip(chip, [str(row["chip_id"]) for row in known])
     kind = backend.value if backend is not None else str(row["backend"])
-    return Executor(database, chip, kind, _version())
-
-
-def _version() -> str:
-    try:
-        return metadata.version("qdash-queue")
-    except metadata.PackageNotFoundError:
-        return "not installed"
+    return Executor(database, chip, kind, distribution_version())
 
 
 def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
@@ -194,7 +186,7 @@ def _refusals_in_words() -> Iterator[None]:
     except QueueError as error:
         typer.echo(f"{error}" + (f" ({error.hint})" if error.hint else ""), err=True)
         raise typer.Exit(EXIT_REFUSED) from error
-    except (DatabaseAwayError, MissingExtraError, SchemaMissingError) as error:
+    except (DatabaseUnreachableError, MissingExtraError, SchemaMissingError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_AWAY) from error
 

@@ -1,4 +1,4 @@
-"""The words every room shares: states, failure kinds, parameters.
+"""The shared value types: states, failure kinds, parameters.
 
 Nothing here touches a database, an instrument or Prefect, so tasks and backends may import it freely.
 """
@@ -10,6 +10,8 @@ from enum import StrEnum
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+
+from qdash_queue.errors import QdashQueueError
 
 
 class JobState(StrEnum):
@@ -80,7 +82,7 @@ class Failure(BaseModel):
     cause: str = ""
 
 
-class CalibrationError(Exception):
+class CalibrationError(QdashQueueError):
     """A failure raised while calibrating; carries its :class:`Failure`."""
 
     def __init__(self, failure: Failure) -> None:

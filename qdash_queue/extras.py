@@ -1,10 +1,13 @@
-"""The extras of this distribution: what shows that one is installed, and words for one that is not."""
+"""The installed distribution: its version and its extras."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib import metadata
 from importlib.util import find_spec
 from typing import Final
+
+from qdash_queue.errors import QdashQueueError
 
 PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "executor": ("prefect", "qubex", "numpy", "scipy", "plotly", "kaleido"),
@@ -14,12 +17,20 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
 """The modules by which each extra is known to be installed."""
 
 
-class MissingExtraError(Exception):
+class MissingExtraError(QdashQueueError):
     """A program needs an extra that is not installed; the message says how to install it."""
 
 
+def distribution_version() -> str:
+    """The version of qdash-queue that is installed."""
+    try:
+        return metadata.version("qdash-queue")
+    except metadata.PackageNotFoundError:
+        return "not installed"
+
+
 def require_extras(program: str, *extras: str) -> None:
-    """Go on only if everything is installed that ``program`` needs beyond what a client does.
+    """Check that the extras which ``program`` needs are installed.
 
     Raises:
         MissingExtraError: one of the extras is not installed.

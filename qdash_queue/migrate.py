@@ -1,4 +1,4 @@
-"""Bring a database to the queue's schema: tables by Alembic's revisions, functions and views by SQL files."""
+"""Migrate a database to the queue's schema: tables by Alembic, functions and views by SQL files."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ from alembic.util import CommandError
 from sqlalchemy.pool import NullPool
 
 from qdash_queue.client.database import sqlalchemy_url
-from qdash_queue.errors import DatabaseAwayError, is_connection_loss
+from qdash_queue.client.sqlstates import is_connection_loss
+from qdash_queue.errors import DatabaseUnreachableError, QdashQueueError
 
 VERSION_SCHEMA = "calib_private"
 VERSION_TABLE = "alembic_version"
@@ -42,12 +43,12 @@ LOCK_WAIT_MILLISECONDS = 500
 it is the migration that steps back from one, and not a session that reads meanwhile."""
 
 
-class MigrationError(Exception):
+class MigrationError(QdashQueueError):
     """A migration was refused or failed, in one sentence; nothing of the failed revision is left."""
 
 
 class TableInUseError(MigrationError):
-    """Somebody else used a table for too long; nothing was changed."""
+    """Another session used a table for too long; nothing was changed."""
 
     def __init__(self, where: str) -> None:
         super().__init__(
@@ -80,7 +81,7 @@ def current(database_url: str) -> str | None:
     """The database's revision; None if the queue's schema is not there.
 
     Raises:
-        DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
+        DatabaseUnreachableError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
     with _connection(database_url) as connection:
         return _revision(connection)
@@ -98,7 +99,7 @@ def schema_version(database_url: str) -> int | None:
     """The version of the public contract, as the database itself tells any reader; None if there is none.
 
     Raises:
-        DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
+        DatabaseUnreachableError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
     with _connection(database_url) as connection:
         there = connection.scalar(sa.text("SELECT to_regproc('calib.schema_version') IS NOT NULL"))
@@ -120,12 +121,16 @@ def upgrade(database_url: str, *, patience_seconds: float = 30) -> str:
 
     Raises:
         MigrationError: the database is not one that this release can go on from, or the SQL failed.
-        DatabaseAwayError: the server does not answer, or the URL is no URL of PostgreSQL.
+        DatabaseUnreachableError: the server does not answer, or the URL is no URL of PostgreSQL.
     """
     give_up_at = time.monotonic() + LOCK_SECONDS
     while True:
         try:
-            with _connection(database_url) as connection, _in_words(), _alone(connection, patience_seconds):
+            with (
+                _connection(database_url) as connection,
+                _translated(),
+                _exclusive(connection, patience_seconds),
+            ):
                 command.upgrade(_config(connection), "head")
         except TableInUseError:
             if time.monotonic() > give_up_at:
@@ -136,7 +141,7 @@ def upgrade(database_url: str, *, patience_seconds: float = 30) -> str:
 
 
 @contextmanager
-def _alone(connection: sa.Connection, patience_seconds: float) -> Iterator[None]:
+def _exclusive(connection: sa.Connection, patience_seconds: float) -> Iterator[None]:
     """Hold the migration lock; it goes with the connection."""
     give_up_at = time.monotonic() + patience_seconds
     key = {"key": MIGRATION_LOCK}
@@ -188,7 +193,7 @@ def _run_sql(connection: sa.Connection, text: str, file: Path, begun: int = 1) -
             cursor.execute(text.encode())
     except psycopg.Error as error:
         if is_connection_loss(error):
-            raise DatabaseAwayError(f"PostgreSQL went away during {file.name}") from error
+            raise DatabaseUnreachableError(f"PostgreSQL became unreachable during {file.name}") from error
         if isinstance(error, _IN_USE):
             raise TableInUseError(file.name) from error
         position = error.diag.statement_position
@@ -301,12 +306,14 @@ def _connection(database_url: str) -> Iterator[sa.Connection]:
             yield connection
     except sa.exc.DBAPIError as error:
         if isinstance(error.orig, psycopg.Error) and is_connection_loss(error.orig):
-            raise DatabaseAwayError(f"PostgreSQL does not answer: {str(error.orig).strip()}") from error
+            raise DatabaseUnreachableError(
+                f"PostgreSQL does not answer: {str(error.orig).strip()}"
+            ) from error
         raise
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def _translated() -> Iterator[None]:
     try:
         yield
     except CommandError as error:

@@ -8,9 +8,11 @@ from typing import Annotated, Literal
 from pydantic import BeforeValidator, Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from qdash_queue.errors import QdashQueueError
 
-class SettingsError(Exception):
-    """A variable holds what cannot be a setting.
+
+class SettingsError(QdashQueueError):
+    """A variable has an invalid value.
 
     Attributes:
         variable: its name.
@@ -22,7 +24,7 @@ class SettingsError(Exception):
 
 
 class Settings(BaseSettings):
-    """Where the servers are, and the few numbers an operator may want to change."""
+    """Server URLs, paths and timings."""
 
     model_config = SettingsConfigDict(env_prefix="QDASH_QUEUE_", extra="ignore")
 
@@ -47,7 +49,7 @@ class Settings(BaseSettings):
     heartbeat_seconds: float = Field(
         default=5.0, ge=0.1, description="How often a running job renews its lease"
     )
-    poll_seconds: float = Field(default=1.0, ge=0.05, description="How often an idle executor looks for work")
+    poll_seconds: float = Field(default=1.0, ge=0.05, description="How often an idle executor polls for jobs")
     term_grace_seconds: float = Field(
         default=3.0, ge=0.0, description="From SIGTERM to SIGKILL of a job's process"
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -13,9 +14,11 @@ from pathlib import Path
 import pytest
 from packaging.requirements import Requirement
 
+import qdash_queue
 from tests.support.databases import CalibDatabase
 
 ROOT = Path(__file__).parents[1]
+PACKAGES = ("qdash_queue", "executors", "calibtasks")
 HEAVY = ("prefect", "qubex", "scipy", "numpy", "plotly", "pymongo", "fastapi", "calibtasks", "executors")
 
 
@@ -44,7 +47,7 @@ def _python(code: str, *, path: Path, folder: Path) -> str:
 def test_top_level_holds_the_three_packages_only(unpacked: Path) -> None:
     names = {entry.name for entry in unpacked.iterdir()}
     (info,) = (name for name in names if name.endswith(".dist-info"))
-    assert names - {info} == {"qdash_queue", "executors", "calibtasks"}
+    assert names - {info} == set(PACKAGES)
     assert info.startswith("qdash_queue-")
 
 
@@ -70,7 +73,7 @@ def test_holds_every_source_file_and_no_other(unpacked: Path) -> None:
         if file.is_file() and ".dist-info" not in str(file)
     }
     assert held == expected
-    assert {f"{package}/py.typed" for package in ("qdash_queue", "executors", "calibtasks")} <= held
+    assert {f"{package}/py.typed" for package in PACKAGES} <= held
 
 
 def test_names_its_commands_and_its_licence(unpacked: Path) -> None:
@@ -96,6 +99,7 @@ def test_installed_it_finds_its_migrations(
 @pytest.mark.parametrize(
     "module",
     [
+        "qdash_queue",
         "qdash_queue.client.queue",
         "qdash_queue.client.leases",
         "qdash_queue.client.parameters",
@@ -105,6 +109,26 @@ def test_installed_it_finds_its_migrations(
 def test_client_loads_little(module: str, unpacked: Path, tmp_path: Path) -> None:
     code = f"import sys, {module}; print([name for name in {HEAVY!r} if name in sys.modules])"
     assert _python(code, path=unpacked, folder=tmp_path) == "[]"
+
+
+def test_public_names_are_loaded_when_they_are_used(unpacked: Path, tmp_path: Path) -> None:
+    code = (
+        "import sys, qdash_queue\n"
+        "assert not {'pydantic', 'psycopg', 'sqlalchemy'} & set(sys.modules)\n"
+        "assert not set(qdash_queue.__all__) & set(vars(qdash_queue))\n"
+        "found = {name: getattr(qdash_queue, name) for name in qdash_queue.__all__}\n"
+        f"print([name for name in {HEAVY!r} if name in sys.modules], found['Queue'].__module__)"
+    )
+    assert _python(code, path=unpacked, folder=tmp_path) == "[] qdash_queue.client.queue"
+    with pytest.raises(AttributeError, match="no attribute 'Queues'"):
+        getattr(qdash_queue, "Queues")  # noqa: B009 - mypy knows that it is missing
+
+
+def test_every_exception_has_one_root() -> None:
+    sources = (file for package in PACKAGES for file in (ROOT / package).rglob("*.py"))
+    root = re.compile(r"^class (\w+)\(Exception\)", re.MULTILINE)
+    roots = [name for file in sources for name in root.findall(file.read_text())]
+    assert roots == ["QdashQueueError"]
 
 
 def test_client_needs_little() -> None:

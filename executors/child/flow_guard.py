@@ -19,7 +19,7 @@ from executors.prefect import runtime
 from executors.prefect.runtime import FlowBody
 from executors.supervisor.verdict import deadline_failure, flow_failure
 from qdash_queue.domain import Failure, JobState
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError
+from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +94,7 @@ class BodyGuard:
         standing = state
         try:
             standing = give_verdict(self._context.lease, state, failure)
-        except DatabaseAwayError:
+        except DatabaseUnreachableError:
             logger.warning("the database is away: the supervisor will record the verdict %s", state.value)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)

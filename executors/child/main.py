@@ -30,7 +30,7 @@ from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Lease
 from qdash_queue.client.models import ClaimedJob
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
-from qdash_queue.errors import DatabaseAwayError, QueueError
+from qdash_queue.errors import DatabaseUnreachableError, QueueError
 
 logger = logging.getLogger(__name__)
 
@@ -177,7 +177,7 @@ def _warm(database: Database) -> None:
 def _open_connection(database: Database) -> None:
     try:
         database.row("SELECT 1 AS warm")
-    except (DatabaseAwayError, QueueError) as error:  # The first statement opens one otherwise.
+    except (DatabaseUnreachableError, QueueError) as error:  # The first statement opens one otherwise.
         logger.warning("the database does not answer while warming up: %s", error)
 
 

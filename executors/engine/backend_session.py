@@ -58,7 +58,7 @@ def bring_to_rest(context: JobContext, backend: BaseBackend, lease_seconds: floa
     Raises:
         CalibrationError: it stays busy or does not answer.
         LeaseLostError: the chip belongs to somebody else by now; the instrument was not touched.
-        DatabaseAwayError: nobody knows whose the chip is, or how the instrument is could not be noted.
+        DatabaseUnreachableError: nobody knows whose the chip is, or how the instrument is could not be noted.
     """
     # Asked first: whoever holds the chip after us may be in the middle of a measurement.
     persistently(lambda: context.lease.heartbeat(lease_seconds))

@@ -9,13 +9,14 @@ from dataclasses import dataclass, field
 from pydantic import JsonValue
 
 from executors.engine.run_parameters import RunParameterDefaults
+from qdash_queue.errors import QdashQueueError
 
 _USERNAME = re.compile(r"[a-z0-9][a-z0-9_-]{2,63}")
 _CHIP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
 _QID = re.compile(r"(0|[1-9][0-9]*)(-(0|[1-9][0-9]*))?")
 
 
-class ConfigError(ValueError):
+class ConfigError(QdashQueueError, ValueError):
     """A session was described wrongly; the message names the field, what was expected and what was given."""
 
 

@@ -6,7 +6,6 @@ import logging
 import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
 from typing import Self
 
 from pydantic import JsonValue
@@ -22,7 +21,14 @@ from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import Chip, ClaimedJob
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState
-from qdash_queue.errors import DatabaseAwayError, IllegalTransitionError, LeaseLostError, QueueError
+from qdash_queue.errors import (
+    DatabaseUnreachableError,
+    IllegalTransitionError,
+    LeaseLostError,
+    QdashQueueError,
+    QueueError,
+)
+from qdash_queue.extras import distribution_version
 from qdash_queue.settings import Settings, read_settings
 
 logger = logging.getLogger(__name__)
@@ -30,7 +36,7 @@ logger = logging.getLogger(__name__)
 FLOW = "interactive"
 
 
-class SessionRefusedError(Exception):
+class SessionRefusedError(QdashQueueError):
     """A script cannot have the chip now; the message says why and what to do."""
 
 
@@ -77,7 +83,7 @@ class InteractiveJob:
             _require_backend(chip, config)
             _require_free(chip)
             qids = session_qids(database, config)
-            executor = Executor(database, chip.chip_id, chip.backend, _version())
+            executor = Executor(database, chip.chip_id, chip.backend, distribution_version())
             executor.register()
             undo.callback(executor.stopped)
             claimed = _insert_and_claim(queue, executor, config, qids, settings)
@@ -114,7 +120,7 @@ class InteractiveJob:
             logger.warning("the verdict %s came too late: %s", state.value, error)
         finally:
             shutil.rmtree(self.context.scratch, ignore_errors=True)
-            with suppress(DatabaseAwayError):
+            with suppress(DatabaseUnreachableError):
                 self._executor.stopped()
             self.context.database.close()
         return ended
@@ -154,7 +160,7 @@ def _insert_and_claim(
         claimed = executor.claim(settings.lease_seconds, job.job_id)
     finally:
         if claimed is None:
-            with suppress(QueueError, DatabaseAwayError):
+            with suppress(QueueError, DatabaseUnreachableError):
                 queue.cancel(job.job_id, CancelMode.NOW, "the script could not have the chip")
     if claimed is None:
         _require_free(queue.chip(config.chip_id))
@@ -198,10 +204,3 @@ def _context(database: Database, claimed: ClaimedJob, chip: Chip, settings: Sett
         instrument_dir=instruments_folder(settings.state_path),
         seed=settings.sim_seed,
     )
-
-
-def _version() -> str:
-    try:
-        return version("qdash-queue")
-    except PackageNotFoundError:
-        return "0+unknown"

@@ -15,7 +15,7 @@ from executors.engine.recorder import TaskRecorder, stamped
 from executors.job.failures import Phase, TaskFailedError, TaskTimeout, failure_of, stack_trace, subject
 from executors.job.stop import StopFlag, Stopped, StopReason, checkpoint, task_border
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel, TaskType
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError, QueueError, TooLargeError
+from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError, QueueError, TooLargeError
 
 logger = logging.getLogger(__name__)
 
@@ -51,7 +51,7 @@ class TaskLifecycle:
             TaskFailedError: the task failed or its result was refused; everything is recorded.
             Stopped: the job has to stop; a task that had begun is recorded as cancelled.
             LeaseLostError: the job belongs to somebody else now; nothing was recorded.
-            DatabaseAwayError: nothing could be recorded.
+            DatabaseUnreachableError: nothing could be recorded.
         """
         task_border()
         _check_subject(task, qid)
@@ -128,7 +128,7 @@ class TaskLifecycle:
         try:
             with uninterrupted():
                 self.recorder.completed(task_id, measured, outputs)
-        except (LeaseLostError, DatabaseAwayError):
+        except (LeaseLostError, DatabaseUnreachableError):
             raise
         except QueueError as error:
             failure = failure_of(error, task.name, measured.phase)
@@ -165,7 +165,7 @@ class TaskLifecycle:
         try:
             with uninterrupted():
                 self.recorder.cancelled(task_id, measured, words)
-        except (QueueError, DatabaseAwayError) as error:
+        except (QueueError, DatabaseUnreachableError) as error:
             logger.warning("task run %s could not be marked as cancelled: %s", task_id, error)
 
 

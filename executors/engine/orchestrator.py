@@ -30,7 +30,7 @@ from executors.job.verdict import give_verdict
 from executors.prefect.task_runs import run_visibly
 from qdash_queue.client.models import PlannedTask
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, JobState, ParameterModel
-from qdash_queue.errors import AlreadyFinalError, DatabaseAwayError, LeaseLostError, QueueError
+from qdash_queue.errors import AlreadyFinalError, DatabaseUnreachableError, LeaseLostError, QueueError
 from qdash_queue.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -304,7 +304,7 @@ class CalibOrchestrator:
                 bring_to_rest(session.context, session.backend, job.lease_seconds)
         except CalibrationError as error:
             logger.warning("the instrument could not be brought to rest: %s", error)
-        except (QueueError, DatabaseAwayError) as error:
+        except (QueueError, DatabaseUnreachableError) as error:
             logger.warning("bringing the instrument to rest is left to whoever has the chip next: %s", error)
             return False
         finally:
@@ -316,7 +316,7 @@ class CalibOrchestrator:
         words = "the script ended without complete(), fail() or cancel()"
         try:
             self._end(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="abandoned", message=words))
-        except (QueueError, DatabaseAwayError) as error:
+        except (QueueError, DatabaseUnreachableError) as error:
             logger.warning("the session could not be ended: %s", error)
 
     def _conclude(
@@ -335,7 +335,7 @@ class CalibOrchestrator:
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
             return None
-        except DatabaseAwayError as error:
+        except DatabaseUnreachableError as error:
             # Raising here would hide why the flow ends; the executor gives the verdict when the body is over.
             logger.warning("the verdict %s is left to the executor: %s", state.value, error)
             return None

@@ -16,6 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import JsonValue
 
+from qdash_queue.errors import QdashQueueError
+
 if TYPE_CHECKING:
     from prefect import Flow
 
@@ -27,7 +29,7 @@ ROW_PARAMETERS = ("username", "chip_id", "project_id")
 """Arguments of a flow that come from the job's columns and never from its ``parameters``."""
 
 
-class FlowError(Exception):
+class FlowError(QdashQueueError):
     """A flow cannot be offered; the message says which one, why, and where it comes from."""
 
 

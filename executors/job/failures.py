@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from executors.job.stop import Stopped, StopReason
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
-from qdash_queue.errors import DatabaseAwayError, QueueError
+from qdash_queue.errors import DatabaseUnreachableError, QueueError
 
 STACK_TRACE_LIMIT = 10_000
 """Longest stack trace that is kept, in characters."""
@@ -144,7 +144,7 @@ def _words(error: BaseException) -> str:
 
 
 def _from_instrument(error: BaseException, phase: Phase) -> bool:
-    if phase is not Phase.RUN or isinstance(error, (DatabaseAwayError, QueueError)):
+    if phase is not Phase.RUN or isinstance(error, (DatabaseUnreachableError, QueueError)):
         return False
     if isinstance(error, ConnectionError | TimeoutError):
         return True

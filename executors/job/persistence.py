@@ -8,7 +8,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from executors.job.stop import checkpoint
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 
 logger = logging.getLogger(__name__)
 
@@ -25,7 +25,7 @@ def persistently(write: Callable[[], Answer], patience: float = PATIENCE_SECONDS
     """Call ``write`` again while the database is away; only for verbs that may be said twice.
 
     Raises:
-        DatabaseAwayError: it stayed away for ``patience`` seconds.
+        DatabaseUnreachableError: it stayed away for ``patience`` seconds.
         Stopped: the job has to stop at once, for instance because its lease can no longer be renewed.
     """
     deadline = time.monotonic() + patience
@@ -33,7 +33,7 @@ def persistently(write: Callable[[], Answer], patience: float = PATIENCE_SECONDS
     while True:
         try:
             return write()
-        except DatabaseAwayError as error:
+        except DatabaseUnreachableError as error:
             if time.monotonic() + pause > deadline:
                 raise
             logger.warning("the database is away, trying again: %s", error)

@@ -21,7 +21,7 @@ def give_verdict(lease: Lease, state: JobState, failure: Failure | None) -> JobS
 
     Raises:
         LeaseLostError: the chip is no longer ours.
-        DatabaseAwayError: PostgreSQL does not answer; the supervisor records the verdict.
+        DatabaseUnreachableError: PostgreSQL does not answer; the supervisor records the verdict.
         Stopped: the job has to stop while a cancel is being stored.
     """
     if state is not JobState.CANCELLED and _is_cancelled_in_prefect():

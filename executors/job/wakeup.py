@@ -11,7 +11,7 @@ from typing import Self
 from psycopg import sql
 
 from qdash_queue.client.database import Database
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 
 logger = logging.getLogger(__name__)
 
@@ -82,7 +82,7 @@ class Listener:
         while not self._closing.is_set():
             try:
                 self._listen()
-            except DatabaseAwayError as error:
+            except DatabaseUnreachableError as error:
                 logger.debug("listening on %s was interrupted: %s", self._channel, error)
                 self._closing.wait(_PATIENCE_SECONDS)
 

@@ -1,7 +1,7 @@
 """The supervisor's line to Prefect: makes flow runs, sees Cancelling, makes states equal to the row.
 
 All traffic runs on one thread of its own; nothing here can hold up the supervisor for longer than the timeout
-that it names, and Prefect's absence is a :class:`PrefectAwayError`, whatever the client raises.
+that it names, and Prefect's absence is a :class:`PrefectUnreachableError`, whatever the client raises.
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from executors.job.wakeup import Wakeup
 from executors.prefect.flow_runs import FlowRunRequest, chip_tag
 from executors.prefect.runtime import was_cancelled
 from qdash_queue.domain import JobState
+from qdash_queue.errors import QdashQueueError
 
 logger = logging.getLogger(__name__)
 
@@ -51,11 +52,11 @@ _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
 _FINAL_REFUSALS = {400, 409, 413, 422}
 
 
-class PrefectError(Exception):
+class PrefectError(QdashQueueError):
     """Prefect's server did not do what it was asked for."""
 
 
-class PrefectAwayError(PrefectError):
+class PrefectUnreachableError(PrefectError):
     """Prefect's server did not answer, or not in time, or not as Prefect does."""
 
 
@@ -79,7 +80,7 @@ class Answer(Generic[_T]):
         """The answer.
 
         Raises:
-            PrefectAwayError: the server did not answer in time.
+            PrefectUnreachableError: the server did not answer in time.
             PrefectRefusedError: the server will not do it.
         """
         try:
@@ -88,7 +89,7 @@ class Answer(Generic[_T]):
             # Prefect's client trips in many ways over a server in trouble, of another version, or no Prefect.
             if (words := _final_refusal(error)) is not None:
                 raise PrefectRefusedError(words) from error
-            raise PrefectAwayError(f"Prefect did not answer: {error!r}"[:_WORDS_LIMIT]) from error
+            raise PrefectUnreachableError(f"Prefect did not answer: {error!r}"[:_WORDS_LIMIT]) from error
 
     def forget(self) -> None:
         """Wait for it no longer; the server may do what it was asked for all the same."""
@@ -177,7 +178,7 @@ class PrefectLink:
         """Ask at once whether the watched flow run was cancelled.
 
         Raises:
-            PrefectAwayError: the server did not answer in time.
+            PrefectUnreachableError: the server did not answer in time.
         """
         self._call(self._look(), timeout)
 
@@ -185,7 +186,7 @@ class PrefectLink:
         """Bring the flow run's state in line with the job's; ``scheduled``: see :meth:`give_up`.
 
         Raises:
-            PrefectAwayError: the server did not answer in time.
+            PrefectUnreachableError: the server did not answer in time.
             PrefectRefusedError: the server will not have it.
         """
         self._call(self._make_equal(flow_run_id, state, message), timeout)
@@ -194,7 +195,7 @@ class PrefectLink:
         """Close the flow run of an attempt that was given up; whether it had been cancelled.
 
         Raises:
-            PrefectAwayError: the server did not answer in time.
+            PrefectUnreachableError: the server did not answer in time.
             PrefectRefusedError: the server will not have it.
         """
         return self._call(self._give_up(flow_run_id, message), timeout)
@@ -203,7 +204,7 @@ class PrefectLink:
         """Flow runs with all these tags, at most a hundred.
 
         Raises:
-            PrefectAwayError: the server did not answer in time.
+            PrefectUnreachableError: the server did not answer in time.
         """
         return self._call(self._flow_runs(FlowRunFilter(tags=FlowRunFilterTags(all_=list(tags)))), timeout)
 
@@ -211,7 +212,7 @@ class PrefectLink:
         """Flow runs of these chips that have not ended, at most a hundred.
 
         Raises:
-            PrefectAwayError: the server did not answer in time.
+            PrefectUnreachableError: the server did not answer in time.
         """
         wanted = FlowRunFilter(
             tags=FlowRunFilterTags(any_=[chip_tag(chip_id) for chip_id in chip_ids]),

@@ -45,8 +45,8 @@ def close_stragglers(link: PrefectLink, database: Database, chip_ids: Sequence[s
         The flow runs that were closed.
 
     Raises:
-        PrefectAwayError: Prefect's server did not answer in time; the rest is left for another round.
-        DatabaseAwayError: PostgreSQL does not answer.
+        PrefectUnreachableError: Prefect's server did not answer in time; the rest is left for another round.
+        DatabaseUnreachableError: PostgreSQL does not answer.
     """
     closed = []
     flow_runs = link.open_flow_runs(chip_ids)
@@ -74,8 +74,8 @@ def find_earlier_cancel(link: PrefectLink, database: Database, claimed: ClaimedJ
     """Close the flow runs of a job's earlier attempts, and find one that was cancelled.
 
     Raises:
-        PrefectAwayError: Prefect's server did not answer in time.
-        DatabaseAwayError: PostgreSQL does not answer.
+        PrefectUnreachableError: Prefect's server did not answer in time.
+        DatabaseUnreachableError: PostgreSQL does not answer.
     """
     found = None
     flow_runs = link.flow_runs([chip_tag(claimed.chip_id), job_tag(claimed.job_id)])

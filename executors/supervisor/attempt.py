@@ -25,7 +25,7 @@ from executors.job.messages import (
     RunJob,
 )
 from executors.job.stop import StopReason
-from executors.prefect.client import PrefectAwayError, PrefectError, PrefectRefusedError
+from executors.prefect.client import PrefectError, PrefectRefusedError, PrefectUnreachableError
 from executors.prefect.flow_runs import FlowRunRequest
 from executors.prefect.reconcile import find_earlier_cancel
 from executors.supervisor import verdict as verdicts
@@ -37,7 +37,7 @@ from qdash_queue.client.leases import Lease
 from qdash_queue.client.models import ClaimedJob
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode, Failure, JobState
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 
 logger = logging.getLogger(__name__)
 
@@ -172,7 +172,7 @@ class Attempt:
                 return None
             try:
                 flow_run = self._await_flow_run(definition, request, patience)
-            except PrefectAwayError as error:
+            except PrefectUnreachableError as error:
                 logger.warning("job %s waits for Prefect: %s", self._claimed.job_id, error)
                 patience = min(2 * patience, longest)
                 self._doze(_PREFECT_RETRY_SECONDS)
@@ -203,7 +203,7 @@ class Attempt:
         while self._stop is None:
             try:
                 found = find_earlier_cancel(self._bench.link, self._bench.database, self._claimed)
-            except (PrefectError, DatabaseAwayError) as error:
+            except (PrefectError, DatabaseUnreachableError) as error:
                 logger.warning("job %s waits for its earlier flow runs: %s", self._claimed.job_id, error)
                 self._doze(_PREFECT_RETRY_SECONDS)
                 self._look_around()
@@ -391,7 +391,7 @@ class Attempt:
             self._keeper.settle()
             try:
                 return write()
-            except DatabaseAwayError as error:
+            except DatabaseUnreachableError as error:
                 logger.warning("job %s waits for the database: %s", self._claimed.job_id, error)
                 time.sleep(_LOOK_SECONDS)
 
@@ -403,5 +403,5 @@ class Attempt:
         try:
             self._bench.link.make_equal(flow_run.id, state, message)
             self._bench.executor.flow_run_synced(self._claimed.job_id, self._claimed.attempt)
-        except (PrefectError, DatabaseAwayError) as error:
+        except (PrefectError, DatabaseUnreachableError) as error:
             logger.warning("job %s: Prefect will be told later: %s", self._claimed.job_id, error)

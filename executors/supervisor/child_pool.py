@@ -16,6 +16,7 @@ from executors.child.forkserver import child_context
 from executors.child.main import child_main
 from executors.job.messages import ChildSetup, Order, Ready, Report
 from executors.job.stop import LeaseClock, StopFlag
+from qdash_queue.errors import QdashQueueError
 
 logger = logging.getLogger(__name__)
 
@@ -24,7 +25,7 @@ _TRIES = 3
 _LAST_WORDS_SECONDS = 5.0
 
 
-class ChildError(Exception):
+class ChildError(QdashQueueError):
     """A child could not be started."""
 
 

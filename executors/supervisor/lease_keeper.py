@@ -20,7 +20,7 @@ from executors.job.stop import PREFECT_CANCEL, LeaseClock
 from executors.job.wakeup import Wakeup
 from qdash_queue.client.leases import Lease
 from qdash_queue.client.models import CancelRequest, JsonObject
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError
+from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
 
 logger = logging.getLogger(__name__)
 
@@ -176,7 +176,7 @@ class LeaseKeeper:
                 self._extend(-math.inf)  # The child's guard ends it, whatever holds up the supervisor.
                 self._wakeup.set()
                 return
-            except DatabaseAwayError as error:
+            except DatabaseUnreachableError as error:
                 logger.warning("the database is away: %s", error)
                 time.sleep(_RETRY_SECONDS)
             except Exception:  # Whatever it is, the lease is renewed as long as that can be.
@@ -197,7 +197,7 @@ class LeaseKeeper:
                 write = self._writes[0]
             try:
                 write()
-            except (LeaseLostError, DatabaseAwayError):
+            except (LeaseLostError, DatabaseUnreachableError):
                 raise
             except Exception:  # A refused event must not end the thread that keeps the lease.
                 logger.exception("the database refused what was said to it about the job")

@@ -24,7 +24,7 @@ from executors.supervisor.stop_escalation import Graces
 from qdash_queue.client.leases import Executor
 from qdash_queue.client.models import UnsyncedFlowRun
 from qdash_queue.domain import JobState
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 from qdash_queue.stopping import StopSign
 
 logger = logging.getLogger(__name__)
@@ -89,7 +89,7 @@ class Supervisor:
 
         Raises:
             CatalogueRefusedError: a flow or a task cannot be offered.
-            DatabaseAwayError: the database does not answer at the start; later it is waited for.
+            DatabaseUnreachableError: the database does not answer at the start; later it is waited for.
             LeaseLostError: the database does not know a lease that this executor holds.
         """
         offer(self._executor, self._flows)
@@ -129,7 +129,7 @@ class Supervisor:
             if took_one:
                 self._looks_in_vain = 0
                 return
-        except DatabaseAwayError as error:
+        except DatabaseUnreachableError as error:
             self._note("the database is away", f"{error}")
             self._sleep(_AWAY_SECONDS)
             return
@@ -212,7 +212,7 @@ class Supervisor:
     def _say_goodbye(self) -> None:
         try:
             self._executor.stopped()
-        except DatabaseAwayError as error:
+        except DatabaseUnreachableError as error:
             logger.warning("the database could not be told that this executor stopped: %s", error)
 
 

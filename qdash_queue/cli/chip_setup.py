@@ -19,7 +19,7 @@ from pydantic import BaseModel, ConfigDict
 from qdash_queue.cli.error_messages import RefusedError
 from qdash_queue.cli.inputs import DESIGN_QUBITS, design_values
 from qdash_queue.client.database import Database, sqlalchemy_url
-from qdash_queue.errors import translated
+from qdash_queue.client.sqlstates import translated
 
 DEFAULT_TOPOLOGY = f"square-lattice-mux-{DESIGN_QUBITS}"
 _PASSWORD_BYTES = 18
@@ -90,13 +90,13 @@ def install(database_url: str, plan: Plan) -> list[Item]:
     Raises:
         RefusedError: a login of the plan is a superuser.
         QueueError: the database refuses a name or a value, or the login may not make roles.
-        DatabaseAwayError: the server does not answer.
+        DatabaseUnreachableError: the server does not answer.
     """
     try:
         with psycopg.connect(Database(database_url).conninfo, connect_timeout=5) as connection:
             making = _Making(connection, sqlalchemy_url(database_url), plan)
             making.logins()
-            with _speaking_as(connection, plan.admin):
+            with _acting_as(connection, plan.admin):
                 making.project()
                 making.chip()
                 making.values()
@@ -106,8 +106,8 @@ def install(database_url: str, plan: Plan) -> list[Item]:
 
 
 @contextmanager
-def _speaking_as(connection: Connection, role: str) -> Iterator[None]:
-    """Speak as the administrator, so that what is made names it; a right that this takes is given back."""
+def _acting_as(connection: Connection, role: str) -> Iterator[None]:
+    """Act as the administrator, so that what is created names it; a right granted for this is revoked."""
     row = connection.execute(
         "SELECT pg_has_role(%s::name, CASE WHEN current_setting('server_version_num')::integer >= 160000"
         " THEN 'SET' ELSE 'MEMBER' END)",

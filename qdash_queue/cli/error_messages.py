@@ -1,4 +1,4 @@
-"""What goes wrong, said in one sentence, with an exit status that tells the kinds apart."""
+"""Errors as one sentence, with an exit status for each kind."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ import typer
 from typer.core import TyperGroup
 
 from qdash_queue.cli.escapes import printable
+from qdash_queue.errors import QdashQueueError
 from qdash_queue.extras import MissingExtraError
 
 EXIT_REFUSED = 3
-"""The request was refused: bad words, no right, no such thing, too late."""
-EXIT_AWAY = 4
-"""A server that is needed does not answer, is not named, or holds no queue; or an extra is not installed."""
+"""The request was refused: wrong usage, no right, unknown name, too late."""
+EXIT_UNREACHABLE = 4
+"""A needed server is unreachable, not configured or without the schema; or an extra is not installed."""
 EXIT_INTERRUPTED = 130
 
 
-class RefusedError(Exception):
-    """What the command line itself refuses, before it asks any server."""
+class RefusedError(QdashQueueError):
+    """The command line itself refuses, before it calls a server."""
 
     def __init__(self, message: str, *, column: str = "", hint: str = "") -> None:
         super().__init__(message)
@@ -44,7 +45,7 @@ class Refusal:
     @property
     def exit_status(self) -> int:
         """See the constants of this module."""
-        return EXIT_AWAY if self.code == "away" else EXIT_REFUSED
+        return EXIT_UNREACHABLE if self.code == "away" else EXIT_REFUSED
 
     def as_words(self) -> str:
         """One sentence on one line, with the hint."""
@@ -56,7 +57,7 @@ class Refusal:
         return printable(json.dumps({"error": asdict(self)}, ensure_ascii=False))
 
 
-class SpeakingGroup(TyperGroup):
+class ErrorReportingGroup(TyperGroup):
     """The root of all commands: what a user can cause ends in a :class:`Refusal`, never in a traceback."""
 
     def main(
@@ -72,7 +73,7 @@ class SpeakingGroup(TyperGroup):
         given = sys.argv[1:] if args is None else list(args)
 
         def run() -> Any:
-            return super(SpeakingGroup, self).main(
+            return super(ErrorReportingGroup, self).main(
                 given,
                 prog_name,
                 complete_var,
@@ -117,22 +118,22 @@ def refusal_of(error: Exception) -> Refusal | None:
 
 def _bad_words(error: typer.TyperException) -> Refusal:
     context = getattr(error, "ctx", None)
-    hint = f"{context.command_path} --help tells more" if context is not None else ""
+    hint = f"{context.command_path} --help shows the usage" if context is not None else ""
     parameter = getattr(error, "param", None)
     return Refusal(error.format_message(), "usage", getattr(parameter, "name", None) or "", hint)
 
 
 def _of_queue(error: Exception) -> Refusal | None:
     from qdash_queue.errors import (  # noqa: PLC0415 - only a failure needs it
-        DatabaseAwayError,
+        DatabaseUnreachableError,
         QueueError,
         SchemaMissingError,
     )
 
     if isinstance(error, QueueError):
         return Refusal(str(error), error.code, error.column, error.hint, error.detail)
-    if isinstance(error, DatabaseAwayError):
-        return Refusal(str(error), "away", "", "qdash-queue doctor tells what is missing")
+    if isinstance(error, DatabaseUnreachableError):
+        return Refusal(str(error), "away", "", "qdash-queue doctor reports what is missing")
     if isinstance(error, SchemaMissingError):
         return Refusal(str(error), "away")
     return None

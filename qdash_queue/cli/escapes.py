@@ -1,4 +1,4 @@
-"""Nobody's text commands the reader's terminal: what would move, colour or turn it is shown as an escape."""
+"""Text from the database cannot control the terminal: control characters are shown as escapes."""
 
 from __future__ import annotations
 
@@ -21,5 +21,5 @@ def printable(text: str) -> str:
 
 
 def one_line(text: str) -> str:
-    """The text on one line, printable: nobody's text can pass for a line of its own."""
+    """The text on one line, printable: no text from the database can pass for a line of output."""
     return printable(" ".join(text.splitlines()))

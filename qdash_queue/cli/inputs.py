@@ -1,4 +1,4 @@
-"""Words of the command line that need reading: JSON, files, times."""
+"""Parsing of arguments: JSON, files, times."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def json_object(text: str, name: str) -> dict[str, JsonValue]:
     except _RepeatedNameError as error:
         raise RefusedError(f"{name}: {error}", column=name) from error
     except ValueError as error:
-        raise RefusedError(f"{name}: expected a JSON object, got no JSON: {error}", column=name) from error
+        raise RefusedError(f"{name}: not valid JSON: {error}", column=name) from error
     if not isinstance(found, dict):
         raise RefusedError(f"{name}: expected a JSON object, got {_kind(found)}", column=name)
     return found
 
 
 class _RepeatedNameError(ValueError):
-    """JSON would keep the last of them, and lose the others without a word."""
+    """JSON would keep the last of them and drop the others silently."""
 
 
 def _once_each(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:

@@ -19,12 +19,13 @@ from qdash_queue.cli.commands import (
 )
 from qdash_queue.cli.commands.demo import demo
 from qdash_queue.cli.context import Session
-from qdash_queue.cli.error_messages import SpeakingGroup
+from qdash_queue.cli.error_messages import ErrorReportingGroup
+from qdash_queue.cli.request_options import RequestCommand
 
 app = typer.Typer(
-    cls=SpeakingGroup,
-    help="Ask for qubit calibrations, watch them, and run what they need.",
-    epilog="Exit status: 0 done, 3 refused, 4 a server is away; watch, doctor and demo tell their own.",
+    cls=ErrorReportingGroup,
+    help="Submit qubit calibrations, watch them, and run the services that they need.",
+    epilog="Exit status: 0 done, 3 refused, 4 server unreachable; watch, doctor and demo have their own.",
     # Plain help loads in half the time.
     rich_markup_mode=None,
     add_completion=False,
@@ -38,7 +39,7 @@ def root(
     context: typer.Context,
     *,
     database_url: Annotated[
-        str, typer.Option(help="PostgreSQL; else QDASH_QUEUE_DATABASE_URL.", show_default=False)
+        str, typer.Option(help="PostgreSQL URL; QDASH_QUEUE_DATABASE_URL by default.", show_default=False)
     ] = "",
 ) -> None:
     """Open the session that every command uses."""
@@ -47,13 +48,13 @@ def root(
         typer.echo(context.get_help())
 
 
+app.command(cls=RequestCommand)(jobs.submit)
 for command in (
     servers.up,
     servers.migrate,
     setup.setup,
     doctor.doctor,
     demo,
-    jobs.submit,
     jobs.jobs,
     jobs.show,
     jobs.watch,
@@ -65,6 +66,7 @@ for command in (
     chips.tasks,
 ):
     app.command()(command)
+
 
 app.add_typer(chips.chips, name="chips")
 app.add_typer(chips.executors, name="executors")

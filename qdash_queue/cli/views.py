@@ -1,4 +1,4 @@
-"""What people read: tables and sentences on standard output, with colour where it is a terminal."""
+"""Tables and sentences on standard output, with colour on a terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from qdash_queue.client.models import (
     TaskRun,
 )
 
-# Wide enough for all tables where nobody's window sets a limit.
+# Wide enough for all tables where no terminal limits the width.
 WIDTH_OF_A_FILE = 200
 COLOURS = {
     "scheduled": "yellow",
@@ -39,7 +39,7 @@ LEVEL_COLOURS = {Level.OK: "green", Level.NOTE: "yellow", Level.PROBLEM: "bold r
 
 
 class PrintableConsole(Console):
-    """A console on which only the program uses control sequences, whoever wrote the text that it shows."""
+    """A console on which only the program itself uses control sequences."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """The segments of ``renderable``, each with a printable text."""
@@ -48,7 +48,7 @@ class PrintableConsole(Console):
 
 
 def make_console(*, stderr: bool = False) -> Console:
-    """A console that prints what it is given; nobody's text is read as markup or commands the terminal."""
+    """A console that prints text as it is: without markup and control sequences."""
     console = PrintableConsole(markup=False, emoji=False, highlight=False, stderr=stderr)
     if not console.is_terminal:
         console.width = max(console.width, WIDTH_OF_A_FILE)
@@ -84,13 +84,13 @@ def _output(output: JsonValue) -> str:
 
 
 class Views:
-    """Says to a person what the verbs returned."""
+    """Prints results for people."""
 
     def __init__(self, console: Console | None = None) -> None:
         self.console = console or make_console()
 
     def say(self, words: str) -> None:
-        """One line of words."""
+        """One line of text."""
         self.console.print(one_line(words), soft_wrap=True)
 
     def say_lines(self, lines: Iterable[str]) -> None:
@@ -110,7 +110,7 @@ class Views:
             "tasks",
             "submitted",
             "took",
-            "waits, or why",
+            "reason",
         )
         for job in jobs:
             table.add_row(
@@ -131,7 +131,7 @@ class Views:
         """Everything about one job."""
         line = Text.assemble(f"job {job.job_id}: ", state_text(job.state))
         if job.waiting_for:
-            line.append(f", waits: {job.waiting_for}")
+            line.append(f", waiting: {job.waiting_for}")
         self.console.print(line)
         for name, value in _facts(job).items():
             self.say(f"  {name:<12} {value}")
@@ -141,7 +141,7 @@ class Views:
 
     def task_runs(self, runs: Iterable[TaskRun]) -> None:
         """What was measured."""
-        table = _table("attempt", "task", "qid", "status", "took", "hardware", "outputs", "what went wrong")
+        table = _table("attempt", "task", "qid", "status", "took", "hardware", "outputs", "error")
         for run in runs:
             hardware = "-" if run.hardware_seconds is None else f"{run.hardware_seconds:.3g} s"
             table.add_row(
@@ -180,8 +180,8 @@ class Views:
         self._print(table, "no chips: qdash-queue chips add makes one")
 
     def tasks(self, tasks: Sequence[TaskRow]) -> None:
-        """A line for each task that may be asked for."""
-        table = _table("task", "type", "needs", "gives", "description")
+        """A line for each task."""
+        table = _table("task", "type", "inputs", "outputs", "description")
         for task in tasks:
             table.add_row(
                 task.task,
@@ -237,7 +237,7 @@ class Views:
         self._print(table, "no values")
 
     def findings(self, findings: Sequence[Finding]) -> None:
-        """A line for each thing looked at, and below it what to do."""
+        """A line for each check, and below it what to do."""
         for finding in findings:
             mark = Text(f"{finding.level:<8}", style=LEVEL_COLOURS[finding.level])
             self.console.print(Text.assemble(mark, f"{finding.about}: {finding.words}"), soft_wrap=True)
@@ -286,10 +286,10 @@ def _why(job: Job) -> str:
 
 
 def _facts(job: Job) -> dict[str, str]:
-    """What is worth a line of its own; lines without content are left out."""
+    """What is worth a line of its own; empty ones are omitted."""
     who = f"{job.username} ({job.submitted_by})"
     facts = {
-        "asked by": f"{who} for project {job.project_id}, {moment(job.submitted_at)}",
+        "submitted": f"{who} for project {job.project_id}, {moment(job.submitted_at)}",
         "chip, flow": f"{job.chip_id}, {job.flow}",
         "parameters": compact(job.parameters),
         "execution": f"{job.execution_id}, attempt {job.attempt} of {job.max_attempts}"
@@ -314,7 +314,7 @@ def _cancel_words(job: Job) -> str:
         return ""
     seen = f", seen {moment(job.cancel_seen_at)}" if job.cancel_seen_at else ""
     reason = job.cancel_reason or "no reason given"
-    asked = f"asked by {job.cancel_requested_by} {moment(job.cancel_requested_at)}"
+    asked = f"requested by {job.cancel_requested_by} {moment(job.cancel_requested_at)}"
     return f"{asked} ({job.cancel_mode}: {reason}){seen}"
 
 

@@ -18,7 +18,7 @@ from qdash_queue.cli.views import make_console, outputs_of
 from qdash_queue.client.models import Job, JobEvent, TaskRun
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 
 POLL_SECONDS = 0.25
 AWAY_SECONDS = 2.0
@@ -54,12 +54,12 @@ def follow(queue: Queue, job_ids: Sequence[int], watcher: Watcher) -> list[Job]:
 
     Raises:
         UnknownNameError: one of them does not exist.
-        DatabaseAwayError: the database does not answer at the start.
+        DatabaseUnreachableError: the database does not answer at the start.
     """
     last_event = dict.fromkeys(job_ids, 0)
     ended: dict[int, Job] = {}
     for job_id in last_event:
-        # Outside the waiting: a wrong address or password is no outage, and would be waited out for ever.
+        # Outside the waiting: a wrong address or password is no outage, and would be retried indefinitely.
         queue.get(job_id)
     while len(ended) < len(last_event):
         try:
@@ -70,7 +70,7 @@ def follow(queue: Queue, job_ids: Sequence[int], watcher: Watcher) -> list[Job]:
                 watcher.see(glance)
                 if glance.job.state.is_terminal:
                     ended[job_id] = glance.job
-        except DatabaseAwayError as error:
+        except DatabaseUnreachableError as error:
             watcher.lose_sight(str(error))
             time.sleep(AWAY_SECONDS)
         else:
@@ -116,14 +116,14 @@ class Lines:
         self._waiting_for: dict[int, str | None] = {}
 
     def see(self, glance: Glance) -> None:
-        """Print the events, and why the job waits whenever that changes."""
+        """Print the events, and why the job is waiting whenever that changes."""
         if not self._with_events:
             return
         job = glance.job
         for event in glance.events:
             self._print(f"{clock(event.at)} job {job.job_id}: {_event_words(event, glance.task_runs)}")
         if job.waiting_for and job.waiting_for != self._waiting_for.get(job.job_id):
-            self._print(f"             job {job.job_id}: waits: {job.waiting_for}")
+            self._print(f"             job {job.job_id}: waiting: {job.waiting_for}")
         self._waiting_for[job.job_id] = job.waiting_for
 
     def lose_sight(self, words: str) -> None:
@@ -181,7 +181,7 @@ class Bars:
         bar = self._bars[key]
         if state != "scheduled" and not self._progress.tasks[self._progress.task_ids.index(bar)].started:
             self._progress.start_task(bar)
-        # Without a total the bar pulses: something runs and nobody knows how far it is.
+        # Without a total the bar pulses: something runs, and its progress is unknown.
         pulsing = state == "running" and total <= 1
         self._progress.update(
             bar, completed=done, total=None if pulsing else max(total, 1), state=state, words=words
@@ -222,7 +222,7 @@ def _job_words(job: Job) -> str:
         return f"{job.failure_kind}: {job.failure_message}"
     if job.cancel_requested:
         return f"cancel asked by {job.cancel_requested_by}: {job.cancel_reason}"
-    return f"waits: {job.waiting_for}" if job.waiting_for else f"{job.tasks_done}/{job.tasks_total}"
+    return f"waiting: {job.waiting_for}" if job.waiting_for else f"{job.tasks_done}/{job.tasks_total}"
 
 
 def _event_words(event: JobEvent, runs: Sequence[TaskRun]) -> str:

@@ -1,4 +1,4 @@
-"""The administrator's verbs: projects, members, chips, who may execute."""
+"""The administrator's verbs: projects, members, chips, executor permissions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Admin:
         self.database = database
 
     def add_project(self, project_id: str, description: str = "") -> None:
-        """Make a project."""
+        """Add a project."""
         self.database.execute(
             "SELECT calib.add_project(:project_id, :description)",
             project_id=project_id,
@@ -20,7 +20,7 @@ class Admin:
         )
 
     def archive_project(self, project_id: str) -> int:
-        """Let a project ask for nothing any more; what waits is cancelled, everything can still be read.
+        """Archive a project: it accepts no jobs, waiting ones are cancelled, all data stay readable.
 
         Returns:
             How many waiting jobs were cancelled.
@@ -30,7 +30,7 @@ class Admin:
         )
 
     def grant_member(self, project_id: str, role_name: str, username: str, access: str) -> None:
-        """Let a database role into a project as ``username``, with access reader, submitter or operator."""
+        """Grant a role access (reader, submitter or operator) to a project as ``username``."""
         self.database.execute(
             "SELECT calib.grant_member(:project_id, :role_name, :username, :access)",
             project_id=project_id,
@@ -40,13 +40,13 @@ class Admin:
         )
 
     def revoke_member(self, project_id: str, role_name: str) -> None:
-        """Take a role out of a project; a role that was dropped goes by the number shown in its place."""
+        """Revoke a role's access to a project; a dropped role is named by its number."""
         self.database.execute(
             "SELECT calib.revoke_member(:project_id, :role_name)", project_id=project_id, role_name=role_name
         )
 
     def add_chip(self, chip_id: str, backend: str, topology: str) -> None:
-        """Make a chip with its qubits and couplings; backend and topology are fixed for ever."""
+        """Add a chip with its qubits and couplings; backend and topology cannot be changed later."""
         self.database.execute(
             "SELECT calib.add_chip(:chip_id, :backend, :topology)",
             chip_id=chip_id,
@@ -55,7 +55,7 @@ class Admin:
         )
 
     def set_chip(self, chip_id: str, max_waiting: int) -> None:
-        """Change how many jobs may wait for a chip."""
+        """Change the maximum number of waiting jobs of a chip."""
         self.database.execute(
             "SELECT calib.set_chip(:chip_id, CAST(:max_waiting AS integer))",
             chip_id=chip_id,
@@ -63,7 +63,7 @@ class Admin:
         )
 
     def retire_chip(self, chip_id: str) -> int:
-        """Let nothing be asked of a chip any more; what waits is cancelled, everything can still be read.
+        """Retire a chip: it accepts no jobs, waiting ones are cancelled, all data stay readable.
 
         Returns:
             How many waiting jobs were cancelled.
@@ -74,13 +74,13 @@ class Admin:
         return int(self.database.value("SELECT calib.retire_chip(:chip_id)", chip_id=chip_id) or 0)
 
     def allow_executor(self, role_name: str, chip_id: str) -> None:
-        """Let a database role serve a chip."""
+        """Permit a database role to serve a chip."""
         self.database.execute(
             "SELECT calib.allow_executor(:role_name, :chip_id)", role_name=role_name, chip_id=chip_id
         )
 
     def disallow_executor(self, role_name: str, chip_id: str) -> None:
-        """Let a database role serve a chip no more; a job that it runs there is lost."""
+        """Withdraw a role's permission to serve a chip; a job that it runs there is lost."""
         self.database.execute(
             "SELECT calib.disallow_executor(:role_name, :chip_id)", role_name=role_name, chip_id=chip_id
         )

@@ -1,4 +1,4 @@
-"""Whether this program and the database's schema understand each other."""
+"""Whether this program and the database's schema are compatible."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ def require_schema(database: Database) -> None:
     A newer schema serves older programs, until a release says otherwise.
 
     Raises:
-        SchemaMissingError: there is no queue, the schema is behind, or it has left this program behind.
-        DatabaseAwayError: the server does not answer.
+        SchemaMissingError: the schema is not installed, older than this program needs, or too new for it.
+        DatabaseUnreachableError: the server does not answer.
     """
     version, wanted = int(database.value("SELECT calib.schema_version()")), int(head())
     if version < wanted:

@@ -1,4 +1,4 @@
-"""One way to speak to PostgreSQL: SQLAlchemy Core over psycopg 3, typed errors, reconnects."""
+"""Access to PostgreSQL: SQLAlchemy Core over psycopg 3, typed errors, reconnects."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from pydantic import BaseModel
 from sqlalchemy.engine import Connection, RowMapping
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from qdash_queue.client.sqlstates import translated
 from qdash_queue.errors import (
     BadValueError,
-    DatabaseAwayError,
     DatabaseBusyError,
+    DatabaseUnreachableError,
     StatementOutdatedError,
-    translated,
 )
 
 Model = TypeVar("Model", bound=BaseModel)
 Statement = str | sa.Executable
 
-LONG_REST_SECONDS = 1.0
+LONG_IDLE_SECONDS = 1.0
 
 # A server or a network that falls silent ends the connection in about ten seconds, also within a statement.
-_PATIENCE: dict[str, Any] = {
+_TIMEOUTS: dict[str, Any] = {
     "connect_timeout": 5,
     "keepalives_idle": 5,
     "keepalives_interval": 2,
@@ -42,22 +42,22 @@ def sqlalchemy_url(url: str) -> sa.URL:
     """The URL with psycopg 3 as its driver, whichever of the usual spellings came in.
 
     Raises:
-        DatabaseAwayError: there is no URL, or it is not one of PostgreSQL.
+        DatabaseUnreachableError: there is no URL, or it is not one of PostgreSQL.
     """
     if not url:
-        raise DatabaseAwayError(
-            "no database is named: set QDASH_QUEUE_DATABASE_URL to postgresql://user@host/name"
+        raise DatabaseUnreachableError(
+            "no database is configured: set QDASH_QUEUE_DATABASE_URL to postgresql://user@host/name"
         )
     try:
         parsed = sa.make_url(url)
     except (sa.exc.ArgumentError, ValueError):
-        # Without the URL and the library's words, which may hold the password.
-        raise DatabaseAwayError(
-            "what is given is no database URL: expected one such as postgresql://user@host:5432/name,"
+        # Without the URL and the library's message, which may hold the password.
+        raise DatabaseUnreachableError(
+            "this is not a database URL: expected one such as postgresql://user@host:5432/name,"
             " with a number as its port and special characters of the password percent-encoded"
         ) from None
     if parsed.drivername.partition("+")[0] not in ("postgresql", "postgres"):
-        raise DatabaseAwayError(f"expected a PostgreSQL URL, got one of {parsed.drivername!r}")
+        raise DatabaseUnreachableError(f"expected a PostgreSQL URL, got one of {parsed.drivername!r}")
     return parsed.set(drivername="postgresql+psycopg")
 
 
@@ -68,7 +68,7 @@ class ByteArrays(list[bytes]):
 class Database:
     """A small pool of connections to one database.
 
-    A connection that was cut is replaced without a word: a statement is tried once more when it is marked as
+    A broken connection is replaced silently: a statement is tried once more when it is marked as
     repeatable, because only its author knows that running it twice does no harm.
     """
 
@@ -80,10 +80,10 @@ class Database:
             max_overflow=5,
             isolation_level="AUTOCOMMIT",
             hide_parameters=True,  # In an error's words, which are logged: a claim is a secret.
-            connect_args={"application_name": application_name, **_PATIENCE},
+            connect_args={"application_name": application_name, **_TIMEOUTS},
         )
         sa.event.listen(self._engine, "connect", _send_byte_arrays_in_binary)
-        sa.event.listen(self._engine, "checkin", _note_rest)
+        sa.event.listen(self._engine, "checkin", _note_idle_since)
         sa.event.listen(self._engine, "checkout", _refuse_cut_connection)
 
     def rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
@@ -94,8 +94,8 @@ class Database:
         try:
             return self.rows_once(statement, **parameters)
         except DatabaseBusyError:
-            raise  # At once it would go the same way.
-        except DatabaseAwayError:
+            raise  # An immediate repeat would fail the same way.
+        except DatabaseUnreachableError:
             self._engine.dispose()
             return self.rows_once(statement, **parameters)
 
@@ -134,13 +134,13 @@ class Database:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """A pooled connection in autocommit; database errors leave as the queue's own exceptions."""
+        """A pooled connection in autocommit; database errors become the queue's own exceptions."""
         connection: Connection | None = None
         try:
             with self._engine.connect() as connection:
                 yield connection
         except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
-            raise _in_our_words(error, was_connected=connection is not None) from error
+            raise _as_queue_error(error, was_connected=connection is not None) from error
         except UnicodeEncodeError as error:
             raise BadValueError("expected text, got half of a surrogate pair") from error
 
@@ -149,10 +149,10 @@ class Database:
         """A psycopg connection of its own, in autocommit, for LISTEN and the like.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         try:
-            with closing(psycopg.connect(self.conninfo, autocommit=True, **_PATIENCE)) as connection:
+            with closing(psycopg.connect(self.conninfo, autocommit=True, **_TIMEOUTS)) as connection:
                 yield connection
         except psycopg.Error as error:
             raise translated(error) from error
@@ -167,7 +167,7 @@ class Database:
         self._engine.dispose()
 
 
-def _in_our_words(error: Exception, *, was_connected: bool) -> Exception:
+def _as_queue_error(error: Exception, *, was_connected: bool) -> Exception:
     """The queue's own exception for what driver and pool raise; wrong use of SQLAlchemy stays as it is."""
     cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
     if isinstance(cause, psycopg.Error):
@@ -177,12 +177,12 @@ def _in_our_words(error: Exception, *, was_connected: bool) -> Exception:
     # The pool says "this connection is closed" when the second connection that it tried was cut as well.
     is_cut = isinstance(error, sa.exc.InvalidRequestError) and not was_connected
     if is_cut or isinstance(error, (sa.exc.PendingRollbackError, sa.exc.DBAPIError)):
-        return DatabaseAwayError(f"PostgreSQL does not answer: {error}")
+        return DatabaseUnreachableError(f"PostgreSQL does not answer: {error}")
     return error
 
 
-def _note_rest(_connection: object, record: ConnectionPoolEntry) -> None:
-    record.info["resting_since"] = time.monotonic()
+def _note_idle_since(_connection: object, record: ConnectionPoolEntry) -> None:
+    record.info["idle_since"] = time.monotonic()
 
 
 def _refuse_cut_connection(
@@ -191,18 +191,18 @@ def _refuse_cut_connection(
     """Let the pool replace a connection that was cut while it lay idle.
 
     It must not cost a verb that may not be repeated. The end of a connection makes its socket readable, which
-    costs nothing to see; only after a longer rest, in which a firewall may have dropped it in silence, does
-    the server have to answer a question of its own.
+    costs nothing to see; only after a longer idle time, in which a firewall may have dropped it silently,
+    does the server have to answer a query.
     """
-    rested = time.monotonic() - record.info.get("resting_since", time.monotonic())
+    rested = time.monotonic() - record.info.get("idle_since", time.monotonic())
     try:
-        if rested > LONG_REST_SECONDS or _has_something_to_say(connection):
+        if rested > LONG_IDLE_SECONDS or _is_readable(connection):
             connection.execute("SELECT 1")
     except (psycopg.Error, OSError) as error:
         raise sa.exc.DisconnectionError from error
 
 
-def _has_something_to_say(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+def _is_readable(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))

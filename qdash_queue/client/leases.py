@@ -1,9 +1,9 @@
 """The executor's verbs: register, claim, hold, record, conclude, finish, sweep.
 
 An :class:`Executor` is one start of one process for one chip. What it claims it holds as a :class:`Lease`;
-every verb of a lease shows its claim, a random number that nobody else knows, and the database refuses it
-with ``LeaseLostError`` once it does not know the lease under that claim. Every verb here is idempotent: an
-answer lost with its connection is asked for again.
+every verb of a lease shows its claim, a random number that only the executor knows, and the database refuses
+it with ``LeaseLostError`` once it does not know the lease under that claim. Every verb here is idempotent:
+after a lost answer it is repeated.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ from qdash_queue.errors import BadValueError
 
 
 def new_executor_id(chip_id: str) -> str:
-    """A name that no earlier start of an executor had."""
+    """A unique name for one start of an executor."""
     return f"{chip_id}@{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
 
 
@@ -50,7 +50,7 @@ class Executor:
         self._claim = uuid.uuid4()
 
     def register(self) -> None:
-        """Make this start known.
+        """Register this start.
 
         Raises:
             UnknownNameError: there is no such chip.
@@ -67,7 +67,7 @@ class Executor:
         )
 
     def register_catalogue(self, flows: Sequence[FlowEntry], tasks: Sequence[TaskEntry]) -> None:
-        """Say which flows and tasks may be asked for on this chip; what is not named is gone.
+        """Register all flows and tasks of this chip; those not named are removed.
 
         Raises:
             CatalogueRefusedError: a flow cannot be cancelled, or a schema cannot be checked by the database.
@@ -83,7 +83,7 @@ class Executor:
         )
 
     def seen(self, condition: str = "ready") -> None:
-        """Tell that this executor is alive, and in which condition (``ready``, or why it takes no job)."""
+        """Report that this executor is alive, and its condition (``ready``, or why it takes no job)."""
         self.database.execute(
             "SELECT calib.executor_seen(:executor_id, :condition)",
             executor_id=self.executor_id,
@@ -91,13 +91,13 @@ class Executor:
         )
 
     def stopped(self) -> None:
-        """Tell that this executor has left."""
+        """Report that this executor has stopped."""
         self.database.execute("SELECT calib.executor_stopped(:executor_id)", executor_id=self.executor_id)
 
     def claim(self, lease_seconds: float = 30.0, job_id: int | None = None) -> ClaimedJob | None:
         """Take the chip's first due job (or the named one), or none; an idle call writes nothing.
 
-        After a ``DatabaseAwayError`` the next call asks for the same claim: what had been taken is given.
+        After a ``DatabaseUnreachableError`` the next call repeats the claim: a job that it took is returned.
         """
         found = self.database.models(
             ClaimedJob,
@@ -115,17 +115,17 @@ class Executor:
         return found[0]
 
     def sweep(self) -> list[SweptJob]:
-        """End or send back jobs whose lease ran out, and end waiting jobs that have expired, on any chip."""
+        """End or requeue jobs whose lease expired, and end waiting jobs that have expired, on any chip."""
         return self.database.models(SweptJob, "SELECT * FROM calib.sweep()")
 
     def unsynced_flow_runs(self) -> list[UnsyncedFlowRun]:
-        """Ended attempts whose Prefect run is not in line yet, on this chip and where no executor serves."""
+        """Ended attempts whose Prefect run differs yet, on this chip and on chips without an executor."""
         return self.database.models(
             UnsyncedFlowRun, "SELECT * FROM calib.unsynced_flow_runs(:chip_id)", chip_id=self.chip_id
         )
 
     def chips_to_reconcile(self) -> list[str]:
-        """This chip, and those that no living executor serves: whose open flow runs are looked after here."""
+        """This chip and those without a living executor: this executor reconciles their flow runs."""
         rows = self.database.rows(
             "SELECT chip_id FROM calib.chips_to_reconcile(:chip_id) AS chip_id", chip_id=self.chip_id
         )
@@ -181,7 +181,7 @@ class Lease:
         )
 
     def quiesced(self, detail: Mapping[str, JsonValue] | None = None) -> None:
-        """Note that the instrument is at rest."""
+        """Note that the instrument is in its safe idle state."""
         self.database.rows_once(
             "SELECT calib.quiesced(:job_id, :claim, CAST(:detail AS jsonb))",
             detail=json.dumps(dict(detail or {})),
@@ -189,13 +189,13 @@ class Lease:
         )
 
     def quiesce_failed(self, reason: str) -> None:
-        """Note that the instrument could not be brought to rest; pauses the chip with the reason."""
+        """Note that the instrument could not be put into a safe idle state; pauses the chip."""
         self.database.execute(
             "SELECT calib.quiesce_failed(:job_id, :claim, :reason)", reason=reason, **self._key
         )
 
     def plan_tasks(self, tasks: Sequence[PlannedTask]) -> None:
-        """Say which (task, qid) will be run, so that progress can be shown."""
+        """Declare the (task, qid) to run, so that progress can be shown."""
         self.database.execute(
             "SELECT calib.plan_tasks(:job_id, :claim, CAST(:tasks AS jsonb))",
             tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),
@@ -261,14 +261,14 @@ class Lease:
         return JobState(state)
 
     def give_back(self, reason: str) -> JobState:
-        """Let the job go because this executor leaves: it waits again or ends, by policy."""
+        """End the attempt because this executor stops: the job is requeued or ends, by policy."""
         state = self.database.value(
             "SELECT calib.give_back(:job_id, :claim, :reason) AS state", reason=reason, **self._key
         )
         return JobState(state)
 
     def try_again(self, failure: Failure) -> JobState:
-        """End the attempt by a failure that is not the job's: it waits again or ends failed, by policy."""
+        """End the attempt by a failure that is not the job's: it is requeued or fails, by policy."""
         state = self.database.value(
             "SELECT calib.try_again(:job_id, :claim, :failure_kind, :failure_message) AS state",
             failure_kind=failure.kind.value,

@@ -17,6 +17,7 @@ from qdash_queue.domain import (
     TaskStatus,
     TaskType,
 )
+from qdash_queue.requests import JobRequest
 
 JsonObject = dict[str, JsonValue]
 
@@ -27,21 +28,18 @@ class Row(BaseModel):
     model_config = ConfigDict(frozen=True, extra="ignore")
 
 
-class Job(Row):
-    """A row of ``calib.jobs``."""
+class Job(JobRequest):
+    """A row of ``calib.jobs``: the request with the queue's defaults, and what became of it."""
+
+    model_config = ConfigDict(extra="ignore")
 
     job_id: int
-    project_id: str
     username: str
-    chip_id: str
     flow: str
-    parameters: JsonObject
     priority: int
     not_before: datetime
-    not_after: datetime | None
     timeout_seconds: int
     max_attempts: int
-    dedup_key: str | None
     tags: list[str]
     note: JsonObject
     state: JobState
@@ -71,7 +69,7 @@ class Job(Row):
 class ClaimedJob(Row):
     """What a claim gives: the job, its fence and whether the instrument must be quiesced first.
 
-    ``claim`` proves who holds the lease: it is shown to the database and to nobody else.
+    ``claim`` proves who holds the lease: it is sent to the database only.
     """
 
     job_id: int
@@ -96,7 +94,7 @@ class ClaimedJob(Row):
 
 
 class CancelRequest(Row):
-    """Somebody asked to cancel the job that holds the lease."""
+    """A request to cancel the job of the lease."""
 
     cancel_mode: CancelMode
     cancel_reason: str
@@ -104,7 +102,7 @@ class CancelRequest(Row):
 
 
 class SweptJob(Row):
-    """A job that a sweep ended or sent back to wait."""
+    """A job that a sweep ended or requeued."""
 
     job_id: int
     chip_id: str

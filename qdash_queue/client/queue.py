@@ -1,13 +1,13 @@
-"""The client's verbs: submit, get, list, cancel, requeue, pause, resume, and what a job left behind."""
+"""The client's verbs: submit, get, list, cancel, requeue, pause, resume, and a job's results."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from typing import Any
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from qdash_queue.client.database import Database
@@ -22,13 +22,13 @@ from qdash_queue.client.models import (
     TaskRow,
     TaskRun,
 )
-from qdash_queue.client.tables import jobs
 from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.errors import AlreadyFinalError, UnknownNameError, unknown_chip
+from qdash_queue.requests import JobRequest
 
 
 class Queue:
-    """What any client may say; refusals arrive as the exceptions of :mod:`qdash_queue.errors`."""
+    """The client's verbs; refusals arrive as the exceptions of :mod:`qdash_queue.errors`."""
 
     def __init__(self, database: Database) -> None:
         self.database = database
@@ -39,55 +39,41 @@ class Queue:
         return cls(Database(url))
 
     def submit(
-        self,
-        project_id: str,
-        chip_id: str,
-        parameters: Mapping[str, JsonValue],
-        *,
-        flow: str | None = None,
-        username: str | None = None,
-        priority: int | None = None,
-        not_before: datetime | None = None,
-        not_after: datetime | None = None,
-        timeout_seconds: int | None = None,
-        max_attempts: int | None = None,
-        dedup_key: str | None = None,
-        tags: Sequence[str] | None = None,
-        note: Mapping[str, JsonValue] | None = None,
+        self, project_id: str, chip_id: str, parameters: Mapping[str, JsonValue], **columns: Any
     ) -> Job:
-        """Ask for a calibration. What is left out gets the queue's default.
+        """Submit a calibration job; ``columns`` are the other fields of :class:`JobRequest`.
 
-        What the job waits for is not in the answer, because that takes a look at the whole queue: see `get`.
+        Raises:
+            QueueError: the database's answer in words; nothing was stored.
+        """
+        request = JobRequest.of(
+            project_id=project_id, chip_id=chip_id, parameters=dict(parameters), **columns
+        )
+        return self.submit_request(request)
+
+    def submit_request(self, request: JobRequest) -> Job:
+        """Submit a calibration job.
+
+        What the job waits for is not in the answer, because that depends on the whole queue: see `get`.
 
         Raises:
             QueueError: the database's answer in words; nothing was stored.
         """
         given = {
-            "project_id": project_id,
-            "chip_id": chip_id,
-            "parameters": dict(parameters),
-            "flow": flow,
-            "username": username,
-            "priority": priority,
-            "not_before": not_before,
-            "not_after": not_after,
-            "timeout_seconds": timeout_seconds,
-            "max_attempts": max_attempts,
-            "dedup_key": dedup_key,
-            "tags": None if tags is None else list(tags),
-            "note": None if note is None else dict(note),
+            name: Jsonb(value) if isinstance(value, dict) else value
+            for name, value in request.columns().items()
         }
-        statement = sa.insert(jobs).values(
-            {name: value for name, value in given.items() if value is not None}
+        statement = (
+            f"INSERT INTO calib.jobs ({', '.join(given)})"  # noqa: S608 - names of the model's fields
+            f" VALUES ({', '.join(f':{name}' for name in given)}) RETURNING *"
         )
-        statement = statement.returning(sa.literal_column("*"))
-        return Job.model_validate(dict(self.database.rows_once(statement)[0]))
+        return Job.model_validate(dict(self.database.rows_once(statement, **given)[0]))
 
     def get(self, job_id: int) -> Job:
         """One job.
 
         Raises:
-            UnknownNameError: there is none of that number that you may see.
+            UnknownNameError: there is no such job that you can read.
         """
         row = self.database.row("SELECT * FROM calib.jobs WHERE job_id = :job_id", job_id=job_id)
         if row is None:
@@ -103,18 +89,16 @@ class Queue:
         limit: int = 50,
     ) -> Sequence[Job]:
         """The newest jobs first."""
-        # In the view's own order: one said here would have all that match sorted before a few are taken.
-        statement = sa.select(sa.text("*")).select_from(jobs).limit(limit)
-        if state is not None:
-            statement = statement.where(jobs.c.state == state.value)
-        if chip_id is not None:
-            statement = statement.where(jobs.c.chip_id == chip_id)
-        if project_id is not None:
-            statement = statement.where(jobs.c.project_id == project_id)
+        # In the view's own order: an ORDER BY here would sort all matches before the limit applies.
+        statement = sa.select(sa.text("*")).select_from(sa.table("jobs", schema="calib")).limit(limit)
+        filters = {"state": state and state.value, "chip_id": chip_id, "project_id": project_id}
+        for name, value in filters.items():
+            if value is not None:
+                statement = statement.where(sa.column(name, sa.Text) == value)
         return self.database.models(Job, statement)
 
     def cancel(self, job_id: int, mode: CancelMode = CancelMode.NOW, reason: str = "") -> Job:
-        """Ask to cancel a job; a waiting one ends at once, a running one within seconds.
+        """Cancel a job: a waiting one ends at once, a running one within seconds.
 
         Raises:
             AlreadyFinalError: it had ended before; nothing was changed.
@@ -130,9 +114,11 @@ class Queue:
             driver.add_notice_handler(hear)
             try:
                 count = connection.execute(
-                    sa.update(jobs)
-                    .where(jobs.c.job_id == job_id)
-                    .values(cancel_requested=True, cancel_mode=mode.value, cancel_reason=reason)
+                    sa.text(
+                        "UPDATE calib.jobs SET cancel_requested = true, cancel_mode = :mode,"
+                        " cancel_reason = :reason WHERE job_id = :job_id"
+                    ),
+                    {"mode": mode.value, "reason": reason, "job_id": job_id},
                 ).rowcount
             finally:
                 driver.remove_notice_handler(hear)
@@ -153,19 +139,19 @@ class Queue:
         return self.get(job_id)
 
     def requeue(self, job_id: int, reason: str = "") -> Job:
-        """Ask once more for what a job that has ended asked for; returns the new job."""
+        """Queue a repeat of a job that has ended; returns the new job."""
         rows = self.database.rows_once(
             "SELECT calib.requeue(CAST(:job_id AS bigint), :reason) AS job_id", job_id=job_id, reason=reason
         )
         return self.get(int(rows[0]["job_id"]))
 
     def pause_chip(self, chip_id: str, reason: str) -> Chip:
-        """Let no further job start on a chip."""
+        """Stop starting new jobs on a chip."""
         self.database.execute("SELECT calib.pause_chip(:chip_id, :reason)", chip_id=chip_id, reason=reason)
         return self.chip(chip_id)
 
     def resume_chip(self, chip_id: str) -> Chip:
-        """Let jobs start again."""
+        """Start jobs on a chip again."""
         self.database.execute("SELECT calib.resume_chip(:chip_id)", chip_id=chip_id)
         return self.chip(chip_id)
 

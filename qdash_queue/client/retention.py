@@ -1,4 +1,4 @@
-"""What the queue keeps, for how long, and pruning by that policy.
+"""How long the queue keeps data, and pruning by that policy.
 
 Every age counts from the end of the job. A job takes everything with it; its figures, raw data and events may
 go before. Parameters and their origin are never pruned, nor is anything that the mirror or Prefect has yet to
@@ -15,7 +15,7 @@ from qdash_queue.client.models import Row
 
 
 class RetentionPolicy(Row):
-    """The row of ``calib.retention``: how long after its end a job and its parts are kept; None: for ever."""
+    """The row of ``calib.retention``: how long ended jobs and their parts are kept; None: indefinitely."""
 
     jobs: timedelta | None
     events: timedelta | None
@@ -61,7 +61,7 @@ class Retention:
         figures: timedelta | None,
         raw_data: timedelta | None,
     ) -> None:
-        """Put a whole policy in force; None keeps for ever.
+        """Put a whole policy in force; None keeps indefinitely.
 
         Raises:
             BadValueError: an age is shorter than an hour or longer than a century.

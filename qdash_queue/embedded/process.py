@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 
 from qdash_queue.embedded import watchdog
+from qdash_queue.errors import QdashQueueError
 
 POLL_SECONDS = 0.02
 LOG_TAIL_LINES = 12
 
 
-class EmbeddedServerError(Exception):
+class EmbeddedServerError(QdashQueueError):
     """An embedded server is not installed or did not start: one sentence, then the log's end."""
 
 

@@ -8,7 +8,7 @@ from bson.codec_options import CodecOptions
 from pymongo import MongoClient
 from pymongo.errors import ConnectionFailure, InvalidName, PyMongoError
 
-from qdash_queue.errors import shown
+from qdash_queue.errors import QdashQueueError, shown
 from qdash_queue.mirror.write.indexes import ensure_indexes
 from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 
@@ -16,7 +16,7 @@ _ANSWER_WITHIN_MS = 3_000
 _DO_WITHIN_MS = 60_000
 
 
-class MongoUnreachableError(Exception):
+class MongoUnreachableError(QdashQueueError):
     """MongoDB does not answer, or refuses; the message says which."""
 
 

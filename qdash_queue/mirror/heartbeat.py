@@ -7,9 +7,9 @@ import os
 import socket
 import time
 import uuid
-from importlib import metadata
 
 from qdash_queue.client.database import Database
+from qdash_queue.extras import distribution_version
 
 READY = "ready"
 
@@ -36,7 +36,7 @@ class MirrorHeartbeat:
         """Write that the mirror is alive: at once if its condition changed, else after `every_seconds`.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         if condition == self._reported and time.monotonic() < self._next:
             return
@@ -57,7 +57,7 @@ class MirrorHeartbeat:
         """Write that the mirror has stopped.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         if self._registered:
             self._database.execute("SELECT calib.mirror_stopped(:mirror_id)", mirror_id=self._mirror_id)
@@ -69,14 +69,7 @@ class MirrorHeartbeat:
             mirror_id=self._mirror_id,
             host=socket.gethostname(),
             pid=os.getpid(),
-            version=_version(),
+            version=distribution_version(),
         )
         self._registered = True
         _log.info("this mirror is %s", self._mirror_id)
-
-
-def _version() -> str:
-    try:
-        return metadata.version("qdash-queue")
-    except metadata.PackageNotFoundError:
-        return "not installed"

@@ -20,7 +20,7 @@ from pymongo.errors import ConnectionFailure, PyMongoError
 
 from qdash_queue.client.database import Database
 from qdash_queue.client.retention import Retention
-from qdash_queue.errors import DatabaseAwayError, DatabaseBusyError
+from qdash_queue.errors import DatabaseBusyError, DatabaseUnreachableError, QdashQueueError
 from qdash_queue.mirror.artifacts.artifact_writer import ArtifactWriter
 from qdash_queue.mirror.artifacts.figure_renderer import FigureRenderer
 from qdash_queue.mirror.artifacts.files import FileTree
@@ -49,7 +49,7 @@ from qdash_queue.stopping import StopSign, stopped_by_signals
 _log = logging.getLogger(__name__)
 
 
-class NothingToMirrorError(Exception):
+class NothingToMirrorError(QdashQueueError):
     """There is nothing of this job to show in QDash."""
 
 
@@ -159,7 +159,7 @@ class Mirror:
             while not self._stop.is_set():
                 self._stop.wait(self._round())
             # While PostgreSQL is unreachable, only the missing heartbeats show that the mirror has stopped.
-            with suppress(DatabaseAwayError):
+            with suppress(DatabaseUnreachableError):
                 self._heartbeat.stop()
         _log.info("the mirror has stopped")
 
@@ -167,7 +167,7 @@ class Mirror:
         """Render and mirror everything that is due, once.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
             MongoUnreachableError: MongoDB does not answer.
         """
         report = self._render_all()
@@ -187,7 +187,7 @@ class Mirror:
             day: only jobs that first started on this day of the queue's time zone.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
             MongoUnreachableError: MongoDB does not answer.
             NothingToMirrorError: the job does not exist or never started; no job started on the day.
         """
@@ -208,7 +208,7 @@ class Mirror:
         """What waits to be mirrored, and why.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
         """
         problem = None
         try:
@@ -242,7 +242,7 @@ class Mirror:
             self._prepare_mongo_if_due()
             report = self._mirror_marks() + RoundReport(figures=rendered)
             is_busy = report.worked or self._prune_if_due()
-        except (DatabaseAwayError, MongoUnreachableError) as error:
+        except (DatabaseUnreachableError, MongoUnreachableError) as error:
             self._log_outage(str(error))
             self._next_preparation = 0.0
             return self._pace.away_seconds
@@ -342,7 +342,7 @@ class Mirror:
         """Mirror the subject; other errors become its report.
 
         Raises:
-            DatabaseAwayError: PostgreSQL does not answer.
+            DatabaseUnreachableError: PostgreSQL does not answer.
             MongoUnreachableError: MongoDB does not answer.
             DocumentsRefusedError: MongoDB permanently refuses some of its documents.
         """
@@ -355,7 +355,7 @@ class Mirror:
             return _stopped(
                 mark, str(error)
             )  # If all are met by it, so is the noting of this one, which raises.
-        except (DatabaseAwayError, DocumentsRefusedError):
+        except (DatabaseUnreachableError, DocumentsRefusedError):
             raise
         except ConnectionFailure as error:
             raise MongoUnreachableError(mongo_words(error)) from error

@@ -39,7 +39,7 @@ from qdash_queue.domain import (
     TaskStatus,
     TaskType,
 )
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 
 T = TypeVar("T")
 EVIDENCE = "QDASH_CHAOS_EVIDENCE"
@@ -184,7 +184,7 @@ def _retry(write: Callable[[], T]) -> T:
     while True:
         try:
             return write()
-        except DatabaseAwayError:
+        except DatabaseUnreachableError:
             if time.monotonic() > end:
                 raise
             checkpoint()

@@ -12,8 +12,8 @@ from tests.cli.desk import CHIP, PROJECT, Desk
 
 def test_a_place_to_work_is_made_by_commands_alone(bare_desk: Desk) -> None:
     member, executor = bare_desk.roles["submitter"].name, bare_desk.roles["executor"].name
-    assert bare_desk.run("projects", role="admin").out == "no project that you may see\n"
-    assert "project lab is there" in bare_desk.run("projects", "add", "lab", role="admin").out
+    assert bare_desk.run("projects", role="admin").out == "no readable project\n"
+    assert "project lab exists" in bare_desk.run("projects", "add", "lab", role="admin").out
     granted = bare_desk.run(
         *("members", "grant", "lab", member, "--username", "alice", "--access", "submitter", "--json"),
         role="admin",

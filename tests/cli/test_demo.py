@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from qdash_queue.cli.demo.processes import SIGN
-from qdash_queue.cli.demo.report import NotSeenError, Story
+from qdash_queue.cli.demo.processes import MARKER
+from qdash_queue.cli.demo.report import DemoFailedError, DemoReport
 from qdash_queue.embedded.process import Lifetime, ProcessSpec, ServerProcess
 from tests.cli.desk import CHIP, PROJECT, Desk, type_in
 from tests.support.waiting import PATIENCE, until
@@ -36,13 +36,13 @@ def test_the_demo_sees_all_that_it_claims(tmp_path: Path) -> None:
     assert summary["documents"]["execution_history"] == 2
     assert summary["documents"]["task_result_history"] == 32
     assert summary["files"][".png"] == len(list(output.rglob("*.png"))) >= 16
-    story = done.stderr
-    assert "INSERT INTO calib.jobs" in story
-    assert "alice=> " in story
-    assert "UPDATE 0" in story
-    assert story.count("ERROR:  CQ") == 3
-    assert "no process is left" in story
-    folder = next(line for line in story.splitlines() if line.startswith("in /"))[3:]
+    report = done.stderr
+    assert "INSERT INTO calib.jobs" in report
+    assert "alice=> " in report
+    assert "UPDATE 0" in report
+    assert report.count("ERROR:  CQ") == 3
+    assert "no process is left" in report
+    folder = next(line for line in report.splitlines() if line.startswith("in /"))[3:]
     assert not Path(folder).exists()
 
 
@@ -64,7 +64,7 @@ def test_a_kept_demo_is_stopped_by_any_spelling_of_its_folder(
 ) -> None:
     home = tmp_path / "kept" / "mirror"
     home.mkdir(parents=True)
-    (tmp_path / "kept" / SIGN).touch()
+    (tmp_path / "kept" / MARKER).touch()
     (tmp_path / "link").symlink_to("kept")
     monkeypatch.chdir(tmp_path)
     process = ServerProcess(
@@ -81,14 +81,14 @@ def test_a_kept_demo_is_stopped_by_any_spelling_of_its_folder(
 
 
 def test_the_story_shows_sql_as_a_terminal_does(desk: Desk, capsys: pytest.CaptureFixture[str]) -> None:
-    story = Story()
-    with story.psql("alice", desk.roles["submitter"].url) as terminal:
+    report = DemoReport()
+    with report.psql("alice", desk.roles["submitter"].url) as terminal:
         rows, tag = terminal.run(INSERT.format(PROJECT, CHIP, PARAMETERS))
         refused = terminal.refused(INSERT.format(PROJECT, "SIM17", PARAMETERS))
         desk.queue.cancel(1)
         _, late = terminal.run("UPDATE calib.jobs SET cancel_requested = true WHERE job_id = 1")
         codes = [notice.code for notice in terminal.notices]
-        with pytest.raises(NotSeenError, match="expected the database to refuse"):
+        with pytest.raises(DemoFailedError, match="expected the database to refuse"):
             terminal.refused("SELECT 1")
     assert (rows, tag) == ([(1,)], "INSERT 0 1")
     assert (refused.code, late, codes) == ("CQ001", "UPDATE 0", ["CQ011"])
@@ -99,7 +99,7 @@ def test_the_story_shows_sql_as_a_terminal_does(desk: Desk, capsys: pytest.Captu
 
 
 def test_what_was_not_seen_ends_the_story() -> None:
-    story = Story()
-    with pytest.raises(NotSeenError, match=r"expected rain within 0 s, it did not come"):
-        story.wait_for(lambda: None, "rain", seconds=0.0)
-    assert story.wait_for(lambda: "rain", "rain") == "rain"
+    report = DemoReport()
+    with pytest.raises(DemoFailedError, match=r"expected rain within 0 s, got none"):
+        report.wait_for(lambda: None, "rain", seconds=0.0)
+    assert report.wait_for(lambda: "rain", "rain") == "rain"

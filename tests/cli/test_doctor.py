@@ -325,7 +325,7 @@ def test_one_look_that_fails_leaves_the_others(desk: Desk) -> None:
         connection.execute("REVOKE SELECT ON calib.mirror_lag FROM PUBLIC, calib_reader, calib_mirror")
     outcome = desk.run("doctor", "--json")
     assert problems(outcome) == ["mirror"]
-    assert "cannot be looked at: permission denied" in diagnosis(outcome, "mirror")["words"]
+    assert "could not be checked: permission denied" in diagnosis(outcome, "mirror")["words"]
     assert diagnosis(outcome, "transactions")["level"] == "ok"
 
 

@@ -20,7 +20,7 @@ from qdash_queue.cli.inputs import json_object, zoned
         ("[" * 5000 + "]" * 5000, "nested too deep"),
         ('{"a":' * 5000 + "1" + "}" * 5000, "nested too deep"),
         ("[1]", "got an array"),
-        ("{", "got no JSON"),
+        ("{", "not valid JSON"),
     ],
     ids=["twice", "twice within", "deep array", "deep object", "array", "broken"],
 )

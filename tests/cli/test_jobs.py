@@ -16,7 +16,7 @@ ASK = ("submit", PROJECT, CHIP, "--qids", "0,1", "--tasks", "CheckRabi,CheckT1")
 def test_submit_tells_the_number_and_what_it_waits_for(desk: Desk) -> None:
     outcome = desk.run(*ASK, role="submitter")
     assert outcome.status == 0
-    assert outcome.out == "job 1 is scheduled, waits: an executor to pick it up\n"
+    assert outcome.out == "job 1 is scheduled, waiting: an executor to pick it up\n"
 
 
 def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
@@ -25,7 +25,7 @@ def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
     job = desk.run(
         *("submit", PROJECT, CHIP, "--parameters", f"@{file}", "--tasks", "CheckRabi", "--tasks", "CheckT1"),
         *("--flow", "calibrate", "--username", "alice", "--priority", "5", "--timeout-seconds", "60"),
-        *("--max-attempts", "2", "--dedup-key", "night", "--tag", "a", "--tag", "b", "--note", '{"x": 1}'),
+        *("--max-attempts", "2", "--dedup-key", "night", "--tags", "a", "--tags", "b", "--note", '{"x": 1}'),
         *("--not-before", "2026-01-01T00:00:00", "--not-after", "2099-01-01", "--json"),
     ).document
     assert job["parameters"] == {"qids": ["3"], "tasks": ["CheckRabi", "CheckT1"]}
@@ -51,7 +51,7 @@ def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
         ((*ASK[:3], "--qids", "Q00", "--tasks", "CheckT1"), "qids[0]"),
         ((*ASK[:3], "--qids", "99", "--tasks", "CheckT1"), "99"),
         ((*ASK[:3], "--parameters", "[]"), "parameters: expected a JSON object, got an array"),
-        ((*ASK[:3], "--parameters", "{"), "parameters: expected a JSON object, got no JSON"),
+        ((*ASK[:3], "--parameters", "{"), "parameters: not valid JSON"),
         ((*ASK[:3], "--parameters", "@/nowhere"), "expected a readable file, got /nowhere"),
         ((*ASK, "--note", "1"), "note: expected a JSON object, got a number"),
         ((*ASK, "--priority", "101"), "priority: expected -100 to 100, got 101"),
@@ -73,7 +73,7 @@ def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
         (("jobs", "--limit", "0"), "--limit"),
         (("job",), "No such command"),
         (("--database-url", "mysql://x/y", "jobs"), "expected a PostgreSQL URL"),
-        (("--database-url", "nonsense", "jobs"), "what is given is no database URL"),
+        (("--database-url", "nonsense", "jobs"), "this is not a database URL"),
         (("--database-url", "postgresql://h:port/x", "jobs"), "database"),
         (("--database-url", "postgresql://x@127.0.0.1:1/y", "jobs"), "PostgreSQL does not answer"),
     ],
@@ -150,11 +150,11 @@ def test_show_tells_what_a_job_waits_for(desk: Desk) -> None:
     job = desk.submit()
     desk.queue.database.close()
     assert desk.run("pause", CHIP, "--reason", "cooldown").status == 0
-    assert "scheduled, waits: chip paused: cooldown" in desk.run("show", str(job.job_id)).out
+    assert "scheduled, waiting: chip paused: cooldown" in desk.run("show", str(job.job_id)).out
 
 
 def test_nobodys_text_is_read_as_markup(desk: Desk) -> None:
-    job = desk.run(*ASK, "--tag", "[red]x[/red]", "--note", '{"a": "[bold]"}', "--json").document
+    job = desk.run(*ASK, "--tags", "[red]x[/red]", "--note", '{"a": "[bold]"}', "--json").document
     out = desk.run("show", str(job["job_id"])).out
     assert "[red]x[/red]" in out
     assert "[bold]" in out
@@ -189,7 +189,9 @@ def test_cancel_that_comes_too_late_is_refused(desk: Desk) -> None:
 
 def test_requeue_makes_a_new_job(desk: Desk) -> None:
     job = desk.end(desk.submit(), JobState.FAILED)
-    assert "job 2 asks again" in desk.run("requeue", str(job.job_id), "--reason", "again").out
+    assert (
+        "job 2 queued as a repeat of job 1" in desk.run("requeue", str(job.job_id), "--reason", "again").out
+    )
     assert desk.run("show", "2", "--json").document["job"]["note"]["requeue_of"] == job.job_id
     outcome = desk.run("requeue", "2")
     assert "only a job that has ended" in outcome.sentence

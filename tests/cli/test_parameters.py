@@ -27,7 +27,7 @@ def design(tmp_path: Path) -> str:
 
 def test_values_are_imported_set_and_put_back(desk: Desk, design: str) -> None:
     out = desk.run("parameters", "import", CHIP, design, "--reason", "as designed").out
-    assert out == f"2 values are in force on chip {CHIP}\n"
+    assert out == f"2 values imported into chip {CHIP}\n"
     first = desk.run("parameters", "show", CHIP, "--qids", "0", "--json").document
     assert [(each["name"], each["value"], each["source"]) for each in first] == [
         ("anharmonicity", -0.3, "import"),
@@ -84,7 +84,7 @@ def test_what_a_job_measured_is_shown_with_its_error(desk: Desk) -> None:
         (("show", "SIM61"), "unknown chip"),
         (("history", "SIM61", "0", "t1"), "unknown chip"),
         (("import", CHIP, "/nowhere.json", "--reason", "x"), "expected a readable file"),
-        (("import", CHIP, "/dev/null", "--reason", "x"), "file: expected a JSON object, got no JSON"),
+        (("import", CHIP, "/dev/null", "--reason", "x"), "file: not valid JSON"),
         (("import", CHIP, "{design}"), "--reason: expected why"),
         (("import", CHIP, "--reason", "x"), "expected a file or --design, got neither"),
         (("import", CHIP, "{design}", "--design"), "expected a file or --design, got both"),

@@ -133,7 +133,7 @@ def test_migrate_brings_an_empty_database_to_the_schema(empty_database: CalibDat
     environment = {"QDASH_QUEUE_DATABASE_URL": empty_database.url}
     assert type_in("migrate", environment=environment).out == f"the database is at revision {head()}\n"
     again = type_in("migrate", environment=environment)
-    assert again.out == f"the database is at revision {head()}, as it was\n"
+    assert again.out == f"the database is at revision {head()}, unchanged\n"
     assert type_in("migrate", "--json", environment=environment).document == {
         "before": head(),
         "after": head(),
@@ -161,7 +161,7 @@ def test_commands_before_migrate_say_so(empty_database: CalibDatabase) -> None:
 def test_mirror_lag_and_rebuild(desk: Desk, mongo_url: str, mongo_database: str, tmp_path: Path) -> None:
     settings = {"mongo_url": mongo_url, "mongo_database": mongo_database, "data_path": str(tmp_path)}
     assert desk.run("mirror", "lag", role="mirror", **settings).out == (
-        "no mirror is alive: start one with qdash-queue mirror run\nQDash shows everything\n"
+        "no mirror is alive: start one with qdash-queue mirror run\nQDash is up to date\n"
     )
     job = desk.end(desk.submit(), JobState.COMPLETED)
     out = desk.run("mirror", "lag", role="mirror", **settings).out
@@ -173,7 +173,7 @@ def test_mirror_lag_and_rebuild(desk: Desk, mongo_url: str, mongo_database: str,
     rebuilt = desk.run("mirror", "rebuild", "--job", str(job.job_id), "--json", role="mirror", **settings)
     assert rebuilt.status == 1
     assert "waiting" in rebuilt.document
-    assert "waits: " in desk.run("mirror", "rebuild", role="mirror", **settings).out
+    assert "is pending: " in desk.run("mirror", "rebuild", role="mirror", **settings).out
     assert "never started" in desk.run("mirror", "rebuild", "--job", "77", role="mirror", **settings).sentence
     day = job.execution_id[:8] if job.execution_id else ""
     day = f"{day[:4]}-{day[4:6]}-{day[6:]}"
@@ -194,13 +194,13 @@ def test_mirror_retry(desk: Desk, mongo_url: str, mongo_database: str, tmp_path:
             "UPDATE calib_private.outbox SET dead_at = now(), last_error = 'x', refused = %s", (refused,)
         )
     out = desk.run("mirror", "lag", role="mirror", **settings).out
-    assert "dead letters, which MongoDB refuses for good" in out
+    assert "dead letters, which MongoDB rejects" in out
     assert "too large" in out
     (letter,) = desk.run("mirror", "lag", "--json", role="mirror", **settings).document["dead_letters"]
     assert letter["refused"][0]["remedy"] == "make it smaller"
     retried = desk.run("mirror", "retry", "--job", str(job.job_id), "--json", role="mirror")
     assert retried.document == {"marks": 1}
-    assert desk.run("mirror", "retry", role="admin").out == "marks that are due now: 1\n"
+    assert desk.run("mirror", "retry", role="admin").out == "items to retry: 1\n"
     lag = desk.run("mirror", "lag", "--json", role="mirror", **settings).document
     assert (lag["dead_letters"], [mark["job_id"] for mark in lag["marks"]]) == ([], [job.job_id])
 

@@ -73,7 +73,7 @@ def test_a_bare_database_becomes_a_place_to_work(bare: CalibDatabase) -> None:
 
 def test_it_tells_what_to_run_next(bare: CalibDatabase) -> None:
     outcome = set_up(bare.url, "SIM16")
-    commands = outcome.out.partition("next, each on its own:\n")[2].splitlines()
+    commands = outcome.out.partition("run next, one terminal each:\n")[2].splitlines()
     programs = [
         [word for word in shlex.split(line) if not word.startswith("QDASH_QUEUE_")] for line in commands
     ]

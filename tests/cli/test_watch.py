@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 import pytest
 from rich.console import Console
 
-from qdash_queue.cli.error_messages import EXIT_AWAY, EXIT_REFUSED
+from qdash_queue.cli.error_messages import EXIT_REFUSED, EXIT_UNREACHABLE
 from qdash_queue.cli.watch import Bars, follow, groups
 from qdash_queue.client.database import Database
 from qdash_queue.client.queue import Queue
@@ -57,7 +57,7 @@ def test_lines_follow_the_job_until_it_ends(desk: Desk) -> None:
     worker.join()
     assert outcome.status == 0
     said = [line.split(f"job {job.job_id}: ")[1] for line in outcome.out.splitlines()]
-    assert said[:2] == ["submitted", "waits: an executor to pick it up"]
+    assert said[:2] == ["submitted", "waiting: an executor to pick it up"]
     assert [line.split(" in ")[0] for line in said[3:5]] == [
         "task_completed CheckT1 0",
         "task_completed CheckT1 1",
@@ -122,7 +122,7 @@ def test_a_database_that_refuses_at_the_first_look_is_not_waited_for(desk: Desk)
     url = urlsplit(desk.roles["submitter"].url)
     wrong = url._replace(path="/no_such_database").geturl()
     outcome = type_in("--database-url", wrong, "watch", "1")
-    assert outcome.status == EXIT_AWAY
+    assert outcome.status == EXIT_UNREACHABLE
     assert "does not exist" in outcome.sentence
 
 

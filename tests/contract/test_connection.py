@@ -19,8 +19,8 @@ from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.process import Durability
 from qdash_queue.errors import (
-    DatabaseAwayError,
     DatabaseBusyError,
+    DatabaseUnreachableError,
     NotPermittedError,
     SchemaMissingError,
     StatementRefusedError,
@@ -90,7 +90,7 @@ def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(lab
     try:
         assert lab.ana.database.rows(suicide)[0]["try"] == 2
         lab.owner.execute("ALTER SEQUENCE calib.tries RESTART")
-        with pytest.raises(DatabaseAwayError, match="PostgreSQL does not answer"):
+        with pytest.raises(DatabaseUnreachableError, match="PostgreSQL does not answer"):
             lab.ana.database.rows_once(suicide)
     finally:
         lab.owner.execute("DROP TABLE calib.told; DROP SEQUENCE calib.tries")
@@ -118,7 +118,7 @@ def test_every_error_of_a_session_that_is_ended_is_one_of_ours(lab: Lab) -> None
         ending.result()
     database.close()
     assert errors, "no session was ended in time"
-    assert [error for error in errors if not isinstance(error, DatabaseAwayError)] == []
+    assert [error for error in errors if not isinstance(error, DatabaseUnreachableError)] == []
 
 
 def test_what_postgresql_refuses_in_other_words_is_ours_too(lab: Lab) -> None:
@@ -165,7 +165,7 @@ def test_a_transaction_that_idled_for_too_long_is_told_in_words(lab: Lab) -> Non
             until(lambda: lab.value(alive, connection.info.backend_pid) == 0)
             connection.execute("SELECT 1")
 
-    with pytest.raises(DatabaseAwayError, match="its transaction was idle for too long"):
+    with pytest.raises(DatabaseUnreachableError, match="its transaction was idle for too long"):
         idle()
 
 
@@ -220,11 +220,11 @@ def test_a_server_that_is_gone_is_told_and_found_again(reachable_folder: Path) -
     with server:
         database = Database(server.url)
         assert database.value("SELECT 1 AS one") == 1
-    with pytest.raises(DatabaseAwayError, match="PostgreSQL does not answer"):
+    with pytest.raises(DatabaseUnreachableError, match="PostgreSQL does not answer"):
         database.rows("SELECT 1")
-    with pytest.raises(DatabaseAwayError):
+    with pytest.raises(DatabaseUnreachableError):
         Queue(database).submit("demo", "CHIP1", {})
-    with pytest.raises(DatabaseAwayError), database.raw_connection():
+    with pytest.raises(DatabaseUnreachableError), database.raw_connection():
         pass
     with server:
         assert database.value("SELECT 1 AS one") == 1
@@ -250,12 +250,12 @@ def test_a_login_without_roles_is_told(lab: Lab) -> None:
     "url", ["postgresql://bob:s3cret@db:54x2/q", "host=db user=bob password=s3cret", "s3cret"]
 )
 def test_a_url_that_cannot_be_read_keeps_its_password(url: str) -> None:
-    with pytest.raises(DatabaseAwayError, match="no database URL: expected one such as") as refused:
+    with pytest.raises(DatabaseUnreachableError, match="no database URL: expected one such as") as refused:
         Database(url)
     assert "s3cret" not in str(refused.value)
 
 
 @pytest.mark.parametrize("url", ["", "mysql://x/y", "postgresql://postgres@127.0.0.1:1/x", "nonsense"])
 def test_a_wrong_url_is_told(url: str) -> None:
-    with pytest.raises(DatabaseAwayError):
+    with pytest.raises(DatabaseUnreachableError):
         Database(url).rows("SELECT 1")

@@ -14,7 +14,7 @@ from qdash_queue.client.database import Database, Statement
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import ClaimedJob, PlannedTask
 from qdash_queue.domain import Failure, FailureKind, JobState
-from qdash_queue.errors import BadValueError, DatabaseAwayError, LeaseLostError
+from qdash_queue.errors import BadValueError, DatabaseUnreachableError, LeaseLostError
 from tests.contract.lab import Lab
 from tests.contract.test_results import RABI, RECORD
 
@@ -99,7 +99,7 @@ class LossyDatabase(Database):
     def rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
         answer = super().rows(statement, **parameters)
         if self.loses:
-            raise DatabaseAwayError("the answer was lost")
+            raise DatabaseUnreachableError("the answer was lost")
         return answer
 
 
@@ -110,7 +110,7 @@ def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: L
     database = LossyDatabase(timed.machine.url)
     executor = Executor(database, chip_id, "fake", "1.0", executor_id=f"{chip_id}/one")
     database.loses = True
-    with pytest.raises(DatabaseAwayError):
+    with pytest.raises(DatabaseUnreachableError):
         executor.claim()
     database.loses = False
     timed.advance(20)

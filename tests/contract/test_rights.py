@@ -12,7 +12,7 @@ import pytest
 from qdash_queue.client.leases import Executor
 from qdash_queue.domain import JobState
 from qdash_queue.errors import (
-    DatabaseAwayError,
+    DatabaseUnreachableError,
     ExecutorRefusedError,
     IllegalTransitionError,
     LeaseLostError,
@@ -330,7 +330,7 @@ def test_a_job_that_comes_while_it_ends_is_refused(own_lab: Lab, verb: str) -> N
     def ask() -> None:
         try:
             lab.submit(chip_id)
-        except (QueueError, DatabaseAwayError) as error:
+        except (QueueError, DatabaseUnreachableError) as error:
             refused.append(error)
 
     asking = threading.Thread(target=ask)

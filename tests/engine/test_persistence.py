@@ -7,7 +7,7 @@ import pytest
 from executors.engine.backend_session import open_backend
 from executors.job.persistence import persistently
 from executors.job.stop import StopFlag, Stopped, StopReason, use_stop_flag
-from qdash_queue.errors import DatabaseAwayError, LeaseLostError
+from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
 from tests.engine.lab import Lab
 from tests.engine.outage import outage
 
@@ -20,7 +20,7 @@ def away(times: int, otherwise: Callable[[], str]) -> Callable[[], str]:
     def write() -> str:
         if left[0]:
             left[0] -= 1
-            raise DatabaseAwayError("PostgreSQL does not answer")
+            raise DatabaseUnreachableError("PostgreSQL does not answer")
         return otherwise()
 
     return write
@@ -31,7 +31,7 @@ def test_a_restart_of_the_database_is_sat_out() -> None:
 
 
 def test_patience_ends() -> None:
-    with pytest.raises(DatabaseAwayError):
+    with pytest.raises(DatabaseUnreachableError):
         persistently(away(100, lambda: "stored"), patience=0.2)
 
 

@@ -17,7 +17,7 @@ from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, tempor
 from prefect.states import Cancelling, Crashed, Pending, Running
 
 from executors.job.wakeup import Wakeup
-from executors.prefect.client import PrefectAwayError, PrefectLink
+from executors.prefect.client import PrefectLink, PrefectUnreachableError
 from executors.prefect.flow_runs import FlowRunRequest, Origin
 from executors.prefect.reconcile import close_stragglers
 from qdash_queue.client.admin import Admin
@@ -160,7 +160,7 @@ def test_one_that_prefect_will_not_close_keeps_no_other_open(
     }
 
     def rest_is_closed() -> bool:
-        with suppress(PrefectAwayError):
+        with suppress(PrefectUnreachableError):
             close_stragglers(link, owner, [CHIP])
         return {run.id for run in link.open_flow_runs([CHIP])} == {refused, broken}
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from qdash_queue.cli import app
-from qdash_queue.cli.error_messages import EXIT_AWAY, EXIT_REFUSED
+from qdash_queue.cli.error_messages import EXIT_REFUSED, EXIT_UNREACHABLE
 from tests.hostile.hostile_values import JSONS, NUMBERS, TEXTS, TIMES
 from tests.hostile.strategies import TEXT, for_each
 from tests.hostile.tally import Answer, Tally
@@ -122,7 +122,7 @@ def _wrong_answer(words: list[str], out: str, err: str) -> str:
 
 
 def _wrong_refusal(status: int, out: str, err: str) -> str:
-    if status == EXIT_AWAY:
+    if status == EXIT_UNREACHABLE:
         return f"calls the reachable database unreachable: {err[:200]!r}"
     if status != EXIT_REFUSED or out:
         return f"exit status {status} with {out[:100]!r} and {err[:200]!r}"

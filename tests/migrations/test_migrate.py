@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from qdash_queue import migrate
 from qdash_queue.client.database import sqlalchemy_url
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 from tests.support.databases import CalibDatabase
 
 
@@ -149,7 +149,7 @@ def test_a_database_of_another_age_is_refused_in_words(database: CalibDatabase, 
 
 
 def test_silent_server_is_told() -> None:
-    with pytest.raises(DatabaseAwayError):
+    with pytest.raises(DatabaseUnreachableError):
         migrate.current("postgresql://postgres@127.0.0.1:1/nothing")
 
 

@@ -1,4 +1,4 @@
-"""Commands about chips, what may be asked for on them, and who serves them."""
+"""Commands about chips, their tasks and their executors."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from qdash_queue.cli.context import Json, Session
 
 ChipId = Annotated[str, typer.Argument(help="The chip.", show_default=False)]
 
-chips = typer.Typer(help="Chips: list them, add, change and retire one.", invoke_without_command=True)
+chips = typer.Typer(help="List, add, change and retire chips.", invoke_without_command=True)
 executors = typer.Typer(
-    help="Executors: list them, allow a role to serve a chip or not.", invoke_without_command=True
+    help="List executors; allow or disallow a role to serve a chip.", invoke_without_command=True
 )
 
 
@@ -31,14 +31,16 @@ def add_chip(
     chip_id: ChipId,
     *,
     backend: Annotated[
-        Literal["fake", "qubex"], typer.Option(help="What drives it, for ever.", show_default=False)
+        Literal["fake", "qubex"],
+        typer.Option(help="Backend; cannot be changed later.", show_default=False),
     ],
     topology: Annotated[
-        str, typer.Option(help="Such as square-lattice-mux-16 or linear-4, for ever.", show_default=False)
+        str,
+        typer.Option(help="square-lattice-mux-16, linear-4, …; cannot be changed later.", show_default=False),
     ],
     json: Json = False,
 ) -> None:
-    """Make a chip with its qubits and couplings."""
+    """Add a chip with its qubits and couplings."""
     session = Session.of(context, as_json=json)
     session.admin.add_chip(chip_id, backend, topology)
     chip = session.queue.chip(chip_id)
@@ -50,10 +52,10 @@ def set_chip(
     context: typer.Context,
     chip_id: ChipId,
     *,
-    max_waiting: Annotated[int, typer.Option(help="How many jobs may wait for it.", show_default=False)],
+    max_waiting: Annotated[int, typer.Option(help="Maximum number of waiting jobs.", show_default=False)],
     json: Json = False,
 ) -> None:
-    """Change how many jobs may wait for a chip."""
+    """Change the maximum number of waiting jobs of a chip."""
     session = Session.of(context, as_json=json)
     session.admin.set_chip(chip_id, max_waiting)
     chip = session.queue.chip(chip_id)
@@ -62,7 +64,7 @@ def set_chip(
 
 @chips.command("retire")
 def retire_chip(context: typer.Context, chip_id: ChipId, *, json: Json = False) -> None:
-    """Let nothing be asked of a chip any more: waiting jobs are cancelled, everything can still be read."""
+    """Retire a chip: it accepts no jobs, waiting ones are cancelled, all data stay readable."""
     session = Session.of(context, as_json=json)
     cancelled = session.admin.retire_chip(chip_id)
     session.done(
@@ -76,24 +78,24 @@ def pause(
     context: typer.Context,
     chip_id: ChipId,
     *,
-    reason: Annotated[str, typer.Option(help="Why; waiting jobs show it.", show_default=False)],
+    reason: Annotated[str, typer.Option(help="Reason, shown by waiting jobs.", show_default=False)],
     json: Json = False,
 ) -> None:
-    """Let no further job start on a chip; the running one goes on."""
+    """Stop starting new jobs on a chip; the running job continues."""
     session = Session.of(context, as_json=json)
     chip = session.queue.pause_chip(chip_id, reason)
     session.answer(chip, lambda views: views.say(f"chip {chip_id} is paused: {reason}"))
 
 
 def resume(context: typer.Context, chip_id: ChipId, *, json: Json = False) -> None:
-    """Let jobs start again on a chip."""
+    """Start jobs on a chip again."""
     session = Session.of(context, as_json=json)
     chip = session.queue.resume_chip(chip_id)
     session.answer(chip, lambda views: views.say(f"chip {chip_id} takes jobs again"))
 
 
 def tasks(context: typer.Context, chip_id: ChipId, *, json: Json = False) -> None:
-    """List the tasks that may be asked for on a chip."""
+    """List the tasks that jobs on a chip can run."""
     session = Session.of(context, as_json=json)
     session.queue.chip(chip_id)
     found = session.queue.tasks(chip_id)
@@ -112,12 +114,12 @@ def list_executors(context: typer.Context, *, json: Json = False) -> None:
 @executors.command("allow")
 def allow_executor(
     context: typer.Context,
-    role_name: Annotated[str, typer.Argument(help="A role of the database.", show_default=False)],
+    role_name: Annotated[str, typer.Argument(help="Database role.", show_default=False)],
     chip_id: ChipId,
     *,
     json: Json = False,
 ) -> None:
-    """Let a database role serve a chip."""
+    """Permit a database role to serve a chip."""
     session = Session.of(context, as_json=json)
     session.admin.allow_executor(role_name, chip_id)
     session.done(f"{role_name} may serve chip {chip_id}", role_name=role_name, chip_id=chip_id)
@@ -127,13 +129,13 @@ def allow_executor(
 def disallow_executor(
     context: typer.Context,
     role_name: Annotated[
-        str, typer.Argument(help="A role of the database; of a dropped one its number.", show_default=False)
+        str, typer.Argument(help="Database role; for a dropped role, its number.", show_default=False)
     ],
     chip_id: ChipId,
     *,
     json: Json = False,
 ) -> None:
-    """Let a database role serve a chip no more; a job that it runs there loses its lease."""
+    """Withdraw a database role's permission to serve a chip; a job that it runs there loses its lease."""
     session = Session.of(context, as_json=json)
     session.admin.disallow_executor(role_name, chip_id)
     session.done(f"{role_name} may not serve chip {chip_id}", role_name=role_name, chip_id=chip_id)

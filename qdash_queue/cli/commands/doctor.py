@@ -1,4 +1,4 @@
-"""The command that says what is missing and how to mend it."""
+"""The command that reports problems and how to fix them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from qdash_queue.cli.context import Json, Session
 
 
 def doctor(context: typer.Context, *, json: Json = False) -> None:
-    """Say in plain words what is missing and how to mend it. Exit status: 0 all is well, else 1."""
+    """Report problems and how to fix them. Exit status: 0 no problem, else 1."""
     from qdash_queue.cli.doctor.findings import Level  # noqa: PLC0415 - slow to load
     from qdash_queue.cli.doctor.postgres import examine  # noqa: PLC0415
 

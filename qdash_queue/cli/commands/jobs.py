@@ -1,22 +1,22 @@
-"""Commands about jobs: ask for one, look at it, cancel it, ask again."""
+"""Commands about jobs: submit, list, show, watch, cancel, requeue."""
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import Annotated, Literal
 
 import typer
 
 from qdash_queue.cli.context import Json, Session
-from qdash_queue.cli.inputs import json_object, zoned
+from qdash_queue.cli.inputs import json_object
+from qdash_queue.cli.request_options import given_columns
 
-JobId = Annotated[int, typer.Argument(help="Number of the job.", show_default=False)]
-Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the job's history.")]
+JobId = Annotated[int, typer.Argument(help="Job number.", show_default=False)]
+Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the job's history.")]
 
 
 def submit(
     context: typer.Context,
-    project_id: Annotated[str, typer.Argument(help="Project that asks.", show_default=False)],
+    project_id: Annotated[str, typer.Argument(help="Project to submit to.", show_default=False)],
     chip_id: Annotated[str, typer.Argument(help="Chip to measure.", show_default=False)],
     *,
     qids: Annotated[list[str] | None, typer.Option(help="Qubits: 0,1,2; may be repeated.")] = None,
@@ -24,41 +24,17 @@ def submit(
     parameters: Annotated[
         str, typer.Option(help="The flow's parameters as a JSON object, or @FILE; qids and tasks are added.")
     ] = "{}",
-    flow: Annotated[str | None, typer.Option(help="What to run; calibrate if left out.")] = None,
-    username: Annotated[str | None, typer.Option(help="For whom; needs operator access.")] = None,
-    priority: Annotated[int | None, typer.Option(help="-100 to 100, higher first.")] = None,
-    not_before: Annotated[datetime | None, typer.Option(help="Earliest start, local time.")] = None,
-    not_after: Annotated[datetime | None, typer.Option(help="Cancelled if it waits longer.")] = None,
-    timeout_seconds: Annotated[int | None, typer.Option(help="Longest run.")] = None,
-    max_attempts: Annotated[int | None, typer.Option(help="Tries when the executor is lost.")] = None,
-    dedup_key: Annotated[str | None, typer.Option(help="At most one live job of this key.")] = None,
-    tag: Annotated[list[str] | None, typer.Option(help="A word to find the job by; may be repeated.")] = None,
-    note: Annotated[str | None, typer.Option(help="A JSON object kept with the job.")] = None,
     json: Json = False,
 ) -> None:
-    """Ask for a calibration."""
+    """Submit a calibration job."""
     session = Session.of(context, as_json=json)
     given = json_object(parameters, "parameters")
     for name, values in (("qids", qids), ("tasks", tasks)):
         if values:
             given[name] = [word.strip() for value in values for word in value.split(",")]
-    submitted = session.queue.submit(
-        project_id,
-        chip_id,
-        given,
-        flow=flow,
-        username=username,
-        priority=priority,
-        not_before=zoned(not_before),
-        not_after=zoned(not_after),
-        timeout_seconds=timeout_seconds,
-        max_attempts=max_attempts,
-        dedup_key=dedup_key,
-        tags=tag,
-        note=None if note is None else json_object(note, "note"),
-    )
+    submitted = session.queue.submit(project_id, chip_id, given, **given_columns(context))
     job = session.queue.get(submitted.job_id)
-    waiting = f", waits: {job.waiting_for}" if job.waiting_for else ""
+    waiting = f", waiting: {job.waiting_for}" if job.waiting_for else ""
     session.answer(job, lambda views: views.say(f"job {job.job_id} is {job.state}{waiting}"))
 
 
@@ -67,11 +43,11 @@ def jobs(
     *,
     state: Annotated[
         Literal["scheduled", "running", "completed", "failed", "cancelled"] | None,
-        typer.Option(help="Only jobs of this state."),
+        typer.Option(help="Only jobs in this state."),
     ] = None,
     chip: Annotated[str | None, typer.Option(help="Only jobs of this chip.")] = None,
     project: Annotated[str | None, typer.Option(help="Only jobs of this project.")] = None,
-    limit: Annotated[int, typer.Option(min=1, max=10_000, help="How many.")] = 50,
+    limit: Annotated[int, typer.Option(min=1, max=10_000, help="Maximum number of jobs.")] = 50,
     json: Json = False,
 ) -> None:
     """List the newest jobs."""
@@ -85,7 +61,7 @@ def jobs(
 
 
 def show(context: typer.Context, job_id: JobId, *, json: Json = False) -> None:
-    """Show a job: its state, tasks with their results, what went wrong, events."""
+    """Show a job: its state, tasks, results, errors and events."""
     session = Session.of(context, as_json=json)
     queue = session.queue
     job, runs, events = queue.get(job_id), queue.task_runs(job_id), queue.events(job_id)
@@ -99,7 +75,7 @@ def events(
     context: typer.Context,
     job_id: JobId,
     *,
-    after: Annotated[int, typer.Option(help="Only events behind this number.")] = 0,
+    after: Annotated[int, typer.Option(help="Only events after this event number.")] = 0,
     json: Json = False,
 ) -> None:
     """Show the event log of a job."""
@@ -115,25 +91,25 @@ def cancel(
     *,
     mode: Annotated[
         Literal["now", "after_task"],
-        typer.Option(help="Stop the process now, or let the running task end first."),
+        typer.Option(help="Stop the process now, or after the running task."),
     ] = "now",
     reason: Reason = "",
     json: Json = False,
 ) -> None:
-    """Ask to cancel a job: a waiting one ends at once, a running one within seconds."""
+    """Cancel a job: a waiting one ends at once, a running one within seconds."""
     from qdash_queue.domain import CancelMode  # noqa: PLC0415 - slow to load
 
     session = Session.of(context, as_json=json)
     job = session.queue.cancel(job_id, CancelMode(mode), reason)
-    what = "is cancelled" if job.state == "cancelled" else f"is {job.state} and was asked to stop ({mode})"
+    what = "is cancelled" if job.state == "cancelled" else f"is {job.state}, stop requested ({mode})"
     session.answer(job, lambda views: views.say(f"job {job_id} {what}"))
 
 
 def requeue(context: typer.Context, job_id: JobId, *, reason: Reason = "", json: Json = False) -> None:
-    """Ask again for what a job that has ended asked for."""
+    """Queue a repeat of a job that has ended."""
     session = Session.of(context, as_json=json)
     job = session.queue.requeue(job_id, reason)
-    session.answer(job, lambda views: views.say(f"job {job.job_id} asks again for what job {job_id} did"))
+    session.answer(job, lambda views: views.say(f"job {job.job_id} queued as a repeat of job {job_id}"))
 
 
 def watch(

@@ -17,33 +17,31 @@ MEMBERS = (
     " WHERE CAST(:project_id AS text) IS NULL OR project_id = :project_id ORDER BY project_id, role_name"
 )
 
-projects = typer.Typer(help="Projects: list them, add one, archive one.", invoke_without_command=True)
-members = typer.Typer(
-    help="Members of projects: list them, grant and revoke access.", invoke_without_command=True
-)
+projects = typer.Typer(help="List, add and archive projects.", invoke_without_command=True)
+members = typer.Typer(help="List members of projects; grant and revoke access.", invoke_without_command=True)
 
 
 @projects.callback()
 def list_projects(context: typer.Context, *, json: Json = False) -> None:
-    """List the projects that you may see."""
+    """List the projects that you can read."""
     if context.invoked_subcommand is None:
         session = Session.of(context, as_json=json)
         found = session.records(PROJECTS)
-        session.answer(found, lambda views: views.records(found, "no project that you may see"))
+        session.answer(found, lambda views: views.records(found, "no readable project"))
 
 
 @projects.command("add")
 def add_project(
     context: typer.Context,
-    project_id: Annotated[str, typer.Argument(help="Letters, digits, _ and -.", show_default=False)],
+    project_id: Annotated[str, typer.Argument(help="Name: letters, digits, _ and -.", show_default=False)],
     *,
-    description: Annotated[str, typer.Option(help="What it is about.")] = "",
+    description: Annotated[str, typer.Option(help="Description.")] = "",
     json: Json = False,
 ) -> None:
-    """Make a project."""
+    """Add a project."""
     session = Session.of(context, as_json=json)
     session.admin.add_project(project_id, description)
-    session.done(f"project {project_id} is there", project_id=project_id)
+    session.done(f"project {project_id} exists", project_id=project_id)
 
 
 @projects.command("archive")
@@ -53,7 +51,7 @@ def archive_project(
     *,
     json: Json = False,
 ) -> None:
-    """Let a project submit nothing any more: waiting jobs are cancelled, everything can still be read."""
+    """Archive a project: it accepts no jobs, waiting ones are cancelled, all data stay readable."""
     session = Session.of(context, as_json=json)
     cancelled = session.admin.archive_project(project_id)
     session.done(
@@ -70,28 +68,28 @@ def list_members(
     project: Annotated[str | None, typer.Option(help="Only of this project.")] = None,
     json: Json = False,
 ) -> None:
-    """List who may do what."""
+    """List the members of projects."""
     if context.invoked_subcommand is None:
         session = Session.of(context, as_json=json)
         found = session.records(MEMBERS, project_id=project)
-        session.answer(found, lambda views: views.records(found, "no member that you may see"))
+        session.answer(found, lambda views: views.records(found, "no readable member"))
 
 
 @members.command("grant")
 def grant_member(
     context: typer.Context,
     project_id: Annotated[str, typer.Argument(help="The project.", show_default=False)],
-    role_name: Annotated[str, typer.Argument(help="A role of the database.", show_default=False)],
+    role_name: Annotated[str, typer.Argument(help="Database role.", show_default=False)],
     *,
     username: Annotated[
-        str | None, typer.Option(help="The name in QDash; the role's own if left out.", show_default=False)
+        str | None, typer.Option(help="User name in QDash; the role's name by default.", show_default=False)
     ] = None,
     access: Annotated[
         Literal["reader", "submitter", "operator"], typer.Option(help="What the member may do.")
     ] = "submitter",
     json: Json = False,
 ) -> None:
-    """Let a database role into a project."""
+    """Grant a database role access to a project."""
     session = Session.of(context, as_json=json)
     name = username or role_name
     session.admin.grant_member(project_id, role_name, name, access)
@@ -109,14 +107,14 @@ def revoke_member(
     context: typer.Context,
     project_id: Annotated[str, typer.Argument(help="The project.", show_default=False)],
     role_name: Annotated[
-        str, typer.Argument(help="A role of the database; of a dropped one its number.", show_default=False)
+        str, typer.Argument(help="Database role; for a dropped role, its number.", show_default=False)
     ],
     *,
     json: Json = False,
 ) -> None:
-    """Take a database role out of a project; its waiting jobs stay."""
+    """Revoke a database role's access to a project; its waiting jobs stay."""
     session = Session.of(context, as_json=json)
     session.admin.revoke_member(project_id, role_name)
     session.done(
-        f"{role_name} is no member of project {project_id}", project_id=project_id, role_name=role_name
+        f"{role_name} is not a member of project {project_id}", project_id=project_id, role_name=role_name
     )

@@ -25,7 +25,7 @@ _DAY = "%Y-%m-%d"
 
 @mirror.command("run")
 def run(context: typer.Context) -> None:
-    """Keep QDash equal to the queue until SIGTERM or Ctrl-C; outages are waited out."""
+    """Keep QDash up to date until SIGTERM or Ctrl-C; retries during outages."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     session = Session.of(context, as_json=False)
     with _mirror(session) as mirror:
@@ -36,7 +36,7 @@ def run(context: typer.Context) -> None:
 def rebuild(
     context: typer.Context,
     *,
-    job: Annotated[int | None, typer.Option(help="Only this job; everything if left out.")] = None,
+    job: Annotated[int | None, typer.Option(help="Only this job; everything by default.")] = None,
     day: Annotated[
         datetime | None,
         typer.Option(
@@ -45,7 +45,7 @@ def rebuild(
     ] = None,
     json: Json = False,
 ) -> None:
-    """Write QDash's documents and files again from PostgreSQL."""
+    """Rewrite QDash's documents and files from PostgreSQL."""
     if job is not None and day is not None:
         raise typer.BadParameter("expected --job or --day, got both")
     session = Session.of(context, as_json=json)
@@ -56,10 +56,10 @@ def rebuild(
     def tell(views: Views) -> None:
         views.say(words)
         for subject, reason in report.waiting.items():
-            views.say(f"{subject} waits: {reason}")
+            views.say(f"{subject} is pending: {reason}")
         for subject, refusals in report.refused.items():
             for refusal in refusals:
-                views.say(f"{subject}: MongoDB refuses {refusal}")
+                views.say(f"{subject}: MongoDB rejects {refusal}")
 
     session.answer(report, tell)
     if report.waiting or report.refused:
@@ -70,19 +70,19 @@ def rebuild(
 def retry(
     context: typer.Context,
     *,
-    job: Annotated[int | None, typer.Option(help="Only this job; all that waits if left out.")] = None,
+    job: Annotated[int | None, typer.Option(help="Only this job; all pending items by default.")] = None,
     json: Json = False,
 ) -> None:
-    """Let the mirror try again at once what waits or was set aside as a dead letter."""
+    """Retry pending and dead-lettered items now."""
     session = Session.of(context, as_json=json)
     statement = "SELECT calib.retry_marks(CAST(:job_id AS bigint))"
     marks = int(session.database.value(statement, job_id=job))
-    session.done(f"marks that are due now: {marks}", marks=marks)
+    session.done(f"items to retry: {marks}", marks=marks)
 
 
 @mirror.command("lag")
 def lag(context: typer.Context, *, json: Json = False) -> None:
-    """Tell what QDash does not show yet, and why."""
+    """Show what is not in QDash yet, and why."""
     session = Session.of(context, as_json=json)
     with _mirror(session) as mirror:
         found = mirror.lag()
@@ -109,9 +109,9 @@ def _tell_lag(found: MirrorLag, views: Views) -> None:
         views.say(f"QDash is {found.seconds:.1f} s behind:")
         views.records([_waiting(mark) for mark in found.marks], "")
     elif not found.dead_letters:
-        views.say("QDash shows everything")
+        views.say("QDash is up to date")
     if found.dead_letters:
-        views.say("dead letters, which MongoDB refuses for good; qdash-queue mirror retry tries them again:")
+        views.say("dead letters, which MongoDB rejects; qdash-queue mirror retry retries them:")
         views.records([record for mark in found.dead_letters for record in _refused(mark)], "")
 
 
@@ -119,14 +119,14 @@ def _waiting(mark: MarkLag) -> dict[str, JsonValue]:
     return {
         "subject": mark.subject,
         "behind": f"{mark.lag_seconds:.1f} s",
-        "tries": mark.attempts,
-        "why": mark.last_error or "not reached yet",
+        "attempts": mark.attempts,
+        "reason": mark.last_error or "not reached yet",
     }
 
 
 def _refused(mark: MarkLag) -> list[dict[str, JsonValue]]:
     return [
-        {"subject": mark.subject, "document": each.document, "why": each.reason, "remedy": each.remedy}
+        {"subject": mark.subject, "document": each.document, "reason": each.reason, "remedy": each.remedy}
         for each in mark.refused
     ]
 

@@ -20,9 +20,7 @@ Qid = Annotated[
     str, typer.Argument(help='A qubit such as "0" or a coupling such as "0-1".', show_default=False)
 ]
 Name = Annotated[str, typer.Argument(help="The parameter, such as qubit_frequency.", show_default=False)]
-Reason = Annotated[
-    str, typer.Option(help="Why it is changed by hand; it stays in the history.", show_default=False)
-]
+Reason = Annotated[str, typer.Option(help="Reason, kept in the history.", show_default=False)]
 
 parameters = typer.Typer(help="Calibrated values: show, import, set, revert, history.")
 
@@ -33,10 +31,10 @@ def show(
     chip_id: ChipId,
     *,
     qids: Annotated[list[str] | None, typer.Option(help="Only of these: 0,1; may be repeated.")] = None,
-    as_of: Annotated[datetime | None, typer.Option(help="What was valid then, local time.")] = None,
+    as_of: Annotated[datetime | None, typer.Option(help="Values at this instant, local time.")] = None,
     json: Json = False,
 ) -> None:
-    """Show the values in force, or those that were at an instant."""
+    """Show the current values, or those at an instant."""
     session = Session.of(context, as_json=json)
     wanted = [word.strip() for value in qids or [] for word in value.split(",")] or None
     at = zoned(as_of)
@@ -71,17 +69,15 @@ def import_values(
     ] = False,
     reason: Annotated[
         str | None,
-        typer.Option(
-            help="Why, as the history keeps it; with --design it may be omitted.", show_default=False
-        ),
+        typer.Option(help="Reason, kept in the history; optional with --design.", show_default=False),
     ] = None,
     json: Json = False,
 ) -> None:
-    """Put the values of a file in force, all or none; or, with --design, those of a simulated chip."""
+    """Import the values of a file, all or none; or, with --design, those of a simulated chip."""
     if design == (file is not None):
         raise typer.BadParameter(f"expected a file or --design, got {'both' if design else 'neither'}")
     if reason is None and not design:
-        raise typer.BadParameter("expected why the values are imported, got nothing", param_hint="--reason")
+        raise typer.BadParameter("expected a reason, got nothing", param_hint="--reason")
     session = Session.of(context, as_json=json)
     if design:
         _expect_simulated(session.queue.chip(chip_id))
@@ -90,7 +86,7 @@ def import_values(
         # What stands under each qubit, the database checks, and says in words what is wrong with it.
         values = cast("ParameterValues", json_object(f"@{file}", "file"))
     count = session.parameters(chip_id).import_values(values, "design values" if reason is None else reason)
-    session.done(f"{count} values are in force on chip {chip_id}", chip_id=chip_id, count=count)
+    session.done(f"{count} values imported into chip {chip_id}", chip_id=chip_id, count=count)
 
 
 @parameters.command("set", context_settings={"ignore_unknown_options": True})
@@ -106,7 +102,7 @@ def set_value(
     reason: Reason,
     json: Json = False,
 ) -> None:
-    """Put one value in force by hand."""
+    """Set one value by hand."""
     session = Session.of(context, as_json=json)
     session.parameters(chip_id).set(qid, name, value, unit=unit, reason=reason, error=error)
     _show_newest(session, chip_id, qid, name)
@@ -119,13 +115,11 @@ def revert(
     qid: Qid,
     name: Name,
     *,
-    as_of: Annotated[
-        datetime, typer.Option(help="When the wanted value was in force, local time.", show_default=False)
-    ],
+    as_of: Annotated[datetime, typer.Option(help="Instant of the value, local time.", show_default=False)],
     reason: Reason,
     json: Json = False,
 ) -> None:
-    """Put back the value that was in force at an instant."""
+    """Restore the value of an instant."""
     session = Session.of(context, as_json=json)
     at = zoned(as_of) or as_of
     session.parameters(chip_id).revert(qid, name, at, reason)

@@ -1,4 +1,4 @@
-"""Commands about retention: what is kept, for how long; pruning the rest."""
+"""Commands about retention: show and set the policy, prune."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 Age = Annotated[
     str | None,
     typer.Option(
-        metavar="AGE", help="Such as 90d, 12h or forever; as it is if left out.", show_default=False
+        metavar="AGE", help="Such as 90d, 12h or forever; unchanged if omitted.", show_default=False
     ),
 ]
 PARTS = ("jobs", "events", "figures", "raw_data")
 
-retention = typer.Typer(help="What is kept of finished jobs, and for how long: show, set, run.")
+retention = typer.Typer(help="How long finished jobs are kept: show, set, run.")
 
 
 @retention.command("show")
 def show(context: typer.Context, *, json: Json = False) -> None:
-    """Show how long after its end a job and its parts are kept."""
+    """Show how long jobs and their parts are kept after their end."""
     session = Session.of(context, as_json=json)
     _show(session, session.retention.policy())
 
@@ -45,7 +45,7 @@ def set_policy(
     raw_data: Age = None,
     json: Json = False,
 ) -> None:
-    """Change how long jobs, with all that hangs on them, or parts of them are kept."""
+    """Change how long jobs, with all their data, or parts of them are kept."""
     given = {"jobs": jobs, "events": events, "figures": figures, "raw_data": raw_data}
     ages = {part: kept_for(text, part) for part, text in given.items() if text is not None}
     if not ages:

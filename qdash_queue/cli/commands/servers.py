@@ -1,4 +1,4 @@
-"""Commands about servers: start embedded ones, bring a database to the schema."""
+"""Commands about servers: start embedded ones, migrate a database."""
 
 from __future__ import annotations
 
@@ -11,52 +11,52 @@ from qdash_queue.cli.context import Json, Session
 if TYPE_CHECKING:
     from pydantic import JsonValue
 
-LOOK_SECONDS = 1.0
+CHECK_SECONDS = 1.0
 
 
 def up(context: typer.Context, *, json: Json = False) -> None:
-    """Start the embedded servers, migrate, and stay until Ctrl-C.
+    """Start the embedded servers, migrate, and run until Ctrl-C.
 
-    The data stay in QDASH_QUEUE_STATE_PATH. A server that the settings name is used as it is, and none is
-    started in its place. A started one that dies ends the command, with status 4.
+    Data are kept in QDASH_QUEUE_STATE_PATH. A server that the settings name is used instead of an embedded
+    one. If an embedded server dies, the command ends with status 4.
     """
-    from qdash_queue.cli import embedded_servers as stage  # noqa: PLC0415 - slow to load
+    from qdash_queue.cli import embedded_servers as embedded  # noqa: PLC0415 - slow to load
     from qdash_queue.embedded.servers import EmbeddedServers, Kind  # noqa: PLC0415
     from qdash_queue.migrate import upgrade  # noqa: PLC0415
     from qdash_queue.stopping import StopSign, stopped_by_signals  # noqa: PLC0415
 
     session = Session.of(context, as_json=json)
     settings = session.settings
-    kinds = stage.wanted_kinds(settings)
+    kinds = embedded.wanted_kinds(settings)
     stop = StopSign()
-    typer.echo(f"starting: {', '.join(sorted(kinds)) or 'nothing, all servers are named'} ...", err=True)
+    typer.echo(f"starting: {', '.join(sorted(kinds)) or 'nothing, all servers are configured'} ...", err=True)
     # From now on, so that a signal while servers start does not leave them half way.
     with (
         stopped_by_signals(stop),
         EmbeddedServers(settings.state_path / "servers", kinds=kinds) as servers,
     ):
         if Kind.POSTGRES in kinds:
-            stage.make_database(servers.postgres.url, stage.DATABASE)
-        environment = stage.environment_of(settings, servers, kinds)
+            embedded.make_database(servers.postgres.url, embedded.DATABASE)
+        environment = embedded.environment_of(settings, servers, kinds)
         url = environment["QDASH_QUEUE_DATABASE_URL"]
         revision = upgrade(url)
-        psql = stage.psql_line(servers, url) if Kind.POSTGRES in kinds else f"psql '{url}'"
+        psql = embedded.psql_line(servers, url) if Kind.POSTGRES in kinds else f"psql '{url}'"
         document: dict[str, JsonValue] = {**environment, "psql": psql, "revision": revision}
-        lines = [*stage.exports(environment).splitlines(), psql]
+        lines = [*embedded.exports(environment).splitlines(), psql]
         session.answer(document, lambda views: views.say_lines(lines))
         typer.echo("qdash-queue setup --chip SIM16 makes the logins and a simulated chip", err=True)
         typer.echo(f"at revision {revision}; Ctrl-C stops the servers, the data stay", err=True)
-        while not stop.wait(LOOK_SECONDS):
+        while not stop.wait(CHECK_SECONDS):
             servers.check()
 
 
 def migrate(context: typer.Context, *, json: Json = False) -> None:
-    """Bring the database to the schema of this version; repeat it as you like."""
+    """Migrate the database to the schema of this version; may be repeated."""
     from qdash_queue.migrate import current, upgrade  # noqa: PLC0415 - slow to load
 
     session = Session.of(context, as_json=json)
     url = session.settings.database_url
     before = current(url)
     after = upgrade(url)
-    words = f"the database is at revision {after}" + (", as it was" if before == after else "")
+    words = f"the database is at revision {after}" + (", unchanged" if before == after else "")
     session.answer({"before": before, "after": after}, lambda views: views.say(words))

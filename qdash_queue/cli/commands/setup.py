@@ -1,4 +1,4 @@
-"""The command that makes, in an empty database, all that a chip needs."""
+"""The command that creates in an empty database all that a chip needs."""
 
 from __future__ import annotations
 
@@ -20,22 +20,24 @@ if TYPE_CHECKING:
 def setup(
     context: typer.Context,
     *,
-    chip: Annotated[str, typer.Option(help="The chip to make.", show_default=False)],
-    backend: Annotated[Literal["fake", "qubex"], typer.Option(help="What drives it, for ever.")] = "fake",
+    chip: Annotated[str, typer.Option(help="Chip to create.", show_default=False)],
+    backend: Annotated[
+        Literal["fake", "qubex"], typer.Option(help="Backend; cannot be changed later.")
+    ] = "fake",
     topology: Annotated[
         str | None,
-        typer.Option(help="Of a simulated chip square-lattice-mux-16 if left out.", show_default=False),
+        typer.Option(help="Topology; square-lattice-mux-16 by default if simulated.", show_default=False),
     ] = None,
-    project: Annotated[str, typer.Option(help="The project to make.")] = "demo",
-    member: Annotated[str, typer.Option(help="A login that may submit to it.")] = "alice",
-    admin: Annotated[str, typer.Option(help="A login that may administer the queue.")] = "queue_admin",
-    mirror: Annotated[str, typer.Option(help="The login of the mirror.")] = "mirror",
+    project: Annotated[str, typer.Option(help="Project to create.")] = "demo",
+    member: Annotated[str, typer.Option(help="Login that may submit to the project.")] = "alice",
+    admin: Annotated[str, typer.Option(help="Login that administers the queue.")] = "queue_admin",
+    mirror: Annotated[str, typer.Option(help="Login of the mirror.")] = "mirror",
     json: Json = False,
 ) -> None:
-    """Migrate, and make logins, project, chip and what belongs to them; say what to run next.
+    """Migrate, create logins, a project and a chip, and print the commands to run next.
 
-    Needs a superuser, or a login with CREATEROLE that may make schemas and extensions in the database. What
-    is there already stays as it is, passwords too.
+    Needs a superuser, or a login with CREATEROLE that may create schemas and extensions in the database.
+    Existing objects and passwords are unchanged.
     """
     from qdash_queue.cli.chip_setup import Plan, install  # noqa: PLC0415 - slow to load
     from qdash_queue.migrate import upgrade  # noqa: PLC0415
@@ -52,13 +54,19 @@ def setup(
         "items": items,
         "next": following,
     }
-    lines = [f"the schema is at revision {revision}", *_lines(items), "", "next, each on its own:", *commands]
+    lines = [
+        f"the schema is at revision {revision}",
+        *_lines(items),
+        "",
+        "run next, one terminal each:",
+        *commands,
+    ]
     session.answer(document, lambda views: views.say_lines(lines))
 
 
 def _lines(items: Sequence[Item]) -> Iterator[str]:
     for item in items:
-        yield f"{'made' if item.made else 'there'}  {item.kind} {item.name}" + (
+        yield f"{'created' if item.made else 'exists '}  {item.kind} {item.name}" + (
             f"  {item.url}" if item.url else ""
         )
     if any(item.made and item.url for item in items):

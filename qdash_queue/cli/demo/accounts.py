@@ -5,8 +5,8 @@ from __future__ import annotations
 import psycopg
 
 from qdash_queue import migrate
-from qdash_queue.cli.demo.processes import DemoStage
-from qdash_queue.cli.demo.report import Story
+from qdash_queue.cli.demo.processes import DemoProcesses
+from qdash_queue.cli.demo.report import DemoReport
 from qdash_queue.cli.inputs import design_values
 from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
@@ -33,23 +33,23 @@ ROLES = {
 }
 
 
-def set_up(story: Story, stage: DemoStage) -> None:
+def set_up(report: DemoReport, processes: DemoProcesses) -> None:
     """Make everything that a job needs, as its administrator would."""
-    story.step("Migrate, and make roles, a project, a chip and its design values")
-    revision = migrate.upgrade(stage.owner_url)
-    story.say(f"the schema is at revision {revision}")
-    with psycopg.connect(stage.owner_url, autocommit=True) as connection:
+    report.step("Migrate, and make roles, a project, a chip and its design values")
+    revision = migrate.upgrade(processes.owner_url)
+    report.say(f"the schema is at revision {revision}")
+    with psycopg.connect(processes.owner_url, autocommit=True) as connection:
         for role, group in ROLES.items():
             statement = f"CREATE ROLE {role} LOGIN IN ROLE {group}"
             connection.execute(statement.encode())
-            story.say(f"  {statement};")
-    _make_project_and_chip(story, stage)
-    _import_design(story, stage)
-    _set_up_qdash(story, stage)
+            report.say(f"  {statement};")
+    _make_project_and_chip(report, processes)
+    _import_design(report, processes)
+    _set_up_qdash(report, processes)
 
 
-def _make_project_and_chip(story: Story, stage: DemoStage) -> None:
-    database = Database(stage.url_of(ADMIN))
+def _make_project_and_chip(report: DemoReport, processes: DemoProcesses) -> None:
+    database = Database(processes.url_of(ADMIN))
     admin = Admin(database)
     try:
         admin.add_project(PROJECT, "what the demo calibrates")
@@ -59,26 +59,26 @@ def _make_project_and_chip(story: Story, stage: DemoStage) -> None:
         admin.allow_executor(EXECUTOR, CHIP)
     finally:
         database.close()
-    story.say(
+    report.say(
         f"project {PROJECT} with {SUBMITTER} (submitter) and {OPERATOR} (operator); "
         f"chip {CHIP}, simulated, {TOPOLOGY}; {EXECUTOR} may serve it"
     )
 
 
-def _import_design(story: Story, stage: DemoStage) -> None:
-    database = Database(stage.url_of(OPERATOR))
+def _import_design(report: DemoReport, processes: DemoProcesses) -> None:
+    database = Database(processes.url_of(OPERATOR))
     try:
         parameters = Parameters(database, CHIP)
         count = parameters.import_values(design_values(), "design values of the simulated chip")
         found = len(parameters.current())
     finally:
         database.close()
-    story.see(found == count, f"expected {count} parameters in force, found {found}")
-    story.say(f"{count} design values were imported by {OPERATOR} as named parameters")
+    report.check(found == count, f"expected {count} parameters in force, found {found}")
+    report.say(f"{count} design values were imported by {OPERATOR} as named parameters")
 
 
-def _set_up_qdash(story: Story, stage: DemoStage) -> None:
-    database = Database(stage.url_of(OPERATOR))
+def _set_up_qdash(report: DemoReport, processes: DemoProcesses) -> None:
+    database = Database(processes.url_of(OPERATOR))
     try:
         qids = [
             str(row["qid"])
@@ -96,12 +96,12 @@ def _set_up_qdash(story: Story, stage: DemoStage) -> None:
     finally:
         database.close()
     plan = ChipPlan(chip_id=CHIP, topology_id=TOPOLOGY, qids=qids, edges=edges)
-    with connect_mongo(stage.servers.mongo.url) as client:
+    with connect_mongo(processes.servers.mongo.url) as client:
         setup = QDashSetup(open_qdash(client, QDASH_DATABASE))
         setup.make_indexes()
         setup.make_project(PROJECT, SUBMITTER)
         setup.make_member(PROJECT, OPERATOR, "editor")
         setup.make_chip(PROJECT, SUBMITTER, plan)
-    story.say(
+    report.say(
         f"MongoDB holds user, project and chip as QDash makes them: {len(qids)} qubits, {len(edges)} edges"
     )

@@ -1,4 +1,4 @@
-"""The demo's stage: servers, an executor and a mirror in a folder of its own; nothing is left behind."""
+"""The demo's processes: servers, an executor and a mirror in a folder of its own; nothing is left behind."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from qdash_queue.cli.error_messages import RefusedError
 from qdash_queue.embedded.process import Lifetime, ProcessSpec, ServerProcess, stop_detached
 from qdash_queue.embedded.servers import EmbeddedServers, Report
 
-SIGN = "this-is-a-demo"
+MARKER = "this-is-a-demo"
 LOG_LINES = 15
 
 
-class DemoStage:
+class DemoProcesses:
     """Everything that runs for the demo.
 
     Args:
@@ -65,7 +65,7 @@ class DemoStage:
         }
 
     def start_process(self, name: str, command: list[str], role: str) -> None:
-        """Start one of this project's own programs; it ends in order when the stage is cleared."""
+        """Start one of this project's own programs; it ends in order when the processes is cleared."""
         home = self.folder / name
         home.mkdir()
         spec = ProcessSpec(
@@ -110,24 +110,24 @@ class DemoStage:
 
 
 @contextmanager
-def new_stage(output: Path, *, keep: bool) -> Iterator[DemoStage]:
-    """A stage in a new folder; it is cleared at the end unless it is to be kept and all went well."""
+def demo_processes(output: Path, *, keep: bool) -> Iterator[DemoProcesses]:
+    """A processes in a new folder; it is cleared at the end unless it is to be kept and all went well."""
     prepare_output(output)
     # Without links: by this path the processes of the demo are told from others.
     folder = Path(tempfile.mkdtemp(prefix="qdash-queue-demo-")).resolve()
     # PostgreSQL refuses to run as root: the account that root lends it must reach its own folder below.
     folder.chmod(0o711)
-    (folder / SIGN).touch()
-    stage = DemoStage(folder, output.resolve(), Lifetime.DETACHED if keep else Lifetime.WITH_OWNER)
+    (folder / MARKER).touch()
+    processes = DemoProcesses(folder, output.resolve(), Lifetime.DETACHED if keep else Lifetime.WITH_OWNER)
     kept = False
     try:
-        yield stage
+        yield processes
         kept = keep
     finally:
         if kept:
-            stage.release()
+            processes.release()
         else:
-            stage.stop()
+            processes.stop()
             shutil.rmtree(folder, ignore_errors=True)
 
 
@@ -137,14 +137,14 @@ def prepare_output(output: Path) -> None:
     Raises:
         RefusedError: something else lies there.
     """
-    if output.exists() and not (output / SIGN).exists() and (not output.is_dir() or any(output.iterdir())):
+    if output.exists() and not (output / MARKER).exists() and (not output.is_dir() or any(output.iterdir())):
         raise RefusedError(
             f"expected a new or empty folder for the figures, got {output}: move it away or name another",
             column="output",
         )
     shutil.rmtree(output, ignore_errors=True)
     output.mkdir(parents=True)
-    (output / SIGN).touch()
+    (output / MARKER).touch()
 
 
 def stop_kept(folder: Path) -> list[str]:
@@ -156,7 +156,7 @@ def stop_kept(folder: Path) -> list[str]:
     Raises:
         RefusedError: the folder is none of a demo.
     """
-    if not (folder / SIGN).exists():
+    if not (folder / MARKER).exists():
         raise RefusedError(f"expected the folder of a kept demo, got {folder}", column="stop")
     # A link to the folder cannot be removed in its place.
     folder = folder.resolve()

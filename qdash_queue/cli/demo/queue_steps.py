@@ -7,8 +7,8 @@ from datetime import datetime
 
 from qdash_queue.cli.amounts import clock
 from qdash_queue.cli.demo.accounts import CHIP, OPERATOR, PROJECT, SUBMITTER
-from qdash_queue.cli.demo.processes import DemoStage
-from qdash_queue.cli.demo.report import Psql, Story
+from qdash_queue.cli.demo.processes import DemoProcesses
+from qdash_queue.cli.demo.report import DemoReport, Psql
 from qdash_queue.cli.watch import follow, watcher
 from qdash_queue.client.models import Job, Parameter
 from qdash_queue.client.parameters import Parameters
@@ -46,118 +46,118 @@ BAD_ROWS = {
 }
 
 
-def calibrate_by_sql(story: Story, stage: DemoStage, queue: Queue) -> Job:
+def calibrate_by_sql(report: DemoReport, processes: DemoProcesses, queue: Queue) -> Job:
     """Insert a job by plain SQL, follow it, show what it measured."""
-    story.step(f"Ask for a calibration of {len(QIDS)} qubits by plain SQL, and watch it")
-    with story.psql(SUBMITTER, stage.url_of(SUBMITTER)) as terminal:
+    report.step(f"Ask for a calibration of {len(QIDS)} qubits by plain SQL, and watch it")
+    with report.psql(SUBMITTER, processes.url_of(SUBMITTER)) as terminal:
         job_id = _insert(terminal)
-    job = _follow(story, queue, job_id)
-    story.see(
+    job = _follow(report, queue, job_id)
+    report.check(
         job.state is JobState.COMPLETED,
         f"expected job {job_id} to complete, it ended {job.state}: {job.failure_kind}: {job.failure_message}",
     )
     runs = Counter(run.status for run in queue.task_runs(job_id))
-    story.see(
+    report.check(
         runs == {TaskStatus.COMPLETED: TASK_RUNS},
         f"expected {TASK_RUNS} completed tasks, found {dict(runs)}",
     )
-    story.step("Its results: the parameters in force, with one standard deviation")
+    report.step("Its results: the parameters in force, with one standard deviation")
     measured = [
         each for each in Parameters(queue.database, CHIP).current(list(QIDS)) if each.job_id == job_id
     ]
-    _see_all_outputs(story, queue, measured)
-    story.views.measured(measured)
+    _check_outputs(report, queue, measured)
+    report.views.measured(measured)
     return job
 
 
-def _see_all_outputs(story: Story, queue: Queue, measured: list[Parameter]) -> None:
+def _check_outputs(report: DemoReport, queue: Queue, measured: list[Parameter]) -> None:
     """What the tasks declare to give is in force for each qubit, and what was fitted has an error."""
     declared = {name for task in queue.tasks(CHIP) if task.task in TASKS for name in task.output_parameters}
     found = {(each.qid, each.name) for each in measured}
     missing = sorted({(qid, name) for qid in QIDS for name in declared} - found)
-    story.see(not missing, f"expected all declared outputs in force, missing {missing}")
+    report.check(not missing, f"expected all declared outputs in force, missing {missing}")
     for qid in QIDS:
-        story.see(
+        report.check(
             any(each.error > 0 for each in measured if each.qid == qid),
             f"expected fitted errors for qubit {qid}, found none",
         )
 
 
-def cancel_by_sql(story: Story, stage: DemoStage, queue: Queue) -> Job:
+def cancel_by_sql(report: DemoReport, processes: DemoProcesses, queue: Queue) -> Job:
     """Insert a second job, flip its cancel flag in the middle, show how it stopped."""
-    story.step("A second job, cancelled by plain SQL in the middle")
-    with story.psql(SUBMITTER, stage.url_of(SUBMITTER)) as terminal:
+    report.step("A second job, cancelled by plain SQL in the middle")
+    with report.psql(SUBMITTER, processes.url_of(SUBMITTER)) as terminal:
         job_id = _insert(terminal)
 
     def in_the_middle() -> Job | None:
         job = queue.get(job_id)
-        story.see(not job.state.is_terminal, f"expected job {job_id} to run on, it ended {job.state}")
+        report.check(not job.state.is_terminal, f"expected job {job_id} to run on, it ended {job.state}")
         return job if job.tasks_done >= DONE_BEFORE_CANCEL else None
 
-    job = story.wait_for(in_the_middle, f"{DONE_BEFORE_CANCEL} finished tasks of job {job_id}")
-    story.say(f"job {job_id} is {job.state}, {job.tasks_done} of {job.tasks_total} tasks are done")
-    with story.psql(OPERATOR, stage.url_of(OPERATOR)) as terminal:
+    job = report.wait_for(in_the_middle, f"{DONE_BEFORE_CANCEL} finished tasks of job {job_id}")
+    report.say(f"job {job_id} is {job.state}, {job.tasks_done} of {job.tasks_total} tasks are done")
+    with report.psql(OPERATOR, processes.url_of(OPERATOR)) as terminal:
         _, tag = terminal.run(CANCEL.format(job_id=job_id))
-    story.see(tag == "UPDATE 1", f"expected UPDATE 1, got {tag}")
-    job = _follow(story, queue, job_id, quiet=True)
-    story.see(job.state is JobState.CANCELLED, f"expected job {job_id} cancelled, it ended {job.state}")
-    _show_cancel(story, queue, job)
+    report.check(tag == "UPDATE 1", f"expected UPDATE 1, got {tag}")
+    job = _follow(report, queue, job_id, quiet=True)
+    report.check(job.state is JobState.CANCELLED, f"expected job {job_id} cancelled, it ended {job.state}")
+    _show_cancel(report, queue, job)
     return job
 
 
-def _show_cancel(story: Story, queue: Queue, job: Job) -> None:
+def _show_cancel(report: DemoReport, queue: Queue, job: Job) -> None:
     asked, seen, ended = job.cancel_requested_at, job.cancel_seen_at, job.finished_at
     if asked is None or seen is None or ended is None:
-        story.see(False, f"expected the times of the cancel on the row, found {asked}, {seen}, {ended}")  # noqa: FBT003
+        report.check(False, f"expected the times of the cancel on the row, found {asked}, {seen}, {ended}")  # noqa: FBT003
         return
-    story.see(
+    report.check(
         asked <= seen <= ended, f"expected asked, seen, ended in this order, found {asked}, {seen}, {ended}"
     )
-    story.say("from the row:")
-    story.say(f"  asked     {clock(asked)}  by {job.cancel_requested_by}: {job.cancel_reason}")
-    story.say(f"  seen      {clock(seen)}  {_later(asked, seen)}")
-    story.say(f"  honoured  {clock(ended)}  {_later(asked, ended)}: job {job.job_id} is {job.state}")
-    story.say("from its events:")
+    report.say("from the row:")
+    report.say(f"  asked     {clock(asked)}  by {job.cancel_requested_by}: {job.cancel_reason}")
+    report.say(f"  seen      {clock(seen)}  {_later(asked, seen)}")
+    report.say(f"  honoured  {clock(ended)}  {_later(asked, ended)}: job {job.job_id} is {job.state}")
+    report.say("from its events:")
     events = queue.events(job.job_id)
     for event in events:
         if event.at >= asked:
-            story.say(f"  {clock(event.at)}  {_later(asked, event.at)}  {event.event}")
+            report.say(f"  {clock(event.at)}  {_later(asked, event.at)}  {event.event}")
     names = [event.event for event in events]
-    story.see(
+    report.check(
         "cancel_seen" in names and names[-1] == "cancelled" and names.count("cancelled") == 1,
         f"expected the events cancel_seen and, once and last, cancelled, found {', '.join(names)}",
     )
     runs = Counter(str(run.status) for run in queue.task_runs(job.job_id))
-    story.see(
+    report.check(
         runs["completed"] >= DONE_BEFORE_CANCEL and runs["failed"] == 0 and runs["skipped"] > 0,
         f"expected finished tasks kept, none failed, later ones skipped, found {dict(runs)}",
     )
     counted = ", ".join(f"{count} {status}" for status, count in runs.items())
-    story.say(f"its tasks: {counted}; what was finished is kept")
+    report.say(f"its tasks: {counted}; what was finished is kept")
 
 
-def bad_rows(story: Story, stage: DemoStage, queue: Queue) -> None:
+def show_refused_rows(report: DemoReport, processes: DemoProcesses, queue: Queue) -> None:
     """Show what a bad row gets."""
-    story.step("Three rows that the database refuses, one sentence each")
+    report.step("Three rows that the database refuses, one sentence each")
     before = len(queue.list(limit=1000))
-    with story.psql(SUBMITTER, stage.url_of(SUBMITTER)) as terminal:
+    with report.psql(SUBMITTER, processes.url_of(SUBMITTER)) as terminal:
         for what, (code, statement) in BAD_ROWS.items():
-            story.say(f"{what}:")
+            report.say(f"{what}:")
             answer = terminal.refused(statement)
-            story.see(answer.code == code, f"expected {code}, got {answer.code}")
+            report.check(answer.code == code, f"expected {code}, got {answer.code}")
     after = len(queue.list(limit=1000))
-    story.see(after == before, f"expected {before} jobs as before, found {after}")
-    story.say(f"there are {after} jobs as before: nothing was stored")
+    report.check(after == before, f"expected {before} jobs as before, found {after}")
+    report.say(f"there are {after} jobs as before: nothing was stored")
 
 
-def ask_too_late(story: Story, stage: DemoStage, job: Job) -> None:
+def cancel_too_late(report: DemoReport, processes: DemoProcesses, job: Job) -> None:
     """Cancel a job that has ended."""
-    story.step("A cancel that comes too late changes nothing")
-    with story.psql(OPERATOR, stage.url_of(OPERATOR)) as terminal:
+    report.step("A cancel that comes too late changes nothing")
+    with report.psql(OPERATOR, processes.url_of(OPERATOR)) as terminal:
         _, tag = terminal.run(CANCEL.format(job_id=job.job_id))
         codes = [notice.code for notice in terminal.notices]
-    story.see(tag == "UPDATE 0", f"expected UPDATE 0, got {tag}")
-    story.see(codes == ["CQ011"], f"expected one warning CQ011, got {codes}")
+    report.check(tag == "UPDATE 0", f"expected UPDATE 0, got {tag}")
+    report.check(codes == ["CQ011"], f"expected one warning CQ011, got {codes}")
 
 
 def _insert(terminal: Psql) -> int:
@@ -165,8 +165,8 @@ def _insert(terminal: Psql) -> int:
     return int(str(rows[0][0]))
 
 
-def _follow(story: Story, queue: Queue, job_id: int, *, quiet: bool = False) -> Job:
-    with watcher(story.console, silent=quiet) as shown:
+def _follow(report: DemoReport, queue: Queue, job_id: int, *, quiet: bool = False) -> Job:
+    with watcher(report.console, silent=quiet) as shown:
         return follow(queue, [job_id], shown)[0]
 
 

@@ -12,17 +12,19 @@ import psycopg
 from rich.text import Text
 
 from qdash_queue.cli.views import Views, make_console
+from qdash_queue.errors import QdashQueueError
 
-Seen = TypeVar("Seen")
-LOOK_EVERY_SECONDS = 0.05
+Found = TypeVar("Found")
+Connection = psycopg.Connection[tuple[object, ...]]
+POLL_SECONDS = 0.05
 RULE_WIDTH = 90
 
 
-class NotSeenError(Exception):
+class DemoFailedError(QdashQueueError):
     """Something that the demo claims did not happen."""
 
 
-class Story:
+class DemoReport:
     """Tells the demo step by step.
 
     Args:
@@ -52,25 +54,25 @@ class Story:
         """Tell something."""
         self.console.print(words, soft_wrap=True)
 
-    def see(self, condition: bool, words: str) -> None:  # noqa: FBT001 - reads as a sentence
+    def check(self, condition: bool, words: str) -> None:  # noqa: FBT001 - reads as a sentence
         """Go on only if it is so.
 
         Raises:
-            NotSeenError: it is not; ``words`` say what was expected and what was found.
+            DemoFailedError: it is not; ``words`` say what was expected and what was found.
         """
         if not condition:
-            raise NotSeenError(words)
+            raise DemoFailedError(words)
 
-    def wait_for(self, look: Callable[[], Seen | None], what: str, seconds: float = 120.0) -> Seen:
+    def wait_for(self, look: Callable[[], Found | None], what: str, seconds: float = 120.0) -> Found:
         """Look again and again until there is something to see.
 
         Raises:
-            NotSeenError: the time is over.
+            DemoFailedError: the time is over.
         """
         deadline = time.monotonic() + seconds
         while (seen := look()) is None:
-            self.see(time.monotonic() < deadline, f"expected {what} within {seconds:.0f} s, it did not come")
-            time.sleep(LOOK_EVERY_SECONDS)
+            self.check(time.monotonic() < deadline, f"expected {what} within {seconds:.0f} s, got none")
+            time.sleep(POLL_SECONDS)
         return seen
 
     @contextmanager
@@ -81,7 +83,7 @@ class Story:
 
 
 @dataclass(frozen=True)
-class DatabaseWords:
+class DatabaseMessage:
     """An error, a warning or a notice as the database said it."""
 
     severity: str
@@ -105,12 +107,14 @@ class DatabaseWords:
 class Psql:
     """A terminal of one database role: what is typed and what the database answers."""
 
-    def __init__(self, story: Story, who: str, connection: psycopg.Connection[tuple[object, ...]]) -> None:
-        self._story = story
-        self._who = who
+    def __init__(
+        self, report: DemoReport, role: str, connection: psycopg.Connection[tuple[object, ...]]
+    ) -> None:
+        self._report = report
+        self._role = role
         self._connection = connection
-        self.notices: list[DatabaseWords] = []
-        connection.add_notice_handler(lambda notice: self.notices.append(DatabaseWords.of(notice)))
+        self.notices: list[DatabaseMessage] = []
+        connection.add_notice_handler(lambda notice: self.notices.append(DatabaseMessage.of(notice)))
 
     def run(self, statement: str) -> tuple[Sequence[tuple[object, ...]], str]:
         """Run a statement and show it with its answer.
@@ -122,12 +126,12 @@ class Psql:
             psycopg.Error: the refusal, after it was shown.
         """
         self.notices.clear()
-        prompt = Text(f"{self._who}=> ", style="bold green")
-        self._story.console.print(Text.assemble(prompt, statement), soft_wrap=True)
+        prompt = Text(f"{self._role}=> ", style="bold green")
+        self._report.console.print(Text.assemble(prompt, statement), soft_wrap=True)
         try:
             cursor = self._connection.execute(statement.encode())
         except psycopg.Error as error:
-            self._show(DatabaseWords.of(error.diag))
+            self._show(DatabaseMessage.of(error.diag))
             raise
         for notice in self.notices:
             self._show(notice)
@@ -140,19 +144,19 @@ class Psql:
         self._line(tag, "dim")
         return rows, tag
 
-    def refused(self, statement: str) -> DatabaseWords:
+    def refused(self, statement: str) -> DatabaseMessage:
         """Run a statement that the database must refuse.
 
         Raises:
-            NotSeenError: it was accepted.
+            DemoFailedError: it was accepted.
         """
         try:
             self.run(statement)
         except psycopg.Error as error:
-            return DatabaseWords.of(error.diag)
-        raise NotSeenError(f"expected the database to refuse, it accepted: {statement}")
+            return DatabaseMessage.of(error.diag)
+        raise DemoFailedError(f"expected the database to refuse, it accepted: {statement}")
 
-    def _show(self, words: DatabaseWords) -> None:
+    def _show(self, words: DatabaseMessage) -> None:
         style = "red" if words.severity == "ERROR" else "yellow"
         self._line(f"{words.severity}:  {words.code}: {words.message}", style)
         for name, more in (("DETAIL", words.detail), ("HINT", words.hint)):
@@ -160,4 +164,4 @@ class Psql:
                 self._line(f"{name}:  {more}", style)
 
     def _line(self, words: str, style: str = "") -> None:
-        self._story.console.print(Text(f"  {words}", style=style), soft_wrap=True)
+        self._report.console.print(Text(f"  {words}", style=style), soft_wrap=True)

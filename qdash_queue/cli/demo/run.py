@@ -11,92 +11,97 @@ from pydantic import JsonValue
 
 from qdash_queue.cli.demo.accounts import CHIP, EXECUTOR, MIRROR, OPERATOR, PROJECT, SUBMITTER, set_up
 from qdash_queue.cli.demo.mirror_steps import show_mirror, wait_for_mirror
-from qdash_queue.cli.demo.processes import DemoStage, new_stage, stop_kept
-from qdash_queue.cli.demo.queue_steps import ask_too_late, bad_rows, calibrate_by_sql, cancel_by_sql
-from qdash_queue.cli.demo.report import LOOK_EVERY_SECONDS, Story
+from qdash_queue.cli.demo.processes import DemoProcesses, demo_processes, stop_kept
+from qdash_queue.cli.demo.queue_steps import (
+    calibrate_by_sql,
+    cancel_by_sql,
+    cancel_too_late,
+    show_refused_rows,
+)
+from qdash_queue.cli.demo.report import POLL_SECONDS, DemoReport
 from qdash_queue.cli.embedded_servers import exports
 from qdash_queue.client.database import Database
 from qdash_queue.client.queue import Queue
 
-__all__ = ["play", "stop_kept"]
+__all__ = ["run_demo", "stop_kept"]
 
 GONE_WITHIN_SECONDS = 10.0
 
 
-def play(story: Story, output: Path, *, keep: bool) -> dict[str, JsonValue]:
+def run_demo(report: DemoReport, output: Path, *, keep: bool) -> dict[str, JsonValue]:
     """Show everything.
 
     Returns:
         What was seen, in figures.
 
     Raises:
-        NotSeenError: something that it claims did not happen; everything is stopped then.
+        DemoFailedError: something that it claims did not happen; everything is stopped then.
     """
-    with new_stage(output, keep=keep) as stage:
+    with demo_processes(output, keep=keep) as processes:
         try:
-            summary = _scenes(story, stage)
+            summary = _run_steps(report, processes)
         except Exception:
-            for line in stage.log_ends():
-                story.say(line)
+            for line in processes.log_ends():
+                report.say(line)
             raise
         if keep:
-            _tell_how_to_go_on(story, stage)
+            _show_next_steps(report, processes)
         else:
-            story.step("Stop everything")
+            report.step("Stop everything")
     if not keep:
-        _see_nobody_left(story, stage)
-        story.say("executor, mirror, Prefect, MongoDB and PostgreSQL have ended: no process is left")
-    story.say(f"\nThe demo is over; all that it claimed was seen. Wall time: {story.seconds:.1f} s")
-    return summary | {"wall_seconds": round(story.seconds, 1)}
+        _check_no_process_left(report, processes)
+        report.say("executor, mirror, Prefect, MongoDB and PostgreSQL have ended: no process is left")
+    report.say(f"\nThe demo is over; all that it claimed was seen. Wall time: {report.seconds:.1f} s")
+    return summary | {"wall_seconds": round(report.seconds, 1)}
 
 
-def _scenes(story: Story, stage: DemoStage) -> dict[str, JsonValue]:
-    story.step("Start PostgreSQL, MongoDB and Prefect's server")
-    story.say(f"in {stage.folder}")
-    stage.start_servers(lambda kind, seconds: story.say(f"  {kind} answers after {seconds:.1f} s"))
-    set_up(story, stage)
-    _start_programs(story, stage)
-    queue = Queue(Database(stage.url_of(SUBMITTER), application_name="qdash-queue demo"))
+def _run_steps(report: DemoReport, processes: DemoProcesses) -> dict[str, JsonValue]:
+    report.step("Start PostgreSQL, MongoDB and Prefect's server")
+    report.say(f"in {processes.folder}")
+    processes.start_servers(lambda kind, seconds: report.say(f"  {kind} answers after {seconds:.1f} s"))
+    set_up(report, processes)
+    _start_programs(report, processes)
+    queue = Queue(Database(processes.url_of(SUBMITTER), application_name="qdash-queue demo"))
     try:
-        first = calibrate_by_sql(story, stage, queue)
-        second = cancel_by_sql(story, stage, queue)
-        bad_rows(story, stage, queue)
-        ask_too_late(story, stage, first)
-        wait_for_mirror(story, queue)
-        counts = show_mirror(story, stage, queue, completed=first, cancelled=second)
+        first = calibrate_by_sql(report, processes, queue)
+        second = cancel_by_sql(report, processes, queue)
+        show_refused_rows(report, processes, queue)
+        cancel_too_late(report, processes, first)
+        wait_for_mirror(report, queue)
+        counts = show_mirror(report, processes, queue, completed=first, cancelled=second)
     finally:
         queue.database.close()
     return {"completed_job": first.job_id, "cancelled_job": second.job_id, **counts}
 
 
-def _start_programs(story: Story, stage: DemoStage) -> None:
-    story.step(f"Start an executor for {CHIP} and the mirror")
+def _start_programs(report: DemoReport, processes: DemoProcesses) -> None:
+    report.step(f"Start an executor for {CHIP} and the mirror")
     commands = {
         EXECUTOR: ["qdash-executor", "--chip", CHIP],
         MIRROR: ["qdash-queue", "mirror", "run"],
     }
     for role, name in ((EXECUTOR, "executor"), (MIRROR, "mirror")):
-        story.say(f"$ {shlex.join(commands[role])}     (as {role})")
-        stage.start_process(name, commands[role], role)
-    database = Database(stage.url_of(SUBMITTER))
+        report.say(f"$ {shlex.join(commands[role])}     (as {role})")
+        processes.start_process(name, commands[role], role)
+    database = Database(processes.url_of(SUBMITTER))
     ready = (
         "SELECT true FROM calib.executors e WHERE e.chip_id = :chip_id AND e.alive"
         " AND EXISTS (SELECT FROM calib.tasks t WHERE t.chip_id = e.chip_id)"
     )
     try:
-        stage.wait_for("executor", lambda: bool(database.rows(ready, chip_id=CHIP)), seconds=300)
+        processes.wait_for("executor", lambda: bool(database.rows(ready, chip_id=CHIP)), seconds=300)
         tasks = [task.task for task in Queue(database).tasks(CHIP)]
     finally:
         database.close()
-    story.say(f"the executor is alive; on {CHIP} one may ask for {', '.join(tasks)}")
+    report.say(f"the executor is alive; on {CHIP} one may ask for {', '.join(tasks)}")
 
 
-def _see_nobody_left(story: Story, stage: DemoStage) -> None:
+def _check_no_process_left(report: DemoReport, processes: DemoProcesses) -> None:
     """A process that was told to end may take a moment to be gone."""
-    deadline = story.seconds + GONE_WITHIN_SECONDS
-    while left := stage.left_over():
-        story.see(story.seconds < deadline, f"expected no process left, found {'; '.join(left)}")
-        time.sleep(LOOK_EVERY_SECONDS)
+    deadline = report.seconds + GONE_WITHIN_SECONDS
+    while left := processes.left_over():
+        report.check(report.seconds < deadline, f"expected no process left, found {'; '.join(left)}")
+        time.sleep(POLL_SECONDS)
 
 
 def _this_program() -> str:
@@ -105,16 +110,16 @@ def _this_program() -> str:
     return str(called) if called.name == "qdash-queue" else "qdash-queue"
 
 
-def _tell_how_to_go_on(story: Story, stage: DemoStage) -> None:
-    story.step("Everything stays up")
-    story.say(
-        f"{exports(stage.variables(SUBMITTER))}\n\n"
+def _show_next_steps(report: DemoReport, processes: DemoProcesses) -> None:
+    report.step("Everything stays up")
+    report.say(
+        f"{exports(processes.variables(SUBMITTER))}\n\n"
         f"plain SQL as {SUBMITTER}, who may submit to project {PROJECT}:\n"
-        f"  {shlex.quote(str(stage.psql))} {shlex.quote(stage.url_of(SUBMITTER))}\n"
+        f"  {shlex.quote(str(processes.psql))} {shlex.quote(processes.url_of(SUBMITTER))}\n"
         f"as {OPERATOR}, who may cancel everybody's jobs:\n"
-        f"  {shlex.quote(str(stage.psql))} {shlex.quote(stage.url_of(OPERATOR))}\n"
-        f"Prefect's pages: {stage.servers.prefect.ui_url}\n"
-        f"MongoDB:         {stage.servers.mongo.url}qdash\n"
-        f"figures:         {stage.output}\n\n"
-        f"stop it all:     {shlex.quote(_this_program())} demo --stop {shlex.quote(str(stage.folder))}"
+        f"  {shlex.quote(str(processes.psql))} {shlex.quote(processes.url_of(OPERATOR))}\n"
+        f"Prefect's pages: {processes.servers.prefect.ui_url}\n"
+        f"MongoDB:         {processes.servers.mongo.url}qdash\n"
+        f"figures:         {processes.output}\n\n"
+        f"stop it all:     {shlex.quote(_this_program())} demo --stop {shlex.quote(str(processes.folder))}"
     )

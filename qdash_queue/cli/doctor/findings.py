@@ -1,4 +1,4 @@
-"""What the doctor finds."""
+"""The results of the doctor's checks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Level(StrEnum):
 
 
 class Finding(BaseModel):
-    """One thing that was looked at: how it is, and what to do about it."""
+    """The result of one check, and what to do about it."""
 
     model_config = ConfigDict(frozen=True)
 
@@ -33,10 +33,10 @@ def fine(about: str, words: str) -> Finding:
 
 
 def note(about: str, words: str, remedy: str = "") -> Finding:
-    """It may be meant so."""
+    """It may be intended."""
     return Finding(about=about, level=Level.NOTE, words=words, remedy=remedy)
 
 
 def problem(about: str, words: str, remedy: str) -> Finding:
-    """It keeps something from working."""
+    """Something does not work because of it."""
     return Finding(about=about, level=Level.PROBLEM, words=words, remedy=remedy)

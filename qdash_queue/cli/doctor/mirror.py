@@ -1,4 +1,4 @@
-"""What the doctor looks at of the mirror: how late it is, whether one is alive, what MongoDB refuses."""
+"""The doctor's checks of the mirror: lag, liveness, dead letters."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ LATE_MIRROR_SECONDS = 60.0
 
 Connection = psycopg.Connection[DictRow]
 
-_LOOK = "qdash-queue mirror lag lists every place and why."
+_DETAILS = "qdash-queue mirror lag lists every item and its reason."
 
 
 def mirror_findings(connection: Connection) -> Iterator[Finding]:
@@ -27,8 +27,8 @@ def mirror_findings(connection: Connection) -> Iterator[Finding]:
     if dead:
         yield problem(
             "dead letters",
-            f"MongoDB refuses documents in {len(dead)} places for good: {dead[0]['last_error']}",
-            f"Mend what is named, then qdash-queue mirror retry; {_LOOK}",
+            f"MongoDB rejects documents of {len(dead)} items: {dead[0]['last_error']}",
+            f"Fix this, then run qdash-queue mirror retry; {_DETAILS}",
         )
 
 
@@ -46,8 +46,8 @@ def _mirrors_finding(connection: Connection) -> Finding:
     if alive[0]["condition"] != "ready":
         return problem(
             "mirrors",
-            f"{alive[0]['mirror_id']} is not well: {alive[0]['condition']}",
-            "Mend what it names; it goes on by itself.",
+            f"{alive[0]['mirror_id']} is not ready: {alive[0]['condition']}",
+            "Fix this; it resumes automatically.",
         )
     return fine("mirrors", f"{', '.join(str(row['mirror_id']) for row in alive)}: alive and ready")
 
@@ -55,11 +55,11 @@ def _mirrors_finding(connection: Connection) -> Finding:
 def _lag_finding(marks: list[DictRow]) -> Finding:
     lag = float(marks[0]["lag_seconds"]) if marks else 0.0
     if lag < LATE_MIRROR_SECONDS:
-        return fine("mirror", f"{len(marks)} changes wait, the oldest for {lag:.0f} s")
+        return fine("mirror", f"{len(marks)} changes pending, the oldest for {lag:.0f} s")
     errors = [str(row["last_error"]) for row in marks if row["last_error"]]
-    why = errors[0] if errors else "no mirror takes them"
+    why = errors[0] if errors else "no mirror processes them"
     return problem(
         "mirror",
-        f"QDash is {lag:.0f} s behind in {len(marks)} places: {why}",
-        f"Start it with qdash-queue mirror run; {_LOOK}",
+        f"QDash is {lag:.0f} s behind with {len(marks)} items: {why}",
+        f"Start it with qdash-queue mirror run; {_DETAILS}",
     )

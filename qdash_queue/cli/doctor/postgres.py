@@ -1,4 +1,4 @@
-"""What the doctor looks at in PostgreSQL, what depends on a missing thing is left out."""
+"""The doctor's checks of PostgreSQL; a check is skipped if what it depends on is missing."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from psycopg.rows import DictRow, dict_row
 
 from qdash_queue.cli.doctor.findings import Finding, fine, note, problem
 from qdash_queue.cli.doctor.mirror import mirror_findings
-from qdash_queue.cli.doctor.rights import orphan_findings, project_findings, role_finding, speaker
+from qdash_queue.cli.doctor.rights import current_login, orphan_findings, project_findings, role_finding
 from qdash_queue.cli.doctor.servers import mongo_findings, prefect_findings
 from qdash_queue.cli.doctor.transactions import notification_findings, transaction_findings
 from qdash_queue.client.database import Database
-from qdash_queue.errors import DatabaseAwayError
+from qdash_queue.errors import DatabaseUnreachableError
 from qdash_queue.migrate import head
 from qdash_queue.settings import Settings
 
 EXTENSIONS = ("pg_trgm", "btree_gist")
-# The doctor must not wait in the queue that it looks at.
+# The doctor must not wait for the locks that it reports.
 PATIENCE = b"SET lock_timeout = '2s'; SET statement_timeout = '10s'"
 
 Connection = psycopg.Connection[DictRow]
 
 
 def examine(settings: Settings) -> list[Finding]:
-    """Look at everything that the settings name; reads only."""
+    """Check every server that the settings name; reads only."""
     found = list(_guarded("database", _database_findings(settings.database_url)))
     found += prefect_findings(settings.prefect_api_url)
     found += mongo_findings(settings)
@@ -33,18 +33,18 @@ def examine(settings: Settings) -> list[Finding]:
 
 
 def _guarded(about: str, findings: Iterable[Finding]) -> Iterator[Finding]:
-    """The findings; what stops the look at one thing is a finding itself, and the others are still told."""
+    """The findings; an error that stops one check is a finding itself, and the other checks continue."""
     try:
         yield from findings
     except psycopg.errors.LockNotAvailable:
         yield problem(
             about,
-            "cannot be looked at: another session holds a lock on it",
+            "could not be checked: another session holds a lock on it",
             "Let that session end; after half a minute a superuser's doctor names it among the transactions.",
         )
     except psycopg.Error as error:
         words = " ".join((error.diag.message_primary or str(error)).split())
-        yield problem(about, f"cannot be looked at: {words}", "Mend what it names and look again.")
+        yield problem(about, f"could not be checked: {words}", "Fix this and run doctor again.")
 
 
 def _database_findings(url: str) -> Iterator[Finding]:
@@ -55,7 +55,7 @@ def _database_findings(url: str) -> Iterator[Finding]:
             connect_timeout=5,
             row_factory=dict_row,
         )
-    except DatabaseAwayError as error:
+    except DatabaseUnreachableError as error:
         yield problem("database", str(error), "Set the variable, or run qdash-queue up, which prints it.")
         return
     except psycopg.Error as error:
@@ -87,7 +87,7 @@ def _unreachable(error: psycopg.Error) -> Finding:
             "supplied",
             "Put the password into QDASH_QUEUE_DATABASE_URL, or use ~/.pgpass.",
         ),
-        "pg_hba": ("pg_hba.conf", "", "Let this machine and role in: a line in the server's pg_hba.conf."),
+        "pg_hba": ("pg_hba.conf", "", "Allow this machine and role in the server's pg_hba.conf."),
     }
     for first, second, remedy in remedies.values():
         if first in words and second in words:
@@ -108,7 +108,7 @@ def _schema_findings(connection: Connection) -> Iterator[Finding]:
     )
     if not there:
         yield problem(
-            "schema", "the database holds no queue", "Run qdash-queue migrate as an owner of the database."
+            "schema", "schema not installed", "Run qdash-queue migrate as an owner of the database."
         )
         yield from _unavailable_extensions(connection, missing)
         return
@@ -118,7 +118,7 @@ def _schema_findings(connection: Connection) -> Iterator[Finding]:
             f"the extension {', '.join(missing)} is missing in schema calib_ext",
             "As a superuser: " + " ".join(f"CREATE EXTENSION {name} SCHEMA calib_ext;" for name in missing),
         )
-    who = speaker(connection)
+    who = current_login(connection)
     yield role_finding(who)
     if not who.reads:
         return
@@ -155,17 +155,17 @@ def _version_findings(connection: Connection) -> Iterator[Finding]:
     if version < wanted:
         yield problem(
             "schema",
-            f"the schema is behind: version {version}, this program speaks {wanted}",
+            f"the schema is behind: version {version}, this program needs {wanted}",
             "Run qdash-queue migrate as an owner of the database.",
         )
     elif version > wanted:
         yield note(
             "schema",
-            f"the schema is newer: version {version}, this program speaks {wanted}",
-            "The contract only grows; update this program when you want what is new.",
+            f"the schema is newer: version {version}, this program needs {wanted}",
+            "The schema is backward compatible; update this program to use new features.",
         )
     else:
-        yield fine("schema", f"version {version}, as this program speaks")
+        yield fine("schema", f"version {version}, as this program needs")
 
 
 def _chip_findings(connection: Connection) -> Iterator[Finding]:
@@ -191,7 +191,7 @@ def _chip_finding(chip: DictRow) -> Finding:
     if not chip["registered"]:
         return problem(
             about,
-            "no executor has ever registered for it: nothing can be asked for",
+            "no executor has registered for it: no job can be submitted",
             f"Start one beside its instruments: qdash-executor --chip {name}.",
         )
     if chip["condition"] is None:
@@ -200,11 +200,11 @@ def _chip_finding(chip: DictRow) -> Finding:
         return problem(
             about,
             f"its executor is not ready: {chip['condition']}{waiting}",
-            "Mend what it names; it goes on by itself.",
+            "Fix this; it resumes automatically.",
         )
     if chip["paused"]:
         return note(
-            about, f"paused: {chip['pause_reason']}{waiting}", f"qdash-queue resume {name} lets jobs start."
+            about, f"paused: {chip['pause_reason']}{waiting}", f"qdash-queue resume {name} starts jobs again."
         )
     return fine(about, f"an executor is ready{waiting}")
 

@@ -1,4 +1,4 @@
-"""What the doctor finds out about rights: those of its own login, and those whose role no longer exists."""
+"""The doctor's checks of rights: those of its own login, and those of roles that no longer exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from qdash_queue.cli.doctor.findings import Finding, fine, note, problem
 Connection = psycopg.Connection[DictRow]
 
 # A login may be told not to inherit the rights of a role that it is a member of. To PostgreSQL a superuser is
-# in every role; the queue looks at what was granted.
+# in every role; the queue checks what was granted.
 _ROLES = """
 WITH RECURSIVE granted(role) AS (
   SELECT oid FROM pg_roles WHERE rolname = current_user
@@ -34,8 +34,8 @@ ORDER BY 2
 
 
 @dataclass(frozen=True)
-class Speaker:
-    """The login that looks.
+class Login:
+    """The login that runs the doctor.
 
     Attributes:
         members: roles of the queue that it is a member of.
@@ -53,11 +53,11 @@ class Speaker:
         return self.is_superuser or "calib_reader" in self.inherits
 
 
-def speaker(connection: Connection) -> Speaker:
-    """Who looks, and with which rights."""
+def current_login(connection: Connection) -> Login:
+    """The current login and its rights."""
     me = connection.execute("SELECT rolname, rolsuper FROM pg_roles WHERE rolname = current_user").fetchone()
     roles = connection.execute(_ROLES).fetchall()
-    return Speaker(
+    return Login(
         str(me["rolname"]) if me else "",
         bool(me and me["rolsuper"]),
         [str(role["rolname"]) for role in roles],
@@ -65,7 +65,7 @@ def speaker(connection: Connection) -> Speaker:
     )
 
 
-def role_finding(who: Speaker) -> Finding:
+def role_finding(who: Login) -> Finding:
     """What the login may do."""
     if "calib_reader" in who.inherits:
         return fine("role", f"{who.name} is a member of {', '.join(who.inherits)}")
@@ -77,18 +77,18 @@ def role_finding(who: Speaker) -> Finding:
             "Use the logins that qdash-queue setup made.",
         )
     if "calib_reader" not in who.members:
-        words = f"{who.name} is a member of no calib_* role and may do nothing here"
+        words = f"{who.name} is a member of no calib_* role and has no rights here"
         return problem("role", words, f"GRANT calib_submitter TO {who.name};")
     return problem(
         "role",
-        f"{who.name} is a member of {', '.join(who.members)} without inheriting their rights, and may do"
-        " nothing here",
+        f"{who.name} is a member of {', '.join(who.members)} without inheriting their rights, and has no"
+        " rights here",
         f"ALTER ROLE {who.name} INHERIT; and since PostgreSQL 16 also"
         f" GRANT {who.members[-1]} TO {who.name} WITH INHERIT TRUE;",
     )
 
 
-def project_findings(connection: Connection, who: Speaker) -> Iterator[Finding]:
+def project_findings(connection: Connection, who: Login) -> Iterator[Finding]:
     """The projects that the login sees."""
     rows = connection.execute("SELECT project_id FROM calib.projects ORDER BY project_id").fetchall()
     if rows:
@@ -104,7 +104,7 @@ def project_findings(connection: Connection, who: Speaker) -> Iterator[Finding]:
 
 
 def orphan_findings(connection: Connection) -> Iterator[Finding]:
-    """Rights of roles that were dropped. They let nobody in, and only an administrator removes them."""
+    """Rights of roles that were dropped. They give no access, and only an administrator can remove them."""
     for row in connection.execute(_ORPHANS).fetchall():
         yield note(
             "rights",

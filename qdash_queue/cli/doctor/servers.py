@@ -1,4 +1,4 @@
-"""What the doctor looks at outside PostgreSQL: Prefect's server and MongoDB."""
+"""The doctor's checks outside PostgreSQL: Prefect's server and MongoDB."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def prefect_findings(api_url: str) -> Iterator[Finding]:
     if not api_url:
         yield note(
             "Prefect",
-            "no Prefect server is named; only executors need one",
+            "no Prefect server is configured; only executors need one",
             "Set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api, or run qdash-queue up.",
         )
         return
@@ -43,7 +43,7 @@ def _prefect_trouble(api_url: str) -> str | None:
     if not api_url.startswith(("http://", "https://")):
         return "is not the URL of an API: expected http://host:4200/api"
     try:
-        with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=ANSWER_WITHIN_SECONDS) as answer:  # noqa: S310 - its scheme was looked at
+        with urllib.request.urlopen(f"{api_url.rstrip('/')}/health", timeout=ANSWER_WITHIN_SECONDS) as answer:  # noqa: S310 - its scheme was checked
             return None if answer.read() == b"true" else "answers, but not as Prefect does"
     except urllib.error.HTTPError as error:
         return f"answers with status {error.code}, not as Prefect does"
@@ -75,8 +75,8 @@ def mongo_findings(settings: Settings) -> Iterator[Finding]:
     except PyMongoError as error:
         yield problem(
             "MongoDB",
-            f"{mongo_words(error)}; jobs go on and QDash falls behind",
-            "Start it, or correct QDASH_QUEUE_MONGO_URL; the mirror catches up by itself.",
+            f"{mongo_words(error)}; jobs continue and QDash falls behind",
+            "Start it, or correct QDASH_QUEUE_MONGO_URL; the mirror catches up automatically.",
         )
     else:
         yield fine("MongoDB", f"answers (version {version})")
@@ -88,11 +88,11 @@ def _embedded_mongo() -> Finding:
     except EmbeddedServerError as error:
         return note(
             "MongoDB",
-            f"no MongoDB is named and there is none to start; only the mirror needs one: {error}",
+            f"no MongoDB is configured and none can be started; only the mirror needs one: {error}",
             "Set QDASH_QUEUE_MONGO_URL to mongodb://host:27017.",
         )
     return note(
         "MongoDB",
-        f"no MongoDB is named; only the mirror needs one, and {program} can be started",
+        f"no MongoDB is configured; only the mirror needs one, and {program} can be started",
         "Set QDASH_QUEUE_MONGO_URL to mongodb://host:27017, or run qdash-queue up.",
     )

@@ -1,4 +1,4 @@
-"""Which open transactions are in somebody's way, and how to end them."""
+"""Open transactions that block other sessions, and how to end them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ LONG_WAIT_SECONDS = 1.0
 SHOWN_WAITERS = 3
 FULL_NOTIFICATION_QUEUE = 0.5
 
-# Who waits for a lock and for whom. Process, role, application and waiting time show to everybody; statement,
+# Who waits for a lock and for whom. Process, role, application and waiting time all see; statement,
 # state and age of other logins' sessions to members of pg_read_all_stats only.
 WAITS = """
 SELECT w.pid, w.usename, w.application_name, pg_blocking_pids(w.pid) AS blockers,
@@ -36,7 +36,7 @@ SELECT a.pid, a.usename, a.application_name, a.state, a.xact_start,
    AND (a.pid = ANY (%s) OR a.xact_start < clock_timestamp() - make_interval(secs => %s))
  ORDER BY a.xact_start, a.pid
 """
-# Belongs to no process: whoever prepared it may be long gone.
+# Belongs to no process: the session that prepared it may have ended.
 PREPARED = """
 SELECT quote_literal(p.gid) AS gid, p.owner, p.prepared FROM pg_prepared_xacts p
  WHERE p.database = current_database() AND p.prepared < clock_timestamp() - make_interval(secs => %s)

@@ -21,20 +21,22 @@ from typing import IO, Self
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError
 
+from qdash_queue.errors import QdashQueueError
+
 _WORKER = Path(__file__).with_name("figure_worker.py")
 _READ_SIZE = 1 << 16
 _TRIES = 2
 
 
-class FigureError(Exception):
+class FigureError(QdashQueueError):
     """A figure cannot be rendered; the message says why."""
 
 
-class RendererBrokenError(Exception):
+class RendererBrokenError(QdashQueueError):
     """Nothing can be rendered for now; the message says why."""
 
 
-class _LostError(Exception):
+class _LostError(QdashQueueError):
     """The process hung, died or said something strange."""
 
 

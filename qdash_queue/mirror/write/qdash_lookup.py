@@ -12,11 +12,13 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 from pymongo.database import Database as MongoDatabase
 
+from qdash_queue.errors import QdashQueueError
+
 MongoDocument = dict[str, Any]
 QDashDatabase = MongoDatabase[MongoDocument]
 
 
-class MissingInQDashError(Exception):
+class MissingInQDashError(QdashQueueError):
     """Something that QDash has to make is not there yet; the message names it and says how to make it."""
 
 

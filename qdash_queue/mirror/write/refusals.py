@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from bson.errors import BSONError
 from pymongo.errors import DocumentTooLarge, OperationFailure
 
+from qdash_queue.errors import QdashQueueError
 from qdash_queue.mirror.read.rows import Refusal
 
 DUPLICATE_KEY = 11000
@@ -34,7 +35,7 @@ _REMEDIES = {
 }
 
 
-class DocumentsRefusedError(Exception):
+class DocumentsRefusedError(QdashQueueError):
     """MongoDB permanently refused documents; all others of the same subject are written."""
 
     def __init__(self, refusals: Sequence[Refusal]) -> None:
