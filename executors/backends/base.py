@@ -1,4 +1,4 @@
-"""What every backend is: a session's parameters, a connected qubex ``Experiment``, a way to make it quiet."""
+"""What every backend is: a session's parameters, a connected qubex ``Experiment``, a way to make it idle."""
 
 from __future__ import annotations
 
@@ -13,58 +13,28 @@ from typing import Any, ClassVar, Self
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 
 
-def _nothing() -> None:
-    """Let every execution pass."""
-
-
-@dataclass(frozen=True)
-class Faults:
-    """Faults of the simulated instrument, on request of a test; executions are counted from 1 per process.
-
-    Attributes:
-        error_at_execution: this execution raises an instrument error.
-        hang_at_execution: this execution never returns, and keeps SIGTERM from being heard.
-        error_at_quiesce: ``quiesce`` fails.
-    """
-
-    error_at_execution: int | None = None
-    hang_at_execution: int | None = None
-    error_at_quiesce: bool = False
-
-
 @dataclass(frozen=True)
 class BackendSession:
     """Everything a backend is told about the job that it serves.
 
     Attributes:
         chip_id: the chip.
-        topology: its lattice, e.g. ``square-lattice``.
         n_qubits: number of qubits of the whole chip.
         qids: the session's qubits (decimal, unpadded) and couplings (``"c-t"``).
         parameters: stored values, valid now, by qid and name.
         scratch: a folder of this job only; every file the backend writes is under it.
-        seed: of the simulated chip's hidden truth.
-        noise_seed: of the simulated noise; the same one gives the same data again.
-        instrument_dir: where a simulated instrument keeps its state, outside any process.
-        config_dir: qubex's configuration of the real instruments.
-        wall_seconds_per_run: extra wall time of each simulated execution.
+        muxes: number of the readout multiplexer of each qubit of the chip, by qubit number; a qubit that is
+            read out by none is missing.
         checkpoint: called before each execution; raises to stop.
-        faults: of the simulated instrument.
     """
 
     chip_id: str
-    topology: str
     n_qubits: int
     qids: tuple[str, ...]
     parameters: Mapping[str, Mapping[str, ParameterModel]]
     scratch: Path
-    seed: int
-    noise_seed: int = 0
-    instrument_dir: Path | None = None
-    config_dir: Path | None = None
-    wall_seconds_per_run: float = 0.0
-    checkpoint: Callable[[], None] = _nothing
-    faults: Faults = field(default_factory=Faults)
+    muxes: Mapping[int, int] = field(default_factory=dict)
+    checkpoint: Callable[[], None] = lambda: None
 
     def qubits(self) -> tuple[str, ...]:
         """The session's qubits, those of its couplings included, in ascending order."""
@@ -161,25 +131,3 @@ class BaseBackend(ABC):
         return CalibrationError(
             Failure(kind=FailureKind.MISSING_INPUT, cause=cause, message=message, remedy=remedy)
         )
-
-
-def make_backend(kind: str, session: BackendSession) -> BaseBackend:
-    """The backend of that kind (``fake`` or ``qubex``), not yet connected.
-
-    Raises CalibrationError (``invalid_request``) on an unknown kind.
-    """
-    if kind == "fake":
-        from executors.backends.fake import FakeBackend  # noqa: PLC0415  loads qubex: 3 s
-
-        return FakeBackend(session)
-    if kind == "qubex":
-        from executors.backends.qubex import QubexBackend  # noqa: PLC0415
-
-        return QubexBackend(session)
-    raise CalibrationError(
-        Failure(
-            kind=FailureKind.INVALID_REQUEST,
-            cause="unknown_backend",
-            message=f'unknown backend "{kind}": expected "fake" or "qubex"',
-        )
-    )

@@ -11,10 +11,10 @@ from typing import Final
 
 import yaml
 
+from executors.backends.base import BackendSession
 from qdash_queue.domain import ParameterModel
 
 SYSTEM_ID: Final = "SIM"
-QUBITS_PER_MUX: Final = 4
 HPI_RAMP_NS: Final = 12.0
 """Rise time of qubex's flat-top half-π pulse."""
 
@@ -72,14 +72,15 @@ def _dump(path: Path, content: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def write_simulated_system(files: SessionFiles, chip_id: str, n_qubits: int, muxes: Iterable[int]) -> None:
-    """The configuration of a simulated chip: one QuEL-3 box per mux of the session."""
+def write_simulated_system(files: SessionFiles, session: BackendSession, muxes: Iterable[int]) -> None:
+    """The configuration of a simulated chip: one QuEL-3 box per multiplexer; ``muxes`` are the session's."""
+    chip_id, n_qubits = session.chip_id, session.n_qubits
     _dump(files.config / "chip.yaml", {chip_id: {"name": f"simulated {chip_id}", "n_qubits": n_qubits}})
     # A sweep goes to the instrument as one batch: qubex then does not sample the long waits point by point.
     system = {"chip_id": chip_id, "backend": "quel3", "experiment": {"sweep_execution": "batch"}}
     _dump(files.config / "system.yaml", {SYSTEM_ID: system})
     boxes, wiring = {}, []
-    for mux in range(n_qubits // QUBITS_PER_MUX):
+    for mux in sorted(set(session.muxes.values())):
         box = f"B{mux}"
         boxes[box] = {"name": f"sim-{mux}", "type": "quel3"}
         controls = [f"{box}:{port}" for port in (4, 2, 11, 9)]

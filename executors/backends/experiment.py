@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from executors.backends.base import BackendSession, BaseBackend, instrument_failure
-from executors.backends.configuration import QUBITS_PER_MUX, SessionFiles, note_entries, write_note
+from executors.backends.configuration import SessionFiles, note_entries, write_note
 from qdash_queue.domain import ParameterModel
 
 _log = logging.getLogger(__name__)
@@ -78,8 +78,9 @@ class ExperimentBackend(BaseBackend):
             experiment.disconnect()
 
     def muxes(self) -> list[int]:
-        """The muxes that the session's qubits sit in; none for a session of no qubit."""
-        return sorted({int(qid) // QUBITS_PER_MUX for qid in self.session.qubits()})
+        """The readout multiplexers of the session's qubits; none for a session of no qubit."""
+        muxes = self.session.muxes
+        return sorted({muxes[int(qid)] for qid in self.session.qubits() if int(qid) in muxes})
 
     def save_note(self) -> Path:
         """Write qubex's calibration note from the current parameters; its path."""

@@ -30,8 +30,9 @@ class QubexBackend(ExperimentBackend):
 
     kind: ClassVar[str] = "qubex"
 
-    def __init__(self, session: BackendSession) -> None:
+    def __init__(self, session: BackendSession, config_dir: Path | None) -> None:
         super().__init__(session)
+        self._config_dir = config_dir
         self._connected_at: float | None = None
         self._seconds_before = 0.0
 
@@ -111,13 +112,13 @@ class QubexBackend(ExperimentBackend):
 
     def _folder(self, name: str) -> Path:
         chip = self.session.chip_id
-        if self.session.config_dir is None:
+        if self._config_dir is None:
             raise instrument_failure(
                 f"no configuration of the instruments of {chip} is given",
                 "no_configuration",
                 "set the folder of qubex's configuration",
             )
-        folder = self.session.config_dir / chip / name
+        folder = self._config_dir / chip / name
         if not folder.is_dir():
             raise instrument_failure(
                 f"expected qubex's configuration of {chip} in {folder}", "no_configuration"

@@ -197,6 +197,7 @@ def _context(database: Database, claimed: ClaimedJob, chip: Chip, settings: Sett
         stop=StopFlag(),
         instrument_dir=instruments_folder(settings.state_path),
         seed=settings.sim_seed,
+        qubex_config_dir=settings.qubex_config_path,
     )
 
 

@@ -16,7 +16,7 @@ from uuid import UUID
 from calibtasks.active_protocols import active_tasks, task_class
 from calibtasks.base import BaseTask
 from executors.backends.base import BaseBackend
-from executors.engine.backend_session import bring_to_rest, open_backend, rest_before_use, session_qids
+from executors.engine.backend_session import make_idle, make_idle_before_use, open_backend, session_qids
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.interactive import InteractiveJob
 from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
@@ -110,7 +110,7 @@ class CalibOrchestrator:
         try:
             with job.at_work():
                 if job.context.claimed.dirty:
-                    rest_before_use(job.context, job.lease_seconds)
+                    make_idle_before_use(job.context, job.lease_seconds)
                 backend = open_backend(job.context, job.qids)
         except BaseException as error:
             self._verdict = job.end(JobState.FAILED, failure_of(error, "connecting", Phase.PREPARE))
@@ -301,7 +301,7 @@ class CalibOrchestrator:
         try:
             # In a job the executor sees to it; a script has nobody else.
             if job is not None and state is not JobState.COMPLETED:
-                bring_to_rest(session.context, session.backend, job.lease_seconds)
+                make_idle(session.context, session.backend, job.lease_seconds)
         except CalibrationError as error:
             logger.warning("the instrument could not be brought to rest: %s", error)
         except (QueueError, DatabaseAwayError) as error:

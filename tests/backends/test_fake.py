@@ -17,13 +17,14 @@ from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.coherence.check_t1 import CheckT1
 from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.backends.base import BackendSession, BaseBackend
+from executors.backends.fake import FakeBackend
 from executors.backends.simchip.device import QubitTruth, design_parameters, true_qubit
+from executors.backends.simchip.options import SimulationOptions
 from qdash_queue.domain import CalibrationError, FailureKind
 from tests.backends.measuring import Measured, measure, refusal
 
 Connect = Callable[..., BaseBackend]
-MakeSession = Callable[..., BackendSession]
 
 SEED = 7
 CALIBRATED: dict[str, float | None] = {"hpi_amplitude": 0.03128, "hpi_length": 32.0}
@@ -38,9 +39,9 @@ def whole_chip(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str]
     """All tasks on all qubits of SIM16, in order, from its design values."""
     design = design_parameters("SIM16", 16)
     scratch = tmp_path_factory.mktemp("whole")
-    session = BackendSession("SIM16", "square-lattice", 16, tuple(design), design, scratch, SEED)
+    session = BackendSession("SIM16", 16, tuple(design), design, scratch)
     found = {}
-    with make_backend("fake", session) as backend:
+    with FakeBackend(session, SimulationOptions(SEED)) as backend:
         for qid in session.qids:
             for name, task in active_tasks().items():
                 found[qid, name] = measured = measure(backend, task(), qid)
@@ -239,8 +240,8 @@ def test_a_missing_input_is_named_and_never_guessed(connected: Connect, name: st
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_input_that_is_no_number_is_a_missing_input(new_session: MakeSession, value: float) -> None:
-    backend = make_backend("fake", new_session(stored={"0": {"control_amplitude": value}}))
+def test_an_input_that_is_no_number_is_a_missing_input(new_backend: Connect, value: float) -> None:
+    backend = new_backend(stored={"0": {"control_amplitude": value}})
     with pytest.raises(CalibrationError, match="expected a finite control_amplitude"):
         backend.parameter("0", "control_amplitude")
 
@@ -275,10 +276,10 @@ def test_another_chip_of_another_size_can_follow_in_the_same_process(connected: 
     assert refusal(measure(backend, CheckRabi(), "37")) is None
 
 
-def test_a_second_experiment_in_the_process_is_refused(connected: Connect, new_session: MakeSession) -> None:
+def test_a_second_experiment_in_the_process_is_refused(connected: Connect, new_backend: Connect) -> None:
     connected()
     with pytest.raises(CalibrationError, match="this process already holds the instrument of SIM16"):
-        make_backend("fake", new_session(chip_id="SIM64", n_qubits=64)).connect()
+        new_backend(chip_id="SIM64", n_qubits=64).connect()
 
 
 def test_everything_is_written_into_the_scratch_folder(

@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, BaseBackend, Faults, make_backend
+from executors.backends.base import BackendSession, BaseBackend
+from executors.backends.registry import make_backend
+from executors.backends.simchip.options import Faults, SimulationOptions
 from qdash_queue.domain import CalibrationError, FailureKind
 from tests.backends.measuring import measure, refusal
 from tests.support.waiting import PATIENCE, until_while_running
@@ -54,12 +56,14 @@ CHILD = """
 import sys
 from pathlib import Path
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, Faults, make_backend
+from executors.backends.base import BackendSession
+from executors.backends.fake import FakeBackend
 from executors.backends.simchip.device import design_parameters
-session = BackendSession("SIM16", "square-lattice", 16, ("0",), design_parameters("SIM16", 16),
-                         Path(sys.argv[1]) / "scratch", 7, instrument_dir=Path(sys.argv[1]) / "instruments",
-                         faults=Faults(hang_at_execution=3))
-backend = make_backend("fake", session)
+from executors.backends.simchip.options import Faults, SimulationOptions
+folder = Path(sys.argv[1])
+session = BackendSession("SIM16", 16, ("0",), design_parameters("SIM16", 16), folder / "scratch")
+faults = Faults(hang_at_execution=3)
+backend = FakeBackend(session, SimulationOptions(7, instrument_dir=folder / "instruments", faults=faults))
 backend.connect()
 task = CheckRabi()
 task.call_preprocess(backend, "0")
@@ -75,7 +79,7 @@ def is_deaf(process: subprocess.Popen[bytes]) -> bool:
 
 
 def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
-    connected: Connect, new_session: MakeSession, tmp_path: Path
+    connected: Connect, new_backend: Connect, tmp_path: Path
 ) -> None:
     state = tmp_path / "instruments" / "SIM16.busy.json"
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[2])
@@ -92,13 +96,13 @@ def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
     with pytest.raises(CalibrationError, match="simulated instrument of SIM16 is busy"):
         measure(backend, CheckRabi())
     backend.close()
-    make_backend("fake", new_session((), instrument_dir=tmp_path / "instruments")).quiesce()
+    new_backend((), instrument_dir=tmp_path / "instruments").quiesce()
     assert not state.exists()
     assert refusal(measure(connected(instrument_dir=tmp_path / "instruments"), CheckRabi())) is None
 
 
-def test_a_quiesce_can_fail(new_session: MakeSession) -> None:
-    backend = make_backend("fake", new_session(faults=Faults(error_at_quiesce=True)))
+def test_a_quiesce_can_fail(new_backend: Connect) -> None:
+    backend = new_backend(faults=Faults(error_at_quiesce=True))
     with pytest.raises(CalibrationError, match="does not answer"):
         backend.quiesce()
 
@@ -112,14 +116,14 @@ def test_faults_can_be_switched_on_from_outside(connected: Connect, tmp_path: Pa
     assert time.monotonic() - begin > 0.19
 
 
-def test_use_before_connect_and_bad_topology_are_told(new_session: MakeSession) -> None:
-    backend = make_backend("fake", new_session())
+def test_use_before_connect_and_bad_topology_are_told(new_session: MakeSession, new_backend: Connect) -> None:
+    backend = new_backend()
     with pytest.raises(CalibrationError, match="not connected"):
         backend.get_instance()
     backend.close()
-    session = new_session()
-    odd = BackendSession("ODD", "line", 5, ("0",), session.parameters, session.scratch, 1)
+    session, simulation = new_session(), SimulationOptions()
+    odd = BackendSession("ODD", 5, ("0",), session.parameters, session.scratch)
     with pytest.raises(CalibrationError, match="cannot simulate ODD"):
-        make_backend("fake", odd).connect()
+        make_backend("fake", odd, simulation, None).connect()
     with pytest.raises(CalibrationError, match='unknown backend "real"'):
-        make_backend("real", session)
+        make_backend("real", session, simulation, None)

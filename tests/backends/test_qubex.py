@@ -16,9 +16,10 @@ from qubex.backend.quel3 import (
 )
 
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.backends.base import BackendSession, BaseBackend
 from executors.backends.checkpoints import check_before_executions
 from executors.backends.configuration import SessionFiles, write_parameters
+from executors.backends.qubex import QubexBackend
 from executors.backends.simchip.quel3 import SimulatedQuel3Controller
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 from tests.backends.measuring import measure
@@ -30,9 +31,9 @@ class StoppedByTest(BaseException):
     """As a job's stop, it is no Exception that a library might swallow."""
 
 
-def failure_of(session: BackendSession) -> Failure:
+def failure_of(session: BackendSession, config_dir: Path | None) -> Failure:
     with pytest.raises(CalibrationError) as refused:
-        make_backend("qubex", session).connect()
+        QubexBackend(session, config_dir).connect()
     assert refused.value.failure.kind is FailureKind.INSTRUMENT
     return refused.value.failure
 
@@ -46,8 +47,8 @@ def configured(root: Path, systems: object) -> Path:
 
 
 def test_a_missing_configuration_is_told(new_session: MakeSession, tmp_path: Path) -> None:
-    assert "no configuration of the instruments of SIM16" in failure_of(new_session()).message
-    failure = failure_of(new_session(config_dir=tmp_path))
+    assert "no configuration of the instruments of SIM16" in failure_of(new_session(), None).message
+    failure = failure_of(new_session(), tmp_path)
     assert failure.cause == "no_configuration"
     assert str(tmp_path / "SIM16" / "config") in failure.message
 
@@ -63,7 +64,7 @@ def test_a_missing_configuration_is_told(new_session: MakeSession, tmp_path: Pat
 def test_a_bad_configuration_is_told(
     new_session: MakeSession, tmp_path: Path, systems: object, words: str
 ) -> None:
-    failure = failure_of(new_session(config_dir=configured(tmp_path, systems)))
+    failure = failure_of(new_session(), configured(tmp_path, systems))
     assert failure.cause == "bad_configuration"
     assert words in failure.message
 
@@ -73,7 +74,7 @@ def test_a_missing_driver_is_told_with_what_to_install(
     new_session: MakeSession, tmp_path: Path, flavour: str
 ) -> None:
     systems = {"S": {"chip_id": "SIM16", "backend": flavour}}
-    failure = failure_of(new_session(config_dir=configured(tmp_path, systems)))
+    failure = failure_of(new_session(), configured(tmp_path, systems))
     assert failure.cause == "no_driver"
     assert f"qubex[{flavour}]" in failure.remedy
 

@@ -14,6 +14,7 @@ from executors.backends.simchip.device import (
     DESIGN_READOUT_AMPLITUDE,
     DESIGN_READOUT_NS,
     QubitTruth,
+    default_muxes,
     true_qubit,
 )
 from executors.backends.simchip.engine import Capture, CaptureMode, Engine, Program, ReadLine
@@ -46,7 +47,7 @@ class Bench:
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.chip_id, self.seed)
+        self.engine = Engine(self.chip_id, self.seed, muxes=default_muxes(16))
 
     @property
     def truth(self) -> QubitTruth:

@@ -21,12 +21,9 @@ def test_a_fresh_process_quiesces_an_instrument_that_was_left_busy(lab: Lab) -> 
         assert not busy.exists()
 
 
-def test_real_instruments_are_quiesced_by_the_configuration_that_the_settings_name(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("QDASH_QUEUE_QUBEX_CONFIG_PATH", str(tmp_path))
+def test_real_instruments_are_quiesced_by_the_configuration_of_the_job(lab: Lab, tmp_path: Path) -> None:
     expected = f"expected qubex's configuration of {CHIP} in {tmp_path}"
     with lab.job(["GoodTask"], ["0"]) as job:
         chip = Queue(job.database).chip(CHIP)
         with pytest.raises(CalibrationError, match=expected):
-            quiesce(replace(job, backend_kind="qubex"), chip)
+            quiesce(replace(job, backend_kind="qubex", qubex_config_dir=tmp_path), chip)

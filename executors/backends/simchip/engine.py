@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from executors.backends.simchip.device import QubitTruth, mux_members, random_stream, true_qubit
+from executors.backends.simchip.device import QubitTruth, random_stream, true_qubit
 from executors.backends.simchip.solver import LEVELS, Pulse, Transmon
 
 Complex = NDArray[np.complex128]
@@ -92,12 +92,14 @@ class Program:
 class Engine:
     """Answers programs for one chip. The same seeds and the same programs give the same data.
 
+    Qubits of one multiplexer (``muxes``: qubit number -> multiplexer) share a readout line.
     Each qubit has its own stream of noise, so its data does not depend on which other qubits are measured.
     """
 
     chip_id: str
     seed: int
     noise_seed: int = 0
+    muxes: Mapping[int, int] = field(default_factory=dict)
     hardware_seconds: float = 0.0
     _transmons: dict[int, Transmon] = field(default_factory=dict, repr=False)
     _answers: dict[tuple[int, float], Complex] = field(default_factory=dict, repr=False)
@@ -155,7 +157,8 @@ class Engine:
     def _reflection(self, line: ReadLine, level: int) -> complex:
         truth = self._transmon(line.qid).truth
         response = _resonator(truth, line.frequency_ghz, level)
-        for other in mux_members(line.qid):
+        mux = self.muxes.get(line.qid)
+        for other in (qid for qid, line_mux in self.muxes.items() if line_mux == mux):
             if other != line.qid:
                 response *= _resonator(self._transmon(other).truth, line.frequency_ghz, 0)
         angle = truth.phase - 2 * math.pi * (line.frequency_ghz - truth.resonator) * truth.delay

@@ -25,9 +25,10 @@ from qubex.backend.quel3 import (
 )
 from qubex.system import SystemManager
 
-from executors.backends.base import Faults, instrument_failure
+from executors.backends.base import instrument_failure
 from executors.backends.simchip.engine import Capture, CaptureMode, Engine, Program, ReadLine
 from executors.backends.simchip.instrument import InstrumentState
+from executors.backends.simchip.options import Faults
 from executors.backends.simchip.solver import Pulse
 
 CAPTURE_STEP_NS: Final = 0.8
@@ -68,7 +69,7 @@ class SimulatedRuns:
 
 
 def _hang() -> None:
-    """Never return, and hear no signal but SIGKILL: a driver stuck in a C call."""
+    """Never return, and obey no signal but SIGKILL: a driver stuck in a C call."""
     for number in (signal.SIGTERM, signal.SIGINT):
         # A mask alone is not enough: the signal would go to another of the process's threads.
         if threading.current_thread() is threading.main_thread():
