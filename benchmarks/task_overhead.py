@@ -185,9 +185,15 @@ def noop_tasks() -> dict[str, Any]:
     import numpy as np
     import plotly.graph_objects as go
 
-    from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
-    from calibtasks.figures.plots import Figure
-    from calibtasks.measure.dataset import Dataset, MeasuredArray
+    from calibtasks.base import (
+        BaseTask,
+        Dataset,
+        Figure,
+        MeasuredArray,
+        OutputParameter,
+        PostProcessResult,
+        RunResult,
+    )
 
     defined = BaseTask.defined()
     if "NoFigure" in defined:

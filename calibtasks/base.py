@@ -1,6 +1,6 @@
 """What a calibration task is: declared inputs, settings and outputs, and three methods.
 
-A task author writes one class::
+A task author writes one class, with imports from here alone::
 
     class MyTask(BaseTask):
         name = "MyTask"
@@ -27,9 +27,10 @@ from typing import Any, ClassVar, Final, Protocol, Self, cast
 import plotly.graph_objects as go
 from pydantic import ConfigDict
 
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import Figure
-from calibtasks.measure.dataset import Dataset
-from calibtasks.parameters.run_parameters import RunValue, evaluate, overridden, schema
+from calibtasks.parameters.overrides import overridden
+from calibtasks.parameters.run_parameters import RunParameter, RunValue, evaluate, schema
 from qdash_queue.domain import (
     CalibrationError,
     Failure,
@@ -40,7 +41,19 @@ from qdash_queue.domain import (
     TaskType,
 )
 
-DEFAULT_R2_THRESHOLD: Final = 0.7
+__all__ = [
+    "Backend",
+    "BaseTask",
+    "Dataset",
+    "Figure",
+    "MeasuredArray",
+    "OutputParameter",
+    "PostProcessResult",
+    "PreProcessResult",
+    "RunParameter",
+    "RunResult",
+]
+
 DIMENSIONLESS: Final = frozenset({"", "a.u.", "–", "-"})
 """Spellings of "no unit" that QDash mixes; they are the same unit."""
 
@@ -146,7 +159,7 @@ class BaseTask(ABC):
     output_parameters: Mapping[str, ParameterModel] = {}
     timeout: ClassVar[float] = 3600.0
     fits: ClassVar[bool] = False
-    r2_threshold: ClassVar[float] = DEFAULT_R2_THRESHOLD
+    r2_threshold: ClassVar[float] = 0.7
     qid: str = ""
 
     _registry: ClassVar[dict[str, type[BaseTask]]] = {}

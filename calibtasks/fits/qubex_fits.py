@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibtasks.measure.iq import project
+from calibtasks.fits.iq import project
 from qdash_queue.domain import CalibrationError
 
 Real = NDArray[np.float64]

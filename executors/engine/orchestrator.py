@@ -13,15 +13,15 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from calibtasks.active_protocols import active_tasks, task_class
+from calibtasks.active_protocols import task_class
 from calibtasks.base import BaseTask
+from calibtasks.parameters.overrides import TaskDetails, check_defaults, overrides_for
 from executors.backends.base import BaseBackend
 from executors.engine.backend_session import make_idle, make_idle_before_use, open_backend, session_qids
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.interactive import InteractiveJob
 from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
 from executors.engine.recorder import TaskRecorder
-from executors.engine.run_parameters import TaskDetails, check_defaults, overrides_for
 from executors.job.context import JobContext, current_job
 from executors.job.failures import Phase, TaskFailedError, failure_of
 from executors.job.persistence import persistently
@@ -91,7 +91,7 @@ class CalibOrchestrator:
             )
         check_defaults(
             self.config.default_run_parameters,
-            {name: task.run_parameters for name, task in known_tasks().items()},
+            {name: task.run_parameters for name, task in BaseTask.defined().items()},
         )
         context = current_job()
         if context is not None:
@@ -120,15 +120,12 @@ class CalibOrchestrator:
 
     def _check_agreement(self, context: JobContext) -> None:
         claimed = context.claimed
-        for name, here, there in (
-            ("chip_id", self.config.chip_id, claimed.chip_id),
-            ("username", self.config.username, claimed.username),
-            ("project_id", self.config.project_id or claimed.project_id, claimed.project_id),
-            ("backend_name", self.config.backend_name or context.backend_kind, context.backend_kind),
-        ):
-            if here != there:
+        fixed = claimed.model_dump(include={"chip_id", "username", "project_id"})
+        for name, expected in {**fixed, "backend_name": context.backend_kind}.items():
+            got = getattr(self.config, name)
+            if got not in (None, expected):
                 raise ConfigError(
-                    f'CalibConfig.{name}: expected job {claimed.job_id}\'s "{there}", got "{here}"'
+                    f'CalibConfig.{name}: expected job {claimed.job_id}\'s "{expected}", got "{got}"'
                 )
 
     # ------------------------------------------------------------------ measure
@@ -357,11 +354,6 @@ class CalibOrchestrator:
             self.cancel("interrupted from the keyboard")
         else:
             self.fail(str(error))
-
-
-def known_tasks() -> dict[str, type[BaseTask]]:
-    """Every task that a session can run, by name: the active ones and those that the caller has defined."""
-    return {**BaseTask.defined(), **active_tasks()}
 
 
 def failure_now(message: str) -> Failure:

@@ -143,7 +143,4 @@ def _figures(measured: Measured) -> list[FigureRecord]:
 def _raw_data(measured: Measured) -> list[RawDataRecord]:
     if measured.run_result is None:
         return []
-    return [
-        RawDataRecord(name=raw.name, dtype=raw.dtype, shape=raw.shape, unit=raw.unit, data=raw.data)
-        for raw in measured.run_result.data.to_raw()
-    ]
+    return [RawDataRecord(**vars(raw)) for raw in measured.run_result.data.to_raw()]

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from calibtasks.parameters.overrides import RunParameterDefaults, TaskDetails
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.orchestrator import CalibOrchestrator, TaskOutputs
-from executors.engine.run_parameters import RunParameterDefaults, TaskDetails
 from executors.job.context import current_job
 from executors.service.cancellation import _is_cancellation, on_flow_cancellation
 from qdash_queue.domain import JobState, ParameterModel

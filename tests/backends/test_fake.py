@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from calibtasks.active_protocols import active_tasks
-from calibtasks.base import RunResult
-from calibtasks.measure.dataset import Dataset
+from calibtasks.base import Dataset, RunResult
 from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.coherence.check_t1 import CheckT1
 from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse

@@ -13,13 +13,15 @@ import pytest
 from calibtasks.active_protocols import active_tasks, task_class
 from calibtasks.base import (
     BaseTask,
+    Dataset,
+    MeasuredArray,
     OutputParameter,
     PostProcessResult,
+    RunParameter,
     RunResult,
     same_unit,
 )
-from calibtasks.measure.dataset import Dataset, MeasuredArray, RawArray
-from calibtasks.parameters.run_parameters import RunParameter
+from calibtasks.dataset import RawArray
 from qdash_queue.domain import CalibrationError, FailureKind, FiniteRange, ParameterModel, TaskType
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from calibtasks.fits.iq import project
 from calibtasks.fits.least_squares import Fit, is_signal
 from calibtasks.fits.models import fit_damped_cosine, fit_decay, fit_pulse_amplitude, fit_ramsey
-from calibtasks.measure.iq import project
 from calibtasks.measure.sweeps import with_guards
 from qdash_queue.domain import CalibrationError, FailureKind
 from tests.calibtasks.signals import RABI_RAMP_NS, Bench

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calibtasks.base import BaseTask, PostProcessResult, RunResult
-from calibtasks.measure.dataset import Dataset
+from calibtasks.base import BaseTask, Dataset, PostProcessResult, RunResult
 from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.coherence.check_t1 import CheckT1
 from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse

@@ -15,10 +15,16 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
-from calibtasks.figures.plots import Figure
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.parameters.run_parameters import RunParameter
+from calibtasks.base import (
+    BaseTask,
+    Dataset,
+    Figure,
+    MeasuredArray,
+    OutputParameter,
+    PostProcessResult,
+    RunParameter,
+    RunResult,
+)
 from executors.job.stop import checkpoint, current_stop_flag
 from qdash_queue.domain import FiniteRange, ParameterModel, RunParameterModel
 

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from calibtasks.active_protocols import active_tasks, task_class
-from calibtasks.base import RunResult
-from calibtasks.measure.dataset import Dataset, RawArray
+from calibtasks.base import Dataset, RunResult
+from calibtasks.dataset import RawArray
 from executors.engine import TaskFailedError
 from executors.flows.calibrate import calibrate
 from qdash_queue.client.models import TaskRun

@@ -9,12 +9,21 @@ from typing import Any, Final
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import (
+    Backend,
+    BaseTask,
+    Dataset,
+    Figure,
+    MeasuredArray,
+    OutputParameter,
+    PostProcessResult,
+    RunParameter,
+    RunResult,
+)
 from calibtasks.figures.plots import (
     DATA_COLOUR,
     SECOND_COLOUR,
     Axis,
-    Figure,
     Real,
     Series,
     fit_figure,
@@ -22,14 +31,12 @@ from calibtasks.figures.plots import (
     spaced,
     value_and_error,
 )
+from calibtasks.fits.iq import Projection, project
 from calibtasks.fits.least_squares import Fit, is_signal, no_signal, unresolved_decay
 from calibtasks.fits.models import fit_ramsey
 from calibtasks.fits.qubex_fits import library_ramsey
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import Projection, project
 from calibtasks.measure.pulses import half_pi_pulse
 from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter, with_guards
-from calibtasks.parameters.run_parameters import RunParameter
 from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 IN_PHASE_ROTATION: Final = math.pi

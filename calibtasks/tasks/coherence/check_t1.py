@@ -8,16 +8,24 @@ from typing import Any
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
-from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
+from calibtasks.base import (
+    Backend,
+    BaseTask,
+    Dataset,
+    Figure,
+    MeasuredArray,
+    OutputParameter,
+    PostProcessResult,
+    RunParameter,
+    RunResult,
+)
+from calibtasks.figures.plots import Axis, Series, fit_figure, spaced, value_and_error
+from calibtasks.fits.iq import Projection, project
 from calibtasks.fits.least_squares import Fit, Real, is_signal, no_signal, unresolved_decay
 from calibtasks.fits.models import fit_decay
 from calibtasks.fits.qubex_fits import library_t1
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import Projection, project
 from calibtasks.measure.pulses import half_pi_pulse
 from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
-from calibtasks.parameters.run_parameters import RunParameter
 from qdash_queue.domain import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 

@@ -8,16 +8,24 @@ from typing import Any, Final
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
-from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
+from calibtasks.base import (
+    Backend,
+    BaseTask,
+    Dataset,
+    Figure,
+    MeasuredArray,
+    OutputParameter,
+    PostProcessResult,
+    RunParameter,
+    RunResult,
+)
+from calibtasks.figures.plots import Axis, Series, fit_figure, spaced, value_and_error
+from calibtasks.fits.iq import project
 from calibtasks.fits.least_squares import Fit, is_signal, no_signal
 from calibtasks.fits.models import fit_pulse_amplitude
 from calibtasks.fits.qubex_fits import library_half_pi
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import project
 from calibtasks.measure.pulses import HALF_PI_RAMP_NS, half_pi_area, half_pi_pulse
 from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
-from calibtasks.parameters.run_parameters import RunParameter
 from calibtasks.tasks.rabi.check_rabi import NOMINAL_RABI_MHZ, REFERENCE_WAIT_NS
 from qdash_queue.domain import (
     CalibrationError,

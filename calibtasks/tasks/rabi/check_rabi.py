@@ -11,22 +11,30 @@ import numpy as np
 from numpy.typing import NDArray
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import (
+    Backend,
+    BaseTask,
+    Dataset,
+    Figure,
+    MeasuredArray,
+    OutputParameter,
+    PostProcessResult,
+    RunParameter,
+    RunResult,
+)
 from calibtasks.figures.plots import (
     SECOND_COLOUR,
     Axis,
-    Figure,
     Series,
     fit_figure,
     plane_figure,
     spaced,
     value_and_error,
 )
+from calibtasks.fits.iq import Projection, project
 from calibtasks.fits.least_squares import Fit, is_signal, no_signal
 from calibtasks.fits.models import fit_damped_cosine
 from calibtasks.fits.qubex_fits import library_rabi
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import Projection, project
 from calibtasks.measure.pulses import rabi_pulse
 from calibtasks.measure.sweeps import (
     GUARD_POINTS,
@@ -36,7 +44,6 @@ from calibtasks.measure.sweeps import (
     shots_parameter,
     with_guards,
 )
-from calibtasks.parameters.run_parameters import RunParameter
 from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 RABI_RAMP_NS: Final = 20.0

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from calibtasks.parameters.run_parameters import overridden
-from executors.engine.run_parameters import check_defaults, overrides_for
+from calibtasks.parameters.overrides import check_defaults, overridden, overrides_for
 from qdash_queue.domain import CalibrationError, RunParameterModel
 
 DECLARED = {
