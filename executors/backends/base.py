@@ -1,4 +1,4 @@
-"""What every backend is: a session's parameters, a connected qubex ``Experiment``, a way to make it idle."""
+"""The interface of a backend: parameters of a session, a connected qubex ``Experiment``, an idle state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from qdash_queue.domain import CalibrationError, Failure, FailureKind, Parameter
 
 @dataclass(frozen=True)
 class BackendSession:
-    """Everything a backend is told about the job that it serves.
+    """The input of a backend: the job's chip, qubits, values and folders.
 
     Attributes:
         chip_id: the chip.
@@ -79,7 +79,7 @@ class BaseBackend(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Let go of the instrument; harmless when called twice or before ``connect``."""
+        """Disconnect; harmless when called twice or before ``connect``."""
 
     @property
     @abstractmethod
@@ -91,7 +91,7 @@ class BaseBackend(ABC):
         """Write qubex's calibration note from the current parameters into the scratch folder; its path."""
 
     def update_note(self, qid: str, accepted: Mapping[str, ParameterModel]) -> None:
-        """Make values that passed the gate the current ones, for the tasks that follow in this session."""
+        """Make accepted values current for the following tasks of this session."""
         self._parameters.setdefault(qid, {}).update(accepted)
 
     def parameter(self, qid: str, name: str) -> ParameterModel:

@@ -128,7 +128,7 @@ def note_entries(label: str, stored: Mapping[str, ParameterModel]) -> dict[str, 
             **rabi,
             "frequency": values["rabi_frequency"] * 1e-3,
             "angle": values["rabi_angle"] * _RADIANS,
-            # qubex wants one; the real one stands with the task run whose values passed the gate.
+            # qubex requires one; the real one is in the record of the task run.
             "r2": 1.0,
             "target": label,
             "timestamp": stamp,

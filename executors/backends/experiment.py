@@ -1,4 +1,4 @@
-"""What both backends share: one qubex ``Experiment`` per process, its files in the job's scratch folder."""
+"""The base of both backends: one qubex ``Experiment`` per process, its files in the scratch folder."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ExperimentBackend(BaseBackend):
         try:
             with redirect_stdout(io.StringIO()) as banner:
                 self._experiment = self._build()
-            _log.debug("qubex said: %s", banner.getvalue())
+            _log.debug("output of qubex: %s", banner.getvalue())
         except BaseException:
             ExperimentBackend._open = None
             raise
@@ -89,7 +89,7 @@ class ExperimentBackend(BaseBackend):
         return write_note(self.files, labels, self._parameters)
 
     def update_note(self, qid: str, accepted: Mapping[str, ParameterModel]) -> None:
-        """Make accepted values current, for the tasks that follow and in qubex's own note."""
+        """Make accepted values current, also in qubex's own note."""
         super().update_note(qid, accepted)
         if self._experiment is None or not qid.isdecimal():
             return

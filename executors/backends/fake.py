@@ -1,4 +1,4 @@
-"""The simulated chip behind a real qubex ``Experiment``: the code that drives instruments is what runs."""
+"""The simulated chip behind a real qubex ``Experiment``, so that the code for real instruments runs."""
 
 from __future__ import annotations
 

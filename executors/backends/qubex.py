@@ -2,8 +2,8 @@
 
 ``config_dir`` holds one folder per chip, laid out as QDash has it: ``<chip_id>/config`` (chip, system, box
 and wiring) and ``<chip_id>/params``. It is only read: each session works on a copy of the parameters with the
-stored values in place. Nothing here has been run against instruments by this project's tests; what they prove
-is that a missing configuration or driver ends in one clear failure.
+stored values in place. This project's tests run nothing here against instruments; they prove that a missing
+configuration or driver ends in one clear failure.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _DRIVERS: Final = {"quel1": "qxdriver_quel1", "quel3": "quelware_client"}
 
 
 class QubexBackend(ExperimentBackend):
-    """Instruments behind a qubex ``Experiment``; every trouble on the way is an ``instrument`` failure."""
+    """Instruments behind a qubex ``Experiment``; every error is an ``instrument`` failure."""
 
     kind: ClassVar[str] = "qubex"
 
@@ -48,7 +48,7 @@ class QubexBackend(ExperimentBackend):
                 f'install it beside the executor: pip install "qubex[{flavour}]"',
             )
         self._copy_parameters(system_id)
-        from qubex import Experiment  # noqa: PLC0415  takes 3 s, and is of no use without a configuration
+        from qubex import Experiment  # noqa: PLC0415  takes 3 s
 
         try:
             experiment = Experiment(
@@ -74,8 +74,8 @@ class QubexBackend(ExperimentBackend):
     def quiesce(self) -> None:
         """Reset the waveform generators and capture units of the session's qubits, of all when it names none.
 
-        QuEL-3 offers no reset and qubex then does nothing: its executions end by themselves. So that is
-        reported as a failure, rather than as an instrument that was found idle.
+        QuEL-3 offers no reset and qubex then does nothing: its executions end on their own. That is reported
+        as a failure rather than as an idle instrument.
         """
         opened_here = self._experiment is None
         if opened_here:
@@ -106,7 +106,7 @@ class QubexBackend(ExperimentBackend):
 
     @property
     def hardware_seconds(self) -> float:
-        """Wall time of the connection: an upper bound, for qubex does not tell the instruments' own."""
+        """Wall time of the connection: an upper bound, as qubex does not report the instruments' own."""
         running = 0.0 if self._connected_at is None else time.monotonic() - self._connected_at
         return self._seconds_before + running
 

@@ -1,4 +1,4 @@
-"""A calibration session: connect, run tasks one by one, give the verdict."""
+"""A calibration session: connect, run tasks one by one, end with a verdict."""
 
 from __future__ import annotations
 
@@ -142,11 +142,11 @@ class CalibOrchestrator:
 
     @property
     def qids(self) -> tuple[str, ...]:
-        """What the session may touch."""
+        """The qubits and couplings that the session may touch."""
         return self._open().qids
 
     def plan(self, tasks: list[tuple[str, str]]) -> None:
-        """Announce the (task, qid) that will run, in order, so that everybody can see how far the job is.
+        """Announce the (task, qid) that will run, in order, so that the job's progress can be shown.
 
         Raises:
             CalibrationError: ``invalid_request``; a task or a qubit that the session does not know.
@@ -209,7 +209,7 @@ class CalibOrchestrator:
         return self._open().backend.parameter(qid, name)
 
     def set_parameter(self, qid: str, name: str, value: float, unit: str = "") -> None:
-        """Let the rest of this session work with ``value``; nobody else sees it, and it is stored nowhere.
+        """Let the rest of this session work with ``value``; it is stored nowhere.
 
         Without ``unit`` the unit of the present value is kept.
 
@@ -249,7 +249,7 @@ class CalibOrchestrator:
         )
 
     def _inside(self, session: _Session) -> AbstractContextManager[object]:
-        # A notebook runs each cell in a context of its own, so a script's job is made current call by call.
+        # A notebook runs each cell in its own context, so a script's job is made current call by call.
         return nullcontext() if session.interactive is None else session.interactive.at_work()
 
     def _open(self) -> _Session:
@@ -260,7 +260,7 @@ class CalibOrchestrator:
     # ------------------------------------------------------------------ end
 
     def complete(self) -> JobState | None:
-        """End the session well; the verdict that stands (``cancelled`` if a cancel was seen)."""
+        """End the session as completed; the verdict that stands (``cancelled`` if a cancel was seen)."""
         return self._end(JobState.COMPLETED, None)
 
     def fail(self, message: str = "") -> JobState | None:
@@ -275,7 +275,7 @@ class CalibOrchestrator:
         """
         session = self._session
         if session is not None and session.interactive is not None:
-            # A job that has ended meanwhile needs no asking; its lease is lost and its state stands.
+            # A job that has ended meanwhile needs no request; its lease is lost and its state stands.
             with suppress(AlreadyFinalError):
                 session.interactive.request_cancel(reason)
         return self._end(JobState.CANCELLED, None)
@@ -284,25 +284,25 @@ class CalibOrchestrator:
         session, self._session = self._session, None
         if self._verdict is not None:
             return self._verdict
-        at_rest = False
+        is_settled = False
         try:
             if session is not None:
-                at_rest = self._let_go(session, state)
+                is_settled = self._close_backend(session, state)
         finally:
-            self._verdict = self._conclude(session, state, failure, at_rest=at_rest)
+            self._verdict = self._conclude(session, state, failure, free_chip=is_settled)
         return self._verdict
 
-    def _let_go(self, session: _Session, state: JobState) -> bool:
-        """Close the backend; whether the chip can be freed, the instrument at rest or the chip paused."""
+    def _close_backend(self, session: _Session, state: JobState) -> bool:
+        """Close the backend; whether the chip can be freed: the instrument is idle or the chip paused."""
         job = session.interactive
         try:
-            # In a job the executor sees to it; a script has nobody else.
+            # In a job the executor does it.
             if job is not None and state is not JobState.COMPLETED:
                 make_idle(session.context, session.backend, job.lease_seconds)
         except CalibrationError as error:
-            logger.warning("the instrument could not be brought to rest: %s", error)
+            logger.warning("the instrument could not be put into a safe idle state: %s", error)
         except (QueueError, DatabaseAwayError) as error:
-            logger.warning("bringing the instrument to rest is left to whoever has the chip next: %s", error)
+            logger.warning("making the instrument idle is deferred to the next job: %s", error)
             return False
         finally:
             session.backend.close()
@@ -310,22 +310,22 @@ class CalibOrchestrator:
 
     def _abandon(self) -> None:
         """At the interpreter's end: a script that gave no verdict has failed."""
-        words = "the script ended without complete(), fail() or cancel()"
+        message = "the script ended without complete(), fail() or cancel()"
         try:
-            self._end(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="abandoned", message=words))
+            self._end(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="abandoned", message=message))
         except (QueueError, DatabaseAwayError) as error:
             logger.warning("the session could not be ended: %s", error)
 
     def _conclude(
-        self, session: _Session | None, state: JobState, failure: Failure | None, *, at_rest: bool
+        self, session: _Session | None, state: JobState, failure: Failure | None, *, free_chip: bool
     ) -> JobState | None:
         if session is not None and session.interactive is not None:
             atexit.unregister(self._abandon)
-            return session.interactive.end(state, failure, at_rest=at_rest)
+            return session.interactive.end(state, failure, free_chip=free_chip)
         context = current_job() if session is None else session.context
         if context is None or self.config.skip_execution:
             return None
-        if state is JobState.FAILED and not _is_ours_to_judge(context):
+        if state is JobState.FAILED and not _is_own_failure(context):
             return None
         try:
             return give_verdict(context.lease, state, failure)
@@ -333,7 +333,7 @@ class CalibOrchestrator:
             logger.warning("the verdict %s came too late: %s", state.value, error)
             return None
         except DatabaseAwayError as error:
-            # Raising here would hide why the flow ends; the executor gives the verdict when the body is over.
+            # Raising here would hide why the flow ends; the executor gives the verdict after the flow's end.
             logger.warning("the verdict %s is left to the executor: %s", state.value, error)
             return None
 
@@ -363,13 +363,13 @@ def failure_now(message: str) -> Failure:
         return error.failure.model_copy(update={"message": message or str(error)})
     if error is None:
         return Failure(
-            kind=FailureKind.INTERNAL, cause="flow", message=message or "the flow said that it failed"
+            kind=FailureKind.INTERNAL, cause="flow", message=message or "the flow reported a failure"
         )
     failure = failure_of(error, "the flow", Phase.PREPARE)
     return failure.model_copy(update={"message": message}) if message else failure
 
 
-def _is_ours_to_judge(context: JobContext) -> bool:
+def _is_own_failure(context: JobContext) -> bool:
     """Whether a failure is the flow's own; a stop or a signal from outside is the executor's to explain."""
     error = sys.exception()
     return context.stop.reason is StopReason.NONE and (error is None or isinstance(error, Exception))

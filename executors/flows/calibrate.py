@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect import flow
 
-from executors.flows import FlowDefinition
+from executors.flows.definition import FlowDefinition
 from executors.job.failures import TaskFailedError
-from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
+from executors.service import CalibService, is_cancellation, on_flow_cancellation
 from qdash_queue.domain import CalibrationError
 
 
@@ -30,7 +30,7 @@ def calibrate(
     start.
 
     Raises:
-        CalibrationError: at the end, if any task failed; of the first failure's kind, with the counts.
+        CalibrationError: at the end, if any task failed; with the kind of the first failure and the counts.
     """
     cal = CalibService(
         username,
@@ -46,7 +46,7 @@ def calibrate(
         run_lists(cal, qids, tasks)
         cal.finish_calibration()
     except BaseException as error:
-        if _is_cancellation(error):
+        if is_cancellation(error):
             cal.cancel_calibration()
         else:
             cal.fail_calibration(str(error))
@@ -71,9 +71,9 @@ def run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> N
 
 
 def summary(failed: Sequence[TaskFailedError], total: int) -> CalibrationError:
-    """One error for all: how many of ``total`` tasks failed, and the first with its kind and words."""
-    words = f"{len(failed)} of {total} tasks failed; first: {failed[0]}"
-    return CalibrationError(failed[0].failure.model_copy(update={"message": words}))
+    """One error for all: how many of ``total`` tasks failed, and the first failure."""
+    message = f"{len(failed)} of {total} tasks failed; first: {failed[0]}"
+    return CalibrationError(failed[0].failure.model_copy(update={"message": message}))
 
 
 CALIBRATE = FlowDefinition(
@@ -94,7 +94,7 @@ CALIBRATE = FlowDefinition(
                 "uniqueItems": True,
             },
             "tasks": {
-                "description": "Tasks in order; one may stand there more than once.",
+                "description": "Tasks in order; a task may be repeated.",
                 "type": "array",
                 "items": {"type": "string", "format": "task"},
                 "minItems": 1,

@@ -1,4 +1,4 @@
-"""The service that flows are written against, under QDash's names."""
+"""The service that flows use, under QDash's names and, for QDash's flows, at QDash's import path."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from calibtasks.parameters.overrides import RunParameterDefaults, TaskDetails
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.orchestrator import CalibOrchestrator, TaskOutputs
 from executors.job.context import current_job
-from executors.service.cancellation import _is_cancellation, on_flow_cancellation
+from executors.job.stop import is_cancellation as _is_cancellation
+from executors.service.cancellation import on_flow_cancellation
 from qdash_queue.domain import JobState, ParameterModel
 
 __all__ = ["CalibService", "_is_cancellation", "on_flow_cancellation"]

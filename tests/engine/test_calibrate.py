@@ -8,13 +8,16 @@ import pytest
 from prefect import flow
 from prefect.flows import Flow
 
-from executors.flows import ROW_PARAMETERS, FlowDefinition, FlowError, load_flows
+from executors.flows import FlowDefinition, FlowError, load_flows
 from executors.flows.calibrate import CALIBRATE, calibrate
 from executors.flows.interactive import INTERACTIVE
 from executors.job.context import JobContext, instruments_folder
 from qdash_queue.domain import CalibrationError
 from qdash_queue.errors import BadParametersError, UnknownNameError
 from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+
+ROW_PARAMETERS = ("username", "chip_id", "project_id")
+"""Arguments of a flow that come from the job's columns and never from its ``parameters``."""
 
 
 def run(job: JobContext) -> None:

@@ -1,7 +1,7 @@
 """The simulated chip's design, and the hidden truth that differs from it a little.
 
 The truth of a qubit depends on the seed, the chip's name and the qubit's number alone: neither on the
-session's other qubits nor on the order in which they are asked for. Tasks and flows never see it;
+session's other qubits nor on their order. Tasks and flows never see it;
 ``true_qubit`` is for the engine that makes the data, for tests and for benchmarks.
 """
 
@@ -37,7 +37,7 @@ DESIGN_READOUT_NS: Final = 384.0
 
 @dataclass(frozen=True)
 class QubitTruth:
-    """What one simulated qubit really is (frequencies in GHz, times in ns).
+    """The true parameters of one simulated qubit (frequencies in GHz, times in ns).
 
     Attributes:
         frequency: 0-1 transition.

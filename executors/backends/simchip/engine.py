@@ -1,15 +1,15 @@
-"""A pulse program in, IQ data out: what the simulated chip answers, in words no vendor's software knows.
+"""The simulated chip: pulse programs in, IQ data out, independent of any vendor's software.
 
 Readout: a probe reflected from the qubit's resonator, r = 1 - κ/(κ_total/2 + i(f - f_s)), with f_s shifted by
 2χ per excitation, multiplied by the reflections of the other resonators on the same line. Each shot draws a
 level from the populations at the start of the capture; a level may relax within it; every sample carries
-Gaussian noise. So a repeated shot gives IQ blobs, wrongly assigned now and then, and an average carries shot
+Gaussian noise. So repeated shots give IQ blobs with some wrong assignments, and an average carries shot
 noise ∝ 1/√shots.
 
 Not modelled: drives during a capture, back-action and ring-up of the resonator, couplings between qubits, and
-what one shot leaves for the next: each starts from rest, however short the interval is against T1. (A real
-qubit keeps exp(-interval / T1) of its excitation: 8 % with 153.6 μs and a T1 of 60 μs, which then reads 5 %
-longer.)
+the memory of the previous shot: each starts in the thermal state, however short the interval is against T1.
+(A real qubit keeps exp(-interval / T1) of its excitation: 8 % with 153.6 μs and a T1 of 60 μs, which then
+reads 5 % longer.)
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ReadLine:
 
 @dataclass(frozen=True)
 class Program:
-    """Everything that is played and captured ``shots`` times, each ``interval_ns`` after the last one's end.
+    """Pulses and captures, repeated ``shots`` times, each ``interval_ns`` after the previous one's end.
 
     ``drives`` are the pulses on each qubit's drive line in time order; ``reads`` are by any name.
     """
@@ -82,9 +82,9 @@ class Program:
     def hardware_seconds(self) -> float:
         """Instrument time that the program takes; QuEL's control systems wait the interval after a shot."""
         captures = [capture for line in self.reads.values() for capture in line.captures]
-        played = [*self.drives.values(), *(line.pulses for line in self.reads.values())]
+        lines = [*self.drives.values(), *(line.pulses for line in self.reads.values())]
         ends = [capture.start_ns + capture.duration_ns for capture in captures]
-        ends += [pulse.end_ns for pulses in played for pulse in pulses]
+        ends += [pulse.end_ns for pulses in lines for pulse in pulses]
         return self.shots * (self.interval_ns + max(ends, default=0.0)) / _NS_PER_S
 
 

@@ -1,4 +1,4 @@
-"""The state of a simulated instrument, kept outside any process: a killed process leaves it busy behind."""
+"""The state of a simulated instrument, kept outside any process: a killed process leaves it busy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class InstrumentState:
         return cls(chip_id, directory / f"{chip_id}.busy.json")
 
     def busy(self) -> str | None:
-        """Whose measurement the instrument is still running; None when idle."""
+        """The owner of the measurement that is still running; None when idle."""
         if self.path is None:
             return self._busy_in_memory
         try:
@@ -48,7 +48,7 @@ class InstrumentState:
             raise instrument_failure(
                 f"the simulated instrument of {self.chip_id} is busy ({owner})",
                 "instrument_busy",
-                "quiesce it: only then may it measure again",
+                "quiesce it before the next measurement",
             )
         self._begin(json.dumps({"pid": os.getpid()}))
         yield

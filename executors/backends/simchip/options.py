@@ -1,4 +1,4 @@
-"""What only a simulated instrument can be told."""
+"""Options of the simulated chip and its instrument."""
 
 from __future__ import annotations
 

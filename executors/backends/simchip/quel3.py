@@ -43,7 +43,7 @@ _MODES: Final[Mapping[Quel3CaptureMode, CaptureMode]] = {
 
 @dataclass
 class SimulatedRuns:
-    """How executions of the simulated instrument go: stop points, busy state, extra wall time, faults."""
+    """Executions on the simulated instrument: checkpoints, busy state, extra wall time, faults."""
 
     instrument: InstrumentState
     checkpoint: Callable[[], None]
@@ -71,7 +71,7 @@ class SimulatedRuns:
 def _hang() -> None:
     """Never return, and obey no signal but SIGKILL: a driver stuck in a C call."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        # A mask alone is not enough: the signal would go to another of the process's threads.
+        # A mask alone is not enough: the signal would be delivered to another thread.
         if threading.current_thread() is threading.main_thread():
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {number})
@@ -80,7 +80,7 @@ def _hang() -> None:
 
 
 class _NoHardware:
-    """Stands for the reader of a unit's settings: a simulated unit has none."""
+    """Replaces the reader of a unit's settings: a simulated unit has none."""
 
     def fetch_backend_settings_from_hardware(
         self, *, unit_labels: Sequence[str] = (), **_: Any
