@@ -67,13 +67,13 @@ def overrides_for(
     defaults: RunParameterDefaults,
     task_details: TaskDetails | None = None,
 ) -> dict[str, object]:
-    """The settings of one run of ``task`` that differ from what it declares, by name, unchecked.
+    """The run parameters of one run of ``task`` that differ from those declared, by name, unchecked.
 
-    A default for every task counts only where the task knows the name; a setting given for this very task is
+    A default for every task counts only where the task knows the name; a value given for this task is
     passed on whatever its name, so that a misspelt one is refused and not dropped.
 
     Raises:
-        CalibrationError: ``invalid_request``; a block of settings is not a mapping.
+        CalibrationError: ``invalid_request``; a block of run parameters is not a mapping.
     """
     merged = {key: value for key, value in defaults.items() if key in declared and _is_flat(value)}
     own = defaults.get(task)
@@ -90,7 +90,7 @@ def _from_details(task: str, task_details: TaskDetails) -> Mapping[str, object]:
     stray = [str(key) for key in details if key not in ("run_parameters", "input_parameters")]
     if stray:
         raise _refuse(f'task_details of {task}: expected "run_parameters", got "{stray[0]}"')
-    # QDash's older flows say "input_parameters" and mean the settings of the run.
+    # QDash's older flows write "input_parameters" for run parameters.
     return {**_block(task, details.get("input_parameters")), **_block(task, details.get("run_parameters"))}
 
 

@@ -13,10 +13,10 @@ from pydantic import ConfigDict
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, FiniteRange, RunParameterModel
 
 RunValue = int | float | str | NDArray[np.float64]
-"""An evaluated run parameter: a number, a word, or the points of a sweep."""
+"""An evaluated run parameter: a number, a string, or the points of a sweep."""
 
 MAX_POINTS = 100_000
-"""Longest sweep that is believed to be meant."""
+"""Longest sweep that is accepted."""
 
 _TRIPLES = ("range", "np.arange", "np.linspace", "np.logspace")
 
@@ -30,7 +30,7 @@ class RunParameter(RunParameterModel):
 
 
 def refuse(message: str, cause: str) -> CalibrationError:
-    """The error for a request that can never be run as asked."""
+    """The error for an invalid request."""
     return CalibrationError(Failure(kind=FailureKind.INVALID_REQUEST, cause=cause, message=message))
 
 
@@ -86,7 +86,7 @@ def _points(name: str, kind: str, value: object) -> NDArray[np.float64]:
 
 
 def evaluate(name: str, parameter: RunParameterModel) -> RunValue:
-    """The number, word or sweep points (1-D float64, in the parameter's unit) that ``parameter`` stands for.
+    """The value of ``parameter``: a number, a string or sweep points (1-D float64), in its unit.
 
     Raises CalibrationError (``invalid_request``) when the value does not fit its type or leaves its limits.
     """
@@ -120,7 +120,7 @@ def _property(parameter: RunParameterModel) -> dict[str, Any]:
     kind = parameter.value_type
     limits = parameter.limits if isinstance(parameter, RunParameter) else None
     bounds = {} if limits is None else {"minimum": limits.low, "maximum": limits.high}
-    words = f"{parameter.description} [{parameter.unit}]" if parameter.unit else parameter.description
+    description = f"{parameter.description} [{parameter.unit}]" if parameter.unit else parameter.description
     if kind == "str":
         entry: dict[str, Any] = {"type": "string"}
     elif kind in ("int", "float"):
@@ -133,7 +133,7 @@ def _property(parameter: RunParameterModel) -> dict[str, Any]:
             "maxItems": MAX_POINTS,
         }
     else:
-        words = f"{words}; the arguments of {kind}"
+        description = f"{description}; the arguments of {kind}"
         item = "integer" if kind == "range" else "number"
         entry = {"type": "array", "items": {"type": item}, "minItems": 3, "maxItems": 3}
-    return {"description": words, "default": parameter.value, **entry}
+    return {"description": description, "default": parameter.value, **entry}

@@ -7,9 +7,8 @@ from typing import Any, ClassVar
 
 from qubex import Experiment
 
-from executors.backends.base import BackendSession, instrument_failure
+from executors.backends.base import BackendSession, BaseBackend, instrument_failure
 from executors.backends.configuration import SYSTEM_ID, write_parameters, write_simulated_system
-from executors.backends.experiment import ExperimentBackend
 from executors.backends.simchip.device import check_size, default_muxes
 from executors.backends.simchip.engine import Engine
 from executors.backends.simchip.instrument import InstrumentState
@@ -17,7 +16,7 @@ from executors.backends.simchip.options import SimulationOptions
 from executors.backends.simchip.quel3 import SimulatedQuel3Controller, SimulatedRuns
 
 
-class FakeBackend(ExperimentBackend):
+class FakeBackend(BaseBackend):
     """A simulated chip behind qubex's own controller seam; its faults are read when it is made."""
 
     kind: ClassVar[str] = "fake"
@@ -34,7 +33,7 @@ class FakeBackend(ExperimentBackend):
             check_size(self.session.n_qubits)
         except ValueError as error:
             raise instrument_failure(f"cannot simulate {self.session.chip_id}: {error}", "topology") from None
-        write_simulated_system(self.files, self.session, self.muxes())
+        write_simulated_system(self.files, self.session.chip_id, self.session.muxes, self.muxes())
         write_parameters(self.files, self._parameters)
         runs = SimulatedRuns(
             self._instrument,

@@ -16,16 +16,15 @@ from typing import Any, ClassVar, Final
 
 import yaml
 
-from executors.backends.base import BackendSession, instrument_failure
+from executors.backends.base import BackendSession, BaseBackend, instrument_failure
 from executors.backends.checkpoints import check_before_executions
 from executors.backends.configuration import write_parameters
-from executors.backends.experiment import ExperimentBackend
 
 _DRIVERS: Final = {"quel1": "qxdriver_quel1", "quel3": "quelware_client"}
 """Kind of control system in ``system.yaml``, which is also qubex's extra, and the driver's package."""
 
 
-class QubexBackend(ExperimentBackend):
+class QubexBackend(BaseBackend):
     """Instruments behind a qubex ``Experiment``; every error is an ``instrument`` failure."""
 
     kind: ClassVar[str] = "qubex"

@@ -112,10 +112,10 @@ def _backend_of(
         checkpoint=checkpoint,
     )
     simulation = SimulationOptions(
+        instrument_dir=context.instrument_dir,
         seed=context.seed,
         # Another attempt sees other noise; the same one, measured again in a test, sees the same.
         noise_seed=context.claimed.fence,
-        instrument_dir=context.instrument_dir,
     )
     return make_backend(context.backend_kind, session, simulation, context.qubex_config_dir)
 

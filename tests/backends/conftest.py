@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import fields
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -50,13 +51,18 @@ def new_session(tmp_path: Path) -> MakeSession:
 
 
 @pytest.fixture
-def new_backend(new_session: MakeSession) -> MakeBackend:
-    """Makes simulated backends: the options of a simulation, and what ``new_session`` takes."""
+def new_backend(new_session: MakeSession, tmp_path: Path) -> MakeBackend:
+    """Makes simulated backends: the options of a simulation, and what ``new_session`` takes.
+
+    Each has an idle instrument of its own, unless a folder is given.
+    """
     names = {field.name for field in fields(SimulationOptions)}
+    made = count()
 
     def make(*arguments: Any, **options: Any) -> BaseBackend:
         simulated = {name: options.pop(name) for name in names & options.keys()}
-        simulation = SimulationOptions(**{"seed": 7, **simulated})
+        defaults = {"seed": 7, "instrument_dir": tmp_path / f"instruments{next(made)}"}
+        simulation = SimulationOptions(**{**defaults, **simulated})
         return make_backend("fake", new_session(*arguments, **options), simulation, None)
 
     return make

@@ -40,7 +40,7 @@ def whole_chip(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str]
     scratch = tmp_path_factory.mktemp("whole")
     session = BackendSession("SIM16", 16, tuple(design), design, scratch)
     found = {}
-    with FakeBackend(session, SimulationOptions(SEED)) as backend:
+    with FakeBackend(session, SimulationOptions(scratch / "instruments", SEED)) as backend:
         for qid in session.qids:
             for name, task in active_tasks().items():
                 found[qid, name] = measured = measure(backend, task(), qid)

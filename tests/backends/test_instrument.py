@@ -63,7 +63,7 @@ from executors.backends.simchip.options import Faults, SimulationOptions
 folder = Path(sys.argv[1])
 session = BackendSession("SIM16", 16, ("0",), design_parameters("SIM16", 16), folder / "scratch")
 faults = Faults(hang_at_execution=3)
-backend = FakeBackend(session, SimulationOptions(7, instrument_dir=folder / "instruments", faults=faults))
+backend = FakeBackend(session, SimulationOptions(folder / "instruments", 7, faults=faults))
 backend.connect()
 task = CheckRabi()
 task.call_preprocess(backend, "0")
@@ -116,12 +116,14 @@ def test_faults_can_be_switched_on_from_outside(connected: Connect, tmp_path: Pa
     assert time.monotonic() - begin > 0.19
 
 
-def test_use_before_connect_and_bad_topology_are_told(new_session: MakeSession, new_backend: Connect) -> None:
+def test_use_before_connect_and_a_bad_topology_are_refused(
+    new_session: MakeSession, new_backend: Connect, tmp_path: Path
+) -> None:
     backend = new_backend()
     with pytest.raises(CalibrationError, match="not connected"):
         backend.get_instance()
     backend.close()
-    session, simulation = new_session(), SimulationOptions()
+    session, simulation = new_session(), SimulationOptions(tmp_path)
     odd = BackendSession("ODD", 5, ("0",), session.parameters, session.scratch)
     with pytest.raises(CalibrationError, match="cannot simulate ODD"):
         make_backend("fake", odd, simulation, None).connect()

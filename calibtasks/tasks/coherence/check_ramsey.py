@@ -1,4 +1,4 @@
-"""CheckRamsey: the qubit's frequency, and how long a superposition keeps its phase."""
+"""CheckRamsey: the qubit's frequency and dephasing time."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ IN_PHASE_ROTATION: Final = math.pi
 QUADRATURE_ROTATION: Final = -math.pi / 2
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
 MIN_TURNS: Final = 1.0
-"""A fringe turns at least so often in the sweep; else it may be the decay of an excited state."""
+"""Fewest turns of a fringe in the sweep; with fewer it may be the decay of an excited state."""
 
 
 class CheckRamsey(BaseTask):
     """Two half-π pulses, detuned, with a varied wait between them, read along two axes.
 
-    Both quadratures are fitted at once, so the sign of the detuning is known and no axis is thrown away.
+    Both quadratures are fitted at once, so the sign of the detuning is known.
     """
 
     name = "CheckRamsey"

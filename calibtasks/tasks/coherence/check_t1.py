@@ -1,4 +1,4 @@
-"""CheckT1: how long a qubit stays excited."""
+"""CheckT1: the energy relaxation time."""
 
 from __future__ import annotations
 
@@ -89,10 +89,9 @@ class CheckT1(BaseTask):
         time = run_result.data.values("time") * 1e-3
         projection = project("T1 decay", run_result.data.values("iq"))
         fit = fit_decay("T1 decay", time, projection.signal)
-        words = value_and_error(fit.values["tau"], fit.errors["tau"], "μs")
         line = spaced(float(time[time > 0].min()), float(time.max()), "log")
         figure = fit_figure(
-            f"T1 of qubit {qid}: {words}",
+            f"T1 of qubit {qid}: {value_and_error(fit.values['tau'], fit.errors['tau'], 'μs')}",
             f"R² = {fit.r2:.4f}, {time.size} points",
             Axis("Waiting time (μs)", "log"),
             Axis("Signal along the IQ axis (a.u.)"),

@@ -41,13 +41,13 @@ POINTS: Final = 20
 REPETITIONS: Final = 4
 """Half-π pulses that make one whole turn."""
 RETURN_TOLERANCE: Final = 0.06
-"""How much of the full swing a whole turn may miss the ground state by."""
+"""Largest distance from the ground state after a whole turn, in parts of the full swing."""
 STRETCH_TOLERANCE: Final = 0.03
-"""How far the rotation per amplitude may be from the one that a whole turn at this amplitude means."""
+"""Largest relative deviation of the rotation per amplitude from that of a whole turn at this amplitude."""
 
 
 class CreateHPIPulse(BaseTask):
-    """Play the half-π pulse four times with a varied amplitude; at the right one the qubit comes back."""
+    """Apply the half-π pulse four times with a varied amplitude; at the right one the qubit returns."""
 
     name = "CreateHPIPulse"
     task_type = TaskType.QUBIT
@@ -154,7 +154,7 @@ def _too_strong(length: float, amplitude: float) -> Failure:
         kind=FailureKind.OUT_OF_RANGE,
         cause="full_scale",
         message=f"a half-π pulse of {length:g} ns needs an amplitude of {amplitude:.3g}, above full scale",
-        remedy="use a longer hpi_duration, or look at control_amplitude",
+        remedy="use a longer hpi_duration, or check control_amplitude",
     )
 
 

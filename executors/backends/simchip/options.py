@@ -27,16 +27,16 @@ class SimulationOptions:
     """How a chip is simulated.
 
     Attributes:
+        instrument_dir: where the instrument keeps its state, outside any process.
         seed: of the simulated chip's hidden truth.
         noise_seed: of the simulated noise; the same one gives the same data again.
-        instrument_dir: where the instrument keeps its state, outside any process; None keeps it in memory.
         wall_seconds_per_run: extra wall time of each execution.
         faults: what goes wrong.
     """
 
+    instrument_dir: Path
     seed: int = 0
     noise_seed: int = 0
-    instrument_dir: Path | None = None
     wall_seconds_per_run: float = 0.0
     faults: Faults = field(default_factory=Faults)
 
@@ -45,8 +45,6 @@ class SimulationOptions:
 
         The file holds the fields of :class:`Faults`, and ``wall_seconds_per_run``.
         """
-        if self.instrument_dir is None:
-            return self
         try:
             given = json.loads((self.instrument_dir / f"{chip_id}.faults.json").read_text())
         except FileNotFoundError:
