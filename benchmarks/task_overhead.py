@@ -185,15 +185,9 @@ def noop_tasks() -> dict[str, Any]:
     import numpy as np
     import plotly.graph_objects as go
 
-    from calibtasks.base import (
-        BaseTask,
-        Dataset,
-        Figure,
-        MeasuredArray,
-        OutputParameter,
-        PostProcessResult,
-        RunResult,
-    )
+    from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
+    from calibtasks.dataset import Dataset, MeasuredArray
+    from calibtasks.figures.plots import Figure
 
     defined = BaseTask.defined()
     if "NoFigure" in defined:

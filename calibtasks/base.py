@@ -261,7 +261,7 @@ class BaseTask(ABC):
     def call_preprocess(self, backend: Backend, qid: str) -> PreProcessResult:
         """``preprocess`` in either form; if it returns nothing, the result is made from the declarations."""
         self.qid = qid
-        result = _call(self.preprocess, (backend, qid), short=1)
+        result = _call(self.preprocess, (backend, qid), (backend,))
         if isinstance(result, PreProcessResult):
             return result
         return PreProcessResult(dict(self.input_parameters), dict(self.run_parameters))
@@ -269,7 +269,7 @@ class BaseTask(ABC):
     def call_run(self, backend: Backend, qid: str) -> RunResult:
         """``run`` in either form; a mapping of arrays becomes a dataset without units."""
         self.qid = qid
-        result = _call(self.run, (backend, qid), short=1)
+        result = _call(self.run, (backend, qid), (backend,))
         if isinstance(result, RunResult):
             return result
         if isinstance(result, Dataset):
@@ -285,10 +285,7 @@ class BaseTask(ABC):
     ) -> PostProcessResult:
         """``postprocess`` in either form; if it returns nothing, the result is empty."""
         self.qid = qid
-        arguments = (backend, execution_id, run_result, qid)
-        if _count(self.postprocess) == 2:
-            arguments = (backend, run_result)  # type: ignore[assignment]
-        result = cast("Callable[..., object]", self.postprocess)(*arguments)
+        result = _call(self.postprocess, (backend, execution_id, run_result, qid), (backend, run_result))
         if isinstance(result, PostProcessResult):
             return result
         if result is None:
@@ -330,5 +327,5 @@ def _check_signatures(cls: type[BaseTask]) -> None:
             )
 
 
-def _call(method: Callable[..., object], arguments: tuple[object, ...], *, short: int) -> object:
-    return method(*arguments[:short]) if _count(method) == short else method(*arguments)
+def _call(method: Callable[..., object], full: tuple[object, ...], short: tuple[object, ...]) -> object:
+    return method(*(short if _count(method) == len(short) else full))

@@ -25,6 +25,14 @@ READOUT_INPUTS = {
 }
 """Inputs of every task with a readout."""
 
+HALF_PI_INPUTS = {
+    "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
+    "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
+    "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
+    **READOUT_INPUTS,
+}
+"""Inputs of every task with half-π pulses and a readout."""
+
 INTERVAL = RunParameter(
     unit="ns",
     value_type="int",

@@ -147,8 +147,8 @@ def test_a_wrong_drive_frequency_is_refused(connected: Connect, detuning: float)
     assert failure.kind in (FailureKind.NO_SIGNAL, FailureKind.OUT_OF_RANGE)
     if abs(detuning) <= 0.03:
         assert failure.cause == "off_resonance"
-        told = found.result.quality_metrics["detuning_mhz"]
-        assert told == pytest.approx(detuning * 1e3, abs=3)
+        measured = found.result.quality_metrics["detuning_mhz"]
+        assert measured == pytest.approx(detuning * 1e3, abs=3)
     assert found.result.figures
 
 
@@ -211,9 +211,7 @@ def test_a_pulse_above_full_scale_is_not_played(connected: Connect) -> None:
 
 
 @pytest.mark.parametrize(("length", "nearest"), [(31, "30 and 32"), (33, "32 and 34"), (999, "998 and 1000")])
-def test_a_pulse_off_the_sampling_grid_is_refused_in_words(
-    connected: Connect, length: int, nearest: str
-) -> None:
+def test_a_pulse_off_the_sampling_grid_is_refused(connected: Connect, length: int, nearest: str) -> None:
     with pytest.raises(CalibrationError, match=f"got {length} ns: {nearest} ns are nearest") as refused:
         measure(connected(), CreateHPIPulse({"hpi_duration": length}))
     assert refused.value.failure.kind is FailureKind.INVALID_REQUEST

@@ -71,8 +71,8 @@ task.call_run(backend, "0")
 """
 
 
-def is_deaf(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process hears no SIGTERM by now: the simulated driver hangs."""
+def ignores_sigterm(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process ignores SIGTERM by now: the simulated driver hangs."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     ignored = re.search(r"^SigIgn:\s*(\w+)$", status, re.MULTILINE)
     return ignored is not None and bool(int(ignored[1], 16) >> (signal.SIGTERM - 1) & 1)
@@ -84,7 +84,7 @@ def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
     state = tmp_path / "instruments" / "SIM16.busy.json"
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[2])
     try:
-        until_while_running(child, lambda: is_deaf(child), "the third execution hung")
+        until_while_running(child, lambda: ignores_sigterm(child), "the third execution hung")
         os.kill(child.pid, signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(1)

@@ -1,4 +1,4 @@
-"""The backend of real instruments says what is missing; and qubex's seam is where it was."""
+"""The backend of real instruments reports what is missing, and qubex's controller interface is unchanged."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def configured(root: Path, systems: object) -> Path:
     return root
 
 
-def test_a_missing_configuration_is_told(new_session: MakeSession, tmp_path: Path) -> None:
+def test_a_missing_configuration_is_reported(new_session: MakeSession, tmp_path: Path) -> None:
     assert "no configuration of the instruments of SIM16" in failure_of(new_session(), None).message
     failure = failure_of(new_session(), tmp_path)
     assert failure.cause == "no_configuration"
@@ -61,7 +61,7 @@ def test_a_missing_configuration_is_told(new_session: MakeSession, tmp_path: Pat
         ("just words", "cannot read"),
     ],
 )
-def test_a_bad_configuration_is_told(
+def test_a_bad_configuration_is_reported(
     new_session: MakeSession, tmp_path: Path, systems: object, words: str
 ) -> None:
     failure = failure_of(new_session(), configured(tmp_path, systems))
@@ -70,7 +70,7 @@ def test_a_bad_configuration_is_told(
 
 
 @pytest.mark.parametrize("flavour", ["quel1", "quel3"])
-def test_a_missing_driver_is_told_with_what_to_install(
+def test_a_missing_driver_is_reported_with_what_to_install(
     new_session: MakeSession, tmp_path: Path, flavour: str
 ) -> None:
     systems = {"S": {"chip_id": "SIM16", "backend": flavour}}
@@ -82,22 +82,22 @@ def test_a_missing_driver_is_told_with_what_to_install(
 def test_a_sweep_is_stopped_between_its_points(connected: Callable[..., BaseBackend]) -> None:
     """On the way that real instruments take too: qubex's own, down to its backend controller."""
     backend = connected()
-    looks: list[None] = []
-    check_before_executions(backend.get_instance().ctx.backend_controller, lambda: looks.append(None))
+    calls: list[None] = []
+    check_before_executions(backend.get_instance().ctx.backend_controller, lambda: calls.append(None))
     measured = measure(backend, CheckRabi())
     points = len(measured.run.data["time"].values)
-    assert len(looks) >= points
+    assert len(calls) >= points
 
     def stop() -> None:
-        looks.append(None)
-        if len(looks) == 5:
+        calls.append(None)
+        if len(calls) == 5:
             raise StoppedByTest
 
-    looks.clear()
+    calls.clear()
     check_before_executions(backend.get_instance().ctx.backend_controller, stop)
     with pytest.raises(StoppedByTest):
         measure(backend, CheckRabi())
-    assert len(looks) < points
+    assert len(calls) < points
 
 
 def test_stored_values_replace_those_of_a_parameter_file_and_leave_the_others(tmp_path: Path) -> None:

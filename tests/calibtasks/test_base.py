@@ -25,7 +25,7 @@ from calibtasks.dataset import RawArray
 from qdash_queue.domain import CalibrationError, FailureKind, FiniteRange, ParameterModel, TaskType
 
 
-class Bench:
+class StoredValues:
     """A backend that only knows stored values."""
 
     def __init__(self, **stored: ParameterModel) -> None:
@@ -101,8 +101,8 @@ def define_full() -> type[BaseTask]:
 def test_short_form_runs_through_the_engines_calls() -> None:
     task = define_short()()
     assert task.task_type is TaskType.QUBIT
-    assert task.call_preprocess(Bench(), "0").input_parameters == {}
-    result = task.call_run(Bench(), "0")
+    assert task.call_preprocess(StoredValues(), "0").input_parameters == {}
+    result = task.call_run(StoredValues(), "0")
     assert len(result.data) == 0
     assert task.call_postprocess(None, "20261123-q001", result, "0") == PostProcessResult()
 
@@ -119,9 +119,9 @@ def test_the_short_form_knows_its_qubit() -> None:
             return PostProcessResult(quality_metrics={"qid": float(self.qid)})
 
     task = Asking()
-    prepared = task.call_preprocess(Bench(t1=ParameterModel(value=3.0, unit="μs")), "5")
+    prepared = task.call_preprocess(StoredValues(t1=ParameterModel(value=3.0, unit="μs")), "5")
     assert prepared.input_parameters["t1"].value == 3.0
-    result = task.call_run(Bench(), "6")
+    result = task.call_run(StoredValues(), "6")
     assert result.data.values("measured").tolist() == [6]
     assert task.call_postprocess(None, "x", result, "7").quality_metrics == {"qid": 7.0}
 
@@ -140,10 +140,10 @@ def test_name_and_type_may_be_left_out() -> None:
 
 def test_full_form_reads_inputs_measures_and_concludes() -> None:
     task = define_full()({"shots": 5})
-    prepared = task.call_preprocess(Bench(qubit_frequency=ParameterModel(value=2.0, unit="GHz")), "0")
+    prepared = task.call_preprocess(StoredValues(qubit_frequency=ParameterModel(value=2.0, unit="GHz")), "0")
     assert prepared.input_parameters["qubit_frequency"].value == 2.0
     assert prepared.run_parameters["shots"].value == 5
-    result = task.call_postprocess(None, "x", task.call_run(Bench(), "0"), "0")
+    result = task.call_postprocess(None, "x", task.call_run(StoredValues(), "0"), "0")
     assert result.output_parameters["gain"].value == pytest.approx(5.0)
     assert (result.output_parameters["gain"].unit, result.output_parameters["gain"].error) == ("GHz", 0.5)
     assert result.figures[0].name == "figure_0"
@@ -152,8 +152,8 @@ def test_full_form_reads_inputs_measures_and_concludes() -> None:
 def test_postprocess_can_be_run_again_from_a_record() -> None:
     cls = define_full()
     first = cls()
-    prepared = first.call_preprocess(Bench(qubit_frequency=ParameterModel(value=3.0, unit="GHz")), "0")
-    run = first.call_run(Bench(), "0")
+    prepared = first.call_preprocess(StoredValues(qubit_frequency=ParameterModel(value=3.0, unit="GHz")), "0")
+    run = first.call_run(StoredValues(), "0")
     again = cls.from_record(prepared.input_parameters, prepared.run_parameters)
     stored = RunResult(Dataset.from_raw(run.data.to_raw()))
     assert again.call_postprocess(None, "x", stored, "0").output_parameters == (
@@ -163,12 +163,12 @@ def test_postprocess_can_be_run_again_from_a_record() -> None:
 
 def test_missing_and_wrongly_measured_inputs_are_refused() -> None:
     task = define_full()()
-    for bench, cause in (
-        (Bench(), ""),
-        (Bench(qubit_frequency=ParameterModel(value=2.0, unit="MHz")), "wrong_unit"),
+    for backend, cause in (
+        (StoredValues(), ""),
+        (StoredValues(qubit_frequency=ParameterModel(value=2.0, unit="MHz")), "wrong_unit"),
     ):
         with pytest.raises(CalibrationError) as refused:
-            task.call_preprocess(bench, "0")
+            task.call_preprocess(backend, "0")
         assert refused.value.failure.kind is FailureKind.MISSING_INPUT
         assert refused.value.failure.cause == cause
 

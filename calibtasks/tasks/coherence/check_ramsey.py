@@ -9,21 +9,13 @@ from typing import Any, Final
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import (
-    Backend,
-    BaseTask,
-    Dataset,
-    Figure,
-    MeasuredArray,
-    OutputParameter,
-    PostProcessResult,
-    RunParameter,
-    RunResult,
-)
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import (
     DATA_COLOUR,
     SECOND_COLOUR,
     Axis,
+    Figure,
     Real,
     Series,
     fit_figure,
@@ -36,7 +28,7 @@ from calibtasks.fits.least_squares import Fit, is_signal, no_signal, unresolved_
 from calibtasks.fits.models import fit_ramsey
 from calibtasks.fits.qubex_fits import library_ramsey
 from calibtasks.measure.pulses import half_pi_pulse
-from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter, with_guards
+from calibtasks.measure.sweeps import HALF_PI_INPUTS, INTERVAL, Sweep, shots_parameter, with_guards
 from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 IN_PHASE_ROTATION: Final = math.pi
@@ -55,12 +47,7 @@ class CheckRamsey(BaseTask):
     name = "CheckRamsey"
     task_type = TaskType.QUBIT
     description = "Ramsey fringe: qubit frequency and dephasing time T2*"
-    input_parameters: Mapping[str, ParameterModel] = {
-        "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
-        "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
-        "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
-        **READOUT_INPUTS,
-    }
+    input_parameters: Mapping[str, ParameterModel] = HALF_PI_INPUTS
     run_parameters: Mapping[str, RunParameterModel] = {
         "detuning": RunParameter(
             unit="GHz",

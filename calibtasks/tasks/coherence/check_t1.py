@@ -8,24 +8,15 @@ from typing import Any
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import (
-    Backend,
-    BaseTask,
-    Dataset,
-    Figure,
-    MeasuredArray,
-    OutputParameter,
-    PostProcessResult,
-    RunParameter,
-    RunResult,
-)
-from calibtasks.figures.plots import Axis, Series, fit_figure, spaced, value_and_error
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
+from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
 from calibtasks.fits.iq import Projection, project
 from calibtasks.fits.least_squares import Fit, Real, is_signal, no_signal, unresolved_decay
 from calibtasks.fits.models import fit_decay
 from calibtasks.fits.qubex_fits import library_t1
 from calibtasks.measure.pulses import half_pi_pulse
-from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
+from calibtasks.measure.sweeps import HALF_PI_INPUTS, INTERVAL, Sweep, shots_parameter
 from qdash_queue.domain import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 
@@ -35,12 +26,7 @@ class CheckT1(BaseTask):
     name = "CheckT1"
     task_type = TaskType.QUBIT
     description = "Energy relaxation time T1"
-    input_parameters: Mapping[str, ParameterModel] = {
-        "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
-        "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
-        "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
-        **READOUT_INPUTS,
-    }
+    input_parameters: Mapping[str, ParameterModel] = HALF_PI_INPUTS
     run_parameters: Mapping[str, RunParameterModel] = {
         "time_range": RunParameter(
             unit="ns",

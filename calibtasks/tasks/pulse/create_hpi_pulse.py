@@ -8,18 +8,9 @@ from typing import Any, Final
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import (
-    Backend,
-    BaseTask,
-    Dataset,
-    Figure,
-    MeasuredArray,
-    OutputParameter,
-    PostProcessResult,
-    RunParameter,
-    RunResult,
-)
-from calibtasks.figures.plots import Axis, Series, fit_figure, spaced, value_and_error
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
+from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
 from calibtasks.fits.iq import project
 from calibtasks.fits.least_squares import Fit, is_signal, no_signal
 from calibtasks.fits.models import fit_pulse_amplitude

@@ -11,20 +11,12 @@ import numpy as np
 from numpy.typing import NDArray
 from qubex.pulse import Blank
 
-from calibtasks.base import (
-    Backend,
-    BaseTask,
-    Dataset,
-    Figure,
-    MeasuredArray,
-    OutputParameter,
-    PostProcessResult,
-    RunParameter,
-    RunResult,
-)
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import (
     SECOND_COLOUR,
     Axis,
+    Figure,
     Series,
     fit_figure,
     plane_figure,
