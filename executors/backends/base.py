@@ -117,6 +117,20 @@ class BaseBackend(ABC):
             BaseBackend._open = None
             raise
 
+    def _new_experiment(self, kind: Any, system_id: str, config_dir: Path, **options: Any) -> Any:
+        """A connected Experiment (``kind``: qubex's class) on the session's files."""
+        experiment = kind(
+            system_id=system_id,
+            config_dir=config_dir,
+            params_dir=self.files.parameters,
+            calib_note_path=self.files.note,
+            classifier_dir=self.files.classifiers,
+            property_dir=self.files.properties,
+            **options,
+        )
+        experiment.connect()
+        return experiment
+
     def close(self) -> None:
         """Disconnect; harmless when called twice or before ``connect``."""
         experiment, self._experiment = self._experiment, None

@@ -35,28 +35,18 @@ class FakeBackend(BaseBackend):
             raise instrument_failure(f"cannot simulate {self.session.chip_id}: {error}", "topology") from None
         write_simulated_system(self.files, self.session.chip_id, self.session.muxes, self.muxes())
         write_parameters(self.files, self._parameters)
-        runs = SimulatedRuns(
-            self._instrument,
-            self.session.checkpoint,
-            self._simulation.wall_seconds_per_run,
-            self._simulation.faults,
-        )
-        experiment = Experiment(
-            system_id=SYSTEM_ID,
+        runs = SimulatedRuns(self._instrument, self.session.checkpoint, self._simulation)
+        return self._new_experiment(
+            Experiment,
+            SYSTEM_ID,
+            self.files.config,
             muxes=self.muxes(),
-            config_dir=self.files.config,
-            params_dir=self.files.parameters,
-            calib_note_path=self.files.note,
-            classifier_dir=self.files.classifiers,
-            property_dir=self.files.properties,
             backend_controller=SimulatedQuel3Controller(self._engine, runs),
         )
-        experiment.connect()
-        return experiment
 
     def quiesce(self) -> None:
         """Make the simulated instrument idle and check that it is."""
-        if self._simulation.faults.error_at_quiesce:
+        if self._simulation.error_at_quiesce:
             raise instrument_failure(
                 f"the simulated instrument of {self.session.chip_id} does not answer", "simulated_fault"
             )

@@ -50,16 +50,7 @@ class QubexBackend(BaseBackend):
         from qubex import Experiment  # noqa: PLC0415  takes 3 s
 
         try:
-            experiment = Experiment(
-                system_id=system_id,
-                muxes=self.muxes() or None,
-                config_dir=config,
-                params_dir=self.files.parameters,
-                calib_note_path=self.files.note,
-                classifier_dir=self.files.classifiers,
-                property_dir=self.files.properties,
-            )
-            experiment.connect()
+            experiment = self._new_experiment(Experiment, system_id, config, muxes=self.muxes() or None)
         except Exception as error:  # a driver may raise anything
             raise instrument_failure(
                 f"the instruments of {chip} do not answer: {error}",

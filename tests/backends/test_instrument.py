@@ -16,7 +16,7 @@ import pytest
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from executors.backends.base import BackendSession, BaseBackend
 from executors.backends.registry import make_backend
-from executors.backends.simchip.options import Faults, SimulationOptions
+from executors.backends.simchip.options import SimulationOptions
 from qdash_queue.domain import CalibrationError, FailureKind
 from tests.backends.measuring import measure, refusal
 from tests.support.waiting import PATIENCE, until_while_running
@@ -43,7 +43,7 @@ def test_checkpoint_is_called_before_each_execution(connected: Connect) -> None:
 
 
 def test_an_instrument_error_leaves_it_busy_until_it_is_quiesced(connected: Connect, tmp_path: Path) -> None:
-    backend = connected(instrument_dir=tmp_path / "i", faults=Faults(error_at_execution=5))
+    backend = connected(instrument_dir=tmp_path / "i", error_at_execution=5)
     for cause in ("simulated_fault", "instrument_busy"):
         with pytest.raises(CalibrationError) as failed:
             measure(backend, CheckRabi())
@@ -59,11 +59,10 @@ from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from executors.backends.base import BackendSession
 from executors.backends.fake import FakeBackend
 from executors.backends.simchip.device import design_parameters
-from executors.backends.simchip.options import Faults, SimulationOptions
+from executors.backends.simchip.options import SimulationOptions
 folder = Path(sys.argv[1])
 session = BackendSession("SIM16", 16, ("0",), design_parameters("SIM16", 16), folder / "scratch")
-faults = Faults(hang_at_execution=3)
-backend = FakeBackend(session, SimulationOptions(folder / "instruments", 7, faults=faults))
+backend = FakeBackend(session, SimulationOptions(folder / "instruments", 7, hang_at_execution=3))
 backend.connect()
 task = CheckRabi()
 task.call_preprocess(backend, "0")
@@ -102,7 +101,7 @@ def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
 
 
 def test_a_quiesce_can_fail(new_backend: Connect) -> None:
-    backend = new_backend(faults=Faults(error_at_quiesce=True))
+    backend = new_backend(error_at_quiesce=True)
     with pytest.raises(CalibrationError, match="does not answer"):
         backend.quiesce()
 

@@ -28,7 +28,7 @@ from qubex.system import SystemManager
 from executors.backends.base import instrument_failure
 from executors.backends.simchip.engine import Capture, CaptureMode, Engine, Program, ReadLine
 from executors.backends.simchip.instrument import InstrumentState
-from executors.backends.simchip.options import Faults
+from executors.backends.simchip.options import SimulationOptions
 from executors.backends.simchip.solver import Pulse
 
 CAPTURE_STEP_NS: Final = 0.8
@@ -47,8 +47,7 @@ class SimulatedRuns:
 
     instrument: InstrumentState
     checkpoint: Callable[[], None]
-    wall_seconds: float
-    faults: Faults
+    options: SimulationOptions
     executions: int = 0
 
     def execute(self, engine: Engine, program: Program) -> dict[str, list[Any]]:
@@ -56,15 +55,15 @@ class SimulatedRuns:
         self.checkpoint()
         self.executions += 1
         with self.instrument.measuring():
-            if self.executions == self.faults.hang_at_execution:
+            if self.executions == self.options.hang_at_execution:
                 _hang()
-            if self.executions == self.faults.error_at_execution:
+            if self.executions == self.options.error_at_execution:
                 raise instrument_failure(
                     f"the simulated instrument reported an error in execution {self.executions}",
                     "simulated_fault",
                 )
-            if self.wall_seconds > 0:
-                time.sleep(self.wall_seconds)
+            if self.options.wall_seconds_per_run > 0:
+                time.sleep(self.options.wall_seconds_per_run)
             return engine.run(program)
 
 
