@@ -46,7 +46,7 @@ class CalibConfig(BaseModel):
         qids: the qubits (``"0"``) or couplings (``"0-1"``) that the session may touch.
         execution_id: the caller's own label, kept in the job's note. The queue gives out the execution id.
         backend_name: ``fake`` or ``qubex``; ``None`` is the chip's own kind, any other is refused.
-        flow_name: the name that people see.
+        flow_name: the display name.
         tags: words to find the session by.
         note: anything that belongs to the session.
         muxes: multiplexers whose qubits belong to the session, beside ``qids``.

@@ -1,4 +1,4 @@
-"""A job that a script inserts, claims and runs by itself, holding the chip until it ends."""
+"""A job that a script inserts, claims and runs itself, holding the chip until it ends."""
 
 from __future__ import annotations
 

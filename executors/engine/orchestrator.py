@@ -80,7 +80,7 @@ class CalibOrchestrator:
 
         Raises:
             ConfigError: the configuration does not fit the job, the chip or the database.
-            SessionRefusedError: a script cannot have the chip now; the message says why.
+            SessionRefusedError: a script cannot claim the chip now; the message says why.
             CalibrationError: the instrument cannot be connected; the script's job has failed for that.
         """
         if self._session is not None:

@@ -105,7 +105,7 @@ CALIBRATE = FlowDefinition(
                 "anyOf": [{"type": "object", "format": "run_parameters"}, {"type": "null"}],
             },
             "flow_name": {
-                "description": "A name for people.",
+                "description": "A display name.",
                 "anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "null"}],
             },
             "tags": {

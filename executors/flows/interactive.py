@@ -1,4 +1,4 @@
-"""The flow of jobs that a script or notebook inserts, claims and runs by itself."""
+"""The flow of jobs that a script or notebook inserts, claims and runs itself."""
 
 from __future__ import annotations
 

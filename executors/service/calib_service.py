@@ -27,7 +27,7 @@ class CalibService:
             cal.execute_task("CheckRabi", "0")
             cal.finish_calibration()
         except BaseException as error:
-            if _is_cancellation(error):
+            if is_cancellation(error):
                 cal.cancel_calibration()
             else:
                 cal.fail_calibration(str(error))

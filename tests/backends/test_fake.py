@@ -273,6 +273,11 @@ def test_another_chip_of_another_size_can_follow_in_the_same_process(connected: 
     assert refusal(measure(backend, CheckRabi(), "37")) is None
 
 
+def test_the_multiplexers_are_those_of_the_chip(new_backend: Connect) -> None:
+    assert new_backend(("5",), muxes={4: 2, 5: 3}).muxes() == [3]
+    assert new_backend(("5", "6")).muxes() == [1], "the simulator's own, where the chip names none"
+
+
 def test_a_second_experiment_in_the_process_is_refused(connected: Connect, new_backend: Connect) -> None:
     connected()
     with pytest.raises(CalibrationError, match="this process already holds the instrument of SIM16"):
