@@ -16,6 +16,7 @@ from uuid import UUID
 from calibtasks.active_protocols import task_class
 from calibtasks.base import BaseTask
 from calibtasks.parameters.overrides import TaskDetails, check_defaults, overrides_for
+from calibtasks.parameters.run_parameters import refuse
 from executors.backends.base import BaseBackend
 from executors.engine.backend_session import make_idle, make_idle_before_use, open_backend, session_qids
 from executors.engine.config import CalibConfig, ConfigError
@@ -186,10 +187,14 @@ class CalibOrchestrator:
             RuntimeError: before :meth:`initialize` or after the end.
         """
         session = self._open()
-        task = self._prepare(task_name, qid, task_details)
+        self._require_qid(qid)
+        found, defaults = task_class(task_name), self.config.default_run_parameters
+        task = found(overrides_for(task_name, found.run_parameters, defaults, task_details))
         upstream = session.last_run.get(qid) if upstream_id is None else UUID(upstream_id)
         repetition = session.runs[task_name, qid]
-        life = self._lifecycle(session)
+        context = session.context
+        recorder = TaskRecorder(context.lease, self.config.persist_output_parameters)
+        life = TaskLifecycle(recorder, session.backend, context.stop, context.claimed.execution_id)
 
         def work() -> TaskOutcome:
             return life.execute(task, qid, repetition, upstream)
@@ -223,30 +228,11 @@ class CalibOrchestrator:
         kept = unit or ("" if present is None else present.unit)
         backend.update_note(qid, {name: ParameterModel(parameter_name=name, value=value, unit=kept)})
 
-    def _prepare(self, task_name: str, qid: str, task_details: TaskDetails | None) -> BaseTask:
-        self._require_qid(qid)
-        found = task_class(task_name)
-        defaults = self.config.default_run_parameters
-        return found(overrides_for(task_name, found.run_parameters, defaults, task_details))
-
     def _require_qid(self, qid: str) -> None:
         qids = self._open().qids
-        if qid == "" or qid in qids:
-            return
-        known = ", ".join(qids) or "none"
-        raise CalibrationError(
-            Failure(
-                kind=FailureKind.INVALID_REQUEST,
-                cause="unknown_qid",
-                message=f'qid "{qid}" does not belong to this session (its qubits: {known})',
-            )
-        )
-
-    def _lifecycle(self, session: _Session) -> TaskLifecycle:
-        recorder = TaskRecorder(session.context.lease, self.config.persist_output_parameters)
-        return TaskLifecycle(
-            recorder, session.backend, session.context.stop, session.context.claimed.execution_id
-        )
+        if qid not in ("", *qids):
+            known = ", ".join(qids) or "none"
+            raise refuse(f'qid "{qid}" does not belong to this session (its qubits: {known})', "unknown_qid")
 
     def _inside(self, session: _Session) -> AbstractContextManager[object]:
         # A notebook runs each cell in its own context, so a script's job is made current call by call.

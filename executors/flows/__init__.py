@@ -1,7 +1,8 @@
 """The flows of jobs.
 
-A flow author writes one module with a Prefect flow and a :class:`FlowDefinition`, and names it in the
-distribution's metadata::
+A flow author writes one module with a Prefect flow and a :class:`FlowDefinition`, importing
+``from executors.flows import FlowDefinition`` and ``from executors.service import CalibService,
+is_cancellation, on_flow_cancellation``, and names it in the distribution's metadata::
 
     [project.entry-points."qdash_queue.flows"]
     my_flow = "my_package.my_flow:MY_FLOW"

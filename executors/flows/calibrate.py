@@ -43,7 +43,7 @@ def calibrate(
     )
     try:
         cal.plan([(task, qid) for qid in qids for task in tasks])
-        run_lists(cal, qids, tasks)
+        _run_lists(cal, qids, tasks)
         cal.finish_calibration()
     except BaseException as error:
         if is_cancellation(error):
@@ -53,12 +53,7 @@ def calibrate(
         raise
 
 
-def run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> None:
-    """Run ``tasks`` in order on each of ``qids``; a qubit's list ends at its first failure.
-
-    Raises:
-        CalibrationError: at the end, if any task failed.
-    """
+def _run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> None:
     failed: list[TaskFailedError] = []
     for qid in qids:
         try:
@@ -67,13 +62,8 @@ def run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> N
         except TaskFailedError as error:
             failed.append(error)
     if failed:
-        raise summary(failed, len(qids) * len(tasks)) from failed[0]
-
-
-def summary(failed: Sequence[TaskFailedError], total: int) -> CalibrationError:
-    """One error for all: how many of ``total`` tasks failed, and the first failure."""
-    message = f"{len(failed)} of {total} tasks failed; first: {failed[0]}"
-    return CalibrationError(failed[0].failure.model_copy(update={"message": message}))
+        message = f"{len(failed)} of {len(qids) * len(tasks)} tasks failed; first: {failed[0]}"
+        raise CalibrationError(failed[0].failure.model_copy(update={"message": message})) from failed[0]
 
 
 CALIBRATE = FlowDefinition(
