@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -50,11 +50,8 @@ def _missing(qid: str, name: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def tidy_registry() -> Iterator[None]:
-    before = set(BaseTask.defined())
-    yield
-    for name in set(BaseTask.defined()) - before:
-        BaseTask.forget(name)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseTask, "_registry", BaseTask.defined())
 
 
 def define_short() -> type[BaseTask]:
@@ -177,6 +174,13 @@ def test_a_name_can_be_taken_once_only() -> None:
     define_short()
     with pytest.raises(TypeError, match=r"'MyNewTask' is already defined by .*give .* another name"):
         define_short()
+
+
+def test_a_forgotten_name_can_be_defined_again() -> None:
+    define_short()
+    BaseTask.forget("MyNewTask")
+    again = define_short()
+    assert task_class("MyNewTask") is again
 
 
 def test_a_method_of_another_form_is_refused_when_it_is_defined() -> None:

@@ -13,12 +13,10 @@ from tests.support.databases import CalibDatabase
 
 
 @pytest.fixture
-def world(database: CalibDatabase, tmp_path: Path) -> Iterator[World]:
+def world(database: CalibDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world on a database of this test's own, in which the tests' tasks are defined."""
     for task in NOTEBOOK_TASKS:
-        BaseTask._registry[task.name] = task
+        monkeypatch.setitem(BaseTask._registry, task.name, task)
     found = engine_world.build(database, tmp_path / "state")
     yield found
     found.close()
-    for task in NOTEBOOK_TASKS:
-        BaseTask.forget(task.name)
