@@ -186,8 +186,8 @@ def noop_tasks() -> dict[str, Any]:
     import plotly.graph_objects as go
 
     from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
+    from calibtasks.dataset import Dataset, MeasuredArray
     from calibtasks.figures.plots import Figure
-    from calibtasks.measure.dataset import Dataset, MeasuredArray
 
     defined = BaseTask.defined()
     if "NoFigure" in defined:

@@ -1,1 +1,1 @@
-"""Calibration tasks: what is measured, how it is fitted, what it looks like."""
+"""Calibration tasks: measurements, fits, figures."""

@@ -1,10 +1,9 @@
-"""The tasks that are active: importing this module defines them, and nothing else is offered to anybody."""
+"""The active tasks: importing this module defines them, and an executor offers no others."""
 
 from __future__ import annotations
 
-from difflib import get_close_matches
-
 from calibtasks.base import BaseTask
+from calibtasks.parameters.overrides import did_you_mean
 from calibtasks.parameters.run_parameters import refuse
 from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.coherence.check_t1 import CheckT1
@@ -21,13 +20,12 @@ def active_tasks() -> dict[str, type[BaseTask]]:
 
 
 def task_class(name: str) -> type[BaseTask]:
-    """The task class of that name, active or defined by the caller.
+    """The task class of that name, active or defined by a caller.
 
     Raises CalibrationError (``invalid_request``) with the nearest known name when there is none.
     """
-    known = {**BaseTask.defined(), **active_tasks()}
+    known = BaseTask.defined()
     if name in known:
         return known[name]
-    near = get_close_matches(name, known, n=1)
-    hint = f': did you mean "{near[0]}"?' if near else f" (known: {', '.join(known)})"
+    hint = did_you_mean(name, known) or f" (known: {', '.join(known)})"
     raise refuse(f'unknown task "{name}"{hint}', "unknown_task")

@@ -1,6 +1,6 @@
-"""What a calibration task is: declared inputs, settings and outputs, and three methods.
+"""The base of a calibration task: declared inputs, run parameters and outputs, and three methods.
 
-A task author writes one class::
+A task author writes one class, with imports from here alone::
 
     class MyTask(BaseTask):
         name = "MyTask"
@@ -10,7 +10,7 @@ A task author writes one class::
         def run(self, backend, qid): ...                                  # measures
         def postprocess(self, backend, execution_id, run_result, qid): ...  # data -> values, figures
 
-Being defined registers the class. The engine calls ``call_preprocess``, ``call_run`` and
+Its definition registers the class. The engine calls ``call_preprocess``, ``call_run`` and
 ``call_postprocess``, which also accept the short forms ``preprocess(backend)``, ``run(backend)`` and
 ``postprocess(backend, result)``; there the qubit is ``self.qid``.
 """
@@ -27,9 +27,10 @@ from typing import Any, ClassVar, Final, Protocol, Self, cast
 import plotly.graph_objects as go
 from pydantic import ConfigDict
 
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import Figure
-from calibtasks.measure.dataset import Dataset
-from calibtasks.parameters.run_parameters import RunValue, evaluate, overridden, schema
+from calibtasks.parameters.overrides import overridden
+from calibtasks.parameters.run_parameters import RunParameter, RunValue, evaluate, schema
 from qdash_queue.domain import (
     CalibrationError,
     Failure,
@@ -40,13 +41,25 @@ from qdash_queue.domain import (
     TaskType,
 )
 
-DEFAULT_R2_THRESHOLD: Final = 0.7
+__all__ = [
+    "Backend",
+    "BaseTask",
+    "Dataset",
+    "Figure",
+    "MeasuredArray",
+    "OutputParameter",
+    "PostProcessResult",
+    "PreProcessResult",
+    "RunParameter",
+    "RunResult",
+]
+
 DIMENSIONLESS: Final = frozenset({"", "a.u.", "–", "-"})
-"""Spellings of "no unit" that QDash mixes; they are the same unit."""
+"""QDash's spellings of "no unit"."""
 
 
 class OutputParameter(ParameterModel):
-    """A declared output: its unit, its words, and the range outside which a value is not believed.
+    """A declared output: its unit, description, and the range outside which a value is refused.
 
     ``exact``: chosen and not measured (a pulse's length), so that it needs no error.
     """
@@ -58,7 +71,7 @@ class OutputParameter(ParameterModel):
 
 
 class Backend(Protocol):
-    """What a task may ask of the backend that it runs on; it never learns which one it is."""
+    """The part of a backend that a task uses, whichever backend it is."""
 
     def get_instance(self) -> Any:
         """The connected qubex ``Experiment``."""
@@ -72,7 +85,7 @@ class Backend(Protocol):
 
 @dataclass(frozen=True)
 class PreProcessResult:
-    """The inputs and settings that this run uses, as they are recorded."""
+    """The inputs and run parameters of this run, as they are recorded."""
 
     input_parameters: dict[str, ParameterModel] = field(default_factory=dict)
     run_parameters: dict[str, RunParameterModel] = field(default_factory=dict)
@@ -80,7 +93,7 @@ class PreProcessResult:
 
 @dataclass(frozen=True)
 class RunResult:
-    """Raw data of one run, and the numbers that the measuring library itself gave (name -> value)."""
+    """Raw data of one run, and the measuring library's own results (name -> value)."""
 
     data: Dataset = field(default_factory=Dataset)
     library_values: dict[str, float] = field(default_factory=dict)
@@ -88,11 +101,10 @@ class RunResult:
 
 @dataclass(frozen=True)
 class PostProcessResult:
-    """What a task concluded; the gate decides afterwards whether it is believed.
+    """The result of a task, before the gate accepts or refuses it.
 
-    ``failure`` is for what only the task can know (no signal, a fit at its bound); values and figures may
-    still be given, and are then kept as measured but refused. ``r2`` is the fit's coefficient of
-    determination.
+    ``failure`` is for what only the task can detect (no signal, a fit at its bound); values and figures given
+    with it are kept as measured but refused. ``r2`` is the fit's coefficient of determination.
     """
 
     output_parameters: dict[str, ParameterModel] = field(default_factory=dict)
@@ -111,8 +123,8 @@ class PostProcessResult:
 
 
 def same_unit(first: str, second: str) -> bool:
-    """Whether two unit words mean the same (``""``, ``a.u.`` and ``–`` all mean none; μ is one letter)."""
-    one, two = (word.replace("µ", "μ") for word in (first, second))
+    """Whether two units are the same (``""``, ``a.u.`` and ``–`` all mean none; both letters μ are one)."""
+    one, two = (unit.replace("µ", "μ") for unit in (first, second))
     return one == two or {one, two} <= DIMENSIONLESS
 
 
@@ -124,15 +136,15 @@ def missing_input(message: str, cause: str, remedy: str = "") -> CalibrationErro
 
 
 class BaseTask(ABC):
-    """One calibration task; see the module's words. Raises TypeError when a class is declared wrongly.
+    """One calibration task; see the module. Raises TypeError when a class is declared wrongly.
 
     Attributes:
-        name: the task's one name, by default the class's.
-        task_type: what it is about, by default one qubit.
-        input_parameters: stored values that it needs (name -> unit and words); filled by ``preprocess``.
-        run_parameters: settings with their defaults; overridden by the constructor's argument.
-        output_parameters: values that it must deliver, with unit and believable range.
-        timeout: seconds after which it is given up.
+        name: unique, by default the class's.
+        task_type: qubit, coupling, chip or control system; by default one qubit.
+        input_parameters: required stored values (name -> unit and description); filled by ``preprocess``.
+        run_parameters: run parameters with their defaults; overridden by the constructor's argument.
+        output_parameters: values that it must set, with unit and believable range.
+        timeout: seconds after which it is stopped.
         fits: whether it fits, so that an R² is required.
         r2_threshold: an R² must be above this.
         qid: the qubit or coupling of the present run.
@@ -146,7 +158,7 @@ class BaseTask(ABC):
     output_parameters: Mapping[str, ParameterModel] = {}
     timeout: ClassVar[float] = 3600.0
     fits: ClassVar[bool] = False
-    r2_threshold: ClassVar[float] = DEFAULT_R2_THRESHOLD
+    r2_threshold: ClassVar[float] = 0.7
     qid: str = ""
 
     _registry: ClassVar[dict[str, type[BaseTask]]] = {}
@@ -179,7 +191,7 @@ class BaseTask(ABC):
 
     @classmethod
     def forget(cls, name: str) -> None:
-        """Take a name out of the registry (a notebook defines its class again; a test cleans up)."""
+        """Remove a name from the registry, so that a notebook can define its class again."""
         BaseTask._registry.pop(name, None)
 
     @classmethod
@@ -198,7 +210,7 @@ class BaseTask(ABC):
         task.input_parameters = dict(input_parameters)
         return task
 
-    # ------------------------------------------------------------------ what an author writes
+    # ------------------------------------------------------------------ implemented by an author
 
     def preprocess(self, backend: Backend, qid: str) -> PreProcessResult:
         """Read the declared inputs; raises CalibrationError (``missing_input``) on the first unusable one."""
@@ -216,9 +228,9 @@ class BaseTask(ABC):
     def postprocess(
         self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
     ) -> PostProcessResult:
-        """Fit the data and judge it; touches neither backend nor database, so ``backend`` may be None."""
+        """Fit the data and check the fit; uses neither backend nor database, so ``backend`` may be None."""
 
-    # ------------------------------------------------------------------ what an author uses
+    # ------------------------------------------------------------------ used by an author
 
     def input(self, name: str) -> float:
         """The value of an input, in its declared unit; raises CalibrationError when it was not read."""
@@ -228,11 +240,11 @@ class BaseTask(ABC):
         return float(value)
 
     def setting(self, name: str) -> RunValue:
-        """The evaluated run parameter: a number, a word or sweep points (1-D float64)."""
+        """The evaluated run parameter: a number, a string or sweep points (1-D float64)."""
         return evaluate(name, self.run_parameters[name])
 
     def output(self, name: str, value: float, error: float = 0.0) -> ParameterModel:
-        """A measured value of a declared output, with its unit and words filled in."""
+        """A measured value of a declared output, with its unit and description filled in."""
         declared = type(self).output_parameters[name]
         return ParameterModel(
             parameter_name=declared.parameter_name or name,
@@ -244,20 +256,20 @@ class BaseTask(ABC):
             description=declared.description,
         )
 
-    # ------------------------------------------------------------------ what the engine calls
+    # ------------------------------------------------------------------ called by the engine
 
     def call_preprocess(self, backend: Backend, qid: str) -> PreProcessResult:
-        """``preprocess`` in either form; a form that returns nothing is completed from the declarations."""
+        """``preprocess`` in either form; if it returns nothing, the result is made from the declarations."""
         self.qid = qid
-        result = _call(self.preprocess, (backend, qid), short=1)
+        result = _call(self.preprocess, (backend, qid), (backend,))
         if isinstance(result, PreProcessResult):
             return result
         return PreProcessResult(dict(self.input_parameters), dict(self.run_parameters))
 
     def call_run(self, backend: Backend, qid: str) -> RunResult:
-        """``run`` in either form; a mapping of arrays is taken as a dataset without units."""
+        """``run`` in either form; a mapping of arrays becomes a dataset without units."""
         self.qid = qid
-        result = _call(self.run, (backend, qid), short=1)
+        result = _call(self.run, (backend, qid), (backend,))
         if isinstance(result, RunResult):
             return result
         if isinstance(result, Dataset):
@@ -271,12 +283,9 @@ class BaseTask(ABC):
     def call_postprocess(
         self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
     ) -> PostProcessResult:
-        """``postprocess`` in either form; one that returns nothing concluded nothing."""
+        """``postprocess`` in either form; if it returns nothing, the result is empty."""
         self.qid = qid
-        arguments = (backend, execution_id, run_result, qid)
-        if _count(self.postprocess) == 2:
-            arguments = (backend, run_result)  # type: ignore[assignment]
-        result = cast("Callable[..., object]", self.postprocess)(*arguments)
+        result = _call(self.postprocess, (backend, execution_id, run_result, qid), (backend, run_result))
         if isinstance(result, PostProcessResult):
             return result
         if result is None:
@@ -310,13 +319,13 @@ def _count(method: Callable[..., object]) -> int:
 
 
 def _check_signatures(cls: type[BaseTask]) -> None:
-    for method, (short, full, words) in _FORMS.items():
+    for method, (short, full, signature) in _FORMS.items():
         count = _count(getattr(cls, method))
         if count not in (-1, short + 1, full + 1):
             raise TypeError(
-                f"{cls.__qualname__}.{method}: expected {method}{words}, got {count - 1} arguments"
+                f"{cls.__qualname__}.{method}: expected {method}{signature}, got {count - 1} arguments"
             )
 
 
-def _call(method: Callable[..., object], arguments: tuple[object, ...], *, short: int) -> object:
-    return method(*arguments[:short]) if _count(method) == short else method(*arguments)
+def _call(method: Callable[..., object], full: tuple[object, ...], short: tuple[object, ...]) -> object:
+    return method(*(short if _count(method) == len(short) else full))

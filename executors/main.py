@@ -156,6 +156,7 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
             instrument_dir=instruments_folder(settings.state_path),
             seed=settings.sim_seed,
             log_level=_log_level(settings),
+            qubex_config_dir=settings.qubex_config_path,
         ),
         times=LeaseTimes(
             lease=settings.lease_seconds,

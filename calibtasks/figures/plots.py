@@ -19,7 +19,7 @@ SECOND_COLOUR: Final = "#2ca02c"
 FIT_COLOUR: Final = "#d62728"
 _CURVE_POINTS: Final = 600
 _DIGITS: Final = 7
-"""Significant digits of a drawn number: finer than any screen, and half the size of a full one."""
+"""Significant digits of a drawn number: finer than any screen, and half as long as a full one."""
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Figure:
 
 @dataclass(frozen=True)
 class Axis:
-    """What an axis shows: its words with the unit, and whether it is logarithmic."""
+    """An axis: its title with the unit, and its scale (``linear`` or ``log``)."""
 
     title: str
     scale: str = "linear"
@@ -56,7 +56,7 @@ class Series:
 
 
 def value_and_error(value: float, error: float, unit: str) -> str:
-    """``value ± error unit`` to the error's second digit, as it is read; words when they are not finite.
+    """``value ± error unit`` to the error's second digit; ``no value`` if it is not finite.
 
     >>> value_and_error(40.473, 0.613, "μs")
     '40.47 ± 0.61 μs'

@@ -1,1 +1,1 @@
-"""Fits of calibration data, with honest errors."""
+"""Fits of calibration data, and checks of IQ data."""

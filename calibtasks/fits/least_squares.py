@@ -1,4 +1,4 @@
-"""Least squares, done once for every model: checks, grid search, refinement, errors.
+"""Least squares for every model: checks, grid search, refinement, errors.
 
 A fit starts from a grid search in which the linear parameters are solved exactly (variable projection), so it
 needs no initial guess, and is refined by Levenberg-Marquardt with an analytic Jacobian, in coordinates scaled
@@ -27,13 +27,13 @@ Complex = NDArray[np.complex128]
 Curve = Callable[[Real], Real | Complex]
 
 CHANCE_OF_NOISE: Final = 1e-6
-"""A signal is one when noise would look like it less often than this."""
+"""Largest probability that noise alone looks like an accepted signal."""
 
 SPARE_POINTS: Final = 5
 """Points that a fit needs beyond its parameters, for its errors to be known."""
 
 RESOLVED_DECAY: Final = 0.5
-"""Largest relative error of a decay time that counts as seen."""
+"""Largest relative error of a resolved decay time."""
 
 _MAX_EVALUATIONS: Final = 400
 _VARIANCE_ROUNDS: Final = 3
@@ -49,7 +49,7 @@ class Fit:
         errors: their standard deviations.
         r2: coefficient of determination.
         converged: whether the refinement ended by itself with a usable covariance.
-        at_bound: words for a parameter that ran to the edge of what the data can tell, else empty.
+        at_bound: which parameter ran to a bound of what the data resolve, else empty.
         curve: the model, for drawing.
     """
 
@@ -61,7 +61,7 @@ class Fit:
     curve: Curve = field(repr=False, compare=False)
 
     def failure(self, what: str) -> Failure | None:
-        """Why the fit cannot be believed; None when it can."""
+        """Why the fit is refused; None when it is good."""
         if self.at_bound:
             return _failure(
                 FailureKind.BAD_FIT, "at_bound", f"the fit of {what} ran to a bound: {self.at_bound}"
@@ -76,12 +76,12 @@ def _failure(kind: FailureKind, cause: str, message: str) -> Failure:
 
 
 def no_signal(what: str) -> Failure:
-    """The failure of data in which nothing but noise is seen."""
+    """The failure of data with only noise."""
     return _failure(FailureKind.NO_SIGNAL, "flat", f"{what} shows no signal above its noise")
 
 
 def unresolved_decay(what: str, value: float, error: float) -> Failure | None:
-    """The failure of a decay whose time (or rate) the data hardly tells; None when it does."""
+    """The failure of a decay whose time (or rate) the data does not resolve; None when it does."""
     if error <= RESOLVED_DECAY * value:
         return None
     failure = _failure(

@@ -1,7 +1,6 @@
 """Fits of calibration data: decay, damped cosine, pulse amplitude, Ramsey fringe.
 
-Pure numpy and scipy; how they are made, and what their errors mean, stands in
-:mod:`calibtasks.fits.least_squares`.
+The method and the meaning of the errors are described in :mod:`calibtasks.fits.least_squares`.
 """
 
 from __future__ import annotations
@@ -16,10 +15,10 @@ from calibtasks.fits.least_squares import Complex, Fit, Real, check_data, goodne
 _TWO_PI: Final = 2 * np.pi
 _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
-"""How many foldings of a fringe's frequency are told apart."""
+"""Number of foldings of a fringe's frequency that are distinguished."""
 
 _FOLDING_SIGMAS: Final = 5.0
-"""How clearly the points must tell a cosine above the usual step's Nyquist from its folding below."""
+"""Significance needed to prefer a cosine above the usual step's Nyquist frequency to its folding below."""
 
 
 def fit_decay(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
@@ -58,7 +57,7 @@ def fit_decay(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
 
 
 def _frequency_grid(u: Real) -> Real:
-    """Frequencies that points ``u`` (spanning 1) can tell apart, from a third of a period to Nyquist's."""
+    """Frequencies that points ``u`` (spanning 1) can distinguish, from a third of a period to Nyquist's."""
     nyquist = 0.5 / float(np.min(np.diff(np.sort(u))))
     return np.arange(0.35, nyquist, 1 / _OVERSAMPLING)
 
@@ -66,7 +65,7 @@ def _frequency_grid(u: Real) -> Real:
 def _cosine_search(u: Real, v: Real, frequencies: Real) -> tuple[float, float, Real, float]:
     """The best frequency, its rate, coefficients of cosine, sine and offset, and what it explains.
 
-    A few points close together ask for many frequencies, so the sums over the points are matrix products.
+    Points close together require many frequencies, so the sums over the points are matrix products.
     """
     rates = np.array([0.0, 0.7, 2.0, 6.0])
     waves = np.exp(1j * _TWO_PI * frequencies[:, None] * u)
@@ -84,11 +83,11 @@ def _cosine_search(u: Real, v: Real, frequencies: Real) -> tuple[float, float, R
 
 
 def _cosine_start(u: Real, v: Real) -> tuple[list[float], float, float]:
-    """Parameters to start from, and the lowest and highest frequency that the points can tell.
+    """Parameters to start from, and the lowest and highest frequency that the points resolve.
 
     A frequency folded at the usual step's Nyquist looks the same at most points, and may by chance be nearer
     to one of the grid's. So all foldings of the best are compared once more, on a finer grid, and one above
-    Nyquist's is taken only where the points tell it beyond their noise.
+    Nyquist's is taken only where the points favour it beyond their noise.
     """
     frequencies = _frequency_grid(u)
     lowest, highest = float(frequencies[0]), float(frequencies[-1]) + 1 / _OVERSAMPLING
@@ -113,7 +112,7 @@ def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
     """Fit ``amplitude * exp(-rate * time) * cos(2π frequency * time + phase) + offset``.
 
     ``time`` and ``signal`` are 1-D and real, in any unit; ``amplitude`` > 0, ``phase`` in (-π, π]. ``rate``
-    may come out slightly negative when there is no damping to see. Bounds: the frequency below a third of a
+    may come out slightly negative when there is no damping. Bounds: the frequency below a third of a
     period over the sweep or at Nyquist's, the signal growing e-fold or more. Raises CalibrationError on
     unusable data.
     """
@@ -140,7 +139,7 @@ def fit_damped_cosine(what: str, time: ArrayLike, signal: ArrayLike) -> Fit:
     phase = float(np.angle(np.exp(1j * phase)))
     bound = ""
     if not lowest < frequency < highest:
-        bound = f"a frequency of {frequency / span:.3g} is outside what the sweep can tell"
+        bound = f"a frequency of {frequency / span:.3g} is outside the range that the sweep resolves"
     elif rate < -1:
         bound = "the oscillation grows"
 
@@ -218,10 +217,10 @@ def _helix_overlaps(u: Real, w: Complex, frequencies: Real, rates: Real) -> tupl
 
 
 def _ramsey_start(u: Real, w: Complex) -> tuple[list[float], float]:
-    """Parameters to start from, and the highest frequency that the points can tell.
+    """Parameters to start from, and the highest frequency that the points resolve.
 
     A frequency beyond Nyquist's of the usual step looks like a lower one at most points; the few points
-    between them tell the two apart.
+    between them distinguish the two.
     """
     sampling = 1 / float(np.median(np.diff(np.sort(u))))
     frequencies = np.arange(-0.5 * sampling, 0.5 * sampling, 1 / _OVERSAMPLING)
@@ -244,8 +243,8 @@ def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: Arra
 
     Model: ``in_phase + i quadrature = amplitude * exp(-rate * time + i(2π frequency * time + phase)) +
     offset``, with a complex offset (``offset_i``, ``offset_q``). Arrays are 1-D and real, of one length.
-    ``rate`` comes out zero or negative when there is no decay to see: ask ``unresolved_decay``. Bound: the
-    frequency beyond what the points can tell. Raises CalibrationError on unusable data.
+    ``rate`` comes out zero or negative when there is no decay: check with ``unresolved_decay``. Bound: the
+    frequency beyond what the points resolve. Raises CalibrationError on unusable data.
     """
     check_data(what, time, in_phase, parameters=3)
     check_data(what, time, quadrature, parameters=3)
@@ -274,7 +273,7 @@ def fit_ramsey(what: str, time: ArrayLike, in_phase: ArrayLike, quadrature: Arra
     phase = float(np.angle(np.exp(1j * phase)))
     bound = ""
     if abs(frequency) > highest:
-        bound = f"a frequency of {frequency / span:.3g} is outside what the sweep can tell"
+        bound = f"a frequency of {frequency / span:.3g} is outside the range that the sweep resolves"
     offset = mean + scale * complex(offset_i, offset_q)
 
     def curve(at: Real) -> Complex:

@@ -1,6 +1,6 @@
-"""qubex's own numbers from the same raw data, kept beside the project's: a second opinion, never a result.
+"""qubex's own fits of the same raw data, recorded for comparison and never used as a result.
 
-Each function gives ``{}`` when qubex's fit gives up. Times are in ns, frequencies in GHz, as qubex has them.
+Each function gives ``{}`` when qubex's fit fails. Times are in ns, frequencies in GHz, as in qubex.
 """
 
 from __future__ import annotations
@@ -14,27 +14,27 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from calibtasks.measure.iq import project
+from calibtasks.fits.iq import project
 from qdash_queue.domain import CalibrationError
 
 Real = NDArray[np.float64]
 Complex = NDArray[np.complex128]
 
-_GIVES_UP = (CalibrationError, RuntimeError, ValueError, KeyError, IndexError, np.linalg.LinAlgError)
+_FIT_ERRORS = (CalibrationError, RuntimeError, ValueError, KeyError, IndexError, np.linalg.LinAlgError)
 
 _log = logging.getLogger(__name__)
 
 
 def _numbers(fit: Callable[[Any], Any], names: Mapping[str, str]) -> dict[str, float]:
-    """The finite numbers of a fit by ``qubex.analysis.fitting``, under our names (ours -> qubex's)."""
+    """The finite numbers of a fit by ``qubex.analysis.fitting``, renamed (our name -> qubex's)."""
     from qubex.analysis import fitting  # noqa: PLC0415  takes 3 s, and only a measuring process needs it
 
     try:
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
             result = fit(fitting)
-    except _GIVES_UP as error:
-        _log.info("qubex's fit gave up: %s", error)
+    except _FIT_ERRORS as error:
+        _log.info("qubex's fit failed: %s", error)
         return {}
     found = {ours: result.data.get(theirs) for ours, theirs in names.items()}
     return {ours: float(value) for ours, value in found.items() if value is not None and math.isfinite(value)}

@@ -1,1 +1,1 @@
-"""How the tasks measure: pulses, sweeps, IQ data and their raw data sets."""
+"""The pulses and sweeps of the tasks."""

@@ -1,4 +1,4 @@
-"""The tasks' pulses, as qubex draws them."""
+"""The tasks' pulses, made by qubex."""
 
 from __future__ import annotations
 

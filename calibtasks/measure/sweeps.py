@@ -1,7 +1,7 @@
-"""How the tasks measure: one qubit, one sweep, through qubex's public ``Experiment``.
+"""Sweeps of one qubit through qubex's public ``Experiment``.
 
-Every setting that matters (carriers, readout, shots) is passed explicitly with each sweep, so a run uses
-exactly the inputs that it recorded, and nothing that qubex may hold from before.
+Every setting (carriers, readout, shots) is passed explicitly with each sweep, so a run uses exactly the
+inputs that it recorded, and no state of qubex.
 """
 
 from __future__ import annotations
@@ -23,7 +23,15 @@ READOUT_INPUTS = {
     "readout_amplitude": ParameterModel(unit="a.u.", description="amplitude of the readout pulse"),
     "readout_length": ParameterModel(unit="ns", description="length of the readout pulse"),
 }
-"""Inputs of every task that reads out."""
+"""Inputs of every task with a readout."""
+
+HALF_PI_INPUTS = {
+    "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
+    "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
+    "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
+    **READOUT_INPUTS,
+}
+"""Inputs of every task with half-π pulses and a readout."""
 
 INTERVAL = RunParameter(
     unit="ns",
@@ -38,7 +46,7 @@ GUARD_POINTS: Final = (0.13, 0.29, 0.53, 0.79)
 
 
 def with_guards(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The times, and a few between the first two, which tell a fast oscillation from a slow one."""
+    """The times, and a few between the first two, which distinguish a fast oscillation from a slow one."""
     if times.size < 2:
         return times
     return np.concatenate([times, times[0] + (times[1] - times[0]) * np.asarray(GUARD_POINTS)])
@@ -69,7 +77,7 @@ class Sweep:
 
     @classmethod
     def of(cls, task: BaseTask, backend: Backend, qid: str, *, detuning: float = 0.0) -> Sweep:
-        """The sweep that a task's inputs and settings ask for, the drive detuned by ``detuning`` GHz."""
+        """The sweep of a task's inputs and run parameters, the drive detuned by ``detuning`` GHz."""
         return cls(
             experiment=backend.get_instance(),
             label=backend.label(qid),

@@ -1,1 +1,1 @@
-"""Settings of a measurement."""
+"""Run parameters of a measurement."""

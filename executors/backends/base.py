@@ -1,70 +1,48 @@
-"""What every backend is: a session's parameters, a connected qubex ``Experiment``, a way to make it quiet."""
+"""The interface of a backend, and its base: one qubex ``Experiment`` per process."""
 
 from __future__ import annotations
 
+import io
+import logging
 import math
+import os
+import weakref
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from executors.backends.configuration import SessionFiles, note_entries, write_note
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 
-
-def _nothing() -> None:
-    """Let every execution pass."""
-
-
-@dataclass(frozen=True)
-class Faults:
-    """Faults of the simulated instrument, on request of a test; executions are counted from 1 per process.
-
-    Attributes:
-        error_at_execution: this execution raises an instrument error.
-        hang_at_execution: this execution never returns, and keeps SIGTERM from being heard.
-        error_at_quiesce: ``quiesce`` fails.
-    """
-
-    error_at_execution: int | None = None
-    hang_at_execution: int | None = None
-    error_at_quiesce: bool = False
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class BackendSession:
-    """Everything a backend is told about the job that it serves.
+    """The input of a backend: the job's chip, qubits, values and folders.
 
     Attributes:
         chip_id: the chip.
-        topology: its lattice, e.g. ``square-lattice``.
         n_qubits: number of qubits of the whole chip.
         qids: the session's qubits (decimal, unpadded) and couplings (``"c-t"``).
         parameters: stored values, valid now, by qid and name.
         scratch: a folder of this job only; every file the backend writes is under it.
-        seed: of the simulated chip's hidden truth.
-        noise_seed: of the simulated noise; the same one gives the same data again.
-        instrument_dir: where a simulated instrument keeps its state, outside any process.
-        config_dir: qubex's configuration of the real instruments.
-        wall_seconds_per_run: extra wall time of each simulated execution.
+        muxes: number of the readout multiplexer of each qubit of the chip, by qubit number; a qubit that is
+            read out by none is missing.
         checkpoint: called before each execution; raises to stop.
-        faults: of the simulated instrument.
     """
 
     chip_id: str
-    topology: str
     n_qubits: int
     qids: tuple[str, ...]
     parameters: Mapping[str, Mapping[str, ParameterModel]]
     scratch: Path
-    seed: int
-    noise_seed: int = 0
-    instrument_dir: Path | None = None
-    config_dir: Path | None = None
-    wall_seconds_per_run: float = 0.0
-    checkpoint: Callable[[], None] = _nothing
-    faults: Faults = field(default_factory=Faults)
+    muxes: Mapping[int, int] = field(default_factory=dict)
+    checkpoint: Callable[[], None] = lambda: None
 
     def qubits(self) -> tuple[str, ...]:
         """The session's qubits, those of its couplings included, in ascending order."""
@@ -78,27 +56,27 @@ def instrument_failure(message: str, cause: str, remedy: str = "") -> Calibratio
 
 
 class BaseBackend(ABC):
-    """A backend for one session. Use as a context manager, or call ``connect`` and ``close``."""
+    """A backend for one session, which builds a qubex ``Experiment``; a context manager that connects it.
+
+    qubex keeps process-global state (one system manager, one sampling period): a second Experiment silently
+    changes the first one's chip. So a second ``connect`` while another backend is open in the process is
+    refused.
+    """
 
     kind: ClassVar[str]
+    _open: ClassVar[weakref.ReferenceType[BaseBackend] | None] = None
 
     def __init__(self, session: BackendSession) -> None:
         self.session = session
+        self.files = SessionFiles(session.scratch / "qubex")
         self._parameters: dict[str, dict[str, ParameterModel]] = {
             qid: dict(values) for qid, values in session.parameters.items()
         }
+        self._experiment: Any = None
 
     @abstractmethod
-    def connect(self) -> None:
-        """Reach the instrument and build the Experiment.
-
-        Raises CalibrationError: ``missing_input`` when the session's parameters cannot configure it,
-        ``instrument`` when it does not answer.
-        """
-
-    @abstractmethod
-    def get_instance(self) -> Any:
-        """The connected qubex ``Experiment``; raises CalibrationError (``instrument``) before ``connect``."""
+    def _build(self) -> Any:
+        """The connected Experiment."""
 
     @abstractmethod
     def quiesce(self) -> None:
@@ -107,22 +85,86 @@ class BaseBackend(ABC):
         Raises CalibrationError (``instrument``) when it stays busy or does not answer.
         """
 
-    @abstractmethod
-    def close(self) -> None:
-        """Let go of the instrument; harmless when called twice or before ``connect``."""
-
     @property
     @abstractmethod
     def hardware_seconds(self) -> float:
         """Seconds of instrument time used so far by this session."""
 
-    @abstractmethod
+    def connect(self) -> None:
+        """Write the session's files, reach the instrument and build the Experiment.
+
+        Raises CalibrationError: ``missing_input`` when the session's parameters cannot configure it,
+        ``instrument`` when it does not answer.
+        """
+        if self._experiment is not None:
+            return
+        other = BaseBackend._open() if BaseBackend._open is not None else None
+        if other is not None and other is not self:
+            raise instrument_failure(
+                f"this process already holds the instrument of {other.session.chip_id}",
+                "second_experiment",
+                "close that session first: qubex allows one Experiment per process",
+            )
+        os.environ.setdefault("TQDM_DISABLE", "1")
+        self.files.make()
+        self.save_note()
+        BaseBackend._open = weakref.ref(self)
+        try:
+            with redirect_stdout(io.StringIO()) as banner:
+                self._experiment = self._build()
+            _log.debug("output of qubex: %s", banner.getvalue())
+        except BaseException:
+            BaseBackend._open = None
+            raise
+
+    def _new_experiment(self, kind: Any, system_id: str, config_dir: Path, **options: Any) -> Any:
+        """A connected Experiment (``kind``: qubex's class) on the session's files."""
+        experiment = kind(
+            system_id=system_id,
+            config_dir=config_dir,
+            params_dir=self.files.parameters,
+            calib_note_path=self.files.note,
+            classifier_dir=self.files.classifiers,
+            property_dir=self.files.properties,
+            **options,
+        )
+        experiment.connect()
+        return experiment
+
+    def close(self) -> None:
+        """Disconnect; harmless when called twice or before ``connect``."""
+        experiment, self._experiment = self._experiment, None
+        if BaseBackend._open is not None and BaseBackend._open() is self:
+            BaseBackend._open = None
+        if experiment is not None:
+            experiment.disconnect()
+
+    def get_instance(self) -> Any:
+        """The connected qubex ``Experiment``; raises CalibrationError (``instrument``) before ``connect``."""
+        if self._experiment is None:
+            raise instrument_failure(
+                f"the backend of {self.session.chip_id} is not connected", "not_connected", "call connect()"
+            )
+        return self._experiment
+
     def save_note(self) -> Path:
         """Write qubex's calibration note from the current parameters into the scratch folder; its path."""
+        labels = {qid: self.label(qid) for qid in self.session.qubits()}
+        return write_note(self.files, labels, self._parameters)
 
     def update_note(self, qid: str, accepted: Mapping[str, ParameterModel]) -> None:
-        """Make values that passed the gate the current ones, for the tasks that follow in this session."""
+        """Make accepted values current for the following tasks of this session, also in qubex's own note."""
         self._parameters.setdefault(qid, {}).update(accepted)
+        if self._experiment is None or not qid.isdecimal():
+            return
+        label = self.label(qid)
+        for section, entry in note_entries(label, self._parameters[qid]).items():
+            self._experiment.calib_note.put_property(section, label, entry)
+
+    def muxes(self) -> list[int]:
+        """The readout multiplexers of the session's qubits; none for a session of no qubit."""
+        muxes = self.session.muxes
+        return sorted({muxes[int(qid)] for qid in self.session.qubits() if int(qid) in muxes})
 
     def parameter(self, qid: str, name: str) -> ParameterModel:
         """The current value; raises CalibrationError (``missing_input``) when there is no finite one."""
@@ -161,25 +203,3 @@ class BaseBackend(ABC):
         return CalibrationError(
             Failure(kind=FailureKind.MISSING_INPUT, cause=cause, message=message, remedy=remedy)
         )
-
-
-def make_backend(kind: str, session: BackendSession) -> BaseBackend:
-    """The backend of that kind (``fake`` or ``qubex``), not yet connected.
-
-    Raises CalibrationError (``invalid_request``) on an unknown kind.
-    """
-    if kind == "fake":
-        from executors.backends.fake import FakeBackend  # noqa: PLC0415  loads qubex: 3 s
-
-        return FakeBackend(session)
-    if kind == "qubex":
-        from executors.backends.qubex import QubexBackend  # noqa: PLC0415
-
-        return QubexBackend(session)
-    raise CalibrationError(
-        Failure(
-            kind=FailureKind.INVALID_REQUEST,
-            cause="unknown_backend",
-            message=f'unknown backend "{kind}": expected "fake" or "qubex"',
-        )
-    )

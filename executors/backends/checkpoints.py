@@ -1,4 +1,4 @@
-"""A look, before each execution on an instrument, whether the job has to stop."""
+"""A checkpoint before each execution on an instrument."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ _EXECUTIONS: Final = ("execute_sync", "execute_async", "execute_batch_async")
 
 
 def check_before_executions(controller: Any, checkpoint: Callable[[], None]) -> None:
-    """Have a qubex backend controller call ``checkpoint`` first, whenever it is to execute something.
+    """Let a qubex backend controller call ``checkpoint``, which raises to stop, before each execution.
 
-    A sweep is one call of qubex's and takes minutes or hours; its points are executed one by one, and this is
-    the one way that all of them take. ``checkpoint`` raises to stop.
+    A sweep is one call of qubex and takes minutes or hours; all its points are executed through these
+    methods, one by one.
     """
     for name in _EXECUTIONS:
         execute = getattr(controller, name, None)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -14,7 +13,6 @@ import yaml
 from qdash_queue.domain import ParameterModel
 
 SYSTEM_ID: Final = "SIM"
-QUBITS_PER_MUX: Final = 4
 HPI_RAMP_NS: Final = 12.0
 """Rise time of qubex's flat-top half-π pulse."""
 
@@ -31,36 +29,23 @@ _PARAMETER_FILES: Final[Mapping[str, tuple[tuple[str, str], ...]]] = {
 Values = Mapping[str, Mapping[str, ParameterModel]]
 
 
-@dataclass(frozen=True)
 class SessionFiles:
-    """Where qubex reads and writes in this session; all under one folder of the job's own."""
+    """Where qubex reads and writes in this session; all under one folder of the job's own.
 
-    root: Path
+    Attributes:
+        config: chip, boxes and wiring.
+        parameters: one file per parameter.
+        note: the calibration note.
+        classifiers: state classifiers.
+        properties: measured properties that qubex saves itself.
+    """
 
-    @property
-    def config(self) -> Path:
-        """Chip, boxes and wiring."""
-        return self.root / "config"
-
-    @property
-    def parameters(self) -> Path:
-        """One file per parameter."""
-        return self.root / "params"
-
-    @property
-    def note(self) -> Path:
-        """The calibration note."""
-        return self.root / "calib_note.json"
-
-    @property
-    def classifiers(self) -> Path:
-        """State classifiers."""
-        return self.root / "classifier"
-
-    @property
-    def properties(self) -> Path:
-        """Measured properties that qubex saves by itself."""
-        return self.root / "property"
+    def __init__(self, root: Path) -> None:
+        self.config = root / "config"
+        self.parameters = root / "params"
+        self.note = root / "calib_note.json"
+        self.classifiers = root / "classifier"
+        self.properties = root / "property"
 
     def make(self) -> None:
         """Make the folders."""
@@ -72,21 +57,26 @@ def _dump(path: Path, content: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
-def write_simulated_system(files: SessionFiles, chip_id: str, n_qubits: int, muxes: Iterable[int]) -> None:
-    """The configuration of a simulated chip: one QuEL-3 box per mux of the session."""
-    _dump(files.config / "chip.yaml", {chip_id: {"name": f"simulated {chip_id}", "n_qubits": n_qubits}})
+def write_simulated_system(
+    files: SessionFiles, chip_id: str, muxes: Mapping[int, int], used: Iterable[int]
+) -> None:
+    """The configuration of a simulated chip: one QuEL-3 box per multiplexer.
+
+    ``muxes`` gives the multiplexer of each qubit number, ``used`` those of the session.
+    """
+    _dump(files.config / "chip.yaml", {chip_id: {"name": f"simulated {chip_id}", "n_qubits": len(muxes)}})
     # A sweep goes to the instrument as one batch: qubex then does not sample the long waits point by point.
     system = {"chip_id": chip_id, "backend": "quel3", "experiment": {"sweep_execution": "batch"}}
     _dump(files.config / "system.yaml", {SYSTEM_ID: system})
     boxes, wiring = {}, []
-    for mux in range(n_qubits // QUBITS_PER_MUX):
+    for mux in sorted(set(muxes.values())):
         box = f"B{mux}"
         boxes[box] = {"name": f"sim-{mux}", "type": "quel3"}
         controls = [f"{box}:{port}" for port in (4, 2, 11, 9)]
         wiring.append({"mux": mux, "ctrl": controls, "read_out": f"{box}:1", "read_in": f"{box}:0"})
     _dump(files.config / "box.yaml", boxes)
     _dump(files.config / "wiring.yaml", {SYSTEM_ID: wiring})
-    delays = {"meta": {"unit": "ns"}, "data": dict.fromkeys(muxes, 0)}
+    delays = {"meta": {"unit": "ns"}, "data": dict.fromkeys(used, 0)}
     _dump(files.parameters / "capture_delay.yaml", delays)
 
 
@@ -127,7 +117,7 @@ def note_entries(label: str, stored: Mapping[str, ParameterModel]) -> dict[str, 
             **rabi,
             "frequency": values["rabi_frequency"] * 1e-3,
             "angle": values["rabi_angle"] * _RADIANS,
-            # qubex wants one; the real one stands with the task run whose values passed the gate.
+            # qubex requires one; the real one is in the record of the task run.
             "r2": 1.0,
             "target": label,
             "timestamp": stamp,

@@ -2,8 +2,8 @@
 
 ``config_dir`` holds one folder per chip, laid out as QDash has it: ``<chip_id>/config`` (chip, system, box
 and wiring) and ``<chip_id>/params``. It is only read: each session works on a copy of the parameters with the
-stored values in place. Nothing here has been run against instruments by this project's tests; what they prove
-is that a missing configuration or driver ends in one clear failure.
+stored values in place. This project's tests run nothing here against instruments; they prove that a missing
+configuration or driver ends in one clear failure.
 """
 
 from __future__ import annotations
@@ -16,22 +16,22 @@ from typing import Any, ClassVar, Final
 
 import yaml
 
-from executors.backends.base import BackendSession, instrument_failure
+from executors.backends.base import BackendSession, BaseBackend, instrument_failure
 from executors.backends.checkpoints import check_before_executions
 from executors.backends.configuration import write_parameters
-from executors.backends.experiment import ExperimentBackend
 
 _DRIVERS: Final = {"quel1": "qxdriver_quel1", "quel3": "quelware_client"}
 """Kind of control system in ``system.yaml``, which is also qubex's extra, and the driver's package."""
 
 
-class QubexBackend(ExperimentBackend):
-    """Instruments behind a qubex ``Experiment``; every trouble on the way is an ``instrument`` failure."""
+class QubexBackend(BaseBackend):
+    """Instruments behind a qubex ``Experiment``; every error is an ``instrument`` failure."""
 
     kind: ClassVar[str] = "qubex"
 
-    def __init__(self, session: BackendSession) -> None:
+    def __init__(self, session: BackendSession, config_dir: Path | None) -> None:
         super().__init__(session)
+        self._config_dir = config_dir
         self._connected_at: float | None = None
         self._seconds_before = 0.0
 
@@ -47,19 +47,10 @@ class QubexBackend(ExperimentBackend):
                 f'install it beside the executor: pip install "qubex[{flavour}]"',
             )
         self._copy_parameters(system_id)
-        from qubex import Experiment  # noqa: PLC0415  takes 3 s, and is of no use without a configuration
+        from qubex import Experiment  # noqa: PLC0415  takes 3 s
 
         try:
-            experiment = Experiment(
-                system_id=system_id,
-                muxes=self.muxes() or None,
-                config_dir=config,
-                params_dir=self.files.parameters,
-                calib_note_path=self.files.note,
-                classifier_dir=self.files.classifiers,
-                property_dir=self.files.properties,
-            )
-            experiment.connect()
+            experiment = self._new_experiment(Experiment, system_id, config, muxes=self.muxes() or None)
         except Exception as error:  # a driver may raise anything
             raise instrument_failure(
                 f"the instruments of {chip} do not answer: {error}",
@@ -73,8 +64,8 @@ class QubexBackend(ExperimentBackend):
     def quiesce(self) -> None:
         """Reset the waveform generators and capture units of the session's qubits, of all when it names none.
 
-        QuEL-3 offers no reset and qubex then does nothing: its executions end by themselves. So that is
-        reported as a failure, rather than as an instrument that was found idle.
+        QuEL-3 offers no reset and qubex then does nothing: its executions end on their own. That is reported
+        as a failure rather than as an idle instrument.
         """
         opened_here = self._experiment is None
         if opened_here:
@@ -105,19 +96,19 @@ class QubexBackend(ExperimentBackend):
 
     @property
     def hardware_seconds(self) -> float:
-        """Wall time of the connection: an upper bound, for qubex does not tell the instruments' own."""
+        """Wall time of the connection: an upper bound, as qubex does not report the instruments' own."""
         running = 0.0 if self._connected_at is None else time.monotonic() - self._connected_at
         return self._seconds_before + running
 
     def _folder(self, name: str) -> Path:
         chip = self.session.chip_id
-        if self.session.config_dir is None:
+        if self._config_dir is None:
             raise instrument_failure(
                 f"no configuration of the instruments of {chip} is given",
                 "no_configuration",
                 "set the folder of qubex's configuration",
             )
-        folder = self.session.config_dir / chip / name
+        folder = self._config_dir / chip / name
         if not folder.is_dir():
             raise instrument_failure(
                 f"expected qubex's configuration of {chip} in {folder}", "no_configuration"

@@ -126,6 +126,7 @@ class _Child:
             stop=self._stop,
             instrument_dir=self._setup.instrument_dir,
             seed=self._setup.seed,
+            qubex_config_dir=self._setup.qubex_config_dir,
         )
 
     def _run_job(self, order: RunJob, context: JobContext) -> int:

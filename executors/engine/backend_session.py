@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.backends.base import BackendSession, BaseBackend
+from executors.backends.registry import make_backend
+from executors.backends.simchip.options import SimulationOptions
 from executors.engine.config import CalibConfig, ConfigError
 from executors.job.context import JobContext
 from executors.job.persistence import persistently
@@ -14,7 +16,6 @@ from qdash_queue.client.models import Chip
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CalibrationError, ParameterModel
-from qdash_queue.settings import read_settings
 
 
 def session_qids(database: Database, config: CalibConfig) -> tuple[str, ...]:
@@ -24,15 +25,12 @@ def session_qids(database: Database, config: CalibConfig) -> tuple[str, ...]:
         ConfigError: a multiplexer that the chip does not have.
     """
     qids = list(config.qids)
+    known = _muxes(database, config.chip_id) if config.muxes else {}
     for mux in config.muxes or ():
-        rows = database.rows(
-            "SELECT qid FROM calib.qubits WHERE chip_id = :chip_id AND mux = :mux ORDER BY qid::integer",
-            chip_id=config.chip_id,
-            mux=mux,
-        )
-        if not rows:
+        members = [str(qid) for qid, its_mux in known.items() if its_mux == mux]
+        if not members:
             raise ConfigError(f"CalibConfig.muxes: expected multiplexers of chip {config.chip_id}, got {mux}")
-        qids += [row["qid"] for row in rows if row["qid"] not in qids]
+        qids += [qid for qid in members if qid not in qids]
     return tuple(qids)
 
 
@@ -42,8 +40,7 @@ def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
     Raises:
         CalibrationError: kind ``missing_input`` or ``instrument``; it could not be connected.
     """
-    session = persistently(lambda: backend_session(context, qids))
-    backend = make_backend(context.backend_kind, session)
+    backend = persistently(lambda: _new_backend(context, qids))
     try:
         backend.connect()
     except BaseException:
@@ -52,15 +49,15 @@ def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
     return backend
 
 
-def bring_to_rest(context: JobContext, backend: BaseBackend, lease_seconds: float) -> None:
-    """Make the instrument idle and note it; if that fails, the chip is paused with the reason.
+def make_idle(context: JobContext, backend: BaseBackend, lease_seconds: float) -> None:
+    """Make the instrument idle and record it; if that fails, the chip is paused with the reason.
 
     Raises:
         CalibrationError: it stays busy or does not answer.
-        LeaseLostError: the chip belongs to somebody else by now; the instrument was not touched.
-        DatabaseUnreachableError: nobody knows whose the chip is, or how the instrument is could not be noted.
+        LeaseLostError: another job holds the chip by now; the instrument was not touched.
+        DatabaseUnreachableError: the lease could not be checked, or the instrument's state not be recorded.
     """
-    # Asked first: whoever holds the chip after us may be in the middle of a measurement.
+    # Checked first: the next holder of the chip may be in the middle of a measurement.
     persistently(lambda: context.lease.heartbeat(lease_seconds))
     try:
         backend.quiesce()
@@ -71,52 +68,65 @@ def bring_to_rest(context: JobContext, backend: BaseBackend, lease_seconds: floa
 
 
 def quiesce(context: JobContext, chip: Chip) -> None:
-    """Make the chip's instrument idle from a process that has not used it; the caller notes how it went.
+    """Make the chip's instrument idle from a process that has not used it; the caller records the outcome.
 
     Needs no database: an instrument is not to blame for a database that restarts.
 
     Raises:
         CalibrationError: it stays busy or does not answer.
     """
-    make_backend(context.backend_kind, _session(context, chip, (), {})).quiesce()
+    _backend_of(context, chip, (), {}, {}).quiesce()
 
 
-def rest_before_use(context: JobContext, lease_seconds: float) -> None:
-    """Bring an instrument to rest whose last user was lost; errors as of :func:`bring_to_rest`."""
-    session = persistently(lambda: backend_session(context, ()))
-    backend = make_backend(context.backend_kind, session)
+def make_idle_before_use(context: JobContext, lease_seconds: float) -> None:
+    """Make an instrument idle whose last user was lost; errors as of :func:`make_idle`."""
+    backend = persistently(lambda: _new_backend(context, ()))
     try:
-        bring_to_rest(context, backend, lease_seconds)
+        make_idle(context, backend, lease_seconds)
     finally:
         backend.close()
 
 
-def backend_session(context: JobContext, qids: Sequence[str]) -> BackendSession:
-    """What the backend is told about the job."""
-    chip = Queue(context.database).chip(context.claimed.chip_id)
-    return _session(context, chip, qids, _values_in_force(context.database, chip.chip_id, qids))
+def _new_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
+    database, chip_id = context.database, context.claimed.chip_id
+    chip = Queue(database).chip(chip_id)
+    return _backend_of(
+        context, chip, qids, _values_in_force(database, chip_id, qids), _muxes(database, chip_id)
+    )
 
 
-def _session(
+def _backend_of(
     context: JobContext,
     chip: Chip,
     qids: Sequence[str],
     parameters: dict[str, dict[str, ParameterModel]],
-) -> BackendSession:
-    return BackendSession(
+    muxes: dict[int, int],
+) -> BaseBackend:
+    session = BackendSession(
         chip_id=chip.chip_id,
-        topology=chip.topology,
         n_qubits=chip.n_qubits,
         qids=tuple(qids),
         parameters=parameters,
         scratch=context.scratch,
+        muxes=muxes,
+        checkpoint=checkpoint,
+    )
+    simulation = SimulationOptions(
+        instrument_dir=context.instrument_dir,
         seed=context.seed,
         # Another attempt sees other noise; the same one, measured again in a test, sees the same.
         noise_seed=context.claimed.fence,
-        instrument_dir=context.instrument_dir,
-        config_dir=read_settings().qubex_config_path,
-        checkpoint=checkpoint,
     )
+    return make_backend(context.backend_kind, session, simulation, context.qubex_config_dir)
+
+
+def _muxes(database: Database, chip_id: str) -> dict[int, int]:
+    """The readout multiplexer of each qubit that has one, by qubit number."""
+    rows = database.rows(
+        "SELECT qid::integer, mux FROM calib.qubits WHERE chip_id = :chip_id AND mux IS NOT NULL ORDER BY 1",
+        chip_id=chip_id,
+    )
+    return {row["qid"]: row["mux"] for row in rows}
 
 
 def _values_in_force(

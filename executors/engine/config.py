@@ -1,27 +1,40 @@
-"""What a calibration session is about, under QDash's names."""
+"""The configuration of a calibration session, under QDash's names."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Annotated, Any
 
-from pydantic import JsonValue
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StrictBool,
+    StrictInt,
+    StrictStr,
+    ValidationError,
+)
 
-from executors.engine.run_parameters import RunParameterDefaults
+from calibtasks.parameters.overrides import RunParameterDefaults
 from qdash_queue.errors import QdashQueueError
-
-_USERNAME = re.compile(r"[a-z0-9][a-z0-9_-]{2,63}")
-_CHIP_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,47}")
-_QID = re.compile(r"(0|[1-9][0-9]*)(-(0|[1-9][0-9]*))?")
 
 
 class ConfigError(QdashQueueError, ValueError):
-    """A session was described wrongly; the message names the field, what was expected and what was given."""
+    """A wrong configuration; the message names the field, what was expected and what was given."""
 
 
-@dataclass(frozen=True, kw_only=True)
-class CalibConfig:
+def _each_once(qids: list[str]) -> list[str]:
+    if len(set(qids)) < len(qids):
+        raise ValueError("a qubit is named twice")
+    return qids
+
+
+_Text = Annotated[StrictStr, Field(min_length=1)]
+_Qid = Annotated[StrictStr, Field(pattern=r"^(0|[1-9][0-9]*)(-(0|[1-9][0-9]*))?$")]
+
+
+class CalibConfig(BaseModel):
     """One calibration session.
 
     Inside a job (a flow run by an executor) the row is the truth: chip, user and project must agree with it,
@@ -33,9 +46,8 @@ class CalibConfig:
         chip_id: the chip.
         qids: the qubits (``"0"``) or couplings (``"0-1"``) that the session may touch.
         execution_id: the caller's own label, kept in the job's note. The queue gives out the execution id.
-        backend_name: ``fake`` or ``qubex``; ``None`` is the chip's own kind, anything else than that is
-            refused.
-        flow_name: the name that people see.
+        backend_name: ``fake`` or ``qubex``; ``None`` is the chip's own kind, any other is refused.
+        flow_name: the display name.
         tags: words to find the session by.
         note: anything that belongs to the session.
         muxes: multiplexers whose qubits belong to the session, beside ``qids``.
@@ -48,52 +60,43 @@ class CalibConfig:
         ConfigError: a field has a value that cannot be used.
     """
 
-    username: str
-    chip_id: str
-    qids: list[str] = field(default_factory=list)
-    execution_id: str | None = None
-    backend_name: str | None = None
-    flow_name: str | None = None
-    tags: list[str] | None = None
-    note: Mapping[str, JsonValue] | None = None
-    muxes: list[int] | None = None
-    project_id: str | None = None
-    skip_execution: bool = False
-    persist_output_parameters: bool = True
-    default_run_parameters: RunParameterDefaults = field(default_factory=dict)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
-    def __post_init__(self) -> None:
-        words = "3 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit"
-        _expect(_has_form(self.username, _USERNAME), "username", words, self.username)
-        _expect(_has_form(self.chip_id, _CHIP_ID), "chip_id", 'a chip such as "64Qv3"', self.chip_id)
-        self._check_lists()
-        for name in ("execution_id", "backend_name", "flow_name", "project_id"):
-            value = getattr(self, name)
-            _expect(value is None or (isinstance(value, str) and value != ""), name, "a text or None", value)
-        for name in ("skip_execution", "persist_output_parameters"):
-            _expect(isinstance(getattr(self, name), bool), name, "True or False", getattr(self, name))
-        for name in ("note", "default_run_parameters"):
-            value = getattr(self, name)
-            _expect(value is None or isinstance(value, Mapping), name, "a mapping", value)
+    # A description completes "expected …" in the message about a wrong value.
+    username: StrictStr = Field(
+        pattern=r"^[a-z0-9][a-z0-9_-]{2,63}$",
+        description="3 to 64 of a-z, 0-9, _ and -, beginning with a letter or digit",
+    )
+    chip_id: StrictStr = Field(
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$", description='a chip such as "64Qv3"'
+    )
+    qids: Annotated[list[_Qid], AfterValidator(_each_once)] = Field(
+        default=[], description='a list such as ["0", "1", "0-1"], each qubit or coupling once'
+    )
+    execution_id: _Text | None = Field(None, description="a text or None")
+    backend_name: _Text | None = Field(None, description="a text or None")
+    flow_name: _Text | None = Field(None, description="a text or None")
+    tags: list[StrictStr] | None = Field(None, description="a list of texts or None")
+    note: Mapping[str, Any] | None = Field(None, description="a mapping or None")
+    muxes: list[StrictInt] | None = Field(None, description="a list of numbers or None")
+    project_id: _Text | None = Field(None, description="a text or None")
+    skip_execution: StrictBool = Field(default=False, description="True or False")
+    persist_output_parameters: StrictBool = Field(default=True, description="True or False")
+    default_run_parameters: RunParameterDefaults = Field(default={}, description="a mapping")
 
-    def _check_lists(self) -> None:
-        _expect(isinstance(self.qids, list | tuple), "qids", 'a list such as ["0", "1"]', self.qids)
-        for qid in self.qids:
-            _expect(_has_form(qid, _QID), "qids", 'qubits such as "0" or couplings such as "0-1"', qid)
-        twice = sorted({qid for qid in self.qids if self.qids.count(qid) > 1})
-        _expect(not twice, "qids", "each qubit once", ", ".join(twice))
-        for name, kind, words in (("tags", str, "a list of texts"), ("muxes", int, "a list of numbers")):
-            values = getattr(self, name)
-            right = values is None or (
-                isinstance(values, list | tuple) and all(type(value) is kind for value in values)
-            )
-            _expect(right, name, f"{words} or None", values)
+    if not TYPE_CHECKING:  # Type checkers see the fields.
+
+        def __init__(self, **given: object) -> None:
+            try:
+                super().__init__(**given)
+            except ValidationError as error:
+                raise ConfigError(_sentence(error)) from None
 
 
-def _has_form(value: object, form: re.Pattern[str]) -> bool:
-    return isinstance(value, str) and form.fullmatch(value) is not None
-
-
-def _expect(right: bool, name: str, expected: str, got: object) -> None:  # noqa: FBT001 - reads as a sentence
-    if not right:
-        raise ConfigError(f"CalibConfig.{name}: expected {expected}, got {got!r}")
+def _sentence(error: ValidationError) -> str:
+    first = error.errors(include_url=False)[0]
+    name = str(first["loc"][0])
+    if name not in CalibConfig.model_fields:
+        return f"CalibConfig.{name}: there is no such field"
+    got = "nothing" if first["type"] == "missing" else repr(first["input"])
+    return f"CalibConfig.{name}: expected {CalibConfig.model_fields[name].description}, got {got}"

@@ -1,7 +1,7 @@
-"""The gate, fail closed: what a task measured becomes a parameter only if nothing at all is wrong with it.
+"""The gate, fail closed: what a task measured becomes a parameter only if it passes every rule.
 
 Every rule names its failure; the first that applies is the verdict. A value that is missing or not a finite
-number never passes, whatever its comparison with a threshold would say.
+number never passes, whatever the result of comparing it with a threshold.
 """
 
 from __future__ import annotations
@@ -17,15 +17,18 @@ from executors.job.failures import subject
 from qdash_queue.domain import Failure, FailureKind, ParameterModel
 
 _REMEDIES: Mapping[str, str] = {
-    "r2_low": "look at the figure: is there a signal?",
-    "r2_missing": "a fault of the task: a fit has to say how good it is",
-    "output_missing": "a fault of the task: every declared output has to be set",
-    "output_undeclared": "a fault of the task: declare the output",
-    "output_unit": "a fault of the task: give the output its declared unit",
-    "value_range": "look at the figure; is the qubit where its parameters say?",
+    "r2_low": "check the figure: is there a signal?",
+    "r2_missing": "a defect of the task: a fit has to give its R²",
+    "output_missing": "a defect of the task: every declared output has to be set",
+    "output_undeclared": "a defect of the task: declare the output",
+    "output_unit": "a defect of the task: give the output its declared unit",
+    "value_range": "check the figure: is the qubit where its parameters place it?",
 }
 
-Rule = Callable[[BaseTask, str, PostProcessResult], Iterator[Failure]]
+Reason = tuple[FailureKind, str, str]
+"""Kind, cause and message of a refusal."""
+
+Rule = Callable[[BaseTask, PostProcessResult], Iterator[Reason]]
 
 
 def judge_data(task: BaseTask, qid: str, run_result: RunResult) -> Failure | None:
@@ -40,7 +43,7 @@ def judge_data(task: BaseTask, qid: str, run_result: RunResult) -> Failure | Non
             kind=FailureKind.INSTRUMENT,
             cause="no_data",
             message=f"{task.name} on {subject(qid)}: the measurement returned no data",
-            remedy="look at the control system",
+            remedy="check the control system",
         )
     for array in run_result.data:
         bad = array.values.size - int(np.count_nonzero(np.isfinite(array.values)))
@@ -50,7 +53,7 @@ def judge_data(task: BaseTask, qid: str, run_result: RunResult) -> Failure | Non
                 kind=FailureKind.INSTRUMENT,
                 cause="data_not_finite" if bad else "no_data",
                 message=f'{task.name} on {subject(qid)}: expected numbers in "{array.name}", got {got}',
-                remedy="look at the control system",
+                remedy="check the control system",
             )
     return None
 
@@ -64,82 +67,74 @@ def judge(task: BaseTask, qid: str, result: PostProcessResult) -> Failure | None
     """
     if result.failure is not None:
         return result.failure
-    return next(chain.from_iterable(rule(task, qid, result) for rule in _RULES), None)
+    reason = next(chain.from_iterable(rule(task, result) for rule in _RULES), None)
+    if reason is None:
+        return None
+    kind, cause, message = reason
+    message = f"{task.name} on {subject(qid)}: {message}"
+    return Failure(kind=kind, cause=cause, message=message, remedy=_REMEDIES.get(cause, ""))
 
 
-def _refused(task: BaseTask, qid: str, kind: FailureKind, cause: str, words: str) -> Failure:
-    return Failure(
-        kind=kind,
-        cause=cause,
-        message=f"{task.name} on {subject(qid)}: {words}",
-        remedy=_REMEDIES.get(cause, ""),
-    )
-
-
-def _outputs_are_those_declared(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+def _outputs_are_declared_and_finite(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
     for name in task.output_parameters:
         given = result.output_parameters.get(name)
         if given is None or given.value is None:
-            yield _refused(task, qid, FailureKind.BAD_FIT, "output_missing", f"{name} was never set")
+            yield FailureKind.BAD_FIT, "output_missing", f"{name} was never set"
     for name, given in result.output_parameters.items():
         declared = task.output_parameters.get(name)
         if declared is None:
-            words = f'the task sets "{name}", which it does not declare'
-            yield _refused(task, qid, FailureKind.INTERNAL, "output_undeclared", words)
+            message = f'the task sets "{name}", which it does not declare'
+            yield FailureKind.INTERNAL, "output_undeclared", message
         elif not same_unit(given.unit, declared.unit):
-            words = f'expected {name} in "{declared.unit}", got "{given.unit}"'
-            yield _refused(task, qid, FailureKind.INTERNAL, "output_unit", words)
-
-
-def _values_are_finite(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+            message = f'expected {name} in "{declared.unit}", got "{given.unit}"'
+            yield FailureKind.INTERNAL, "output_unit", message
     for name, given in result.output_parameters.items():
         if given.value is None or not math.isfinite(given.value):
-            words = f"expected a finite {name}, got {given.value}"
-            yield _refused(task, qid, FailureKind.BAD_FIT, "output_not_finite", words)
+            message = f"expected a finite {name}, got {given.value}"
+            yield FailureKind.BAD_FIT, "output_not_finite", message
 
 
-def _fit_is_good(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+def _fit_is_good(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
     if not task.fits and result.r2 is None:
         return
     limit = task.r2_threshold
     if result.r2 is None:
-        words, cause = "the fit gave no R²", "r2_missing"
+        message, cause = "the fit gave no R²", "r2_missing"
     elif not math.isfinite(result.r2):
-        words, cause = f"expected a finite R², got {result.r2}", "r2_not_finite"
+        message, cause = f"expected a finite R², got {result.r2}", "r2_not_finite"
     elif not result.r2 > limit:
-        words, cause = f"expected R² above {limit:g}, got {result.r2:.4f}", "r2_low"
+        message, cause = f"expected R² above {limit:g}, got {result.r2:.4f}", "r2_low"
     else:
         return
-    yield _refused(task, qid, FailureKind.BAD_FIT, cause, words)
+    yield FailureKind.BAD_FIT, cause, message
 
 
-def _values_are_believable(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+def _values_are_believable(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
     for name, given in result.output_parameters.items():
         value = _number(given)
         if "fidelity" in name and not 0.0 <= value <= 1.0:
-            words = f"expected {name} from 0 to 1, got {value:g}"
-            yield _refused(task, qid, FailureKind.OUT_OF_RANGE, "fidelity_range", words)
+            message = f"expected {name} from 0 to 1, got {value:g}"
+            yield FailureKind.OUT_OF_RANGE, "fidelity_range", message
         declared = task.output_parameters.get(name)
         limits = declared.believable if isinstance(declared, OutputParameter) else None
         if limits is not None and not limits.low <= value <= limits.high:
             unit = f" {given.unit}" if given.unit else ""
-            words = f"expected {name} from {limits.low:g} to {limits.high:g}{unit}, got {value:g}"
-            yield _refused(task, qid, FailureKind.OUT_OF_RANGE, "value_range", words)
+            message = f"expected {name} from {limits.low:g} to {limits.high:g}{unit}, got {value:g}"
+            yield FailureKind.OUT_OF_RANGE, "value_range", message
 
 
-def _errors_are_known(task: BaseTask, qid: str, result: PostProcessResult) -> Iterator[Failure]:
+def _errors_are_known(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
     for name, given in result.output_parameters.items():
         if not math.isfinite(given.error) or given.error < 0:
-            words = f"expected a finite positive error of {name}, got {given.error}"
-            yield _refused(task, qid, FailureKind.BAD_FIT, "error_not_finite", words)
+            message = f"expected a finite positive error of {name}, got {given.error}"
+            yield FailureKind.BAD_FIT, "error_not_finite", message
         elif given.error == 0 and task.fits and not _is_exact(task, name):
-            words = f"expected a positive error of {name}, got none"
-            yield _refused(task, qid, FailureKind.BAD_FIT, "error_missing", words)
+            message = f"expected a positive error of {name}, got none"
+            yield FailureKind.BAD_FIT, "error_missing", message
 
 
 _RULES: tuple[Rule, ...] = (
-    _outputs_are_those_declared,
-    _values_are_finite,
+    _outputs_are_declared_and_finite,
     _fit_is_good,
     _values_are_believable,
     _errors_are_known,

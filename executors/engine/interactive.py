@@ -1,4 +1,4 @@
-"""A job that a script inserts, claims and runs by itself: the chip is its own for as long as it lives."""
+"""A job that a script inserts, claims and runs itself, holding the chip until it ends."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ FLOW = "interactive"
 
 
 class SessionRefusedError(QdashQueueError):
-    """A script cannot have the chip now; the message says why and what to do."""
+    """A script cannot claim the chip now; the message says why and what to do."""
 
 
 class InteractiveJob:
@@ -62,13 +62,13 @@ class InteractiveJob:
 
     @classmethod
     def open(cls, config: CalibConfig, settings: Settings | None) -> Self:
-        """Insert and claim the job; what was begun is taken back if that fails.
+        """Insert and claim the job; undone if a step fails.
 
         Raises:
             SessionRefusedError: no database is named, or the chip is busy or paused.
             ConfigError: the configuration does not fit the chip or the role.
             SettingsError: a variable that cannot be read.
-            QueueError: the database refuses, in words; also when no executor has registered for the chip yet.
+            QueueError: the database refuses; also when no executor has registered for the chip yet.
         """
         settings = settings or read_settings()
         if not settings.database_url:
@@ -99,22 +99,21 @@ class InteractiveJob:
             yield
 
     def request_cancel(self, reason: str) -> None:
-        """Ask for the cancel on the row, as everybody else does."""
+        """Request the cancel on the job's row, as any client does."""
         persistently(lambda: self._queue.cancel(self.context.claimed.job_id, CancelMode.NOW, reason))
 
-    def end(self, state: JobState, failure: Failure | None, *, at_rest: bool = True) -> JobState | None:
+    def end(self, state: JobState, failure: Failure | None, *, free_chip: bool = True) -> JobState | None:
         """Give the verdict, end the job, free the chip; the standing state, ``None`` after a lost lease.
 
-        If nobody knows that the instrument is at rest, the lease is left to run out: that tells the next user
-        to see to it.
+        Without ``free_chip`` the lease is left to run out: the next job then makes the instrument idle first.
         """
         self._heartbeat.stop()
         ended: JobState | None = None
         try:
-            # Refused is a cancel that came after the verdict, which stands.
+            # Raised for a cancel that came after the verdict, which stands.
             with suppress(IllegalTransitionError):
                 ended = persistently(lambda: self.context.lease.conclude(state, failure))
-            if at_rest:
+            if free_chip:
                 ended = persistently(self.context.lease.finish)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
@@ -161,7 +160,7 @@ def _insert_and_claim(
     finally:
         if claimed is None:
             with suppress(QueueError, DatabaseUnreachableError):
-                queue.cancel(job.job_id, CancelMode.NOW, "the script could not have the chip")
+                queue.cancel(job.job_id, CancelMode.NOW, "the script could not claim the chip")
     if claimed is None:
         _require_free(queue.chip(config.chip_id))
         raise SessionRefusedError(f"chip {config.chip_id} was taken by another job just now: try again")
@@ -169,10 +168,10 @@ def _insert_and_claim(
 
 
 def _give_up(database: Database, claimed: ClaimedJob, error: BaseException | None) -> None:
-    """End a job that was claimed and cannot be begun, so that nobody has to wait for its lease to run out."""
+    """End a job that was claimed and cannot be started, so that its lease does not have to run out."""
     lease = Lease(database, claimed.job_id, claimed.claim)
-    words = f"the session could not be prepared: {error}"
-    lease.conclude(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="session", message=words))
+    message = f"the session could not be prepared: {error}"
+    lease.conclude(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="session", message=message))
     lease.finish()
 
 
@@ -203,4 +202,5 @@ def _context(database: Database, claimed: ClaimedJob, chip: Chip, settings: Sett
         stop=StopFlag(),
         instrument_dir=instruments_folder(settings.state_path),
         seed=settings.sim_seed,
+        qubex_config_dir=settings.qubex_config_path,
     )

@@ -1,4 +1,4 @@
-"""Time limits of tasks, and moments in which no signal may cut in."""
+"""Time limits of tasks, and blocks that no signal interrupts."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ def _in_main_thread() -> bool:
 def time_limit(seconds: float) -> Iterator[None]:
     """Raise :class:`TaskTimeout` in the block once it has run for ``seconds``; ``inf`` is no limit.
 
-    In the main thread it interrupts Python code, not a C call that holds on; the supervisor's deadline does
-    that. Elsewhere no signal can reach the code, and the limit is judged when the block ends. A nearer limit
-    around the block (SIGALRM, as Prefect uses it for its own) stays in force.
+    In the main thread it interrupts Python code but not a blocking C call; the supervisor's deadline does
+    that. In other threads no signal reaches the code, and the limit is checked when the block ends. An
+    earlier limit around the block (SIGALRM, which Prefect uses too) stays in force.
     """
     started = time.monotonic()
     if not _in_main_thread():
@@ -50,7 +50,7 @@ def time_limit(seconds: float) -> Iterator[None]:
     try:
         yield
     finally:
-        # First of all: an alarm from here on must not cut the tidying up in two.
+        # First: an alarm from here on must not interrupt the clean-up.
         armed = False
         signal.setitimer(signal.ITIMER_REAL, 0.0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL if previous is None else previous)
@@ -60,10 +60,9 @@ def time_limit(seconds: float) -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Hold SIGTERM and SIGINT back until the block ends, so that a commit is sent whole or not at all.
+    """Delay SIGTERM and SIGINT until the block ends, so that a commit is sent completely or not at all.
 
-    Only for blocks of milliseconds; SIGKILL still works. Outside the main thread signals do not cut in
-    anyway.
+    Only for blocks of milliseconds; SIGKILL still works. Other threads than the main one get no signals.
     """
     if not _in_main_thread():
         yield

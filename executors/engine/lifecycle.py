@@ -45,12 +45,12 @@ class TaskLifecycle:
     execution_id: str
 
     def execute(self, task: BaseTask, qid: str, repetition: int, upstream_id: UUID | None) -> TaskOutcome:
-        """Run ``task`` on ``qid`` and commit what came out, whatever it was.
+        """Run ``task`` on ``qid`` and commit its result or failure.
 
         Raises:
             TaskFailedError: the task failed or its result was refused; everything is recorded.
             Stopped: the job has to stop; a task that had begun is recorded as cancelled.
-            LeaseLostError: the job belongs to somebody else now; nothing was recorded.
+            LeaseLostError: another executor holds the job now; nothing was recorded.
             DatabaseUnreachableError: nothing could be recorded.
         """
         task_border()
@@ -61,13 +61,13 @@ class TaskLifecycle:
             failure = self._measure(task, qid, measured)
         except (Exception, TaskTimeout) as error:
             if self.stop.at_once and not isinstance(error, TaskTimeout):
-                # A library has turned the signal that stops us into an error of its own.
+                # A library has turned the signal that stops the job into its own error.
                 self._record_stop(task_id, measured)
                 raise Stopped(self.stop.reason) from error
             failure = failure_of(error, task.name, measured.phase)
             self._record_failure(task_id, measured, failure, stack_trace(error))
             if measured.phase is Phase.RUN:
-                self._rest()
+                self._quiesce()
             raise TaskFailedError(task.name, qid, failure, str(task_id)) from error
         except BaseException:
             self._record_stop(task_id, measured)
@@ -80,7 +80,7 @@ class TaskLifecycle:
     def _start(self, task: BaseTask, qid: str, repetition: int, upstream_id: UUID | None) -> UUID:
         task_id: UUID | None = None
         try:
-            # A signal between the row's commit and our knowing its id would leave it running.
+            # A signal between the row's commit and the return of its id would leave it running.
             with uninterrupted():
                 task_id = self.recorder.start(task, qid, repetition, upstream_id)
         except BaseException:
@@ -146,25 +146,27 @@ class TaskLifecycle:
                 logger.warning("figures and raw data of task run %s are not kept: %s", task_id, error)
                 self.recorder.failed(task_id, without_files(measured), failure, f"{trace}\n{error}")
 
-    def _rest(self) -> None:
-        """Make the instrument idle after a measurement that broke off, so that other qubits can go on.
+    def _quiesce(self) -> None:
+        """Make the instrument idle after an aborted measurement, so that other qubits can go on.
 
-        A failure here is only said: such a job cannot end well, and whoever ends it judges the instrument.
+        A failure is only logged: the executor, or the script's session, quiesces after a failed job anyway.
         """
         try:
             self.backend.quiesce()
         except CalibrationError as error:
-            logger.warning("the instrument could not be brought to rest between two tasks: %s", error)
+            logger.warning(
+                "the instrument could not be put into a safe idle state between two tasks: %s", error
+            )
 
     def _record_stop(self, task_id: UUID, measured: Measured) -> None:
-        """Mark the running task as cancelled, if the job is still ours; no error holds up a stop."""
+        """Mark the running task as cancelled, while the lease holds; no error delays a stop."""
         reason = self.stop.reason
         if reason is StopReason.LEASE_LOST:
             return
-        words = f"stopped: {reason.words}" if reason is not StopReason.NONE else "stopped by a signal"
+        message = f"stopped: {reason.words}" if reason is not StopReason.NONE else "stopped by a signal"
         try:
             with uninterrupted():
-                self.recorder.cancelled(task_id, measured, words)
+                self.recorder.cancelled(task_id, measured, message)
         except (QueueError, DatabaseUnreachableError) as error:
             logger.warning("task run %s could not be marked as cancelled: %s", task_id, error)
 

@@ -1,4 +1,4 @@
-"""What one run of a task has brought to light."""
+"""The intermediate results of one run of a task."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from qdash_queue.domain import ParameterModel, RunParameterModel
 
 @dataclass(slots=True)
 class Measured:
-    """What is there so far; everything of it gets recorded, also after a failure.
+    """What has been measured so far; all of it is recorded, also after a failure.
 
     ``hardware_seconds``: instrument time of this run.
     """

@@ -1,4 +1,4 @@
-"""A calibration session: connect, run tasks one by one, give the verdict."""
+"""A calibration session: connect, run tasks one by one, end with a verdict."""
 
 from __future__ import annotations
 
@@ -13,15 +13,16 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from calibtasks.active_protocols import active_tasks, task_class
+from calibtasks.active_protocols import task_class
 from calibtasks.base import BaseTask
+from calibtasks.parameters.overrides import TaskDetails, check_defaults, overrides_for
+from calibtasks.parameters.run_parameters import refuse
 from executors.backends.base import BaseBackend
-from executors.engine.backend_session import bring_to_rest, open_backend, rest_before_use, session_qids
+from executors.engine.backend_session import make_idle, make_idle_before_use, open_backend, session_qids
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.interactive import InteractiveJob
 from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
 from executors.engine.recorder import TaskRecorder
-from executors.engine.run_parameters import TaskDetails, check_defaults, overrides_for
 from executors.job.context import JobContext, current_job
 from executors.job.failures import Phase, TaskFailedError, failure_of
 from executors.job.persistence import persistently
@@ -80,7 +81,7 @@ class CalibOrchestrator:
 
         Raises:
             ConfigError: the configuration does not fit the job, the chip or the database.
-            SessionRefusedError: a script cannot have the chip now; the message says why.
+            SessionRefusedError: a script cannot claim the chip now; the message says why.
             CalibrationError: the instrument cannot be connected; the script's job has failed for that.
         """
         if self._session is not None:
@@ -91,7 +92,7 @@ class CalibOrchestrator:
             )
         check_defaults(
             self.config.default_run_parameters,
-            {name: task.run_parameters for name, task in known_tasks().items()},
+            {name: task.run_parameters for name, task in BaseTask.defined().items()},
         )
         context = current_job()
         if context is not None:
@@ -110,7 +111,7 @@ class CalibOrchestrator:
         try:
             with job.at_work():
                 if job.context.claimed.dirty:
-                    rest_before_use(job.context, job.lease_seconds)
+                    make_idle_before_use(job.context, job.lease_seconds)
                 backend = open_backend(job.context, job.qids)
         except BaseException as error:
             self._verdict = job.end(JobState.FAILED, failure_of(error, "connecting", Phase.PREPARE))
@@ -120,15 +121,12 @@ class CalibOrchestrator:
 
     def _check_agreement(self, context: JobContext) -> None:
         claimed = context.claimed
-        for name, here, there in (
-            ("chip_id", self.config.chip_id, claimed.chip_id),
-            ("username", self.config.username, claimed.username),
-            ("project_id", self.config.project_id or claimed.project_id, claimed.project_id),
-            ("backend_name", self.config.backend_name or context.backend_kind, context.backend_kind),
-        ):
-            if here != there:
+        fixed = claimed.model_dump(include={"chip_id", "username", "project_id"})
+        for name, expected in {**fixed, "backend_name": context.backend_kind}.items():
+            got = getattr(self.config, name)
+            if got not in (None, expected):
                 raise ConfigError(
-                    f'CalibConfig.{name}: expected job {claimed.job_id}\'s "{there}", got "{here}"'
+                    f'CalibConfig.{name}: expected job {claimed.job_id}\'s "{expected}", got "{got}"'
                 )
 
     # ------------------------------------------------------------------ measure
@@ -145,11 +143,11 @@ class CalibOrchestrator:
 
     @property
     def qids(self) -> tuple[str, ...]:
-        """What the session may touch."""
+        """The qubits and couplings that the session may touch."""
         return self._open().qids
 
     def plan(self, tasks: list[tuple[str, str]]) -> None:
-        """Announce the (task, qid) that will run, in order, so that everybody can see how far the job is.
+        """Announce the (task, qid) that will run, in order, so that the job's progress can be shown.
 
         Raises:
             CalibrationError: ``invalid_request``; a task or a qubit that the session does not know.
@@ -189,10 +187,14 @@ class CalibOrchestrator:
             RuntimeError: before :meth:`initialize` or after the end.
         """
         session = self._open()
-        task = self._prepare(task_name, qid, task_details)
+        self._require_qid(qid)
+        found, defaults = task_class(task_name), self.config.default_run_parameters
+        task = found(overrides_for(task_name, found.run_parameters, defaults, task_details))
         upstream = session.last_run.get(qid) if upstream_id is None else UUID(upstream_id)
         repetition = session.runs[task_name, qid]
-        life = self._lifecycle(session)
+        context = session.context
+        recorder = TaskRecorder(context.lease, self.config.persist_output_parameters)
+        life = TaskLifecycle(recorder, session.backend, context.stop, context.claimed.execution_id)
 
         def work() -> TaskOutcome:
             return life.execute(task, qid, repetition, upstream)
@@ -212,7 +214,7 @@ class CalibOrchestrator:
         return self._open().backend.parameter(qid, name)
 
     def set_parameter(self, qid: str, name: str, value: float, unit: str = "") -> None:
-        """Let the rest of this session work with ``value``; nobody else sees it, and it is stored nowhere.
+        """Let the rest of this session work with ``value``; it is stored nowhere.
 
         Without ``unit`` the unit of the present value is kept.
 
@@ -226,33 +228,14 @@ class CalibOrchestrator:
         kept = unit or ("" if present is None else present.unit)
         backend.update_note(qid, {name: ParameterModel(parameter_name=name, value=value, unit=kept)})
 
-    def _prepare(self, task_name: str, qid: str, task_details: TaskDetails | None) -> BaseTask:
-        self._require_qid(qid)
-        found = task_class(task_name)
-        defaults = self.config.default_run_parameters
-        return found(overrides_for(task_name, found.run_parameters, defaults, task_details))
-
     def _require_qid(self, qid: str) -> None:
         qids = self._open().qids
-        if qid == "" or qid in qids:
-            return
-        known = ", ".join(qids) or "none"
-        raise CalibrationError(
-            Failure(
-                kind=FailureKind.INVALID_REQUEST,
-                cause="unknown_qid",
-                message=f'qid "{qid}" does not belong to this session (its qubits: {known})',
-            )
-        )
-
-    def _lifecycle(self, session: _Session) -> TaskLifecycle:
-        recorder = TaskRecorder(session.context.lease, self.config.persist_output_parameters)
-        return TaskLifecycle(
-            recorder, session.backend, session.context.stop, session.context.claimed.execution_id
-        )
+        if qid not in ("", *qids):
+            known = ", ".join(qids) or "none"
+            raise refuse(f'qid "{qid}" does not belong to this session (its qubits: {known})', "unknown_qid")
 
     def _inside(self, session: _Session) -> AbstractContextManager[object]:
-        # A notebook runs each cell in a context of its own, so a script's job is made current call by call.
+        # A notebook runs each cell in its own context, so a script's job is made current call by call.
         return nullcontext() if session.interactive is None else session.interactive.at_work()
 
     def _open(self) -> _Session:
@@ -263,7 +246,7 @@ class CalibOrchestrator:
     # ------------------------------------------------------------------ end
 
     def complete(self) -> JobState | None:
-        """End the session well; the verdict that stands (``cancelled`` if a cancel was seen)."""
+        """End the session as completed; the verdict that stands (``cancelled`` if a cancel was seen)."""
         return self._end(JobState.COMPLETED, None)
 
     def fail(self, message: str = "") -> JobState | None:
@@ -278,7 +261,7 @@ class CalibOrchestrator:
         """
         session = self._session
         if session is not None and session.interactive is not None:
-            # A job that has ended meanwhile needs no asking; its lease is lost and its state stands.
+            # A job that has ended meanwhile needs no request; its lease is lost and its state stands.
             with suppress(AlreadyFinalError):
                 session.interactive.request_cancel(reason)
         return self._end(JobState.CANCELLED, None)
@@ -287,25 +270,25 @@ class CalibOrchestrator:
         session, self._session = self._session, None
         if self._verdict is not None:
             return self._verdict
-        at_rest = False
+        is_settled = False
         try:
             if session is not None:
-                at_rest = self._let_go(session, state)
+                is_settled = self._close_backend(session, state)
         finally:
-            self._verdict = self._conclude(session, state, failure, at_rest=at_rest)
+            self._verdict = self._conclude(session, state, failure, free_chip=is_settled)
         return self._verdict
 
-    def _let_go(self, session: _Session, state: JobState) -> bool:
-        """Close the backend; whether the chip can be freed, the instrument at rest or the chip paused."""
+    def _close_backend(self, session: _Session, state: JobState) -> bool:
+        """Close the backend; whether the chip can be freed: the instrument is idle or the chip paused."""
         job = session.interactive
         try:
-            # In a job the executor sees to it; a script has nobody else.
+            # In a job the executor does it.
             if job is not None and state is not JobState.COMPLETED:
-                bring_to_rest(session.context, session.backend, job.lease_seconds)
+                make_idle(session.context, session.backend, job.lease_seconds)
         except CalibrationError as error:
-            logger.warning("the instrument could not be brought to rest: %s", error)
+            logger.warning("the instrument could not be put into a safe idle state: %s", error)
         except (QueueError, DatabaseUnreachableError) as error:
-            logger.warning("bringing the instrument to rest is left to whoever has the chip next: %s", error)
+            logger.warning("making the instrument idle is deferred to the next job: %s", error)
             return False
         finally:
             session.backend.close()
@@ -313,22 +296,22 @@ class CalibOrchestrator:
 
     def _abandon(self) -> None:
         """At the interpreter's end: a script that gave no verdict has failed."""
-        words = "the script ended without complete(), fail() or cancel()"
+        message = "the script ended without complete(), fail() or cancel()"
         try:
-            self._end(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="abandoned", message=words))
+            self._end(JobState.FAILED, Failure(kind=FailureKind.INTERNAL, cause="abandoned", message=message))
         except (QueueError, DatabaseUnreachableError) as error:
             logger.warning("the session could not be ended: %s", error)
 
     def _conclude(
-        self, session: _Session | None, state: JobState, failure: Failure | None, *, at_rest: bool
+        self, session: _Session | None, state: JobState, failure: Failure | None, *, free_chip: bool
     ) -> JobState | None:
         if session is not None and session.interactive is not None:
             atexit.unregister(self._abandon)
-            return session.interactive.end(state, failure, at_rest=at_rest)
+            return session.interactive.end(state, failure, free_chip=free_chip)
         context = current_job() if session is None else session.context
         if context is None or self.config.skip_execution:
             return None
-        if state is JobState.FAILED and not _is_ours_to_judge(context):
+        if state is JobState.FAILED and not _is_own_failure(context):
             return None
         try:
             return give_verdict(context.lease, state, failure)
@@ -336,7 +319,7 @@ class CalibOrchestrator:
             logger.warning("the verdict %s came too late: %s", state.value, error)
             return None
         except DatabaseUnreachableError as error:
-            # Raising here would hide why the flow ends; the executor gives the verdict when the body is over.
+            # Raising here would hide why the flow ends; the executor gives the verdict after the flow's end.
             logger.warning("the verdict %s is left to the executor: %s", state.value, error)
             return None
 
@@ -359,11 +342,6 @@ class CalibOrchestrator:
             self.fail(str(error))
 
 
-def known_tasks() -> dict[str, type[BaseTask]]:
-    """Every task that a session can run, by name: the active ones and those that the caller has defined."""
-    return {**BaseTask.defined(), **active_tasks()}
-
-
 def failure_now(message: str) -> Failure:
     """The failure for the verdict: of the exception being handled, else an internal one with ``message``."""
     error = sys.exception()
@@ -371,13 +349,13 @@ def failure_now(message: str) -> Failure:
         return error.failure.model_copy(update={"message": message or str(error)})
     if error is None:
         return Failure(
-            kind=FailureKind.INTERNAL, cause="flow", message=message or "the flow said that it failed"
+            kind=FailureKind.INTERNAL, cause="flow", message=message or "the flow reported a failure"
         )
     failure = failure_of(error, "the flow", Phase.PREPARE)
     return failure.model_copy(update={"message": message}) if message else failure
 
 
-def _is_ours_to_judge(context: JobContext) -> bool:
+def _is_own_failure(context: JobContext) -> bool:
     """Whether a failure is the flow's own; a stop or a signal from outside is the executor's to explain."""
     error = sys.exception()
     return context.stop.reason is StopReason.NONE and (error is None or isinstance(error, Exception))

@@ -1,4 +1,4 @@
-"""From what a task measured to the rows of its job, under the job's lease."""
+"""Writes what a task measured to the rows of its job, under the job's lease."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class TaskRecorder:
     def failed(self, task_id: UUID, measured: Measured, failure: Failure, trace: str) -> None:
         """Record a task that failed: what was measured is kept and changes no parameter."""
         given = measured.result.output_parameters if measured.result is not None else {}
-        refused = {name: _speakable(value) for name, value in given.items()}
+        refused = {name: _storable(value) for name, value in given.items()}
         update = {
             "message": failure.message,
             "failure_kind": failure.kind,
@@ -90,7 +90,7 @@ def stamped(value: ParameterModel, execution_id: str, task_id: str) -> Parameter
 
 
 def _plain(settings: Mapping[str, RunParameterModel]) -> dict[str, RunParameterModel]:
-    """The settings in QDash's shape, without what only the task's declaration knows."""
+    """The run parameters in QDash's shape, without the fields of the task's declaration only."""
     known = set(RunParameterModel.model_fields)
     return {
         name: RunParameterModel.model_construct(**setting.model_dump(include=known))
@@ -98,8 +98,8 @@ def _plain(settings: Mapping[str, RunParameterModel]) -> dict[str, RunParameterM
     }
 
 
-def _speakable(value: ParameterModel) -> ParameterModel:
-    """A refused value as JSON can hold it: NaN and the infinities become nothing, named in the words."""
+def _storable(value: ParameterModel) -> ParameterModel:
+    """A refused value as JSON can hold it: NaN and infinities become null, named in the description."""
     odd = [
         f"{name} was {number}"
         for name, number in (("value", value.value), ("error", value.error))
@@ -107,8 +107,8 @@ def _speakable(value: ParameterModel) -> ParameterModel:
     ]
     if not odd:
         return value
-    words = [value.description] if value.description else []
-    update: dict[str, object] = {"description": "; ".join([*words, *odd])}
+    described = [value.description] if value.description else []
+    update: dict[str, object] = {"description": "; ".join([*described, *odd])}
     if value.value is not None and not math.isfinite(value.value):
         update["value"] = None
     if not math.isfinite(value.error):
@@ -126,7 +126,7 @@ def _quality(measured: Measured) -> dict[str, float]:
 
 
 def _note(measured: Measured) -> dict[str, JsonValue]:
-    """What qubex itself found, kept beside our own fit."""
+    """Qubex's own fit results, kept beside the task's."""
     found = measured.run_result.library_values if measured.run_result is not None else {}
     values: dict[str, JsonValue] = {
         name: float(value) for name, value in found.items() if math.isfinite(value)
@@ -143,7 +143,4 @@ def _figures(measured: Measured) -> list[FigureRecord]:
 def _raw_data(measured: Measured) -> list[RawDataRecord]:
     if measured.run_result is None:
         return []
-    return [
-        RawDataRecord(name=raw.name, dtype=raw.dtype, shape=raw.shape, unit=raw.unit, data=raw.data)
-        for raw in measured.run_result.data.to_raw()
-    ]
+    return [RawDataRecord(**vars(raw)) for raw in measured.run_result.data.to_raw()]

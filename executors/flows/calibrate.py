@@ -7,9 +7,9 @@ from typing import Any
 
 from prefect import flow
 
-from executors.flows import FlowDefinition
+from executors.flows.definition import FlowDefinition
 from executors.job.failures import TaskFailedError
-from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
+from executors.service import CalibService, is_cancellation, on_flow_cancellation
 from qdash_queue.domain import CalibrationError
 
 
@@ -30,7 +30,7 @@ def calibrate(
     start.
 
     Raises:
-        CalibrationError: at the end, if any task failed; of the first failure's kind, with the counts.
+        CalibrationError: at the end, if any task failed; with the kind of the first failure and the counts.
     """
     cal = CalibService(
         username,
@@ -43,22 +43,17 @@ def calibrate(
     )
     try:
         cal.plan([(task, qid) for qid in qids for task in tasks])
-        run_lists(cal, qids, tasks)
+        _run_lists(cal, qids, tasks)
         cal.finish_calibration()
     except BaseException as error:
-        if _is_cancellation(error):
+        if is_cancellation(error):
             cal.cancel_calibration()
         else:
             cal.fail_calibration(str(error))
         raise
 
 
-def run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> None:
-    """Run ``tasks`` in order on each of ``qids``; a qubit's list ends at its first failure.
-
-    Raises:
-        CalibrationError: at the end, if any task failed.
-    """
+def _run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> None:
     failed: list[TaskFailedError] = []
     for qid in qids:
         try:
@@ -67,13 +62,8 @@ def run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> N
         except TaskFailedError as error:
             failed.append(error)
     if failed:
-        raise summary(failed, len(qids) * len(tasks)) from failed[0]
-
-
-def summary(failed: Sequence[TaskFailedError], total: int) -> CalibrationError:
-    """One error for all: how many of ``total`` tasks failed, and the first with its kind and words."""
-    words = f"{len(failed)} of {total} tasks failed; first: {failed[0]}"
-    return CalibrationError(failed[0].failure.model_copy(update={"message": words}))
+        message = f"{len(failed)} of {len(qids) * len(tasks)} tasks failed; first: {failed[0]}"
+        raise CalibrationError(failed[0].failure.model_copy(update={"message": message})) from failed[0]
 
 
 CALIBRATE = FlowDefinition(
@@ -94,7 +84,7 @@ CALIBRATE = FlowDefinition(
                 "uniqueItems": True,
             },
             "tasks": {
-                "description": "Tasks in order; one may stand there more than once.",
+                "description": "Tasks in order; a task may be repeated.",
                 "type": "array",
                 "items": {"type": "string", "format": "task"},
                 "minItems": 1,
@@ -105,7 +95,7 @@ CALIBRATE = FlowDefinition(
                 "anyOf": [{"type": "object", "format": "run_parameters"}, {"type": "null"}],
             },
             "flow_name": {
-                "description": "A name for people.",
+                "description": "A display name.",
                 "anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "null"}],
             },
             "tags": {

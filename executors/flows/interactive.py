@@ -1,11 +1,11 @@
-"""The flow of jobs that a script or notebook inserts, claims and runs by itself."""
+"""The flow of jobs that a script or notebook inserts, claims and runs itself."""
 
 from __future__ import annotations
 
 from prefect import flow
 
-from executors.flows import FlowDefinition
-from executors.service.calib_service import on_flow_cancellation
+from executors.flows.definition import FlowDefinition
+from executors.service import on_flow_cancellation
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
 
 

@@ -31,6 +31,7 @@ class JobContext:
         stop: the stop request, shared with the supervisor.
         instrument_dir: where the chip's (simulated) instrument keeps its state between processes.
         seed: of the simulated chip's hidden truth.
+        qubex_config_dir: folder of qubex's configuration of real instruments.
     """
 
     claimed: ClaimedJob
@@ -41,6 +42,7 @@ class JobContext:
     stop: StopFlag
     instrument_dir: Path
     seed: int
+    qubex_config_dir: Path | None = None
 
 
 _current: ContextVar[JobContext | None] = ContextVar("qdash_queue_job", default=None)

@@ -23,6 +23,7 @@ class ChildSetup:
         instrument_dir: where the simulated instruments keep their state.
         seed: of the simulated chips.
         log_level: for the child's standard error.
+        qubex_config_dir: folder of qubex's configuration of real instruments.
     """
 
     database_url: str
@@ -30,6 +31,7 @@ class ChildSetup:
     instrument_dir: Path
     seed: int
     log_level: int
+    qubex_config_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

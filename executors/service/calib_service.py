@@ -1,4 +1,4 @@
-"""The service that flows are written against, under QDash's names."""
+"""The service that flows use, under QDash's names and, for QDash's flows, at QDash's import path."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from collections.abc import Mapping
 
 from pydantic import JsonValue
 
+from calibtasks.parameters.overrides import RunParameterDefaults, TaskDetails
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.orchestrator import CalibOrchestrator, TaskOutputs
-from executors.engine.run_parameters import RunParameterDefaults, TaskDetails
 from executors.job.context import current_job
-from executors.service.cancellation import _is_cancellation, on_flow_cancellation
+from executors.job.stop import is_cancellation as _is_cancellation
+from executors.service.cancellation import on_flow_cancellation
 from qdash_queue.domain import JobState, ParameterModel
 
 __all__ = ["CalibService", "_is_cancellation", "on_flow_cancellation"]
@@ -26,7 +27,7 @@ class CalibService:
             cal.execute_task("CheckRabi", "0")
             cal.finish_calibration()
         except BaseException as error:
-            if _is_cancellation(error):
+            if is_cancellation(error):
                 cal.cancel_calibration()
             else:
                 cal.fail_calibration(str(error))

@@ -1,4 +1,4 @@
-"""The hook that every top-level flow registers, and how a flow's body tells a cancel from an accident."""
+"""The cancellation hook that every top-level flow registers."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import logging
 from typing import TYPE_CHECKING, Any
 
 from executors.job.context import current_job
-from executors.job.stop import is_cancellation
 from qdash_queue.domain import JobState
 from qdash_queue.errors import LeaseLostError
 
@@ -17,21 +16,16 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 
-def _is_cancellation(error: BaseException) -> bool:
-    """Whether the flow ends because somebody cancelled it: by the stop reason, not by ``error``'s class."""
-    return is_cancellation(error)
-
-
 def on_flow_cancellation(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
     """Record that the flow run's job was cancelled.
 
     The executor calls it in a process of its own, after the job's process is dead and before the chip is
-    given to the next job. It writes under the claim of the very attempt that the flow run's tags name, so a
-    late or a second call changes nothing, and a verdict that stands already, stands. A flow run that no
-    executor of the queue started has no job: nothing is done.
+    given to the next job. It writes under the claim of the attempt that the flow run's tags name, so a late
+    or a second call changes nothing, and an earlier verdict stands. A flow run that no executor of the queue
+    started has no job: nothing is done.
 
     Raises:
-        QueueError: the verdict could not be recorded, for another reason than a lease that has gone.
+        QueueError: the verdict could not be recorded, for another reason than a lost lease.
     """
     context = current_job()
     tags = dict(tag.split(":", 1) for tag in flow_run.tags if ":" in tag)

@@ -1,4 +1,4 @@
-"""Run a task on a backend as the engine does, and say why its result would be refused."""
+"""Run a task on a backend as the engine does, and find why its result would be refused."""
 
 from __future__ import annotations
 

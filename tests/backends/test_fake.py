@@ -11,19 +11,19 @@ import numpy as np
 import pytest
 
 from calibtasks.active_protocols import active_tasks
-from calibtasks.base import RunResult
-from calibtasks.measure.dataset import Dataset
+from calibtasks.base import Dataset, RunResult
 from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.coherence.check_t1 import CheckT1
 from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.backends.base import BackendSession, BaseBackend
+from executors.backends.fake import FakeBackend
 from executors.backends.simchip.device import QubitTruth, design_parameters, true_qubit
+from executors.backends.simchip.options import SimulationOptions
 from qdash_queue.domain import CalibrationError, FailureKind
 from tests.backends.measuring import Measured, measure, refusal
 
 Connect = Callable[..., BaseBackend]
-MakeSession = Callable[..., BackendSession]
 
 SEED = 7
 CALIBRATED: dict[str, float | None] = {"hpi_amplitude": 0.03128, "hpi_length": 32.0}
@@ -38,9 +38,9 @@ def whole_chip(tmp_path_factory: pytest.TempPathFactory) -> dict[tuple[str, str]
     """All tasks on all qubits of SIM16, in order, from its design values."""
     design = design_parameters("SIM16", 16)
     scratch = tmp_path_factory.mktemp("whole")
-    session = BackendSession("SIM16", "square-lattice", 16, tuple(design), design, scratch, SEED)
+    session = BackendSession("SIM16", 16, tuple(design), design, scratch)
     found = {}
-    with make_backend("fake", session) as backend:
+    with FakeBackend(session, SimulationOptions(scratch / "instruments", SEED)) as backend:
         for qid in session.qids:
             for name, task in active_tasks().items():
                 found[qid, name] = measured = measure(backend, task(), qid)
@@ -147,8 +147,8 @@ def test_a_wrong_drive_frequency_is_refused(connected: Connect, detuning: float)
     assert failure.kind in (FailureKind.NO_SIGNAL, FailureKind.OUT_OF_RANGE)
     if abs(detuning) <= 0.03:
         assert failure.cause == "off_resonance"
-        told = found.result.quality_metrics["detuning_mhz"]
-        assert told == pytest.approx(detuning * 1e3, abs=3)
+        measured = found.result.quality_metrics["detuning_mhz"]
+        assert measured == pytest.approx(detuning * 1e3, abs=3)
     assert found.result.figures
 
 
@@ -211,9 +211,7 @@ def test_a_pulse_above_full_scale_is_not_played(connected: Connect) -> None:
 
 
 @pytest.mark.parametrize(("length", "nearest"), [(31, "30 and 32"), (33, "32 and 34"), (999, "998 and 1000")])
-def test_a_pulse_off_the_sampling_grid_is_refused_in_words(
-    connected: Connect, length: int, nearest: str
-) -> None:
+def test_a_pulse_off_the_sampling_grid_is_refused(connected: Connect, length: int, nearest: str) -> None:
     with pytest.raises(CalibrationError, match=f"got {length} ns: {nearest} ns are nearest") as refused:
         measure(connected(), CreateHPIPulse({"hpi_duration": length}))
     assert refused.value.failure.kind is FailureKind.INVALID_REQUEST
@@ -239,8 +237,8 @@ def test_a_missing_input_is_named_and_never_guessed(connected: Connect, name: st
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_an_input_that_is_no_number_is_a_missing_input(new_session: MakeSession, value: float) -> None:
-    backend = make_backend("fake", new_session(stored={"0": {"control_amplitude": value}}))
+def test_an_input_that_is_no_number_is_a_missing_input(new_backend: Connect, value: float) -> None:
+    backend = new_backend(stored={"0": {"control_amplitude": value}})
     with pytest.raises(CalibrationError, match="expected a finite control_amplitude"):
         backend.parameter("0", "control_amplitude")
 
@@ -275,10 +273,15 @@ def test_another_chip_of_another_size_can_follow_in_the_same_process(connected: 
     assert refusal(measure(backend, CheckRabi(), "37")) is None
 
 
-def test_a_second_experiment_in_the_process_is_refused(connected: Connect, new_session: MakeSession) -> None:
+def test_the_multiplexers_are_those_of_the_chip(new_backend: Connect) -> None:
+    assert new_backend(("5",), muxes={4: 2, 5: 3}).muxes() == [3]
+    assert new_backend(("5", "6")).muxes() == [1], "the simulator's own, where the chip names none"
+
+
+def test_a_second_experiment_in_the_process_is_refused(connected: Connect, new_backend: Connect) -> None:
     connected()
     with pytest.raises(CalibrationError, match="this process already holds the instrument of SIM16"):
-        make_backend("fake", new_session(chip_id="SIM64", n_qubits=64)).connect()
+        new_backend(chip_id="SIM64", n_qubits=64).connect()
 
 
 def test_everything_is_written_into_the_scratch_folder(

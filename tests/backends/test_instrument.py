@@ -14,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, BaseBackend, Faults, make_backend
+from executors.backends.base import BackendSession, BaseBackend
+from executors.backends.registry import make_backend
+from executors.backends.simchip.options import SimulationOptions
 from qdash_queue.domain import CalibrationError, FailureKind
 from tests.backends.measuring import measure, refusal
 from tests.support.waiting import PATIENCE, until_while_running
@@ -41,7 +43,7 @@ def test_checkpoint_is_called_before_each_execution(connected: Connect) -> None:
 
 
 def test_an_instrument_error_leaves_it_busy_until_it_is_quiesced(connected: Connect, tmp_path: Path) -> None:
-    backend = connected(instrument_dir=tmp_path / "i", faults=Faults(error_at_execution=5))
+    backend = connected(instrument_dir=tmp_path / "i", error_at_execution=5)
     for cause in ("simulated_fault", "instrument_busy"):
         with pytest.raises(CalibrationError) as failed:
             measure(backend, CheckRabi())
@@ -54,12 +56,13 @@ CHILD = """
 import sys
 from pathlib import Path
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, Faults, make_backend
+from executors.backends.base import BackendSession
+from executors.backends.fake import FakeBackend
 from executors.backends.simchip.device import design_parameters
-session = BackendSession("SIM16", "square-lattice", 16, ("0",), design_parameters("SIM16", 16),
-                         Path(sys.argv[1]) / "scratch", 7, instrument_dir=Path(sys.argv[1]) / "instruments",
-                         faults=Faults(hang_at_execution=3))
-backend = make_backend("fake", session)
+from executors.backends.simchip.options import SimulationOptions
+folder = Path(sys.argv[1])
+session = BackendSession("SIM16", 16, ("0",), design_parameters("SIM16", 16), folder / "scratch")
+backend = FakeBackend(session, SimulationOptions(folder / "instruments", 7, hang_at_execution=3))
 backend.connect()
 task = CheckRabi()
 task.call_preprocess(backend, "0")
@@ -67,20 +70,20 @@ task.call_run(backend, "0")
 """
 
 
-def is_deaf(process: subprocess.Popen[bytes]) -> bool:
-    """Whether a process hears no SIGTERM by now: the simulated driver hangs."""
+def ignores_sigterm(process: subprocess.Popen[bytes]) -> bool:
+    """Whether a process ignores SIGTERM by now: the simulated driver hangs."""
     status = Path(f"/proc/{process.pid}/status").read_text()
     ignored = re.search(r"^SigIgn:\s*(\w+)$", status, re.MULTILINE)
     return ignored is not None and bool(int(ignored[1], 16) >> (signal.SIGTERM - 1) & 1)
 
 
 def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
-    connected: Connect, new_session: MakeSession, tmp_path: Path
+    connected: Connect, new_backend: Connect, tmp_path: Path
 ) -> None:
     state = tmp_path / "instruments" / "SIM16.busy.json"
     child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[2])
     try:
-        until_while_running(child, lambda: is_deaf(child), "the third execution hung")
+        until_while_running(child, lambda: ignores_sigterm(child), "the third execution hung")
         os.kill(child.pid, signal.SIGTERM)
         with pytest.raises(subprocess.TimeoutExpired):
             child.wait(1)
@@ -92,13 +95,13 @@ def test_a_killed_process_leaves_a_busy_instrument_that_a_fresh_one_quiesces(
     with pytest.raises(CalibrationError, match="simulated instrument of SIM16 is busy"):
         measure(backend, CheckRabi())
     backend.close()
-    make_backend("fake", new_session((), instrument_dir=tmp_path / "instruments")).quiesce()
+    new_backend((), instrument_dir=tmp_path / "instruments").quiesce()
     assert not state.exists()
     assert refusal(measure(connected(instrument_dir=tmp_path / "instruments"), CheckRabi())) is None
 
 
-def test_a_quiesce_can_fail(new_session: MakeSession) -> None:
-    backend = make_backend("fake", new_session(faults=Faults(error_at_quiesce=True)))
+def test_a_quiesce_can_fail(new_backend: Connect) -> None:
+    backend = new_backend(error_at_quiesce=True)
     with pytest.raises(CalibrationError, match="does not answer"):
         backend.quiesce()
 
@@ -112,14 +115,16 @@ def test_faults_can_be_switched_on_from_outside(connected: Connect, tmp_path: Pa
     assert time.monotonic() - begin > 0.19
 
 
-def test_use_before_connect_and_bad_topology_are_told(new_session: MakeSession) -> None:
-    backend = make_backend("fake", new_session())
+def test_use_before_connect_and_a_bad_topology_are_refused(
+    new_session: MakeSession, new_backend: Connect, tmp_path: Path
+) -> None:
+    backend = new_backend()
     with pytest.raises(CalibrationError, match="not connected"):
         backend.get_instance()
     backend.close()
-    session = new_session()
-    odd = BackendSession("ODD", "line", 5, ("0",), session.parameters, session.scratch, 1)
+    session, simulation = new_session(), SimulationOptions(tmp_path)
+    odd = BackendSession("ODD", 5, ("0",), session.parameters, session.scratch)
     with pytest.raises(CalibrationError, match="cannot simulate ODD"):
-        make_backend("fake", odd).connect()
+        make_backend("fake", odd, simulation, None).connect()
     with pytest.raises(CalibrationError, match='unknown backend "real"'):
-        make_backend("real", session)
+        make_backend("real", session, simulation, None)

@@ -1,4 +1,4 @@
-"""The backend of real instruments says what is missing; and qubex's seam is where it was."""
+"""The backend of real instruments reports what is missing, and qubex's controller interface is unchanged."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from qubex.backend.quel3 import (
 )
 
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from executors.backends.base import BackendSession, BaseBackend, make_backend
+from executors.backends.base import BackendSession, BaseBackend
 from executors.backends.checkpoints import check_before_executions
 from executors.backends.configuration import SessionFiles, write_parameters
+from executors.backends.qubex import QubexBackend
 from executors.backends.simchip.quel3 import SimulatedQuel3Controller
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 from tests.backends.measuring import measure
@@ -30,9 +31,9 @@ class StoppedByTest(BaseException):
     """As a job's stop, it is no Exception that a library might swallow."""
 
 
-def failure_of(session: BackendSession) -> Failure:
+def failure_of(session: BackendSession, config_dir: Path | None) -> Failure:
     with pytest.raises(CalibrationError) as refused:
-        make_backend("qubex", session).connect()
+        QubexBackend(session, config_dir).connect()
     assert refused.value.failure.kind is FailureKind.INSTRUMENT
     return refused.value.failure
 
@@ -45,9 +46,9 @@ def configured(root: Path, systems: object) -> Path:
     return root
 
 
-def test_a_missing_configuration_is_told(new_session: MakeSession, tmp_path: Path) -> None:
-    assert "no configuration of the instruments of SIM16" in failure_of(new_session()).message
-    failure = failure_of(new_session(config_dir=tmp_path))
+def test_a_missing_configuration_is_reported(new_session: MakeSession, tmp_path: Path) -> None:
+    assert "no configuration of the instruments of SIM16" in failure_of(new_session(), None).message
+    failure = failure_of(new_session(), tmp_path)
     assert failure.cause == "no_configuration"
     assert str(tmp_path / "SIM16" / "config") in failure.message
 
@@ -60,20 +61,20 @@ def test_a_missing_configuration_is_told(new_session: MakeSession, tmp_path: Pat
         ("just words", "cannot read"),
     ],
 )
-def test_a_bad_configuration_is_told(
+def test_a_bad_configuration_is_reported(
     new_session: MakeSession, tmp_path: Path, systems: object, words: str
 ) -> None:
-    failure = failure_of(new_session(config_dir=configured(tmp_path, systems)))
+    failure = failure_of(new_session(), configured(tmp_path, systems))
     assert failure.cause == "bad_configuration"
     assert words in failure.message
 
 
 @pytest.mark.parametrize("flavour", ["quel1", "quel3"])
-def test_a_missing_driver_is_told_with_what_to_install(
+def test_a_missing_driver_is_reported_with_what_to_install(
     new_session: MakeSession, tmp_path: Path, flavour: str
 ) -> None:
     systems = {"S": {"chip_id": "SIM16", "backend": flavour}}
-    failure = failure_of(new_session(config_dir=configured(tmp_path, systems)))
+    failure = failure_of(new_session(), configured(tmp_path, systems))
     assert failure.cause == "no_driver"
     assert f"qubex[{flavour}]" in failure.remedy
 
@@ -81,22 +82,22 @@ def test_a_missing_driver_is_told_with_what_to_install(
 def test_a_sweep_is_stopped_between_its_points(connected: Callable[..., BaseBackend]) -> None:
     """On the way that real instruments take too: qubex's own, down to its backend controller."""
     backend = connected()
-    looks: list[None] = []
-    check_before_executions(backend.get_instance().ctx.backend_controller, lambda: looks.append(None))
+    calls: list[None] = []
+    check_before_executions(backend.get_instance().ctx.backend_controller, lambda: calls.append(None))
     measured = measure(backend, CheckRabi())
     points = len(measured.run.data["time"].values)
-    assert len(looks) >= points
+    assert len(calls) >= points
 
     def stop() -> None:
-        looks.append(None)
-        if len(looks) == 5:
+        calls.append(None)
+        if len(calls) == 5:
             raise StoppedByTest
 
-    looks.clear()
+    calls.clear()
     check_before_executions(backend.get_instance().ctx.backend_controller, stop)
     with pytest.raises(StoppedByTest):
         measure(backend, CheckRabi())
-    assert len(looks) < points
+    assert len(calls) < points
 
 
 def test_stored_values_replace_those_of_a_parameter_file_and_leave_the_others(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""IQ data of a simulated qubit whose truth is known, straight from the engine."""
+"""IQ data of a simulated qubit of known truth, from the simulation engine."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from executors.backends.simchip.device import (
     DESIGN_READOUT_AMPLITUDE,
     DESIGN_READOUT_NS,
     QubitTruth,
+    default_muxes,
     true_qubit,
 )
 from executors.backends.simchip.engine import Capture, CaptureMode, Engine, Program, ReadLine
@@ -36,8 +37,8 @@ def half_pi(amplitude: float) -> NDArray[np.complex128]:
 
 
 @dataclass
-class Bench:
-    """One simulated qubit on a bench."""
+class SimulatedQubit:
+    """One simulated qubit, measured without an Experiment."""
 
     seed: int
     qid: int = 0
@@ -46,7 +47,7 @@ class Bench:
     engine: Engine = field(init=False)
 
     def __post_init__(self) -> None:
-        self.engine = Engine(self.chip_id, self.seed)
+        self.engine = Engine(self.chip_id, self.seed, muxes=default_muxes(16))
 
     @property
     def truth(self) -> QubitTruth:
@@ -60,7 +61,7 @@ class Bench:
     def measure(
         self, points: NDArray[np.float64], drive: Callable[[float], tuple[Sequence[Pulse], float]], shots: int
     ) -> NDArray[np.complex128]:
-        """Averaged IQ after the pulses that ``drive`` gives for each point, captured when it says."""
+        """Averaged IQ after the pulses of ``drive`` at each point, captured at their end."""
         probe = np.full(round(DESIGN_READOUT_NS / CAPTURE_NS), DESIGN_READOUT_AMPLITUDE, dtype=np.complex128)
         answers = []
         for point in points:

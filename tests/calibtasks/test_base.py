@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -13,17 +13,19 @@ import pytest
 from calibtasks.active_protocols import active_tasks, task_class
 from calibtasks.base import (
     BaseTask,
+    Dataset,
+    MeasuredArray,
     OutputParameter,
     PostProcessResult,
+    RunParameter,
     RunResult,
     same_unit,
 )
-from calibtasks.measure.dataset import Dataset, MeasuredArray, RawArray
-from calibtasks.parameters.run_parameters import RunParameter
+from calibtasks.dataset import RawArray
 from qdash_queue.domain import CalibrationError, FailureKind, FiniteRange, ParameterModel, TaskType
 
 
-class Bench:
+class StoredValues:
     """A backend that only knows stored values."""
 
     def __init__(self, **stored: ParameterModel) -> None:
@@ -48,11 +50,8 @@ def _missing(qid: str, name: str) -> Any:
 
 
 @pytest.fixture(autouse=True)
-def tidy_registry() -> Iterator[None]:
-    before = set(BaseTask.defined())
-    yield
-    for name in set(BaseTask.defined()) - before:
-        BaseTask.forget(name)
+def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(BaseTask, "_registry", BaseTask.defined())
 
 
 def define_short() -> type[BaseTask]:
@@ -99,8 +98,8 @@ def define_full() -> type[BaseTask]:
 def test_short_form_runs_through_the_engines_calls() -> None:
     task = define_short()()
     assert task.task_type is TaskType.QUBIT
-    assert task.call_preprocess(Bench(), "0").input_parameters == {}
-    result = task.call_run(Bench(), "0")
+    assert task.call_preprocess(StoredValues(), "0").input_parameters == {}
+    result = task.call_run(StoredValues(), "0")
     assert len(result.data) == 0
     assert task.call_postprocess(None, "20261123-q001", result, "0") == PostProcessResult()
 
@@ -117,9 +116,9 @@ def test_the_short_form_knows_its_qubit() -> None:
             return PostProcessResult(quality_metrics={"qid": float(self.qid)})
 
     task = Asking()
-    prepared = task.call_preprocess(Bench(t1=ParameterModel(value=3.0, unit="μs")), "5")
+    prepared = task.call_preprocess(StoredValues(t1=ParameterModel(value=3.0, unit="μs")), "5")
     assert prepared.input_parameters["t1"].value == 3.0
-    result = task.call_run(Bench(), "6")
+    result = task.call_run(StoredValues(), "6")
     assert result.data.values("measured").tolist() == [6]
     assert task.call_postprocess(None, "x", result, "7").quality_metrics == {"qid": 7.0}
 
@@ -138,10 +137,10 @@ def test_name_and_type_may_be_left_out() -> None:
 
 def test_full_form_reads_inputs_measures_and_concludes() -> None:
     task = define_full()({"shots": 5})
-    prepared = task.call_preprocess(Bench(qubit_frequency=ParameterModel(value=2.0, unit="GHz")), "0")
+    prepared = task.call_preprocess(StoredValues(qubit_frequency=ParameterModel(value=2.0, unit="GHz")), "0")
     assert prepared.input_parameters["qubit_frequency"].value == 2.0
     assert prepared.run_parameters["shots"].value == 5
-    result = task.call_postprocess(None, "x", task.call_run(Bench(), "0"), "0")
+    result = task.call_postprocess(None, "x", task.call_run(StoredValues(), "0"), "0")
     assert result.output_parameters["gain"].value == pytest.approx(5.0)
     assert (result.output_parameters["gain"].unit, result.output_parameters["gain"].error) == ("GHz", 0.5)
     assert result.figures[0].name == "figure_0"
@@ -150,8 +149,8 @@ def test_full_form_reads_inputs_measures_and_concludes() -> None:
 def test_postprocess_can_be_run_again_from_a_record() -> None:
     cls = define_full()
     first = cls()
-    prepared = first.call_preprocess(Bench(qubit_frequency=ParameterModel(value=3.0, unit="GHz")), "0")
-    run = first.call_run(Bench(), "0")
+    prepared = first.call_preprocess(StoredValues(qubit_frequency=ParameterModel(value=3.0, unit="GHz")), "0")
+    run = first.call_run(StoredValues(), "0")
     again = cls.from_record(prepared.input_parameters, prepared.run_parameters)
     stored = RunResult(Dataset.from_raw(run.data.to_raw()))
     assert again.call_postprocess(None, "x", stored, "0").output_parameters == (
@@ -161,12 +160,12 @@ def test_postprocess_can_be_run_again_from_a_record() -> None:
 
 def test_missing_and_wrongly_measured_inputs_are_refused() -> None:
     task = define_full()()
-    for bench, cause in (
-        (Bench(), ""),
-        (Bench(qubit_frequency=ParameterModel(value=2.0, unit="MHz")), "wrong_unit"),
+    for backend, cause in (
+        (StoredValues(), ""),
+        (StoredValues(qubit_frequency=ParameterModel(value=2.0, unit="MHz")), "wrong_unit"),
     ):
         with pytest.raises(CalibrationError) as refused:
-            task.call_preprocess(bench, "0")
+            task.call_preprocess(backend, "0")
         assert refused.value.failure.kind is FailureKind.MISSING_INPUT
         assert refused.value.failure.cause == cause
 
@@ -175,6 +174,13 @@ def test_a_name_can_be_taken_once_only() -> None:
     define_short()
     with pytest.raises(TypeError, match=r"'MyNewTask' is already defined by .*give .* another name"):
         define_short()
+
+
+def test_a_forgotten_name_can_be_defined_again() -> None:
+    define_short()
+    BaseTask.forget("MyNewTask")
+    again = define_short()
+    assert task_class("MyNewTask") is again
 
 
 def test_a_method_of_another_form_is_refused_when_it_is_defined() -> None:

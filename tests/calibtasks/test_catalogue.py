@@ -10,8 +10,8 @@ import plotly.graph_objects as go
 import pytest
 
 from calibtasks.active_protocols import active_tasks, task_class
-from calibtasks.base import OutputParameter
-from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, value_and_error
+from calibtasks.base import Figure, OutputParameter
+from calibtasks.figures.plots import Axis, Series, fit_figure, value_and_error
 from qdash_queue.domain import TaskType
 
 READOUT = {"readout_frequency": "GHz", "readout_amplitude": "a.u.", "readout_length": "ns"}

@@ -10,12 +10,12 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from calibtasks.fits.iq import project
 from calibtasks.fits.least_squares import Fit, is_signal
 from calibtasks.fits.models import fit_damped_cosine, fit_decay, fit_pulse_amplitude, fit_ramsey
-from calibtasks.measure.iq import project
 from calibtasks.measure.sweeps import with_guards
 from qdash_queue.domain import CalibrationError, FailureKind
-from tests.calibtasks.signals import RABI_RAMP_NS, Bench
+from tests.calibtasks.signals import RABI_RAMP_NS, SimulatedQubit
 
 SEEDS = 200
 T1_NS = np.round(np.logspace(2, 5.699, 51) / 0.4) * 0.4
@@ -27,25 +27,25 @@ DRIVE = 0.03
 Real = NDArray[np.float64]
 
 
-def t1_fit(bench: Bench) -> Fit:
-    return fit_decay("decay", T1_NS, project("decay", bench.relaxation(T1_NS)).signal)
+def t1_fit(qubit: SimulatedQubit) -> Fit:
+    return fit_decay("decay", T1_NS, project("decay", qubit.relaxation(T1_NS)).signal)
 
 
-def rabi_fit(bench: Bench) -> Fit:
-    iq = bench.rabi(RABI_NS, DRIVE)
+def rabi_fit(qubit: SimulatedQubit) -> Fit:
+    iq = qubit.rabi(RABI_NS, DRIVE)
     return fit_damped_cosine("Rabi", RABI_NS + RABI_RAMP_NS, project("Rabi", iq).signal)
 
 
-def half_pi_fit(bench: Bench) -> Fit:
-    amplitudes = np.linspace(0.52, 1.54, 20) * bench.half_pi_amplitude
+def half_pi_fit(qubit: SimulatedQubit) -> Fit:
+    amplitudes = np.linspace(0.52, 1.54, 20) * qubit.half_pi_amplitude
     return fit_pulse_amplitude(
-        "pulse", amplitudes, project("pulse", bench.repeated(amplitudes)).signal, turns=1
+        "pulse", amplitudes, project("pulse", qubit.repeated(amplitudes)).signal, turns=1
     )
 
 
-def ramsey_fit(bench: Bench) -> Fit:
-    iq_x = bench.ramsey(RAMSEY_NS, DETUNING_GHZ, math.pi)
-    iq_y = bench.ramsey(RAMSEY_NS, DETUNING_GHZ, -math.pi / 2)
+def ramsey_fit(qubit: SimulatedQubit) -> Fit:
+    iq_x = qubit.ramsey(RAMSEY_NS, DETUNING_GHZ, math.pi)
+    iq_y = qubit.ramsey(RAMSEY_NS, DETUNING_GHZ, -math.pi / 2)
     axis = project("Ramsey", np.concatenate([iq_x, iq_y]))
     return fit_ramsey("Ramsey", RAMSEY_NS, axis.apply(iq_x), axis.apply(iq_y))
 
@@ -60,27 +60,27 @@ def assert_honest(pulls: list[float]) -> None:
 
 
 def pulls_of(
-    measure: Callable[[Bench], Fit], name: str, truth: Callable[[Bench], float], chips: int
+    measure: Callable[[SimulatedQubit], Fit], name: str, truth: Callable[[SimulatedQubit], float], chips: int
 ) -> list[float]:
     """(estimate - truth) / error; a chip has its own truth, and every measurement of it its own noise."""
     found = []
     for chip in range(chips):
-        bench = Bench(seed=chip)
-        expected = truth(bench)
+        qubit = SimulatedQubit(seed=chip)
+        expected = truth(qubit)
         for _ in range(SEEDS // chips):
-            fit = measure(bench)
+            fit = measure(qubit)
             assert fit.failure(name) is None
             found.append((fit.values[name] - expected) / fit.errors[name])
     return found
 
 
 def test_t1_is_unbiased_and_its_error_honest() -> None:
-    assert_honest(pulls_of(t1_fit, "tau", lambda bench: bench.truth.t1, chips=20))
+    assert_honest(pulls_of(t1_fit, "tau", lambda qubit: qubit.truth.t1, chips=20))
 
 
-def without_noise(measure: Callable[[Bench], Fit], name: str) -> Callable[[Bench], float]:
+def without_noise(measure: Callable[[SimulatedQubit], Fit], name: str) -> Callable[[SimulatedQubit], float]:
     """What the exact populations give: the third level shifts a pulse's angle a little."""
-    return lambda bench: measure(Bench(bench.seed, is_noisy=False)).values[name]
+    return lambda qubit: measure(SimulatedQubit(qubit.seed, is_noisy=False)).values[name]
 
 
 def test_rabi_frequency_is_unbiased_and_its_error_honest() -> None:
@@ -93,27 +93,27 @@ def test_half_pi_amplitude_is_unbiased_and_its_error_honest() -> None:
 
 def test_rabi_frequency_and_half_pi_amplitude_follow_the_drive_strength() -> None:
     for seed in range(5):
-        bench = Bench(seed, is_noisy=False)
-        frequency = rabi_fit(bench).values["frequency"]
-        assert frequency == pytest.approx(bench.truth.drive * DRIVE, rel=2e-3)
-        amplitude = half_pi_fit(bench).values["full_turn"]
-        assert amplitude == pytest.approx(bench.half_pi_amplitude, rel=2e-3)
+        qubit = SimulatedQubit(seed, is_noisy=False)
+        frequency = rabi_fit(qubit).values["frequency"]
+        assert frequency == pytest.approx(qubit.truth.drive * DRIVE, rel=2e-3)
+        amplitude = half_pi_fit(qubit).values["full_turn"]
+        assert amplitude == pytest.approx(qubit.half_pi_amplitude, rel=2e-3)
 
 
 def test_ramsey_frequency_and_decay_are_unbiased_and_their_errors_honest() -> None:
     frequency, rate = [], []
     for chip in range(20):
-        bench = Bench(seed=chip)
+        qubit = SimulatedQubit(seed=chip)
         for _ in range(SEEDS // 20):
-            fit = ramsey_fit(bench)
+            fit = ramsey_fit(qubit)
             frequency.append((fit.values["frequency"] - DETUNING_GHZ) / fit.errors["frequency"])
-            rate.append((fit.values["rate"] - 1 / bench.truth.t2) / fit.errors["rate"])
+            rate.append((fit.values["rate"] - 1 / qubit.truth.t2) / fit.errors["rate"])
     assert_honest(frequency)
     assert_honest(rate)
 
 
 @pytest.mark.parametrize("detuning", [-0.0013, 0.0002, 0.0021, 0.007, -0.013, 0.0213])
-def test_ramsey_fit_tells_the_sign_and_a_fringe_faster_than_the_step(detuning: float) -> None:
+def test_ramsey_fit_finds_the_sign_and_a_fringe_faster_than_the_step(detuning: float) -> None:
     between = RAMSEY_NS[1] * np.array([0.13, 0.29, 0.53, 0.79])
     times = np.sort(np.concatenate([RAMSEY_NS, np.round(between / 0.4) * 0.4]))
     fringe = np.exp(-times / 30e3 + 2j * np.pi * detuning * times + 0.3j)
@@ -244,7 +244,7 @@ def test_a_decay_that_never_ends_runs_to_its_bound() -> None:
 
 def test_a_fit_takes_little_time() -> None:
     times, wave = wave_data()
-    # A few points close together ask for many frequencies.
+    # Points close together require many frequencies.
     guarded = np.append(times, [1.2, 2.4, 4.4, 6.4]), np.append(wave, wave[:4])
     data = [decay_data(), (times, wave), guarded]
     for fit, (x, y) in zip((FITS["decay"], FITS["cosine"], FITS["cosine"]), data, strict=True):

@@ -9,9 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calibtasks.base import BaseTask, PostProcessResult
-from calibtasks.measure.dataset import Dataset
-from calibtasks.measure.iq import project
+from calibtasks.base import BaseTask, Dataset, PostProcessResult
+from calibtasks.fits.iq import project
 from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.coherence.check_t1 import CheckT1
 from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse

@@ -9,14 +9,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from calibtasks.base import BaseTask, PostProcessResult, RunResult
-from calibtasks.measure.dataset import Dataset
+from calibtasks.base import BaseTask, Dataset, PostProcessResult, RunResult
 from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.coherence.check_t1 import CheckT1
 from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from qdash_queue.domain import FailureKind, ParameterModel
-from tests.calibtasks.signals import Bench
+from tests.calibtasks.signals import SimulatedQubit
 
 Complex = NDArray[np.complex128]
 
@@ -112,11 +111,11 @@ def test_a_detuning_above_the_oscillation_leaves_no_drive_strength() -> None:
 
 def test_the_phase_of_a_hot_undriven_qubit_has_an_honest_error() -> None:
     rng = np.random.default_rng(9)
-    bench = Bench(1, qid=5, chip_id="SIM")
-    assert bench.truth.thermal > 0.018
+    qubit = SimulatedQubit(1, qid=5, chip_id="SIM")
+    assert qubit.truth.thermal > 0.018
 
     def undriven(points: int, shots: int) -> Complex:
-        return bench.measure(np.zeros(points), lambda _: ((), 8.0), shots)
+        return qubit.measure(np.zeros(points), lambda _: ((), 8.0), shots)
 
     true = float(np.angle(undriven(1, 1_000_000)[0]))
     results = [rabi(rng, undriven=undriven(16, 128)) for _ in range(200)]

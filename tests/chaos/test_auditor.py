@@ -273,8 +273,6 @@ def test_lost_before_its_attempts_are_over(copy: Copy) -> None:
 def test_failed_because_a_server_was_unreachable(copy: Copy) -> None:
     words = "the flow raised DatabaseUnreachableError: no answer"
     unreachable = Failure(kind=FailureKind.INTERNAL, message=words)
-        kind=FailureKind.INTERNAL, message="the flow raised DatabaseUnreachableError: no answer"
-    )
     lease = copy.history.start(copy.history.submit(), ends=JobState.FAILED)
     copy.history.end(lease, JobState.FAILED, unreachable)
     assert copy.found() == {"no job fails because a server was unreachable"}

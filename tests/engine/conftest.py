@@ -6,19 +6,17 @@ from pathlib import Path
 import pytest
 
 from calibtasks.base import BaseTask
-from tests.engine import lab as laboratory
-from tests.engine.lab import Lab
+from tests.engine import world as engine_world
 from tests.engine.tasks import NOTEBOOK_TASKS
+from tests.engine.world import World
 from tests.support.databases import CalibDatabase
 
 
 @pytest.fixture
-def lab(database: CalibDatabase, tmp_path: Path) -> Iterator[Lab]:
-    """A laboratory on a database of this test's own, which also knows the tests' tasks."""
+def world(database: CalibDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A world on a database of this test's own, in which the tests' tasks are defined."""
     for task in NOTEBOOK_TASKS:
-        BaseTask._registry[task.name] = task
-    found = laboratory.build(database, tmp_path / "state")
+        monkeypatch.setitem(BaseTask._registry, task.name, task)
+    found = engine_world.build(database, tmp_path / "state")
     yield found
     found.close()
-    for task in NOTEBOOK_TASKS:
-        BaseTask.forget(task.name)

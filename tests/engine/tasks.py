@@ -1,4 +1,4 @@
-"""Small tasks that behave in one known way each; they never touch the instrument."""
+"""Small tasks that behave in one known way each and never use the instrument."""
 
 # A task's methods are called with more than these small ones need; the short form is tested without types.
 # ruff: noqa: ARG002, ANN001, ANN201
@@ -15,11 +15,11 @@ from typing import Any
 import numpy as np
 import plotly.graph_objects as go
 
-from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import Figure
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.parameters.run_parameters import RunParameter
-from executors.job.stop import checkpoint, current_stop_flag
+from executors.job.context import current_job
+from executors.job.stop import checkpoint
 from qdash_queue.domain import FiniteRange, ParameterModel, RunParameterModel
 
 
@@ -108,14 +108,14 @@ class BrokenTask(GoodTask, register=False):
 
 
 class NeedyTask(GoodTask, register=False):
-    """Needs a value that nobody has stored."""
+    """Needs a value that is not stored."""
 
     name = "NeedyTask"
     input_parameters: Mapping[str, ParameterModel] = {"pi_amplitude": ParameterModel(unit="a.u.")}
 
 
 class SlowTask(GoodTask, register=False):
-    """Measures for ever, with checkpoints."""
+    """Measures indefinitely, with checkpoints."""
 
     name = "SlowTask"
     timeout = 300.0
@@ -127,7 +127,7 @@ class SlowTask(GoodTask, register=False):
 
 
 class ImpatientTask(SlowTask, register=False):
-    """Measures for ever, and may only for a moment."""
+    """Measures indefinitely, with a short time limit."""
 
     name = "ImpatientTask"
     timeout = 0.2
@@ -139,9 +139,9 @@ class WrappingTask(GoodTask, register=False):
     name = "WrappingTask"
 
     def run(self, backend: Any, qid: str) -> RunResult:
-        flag = current_stop_flag()
-        assert flag is not None
-        while not flag.at_once:
+        job = current_job()
+        assert job is not None
+        while not job.stop.at_once:
             pass
         raise RuntimeError("driver interrupted")
 

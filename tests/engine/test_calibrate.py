@@ -8,13 +8,16 @@ import pytest
 from prefect import flow
 from prefect.flows import Flow
 
-from executors.flows import ROW_PARAMETERS, FlowDefinition, FlowError, load_flows
+from executors.flows import FlowDefinition, FlowError, load_flows
 from executors.flows.calibrate import CALIBRATE, calibrate
 from executors.flows.interactive import INTERACTIVE
 from executors.job.context import JobContext, instruments_folder
 from qdash_queue.domain import CalibrationError
 from qdash_queue.errors import BadParametersError, UnknownNameError
-from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+from tests.engine.world import CHIP, PROJECT, USERNAME, World
+
+ROW_PARAMETERS = ("username", "chip_id", "project_id")
+"""Arguments of a flow that come from the job's columns and never from its ``parameters``."""
 
 
 def run(job: JobContext) -> None:
@@ -24,9 +27,9 @@ def run(job: JobContext) -> None:
     )
 
 
-def test_a_qubits_failure_ends_its_own_list_only(lab: Lab) -> None:
+def test_a_qubits_failure_ends_its_own_list_only(world: World) -> None:
     settings = {"GoodTask": {"slope": 3.0}}
-    with lab.job(["GoodTask", "NeedyTask", "GoodTask"], ["0", "1"], run_parameters=settings) as job:
+    with world.job(["GoodTask", "NeedyTask", "GoodTask"], ["0", "1"], run_parameters=settings) as job:
         with pytest.raises(CalibrationError) as caught:
             run(job)
         assert job.lease.finish() == "failed"
@@ -35,10 +38,10 @@ def test_a_qubits_failure_ends_its_own_list_only(lab: Lab) -> None:
         " qubit 0 of SIM16 has no pi_amplitude"
     )
     assert str(caught.value) == message
-    ended = lab.queue.get(job.claimed.job_id)
+    ended = world.queue.get(job.claimed.job_id)
     assert (ended.failure_kind, ended.failure_message) == ("missing_input", message)
     assert (ended.tasks_total, ended.tasks_done, ended.tasks_failed) == (6, 2, 2)
-    runs = lab.task_runs(job.claimed.job_id)
+    runs = world.task_runs(job.claimed.job_id)
     assert {key: run.status.value for key, run in runs.items()} == {
         ("GoodTask", "0", 0): "completed",
         ("NeedyTask", "0", 0): "failed",
@@ -48,48 +51,51 @@ def test_a_qubits_failure_ends_its_own_list_only(lab: Lab) -> None:
         ("GoodTask", "1", 1): "skipped",
     }
     for qid in ("0", "1"):
-        value = lab.value(qid, "t1")
+        value = world.value(qid, "t1")
         assert value is not None
         assert value.value == 3.0
 
 
-def test_an_instruments_error_on_one_qubit_leaves_the_others_an_idle_instrument(lab: Lab) -> None:
-    folder = instruments_folder(lab.state_path)
+def test_an_instruments_error_on_one_qubit_leaves_the_others_an_idle_instrument(world: World) -> None:
+    folder = instruments_folder(world.state_path)
     folder.mkdir(parents=True)
     (folder / f"{CHIP}.faults.json").write_text('{"error_at_execution": 5}')
-    with lab.job(["CheckRabi"], ["4", "5"]) as job:
+    with world.job(["CheckRabi"], ["4", "5"]) as job:
         with pytest.raises(CalibrationError, match="1 of 2 tasks failed"):
             run(job)
         job.lease.finish()
-    assert lab.statuses(job.claimed.job_id) == {("CheckRabi", "4"): "failed", ("CheckRabi", "5"): "completed"}
-    assert lab.queue.get(job.claimed.job_id).failure_kind == "instrument"
+    assert world.statuses(job.claimed.job_id) == {
+        ("CheckRabi", "4"): "failed",
+        ("CheckRabi", "5"): "completed",
+    }
+    assert world.queue.get(job.claimed.job_id).failure_kind == "instrument"
 
 
-def test_an_instrument_that_stays_busy_fails_every_qubit_by_its_name(lab: Lab) -> None:
-    folder = instruments_folder(lab.state_path)
+def test_an_instrument_that_stays_busy_fails_every_qubit_by_its_name(world: World) -> None:
+    folder = instruments_folder(world.state_path)
     folder.mkdir(parents=True)
     (folder / f"{CHIP}.faults.json").write_text('{"error_at_execution": 5, "error_at_quiesce": true}')
-    with lab.job(["CheckRabi"], ["4", "5"]) as job:
+    with world.job(["CheckRabi"], ["4", "5"]) as job:
         with pytest.raises(CalibrationError, match="2 of 2 tasks failed"):
             run(job)
         job.lease.finish()
-    causes = [run.cause for run in lab.queue.task_runs(job.claimed.job_id)]
+    causes = [run.cause for run in world.queue.task_runs(job.claimed.job_id)]
     assert causes == ["simulated_fault", "instrument_busy"]
 
 
-def test_all_is_planned_before_the_first_task(lab: Lab) -> None:
-    with lab.job(["BrokenTask", "GoodTask"], ["0", "1", "2"]) as job:
+def test_all_is_planned_before_the_first_task(world: World) -> None:
+    with world.job(["BrokenTask", "GoodTask"], ["0", "1", "2"]) as job:
         with pytest.raises(CalibrationError):
             run(job)
-        order = [(run.qid, run.task) for run in lab.queue.task_runs(job.claimed.job_id)]
+        order = [(run.qid, run.task) for run in world.queue.task_runs(job.claimed.job_id)]
     assert order == [(qid, task) for qid in ("0", "1", "2") for task in ("BrokenTask", "GoodTask")]
 
 
-def test_a_job_without_failures_completes(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0", "3"]) as job:
+def test_a_job_without_failures_completes(world: World) -> None:
+    with world.job(["GoodTask"], ["0", "3"]) as job:
         run(job)
         assert job.lease.finish() == "completed"
-    assert lab.queue.get(job.claimed.job_id).tasks_done == 2
+    assert world.queue.get(job.claimed.job_id).tasks_done == 2
 
 
 def test_schema_and_signature_agree() -> None:
@@ -124,11 +130,11 @@ REFUSED = [
 
 @pytest.mark.parametrize(("parameters", "error", "words"), REFUSED)
 def test_the_database_refuses_what_the_schema_does(
-    lab: Lab, parameters: dict[str, object], error: type[Exception], words: str
+    world: World, parameters: dict[str, object], error: type[Exception], words: str
 ) -> None:
-    lab.offer()
+    world.offer()
     with pytest.raises(error, match=words):
-        lab.queue.submit(PROJECT, CHIP, parameters)  # type: ignore[arg-type]
+        world.queue.submit(PROJECT, CHIP, parameters)  # type: ignore[arg-type]
 
 
 def test_an_interactive_job_in_an_executor_says_why_not() -> None:

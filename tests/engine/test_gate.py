@@ -9,8 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
-from calibtasks.measure.dataset import Dataset, MeasuredArray
+from calibtasks.base import BaseTask, Dataset, MeasuredArray, OutputParameter, PostProcessResult, RunResult
 from executors.engine.gate import accepted_by_qid, judge, judge_data
 from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel
 

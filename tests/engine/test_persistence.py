@@ -8,8 +8,8 @@ from executors.engine.backend_session import open_backend
 from executors.job.persistence import persistently
 from executors.job.stop import StopFlag, Stopped, StopReason, use_stop_flag
 from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
-from tests.engine.lab import Lab
 from tests.engine.outage import outage
+from tests.engine.world import World
 
 AGAIN = "the database is away, trying again"
 
@@ -50,16 +50,16 @@ def test_a_refusal_is_not_repeated() -> None:
         persistently(refused)
 
 
-def test_a_restart_before_the_first_task_fails_no_job(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
-        with outage(lab, AGAIN):
-            session = lab.session(["0"], muxes=[0])
-        with outage(lab, AGAIN):
+def test_a_restart_before_the_first_task_fails_no_job(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
+        with outage(world, AGAIN):
+            session = world.session(["0"], muxes=[0])
+        with outage(world, AGAIN):
             session.plan([("GoodTask", "0")])
         session.run_task("GoodTask", "0")
-    assert lab.statuses(job.claimed.job_id) == {("GoodTask", "0"): "completed"}
+    assert world.statuses(job.claimed.job_id) == {("GoodTask", "0"): "completed"}
 
 
-def test_a_restart_does_not_keep_a_backend_from_being_opened(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job, outage(lab, AGAIN):
+def test_a_restart_does_not_keep_a_backend_from_being_opened(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job, outage(world, AGAIN):
         open_backend(job, ["0"]).close()

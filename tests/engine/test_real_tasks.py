@@ -8,43 +8,43 @@ import numpy as np
 import pytest
 
 from calibtasks.active_protocols import active_tasks, task_class
-from calibtasks.base import RunResult
-from calibtasks.measure.dataset import Dataset, RawArray
+from calibtasks.base import Dataset, RunResult
+from calibtasks.dataset import RawArray
 from executors.engine import TaskFailedError
 from executors.flows.calibrate import calibrate
 from qdash_queue.client.models import TaskRun
 from qdash_queue.domain import ParameterModel
-from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+from tests.engine.world import CHIP, PROJECT, USERNAME, World
 
 TASKS = ["CheckRabi", "CreateHPIPulse", "CheckT1", "CheckRamsey"]
 
 
-def test_four_tasks_calibrate_a_qubit_and_can_be_analysed_again(lab: Lab) -> None:
-    with lab.job(TASKS, ["5"]) as job:
+def test_four_tasks_calibrate_a_qubit_and_can_be_analysed_again(world: World) -> None:
+    with world.job(TASKS, ["5"]) as job:
         calibrate.fn(USERNAME, CHIP, PROJECT, ["5"], TASKS)
         assert job.lease.finish() == "completed"
     job_id = job.claimed.job_id
-    runs = lab.task_runs(job_id)
+    runs = world.task_runs(job_id)
     for name in TASKS:
         run = runs[name, "5", 0]
         assert run.status == "completed", run.message
         assert run.hardware_seconds is not None
         assert run.hardware_seconds > 0
         assert run.quality_metrics["r2"] > 0.9
-        expect_same_analysis(lab, run)
+        expect_same_analysis(world, run)
     for name in active_tasks()["CheckT1"].output_parameters:
-        value = lab.value("5", name)
+        value = world.value("5", name)
         assert value is not None
         assert value.error > 0
-    for figure in lab.queue.figures(job_id):
+    for figure in world.queue.figures(job_id):
         text = json.dumps(figure.plotly)
         assert "bdata" not in text, "arrays have to be plain lists"
         assert figure.plotly["data"]
 
 
-def expect_same_analysis(lab: Lab, run: TaskRun) -> None:
+def expect_same_analysis(world: World, run: TaskRun) -> None:
     """``postprocess`` on the stored data, without an instrument, gives the stored outputs."""
-    stored = [raw for raw in lab.queue.raw_data(run.job_id) if raw.task_run_id == run.task_run_id]
+    stored = [raw for raw in world.queue.raw_data(run.job_id) if raw.task_run_id == run.task_run_id]
     arrays = [RawArray(raw.name, raw.dtype, tuple(raw.shape), raw.unit, raw.data) for raw in stored]
     task = task_class(run.task).from_record(
         {name: ParameterModel.model_validate(given) for name, given in run.input_parameters.items()},
@@ -60,21 +60,21 @@ def expect_same_analysis(lab: Lab, run: TaskRun) -> None:
         assert np.isclose(again.error, recorded.error, rtol=1e-6, atol=0.0)
 
 
-def test_a_wrong_frequency_is_refused_and_the_good_values_stay(lab: Lab) -> None:
-    with lab.job(TASKS[:1], ["5"]) as job:
+def test_a_wrong_frequency_is_refused_and_the_good_values_stay(world: World) -> None:
+    with world.job(TASKS[:1], ["5"]) as job:
         calibrate.fn(USERNAME, CHIP, PROJECT, ["5"], TASKS[:1])
         job.lease.finish()
-    good = lab.value("5", "control_amplitude")
+    good = world.value("5", "control_amplitude")
     assert good is not None
-    frequency = lab.value("5", "qubit_frequency")
+    frequency = world.value("5", "qubit_frequency")
     assert frequency is not None
-    lab.set_values({"5": {"qubit_frequency": frequency.value + 0.1}})
-    with lab.job(TASKS[:1], ["5"]) as job:
+    world.set_values({"5": {"qubit_frequency": frequency.value + 0.1}})
+    with world.job(TASKS[:1], ["5"]) as job:
         with pytest.raises(TaskFailedError) as caught:
-            lab.session(["5"]).run_task("CheckRabi", "5")
+            world.session(["5"]).run_task("CheckRabi", "5")
         job.lease.give_back("over")
-    run = lab.task_runs(job.claimed.job_id)["CheckRabi", "5", 0]
+    run = world.task_runs(job.claimed.job_id)["CheckRabi", "5", 0]
     assert caught.value.failure.kind in ("no_signal", "bad_fit", "out_of_range")
     assert run.status == "failed"
-    assert len(list(lab.queue.figures(job.claimed.job_id))) == 2
-    assert lab.value("5", "control_amplitude") == good
+    assert len(list(world.queue.figures(job.claimed.job_id))) == 2
+    assert world.value("5", "control_amplitude") == good

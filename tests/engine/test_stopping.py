@@ -18,22 +18,22 @@ from executors.job.context import JobContext
 from executors.job.stop import Stopped, StopReason
 from qdash_queue.domain import CancelMode
 from qdash_queue.errors import LeaseLostError
-from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
 from tests.engine.outage import CUT
+from tests.engine.world import CHIP, PROJECT, USERNAME, World
 from tests.support.waiting import until
 
 
-def cancel_when_running(lab: Lab, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:
+def cancel_when_running(world: World, job: JobContext, task: str, mode: CancelMode) -> threading.Thread:
     """Ask for a cancel on the row once ``task`` runs, and pass it on as the supervisor does."""
 
     def watch() -> None:
         until(
             lambda: (
                 task
-                in [run.task for run in lab.queue.task_runs(job.claimed.job_id) if run.status == "running"]
+                in [run.task for run in world.queue.task_runs(job.claimed.job_id) if run.status == "running"]
             )
         )
-        lab.queue.cancel(job.claimed.job_id, mode, "beam time")
+        world.queue.cancel(job.claimed.job_id, mode, "beam time")
         assert job.lease.heartbeat(30.0) is not None
         if mode is CancelMode.NOW:
             job.stop.request_now(StopReason.CANCEL)
@@ -64,14 +64,14 @@ def raising_on_term() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def test_cancel_now_keeps_what_is_done_and_cancels_what_runs(lab: Lab) -> None:
-    with lab.job(["GoodTask", "SlowTask", "RefusedTask"], ["0", "1"]) as job:
-        thread = cancel_when_running(lab, job, "SlowTask", CancelMode.NOW)
+def test_cancel_now_keeps_what_is_done_and_cancels_what_runs(world: World) -> None:
+    with world.job(["GoodTask", "SlowTask", "RefusedTask"], ["0", "1"]) as job:
+        thread = cancel_when_running(world, job, "SlowTask", CancelMode.NOW)
         with pytest.raises(Stopped):
             run_calibrate(job)
         thread.join()
         assert job.lease.finish() == "cancelled"
-    assert lab.statuses(job.claimed.job_id) == {
+    assert world.statuses(job.claimed.job_id) == {
         ("GoodTask", "0"): "completed",
         ("SlowTask", "0"): "cancelled",
         ("RefusedTask", "0"): "skipped",
@@ -79,72 +79,72 @@ def test_cancel_now_keeps_what_is_done_and_cancels_what_runs(lab: Lab) -> None:
         ("SlowTask", "1"): "skipped",
         ("RefusedTask", "1"): "skipped",
     }
-    run = lab.task_runs(job.claimed.job_id)["SlowTask", "0", 0]
+    run = world.task_runs(job.claimed.job_id)["SlowTask", "0", 0]
     assert run.message == "stopped: cancel"
-    assert lab.value("0", "t1") is not None
-    ended = lab.queue.get(job.claimed.job_id)
+    assert world.value("0", "t1") is not None
+    ended = world.queue.get(job.claimed.job_id)
     assert (ended.state, ended.failure_kind) == ("cancelled", None)
 
 
-def test_cancel_after_the_task_lets_it_end(lab: Lab) -> None:
-    with lab.job(["WrappingTask", "GoodTask"], ["0"]) as job:
+def test_cancel_after_the_task_lets_it_end(world: World) -> None:
+    with world.job(["WrappingTask", "GoodTask"], ["0"]) as job:
         job.stop.request_after_task(StopReason.CANCEL)
-        lab.queue.cancel(job.claimed.job_id, CancelMode.AFTER_TASK, "lunch")
+        world.queue.cancel(job.claimed.job_id, CancelMode.AFTER_TASK, "lunch")
         with pytest.raises(Stopped):
             run_calibrate(job)
         job.lease.finish()
-    assert set(lab.statuses(job.claimed.job_id).values()) == {"skipped"}
+    assert set(world.statuses(job.claimed.job_id).values()) == {"skipped"}
 
 
-def test_an_error_that_a_stop_was_turned_into_is_a_stop(lab: Lab) -> None:
-    with lab.job(["WrappingTask"], ["0"]) as job:
-        thread = cancel_when_running(lab, job, "WrappingTask", CancelMode.NOW)
+def test_an_error_that_a_stop_was_turned_into_is_a_stop(world: World) -> None:
+    with world.job(["WrappingTask"], ["0"]) as job:
+        thread = cancel_when_running(world, job, "WrappingTask", CancelMode.NOW)
         with pytest.raises(Stopped):
             run_calibrate(job)
         thread.join()
         assert job.lease.finish() == "cancelled"
-    assert lab.statuses(job.claimed.job_id) == {("WrappingTask", "0"): "cancelled"}
+    assert world.statuses(job.claimed.job_id) == {("WrappingTask", "0"): "cancelled"}
 
 
 @pytest.mark.parametrize("reason", [StopReason.SHUTDOWN, StopReason.DEADLINE])
-def test_a_stop_by_the_executor_leaves_the_verdict_to_it(lab: Lab, reason: StopReason) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
+def test_a_stop_by_the_executor_leaves_the_verdict_to_it(world: World, reason: StopReason) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
         job.stop.request_now(reason)
         with pytest.raises(Stopped):
             run_calibrate(job)
-    assert lab.queue.attempts(job.claimed.job_id)[0].verdict is None
+    assert world.queue.attempts(job.claimed.job_id)[0].verdict is None
 
 
-def test_after_a_lost_lease_nothing_is_written(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
-        orchestrator = lab.session(["0"])
+def test_after_a_lost_lease_nothing_is_written(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
+        orchestrator = world.session(["0"])
         orchestrator.run_task("GoodTask", "0")
         job.lease.give_back("the test takes it away")
         with pytest.raises(LeaseLostError):
             orchestrator.run_task("GoodTask", "0")
         assert orchestrator.complete() is None
-    assert lab.queue.get(job.claimed.job_id).state == "failed"
-    assert len(lab.queue.task_runs(job.claimed.job_id)) == 1
+    assert world.queue.get(job.claimed.job_id).state == "failed"
+    assert len(world.queue.task_runs(job.claimed.job_id)) == 1
 
 
-def test_a_signal_without_a_reason_cancels_the_task_and_leaves_the_verdict(lab: Lab) -> None:
+def test_a_signal_without_a_reason_cancels_the_task_and_leaves_the_verdict(world: World) -> None:
     def terminate() -> None:
-        until(lambda: "running" in lab.statuses(job.claimed.job_id).values())
+        until(lambda: "running" in world.statuses(job.claimed.job_id).values())
         os.kill(os.getpid(), signal.SIGTERM)
 
-    with raising_on_term(), lab.job(["SlowTask"], ["0"]) as job:
+    with raising_on_term(), world.job(["SlowTask"], ["0"]) as job:
         thread = threading.Thread(target=terminate)
         thread.start()
         with pytest.raises(TerminationSignal):
             run_calibrate(job)
         thread.join()
-    run = lab.task_runs(job.claimed.job_id)["SlowTask", "0", 0]
+    run = world.task_runs(job.claimed.job_id)["SlowTask", "0", 0]
     assert (run.status, run.message) == ("cancelled", "stopped by a signal")
-    assert lab.queue.attempts(job.claimed.job_id)[0].verdict is None
+    assert world.queue.attempts(job.claimed.job_id)[0].verdict is None
 
 
 def test_a_signal_while_a_task_is_put_down_as_running_does_not_leave_it_so(
-    lab: Lab, monkeypatch: pytest.MonkeyPatch
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     start = TaskRecorder.start
 
@@ -154,17 +154,17 @@ def test_a_signal_while_a_task_is_put_down_as_running_does_not_leave_it_so(
         return task_id
 
     monkeypatch.setattr(TaskRecorder, "start", start_and_be_stopped)
-    with raising_on_term(), lab.job(["GoodTask"], ["0"]) as job, pytest.raises(TerminationSignal):
+    with raising_on_term(), world.job(["GoodTask"], ["0"]) as job, pytest.raises(TerminationSignal):
         run_calibrate(job)
-    run = lab.task_runs(job.claimed.job_id)["GoodTask", "0", 0]
+    run = world.task_runs(job.claimed.job_id)["GoodTask", "0", 0]
     assert (run.status, run.message) == ("cancelled", "stopped by a signal")
 
 
-def test_a_cut_connection_loses_nothing(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
-        orchestrator = lab.session(["0"])
+def test_a_cut_connection_loses_nothing(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
+        orchestrator = world.session(["0"])
         for _ in range(3):
-            with psycopg.connect(lab.admin_url, autocommit=True) as admin:
-                admin.execute(CUT, [[lab.role]])
+            with psycopg.connect(world.admin_url, autocommit=True) as admin:
+                admin.execute(CUT, [[world.role]])
             orchestrator.run_task("GoodTask", "0")
-    assert [run.status for run in lab.queue.task_runs(job.claimed.job_id)] == ["completed"] * 3
+    assert [run.status for run in world.queue.task_runs(job.claimed.job_id)] == ["completed"] * 3

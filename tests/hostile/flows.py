@@ -10,9 +10,9 @@ import psycopg
 from hypothesis import strategies as st
 
 from calibtasks.active_protocols import active_tasks
+from calibtasks.parameters.overrides import check_defaults, overrides_for
 from executors.child.main import flow_arguments, not_started
 from executors.engine.config import CalibConfig
-from executors.engine.run_parameters import check_defaults, overrides_for
 from executors.flows import FlowDefinition, load_flows
 from executors.supervisor.verdict import flow_failure
 from qdash_queue.client.models import ClaimedJob

@@ -1,5 +1,5 @@
 from __future__ import annotations
 
-from tests.engine.conftest import lab
+from tests.engine.conftest import world
 
-__all__ = ["lab"]
+__all__ = ["world"]

@@ -20,7 +20,7 @@ from executors.job.stop import StopReason
 from executors.prefect.runtime import flush
 from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
 from qdash_queue.domain import CancelMode
-from tests.engine.lab import CHIP, PROJECT, USERNAME, Lab
+from tests.engine.world import CHIP, PROJECT, USERNAME, World
 from tests.support.waiting import until
 
 
@@ -48,54 +48,54 @@ def my_calibration_flow(
         raise
 
 
-def verdict(lab: Lab, job: JobContext) -> str | None:
-    return lab.queue.attempts(job.claimed.job_id)[0].verdict
+def verdict(world: World, job: JobContext) -> str | None:
+    return world.queue.attempts(job.claimed.job_id)[0].verdict
 
 
-def test_the_guides_flow_completes(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
+def test_the_guides_flow_completes(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
         my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=["GoodTask"])
-    assert verdict(lab, job) == "completed"
+    assert verdict(world, job) == "completed"
 
 
-def test_the_guides_flow_fails_with_the_tasks_kind(lab: Lab) -> None:
-    with lab.job(["RefusedTask"], ["0"]) as job:
+def test_the_guides_flow_fails_with_the_tasks_kind(world: World) -> None:
+    with world.job(["RefusedTask"], ["0"]) as job:
         with pytest.raises(TaskFailedError):
             my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=["RefusedTask"])
         job.lease.finish()
-    ended = lab.queue.get(job.claimed.job_id)
+    ended = world.queue.get(job.claimed.job_id)
     assert (ended.state, ended.failure_kind) == ("failed", "bad_fit")
     assert ended.failure_message is not None
     assert ended.failure_message.startswith("RefusedTask on qubit 0: bad_fit: ")
 
 
-def test_a_fault_of_the_program_is_internal(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
+def test_a_fault_of_the_program_is_internal(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
         with pytest.raises(TypeError):
             my_calibration_flow.fn(USERNAME, CHIP, PROJECT, tasks=[None])  # type: ignore[list-item]
         job.lease.finish()
-    assert lab.queue.get(job.claimed.job_id).failure_kind == "internal"
+    assert world.queue.get(job.claimed.job_id).failure_kind == "internal"
 
 
-def test_the_first_verdict_stands(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
+def test_the_first_verdict_stands(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
         cal = CalibService(USERNAME, CHIP, ["0"])
         assert cal.fail_calibration("no helium") == "failed"
         assert cal.finish_calibration() == "failed"
         assert CalibService(USERNAME, CHIP).finish_calibration() == "failed"
         job.lease.finish()
-    assert lab.queue.get(job.claimed.job_id).failure_message == "no helium"
+    assert world.queue.get(job.claimed.job_id).failure_message == "no helium"
 
 
-def test_a_cancel_that_was_seen_wins(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
-        lab.queue.cancel(job.claimed.job_id, CancelMode.AFTER_TASK, "lunch")
+def test_a_cancel_that_was_seen_wins(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
+        world.queue.cancel(job.claimed.job_id, CancelMode.AFTER_TASK, "lunch")
         job.lease.heartbeat(30.0)
         assert CalibService(USERNAME, CHIP, ["0"]).finish_calibration() == "cancelled"
 
 
-def test_without_qids_it_opens_at_the_first_use_for_the_jobs_qubits(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["2", "3"]):
+def test_without_qids_it_opens_at_the_first_use_for_the_jobs_qubits(world: World) -> None:
+    with world.job(["GoodTask"], ["2", "3"]):
         cal = CalibService(USERNAME, CHIP)
         assert not cal.orchestrator.is_initialized
         cal.execute_task("GoodTask", "3")
@@ -113,8 +113,8 @@ def test_without_qids_it_opens_at_the_first_use_for_the_jobs_qubits(lab: Lab) ->
         (("bob", CHIP, ["0"]), 'username: expected job .* "alice", got "bob"'),
     ],
 )
-def test_what_disagrees_with_the_row_is_refused(lab: Lab, arguments: tuple[Any, ...], words: str) -> None:
-    with lab.job(["GoodTask"], ["0"]), pytest.raises(ConfigError, match=words):
+def test_a_disagreement_with_the_row_is_refused(world: World, arguments: tuple[Any, ...], words: str) -> None:
+    with world.job(["GoodTask"], ["0"]), pytest.raises(ConfigError, match=words):
         CalibService(*arguments)
 
 
@@ -123,17 +123,17 @@ def test_outside_a_job_it_asks_for_qubits() -> None:
         CalibService(USERNAME, CHIP)
 
 
-def test_a_session_that_only_writes_gives_no_verdict(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
+def test_a_session_that_only_writes_gives_no_verdict(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
         cal = CalibService(USERNAME, CHIP, ["0"], skip_execution=True)
         cal.execute_task("GoodTask", "0")
         assert cal.finish_calibration() is None
-    assert verdict(lab, job) is None
+    assert verdict(world, job) is None
 
 
 @pytest.mark.parametrize("reason", list(StopReason))
-def test_a_cancel_is_told_by_the_reason_only(lab: Lab, reason: StopReason) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
+def test_a_cancel_is_recognised_by_the_reason_only(world: World, reason: StopReason) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
         if reason is not StopReason.NONE:
             job.stop.request_now(reason)
         assert _is_cancellation(TimeoutError()) is (reason is StopReason.CANCEL)
@@ -144,28 +144,28 @@ def test_a_cancel_is_told_by_the_reason_only(lab: Lab, reason: StopReason) -> No
 
 
 def flow_run_of(context: JobContext, **tags: int) -> FlowRun:
-    words = {"job": context.claimed.job_id, "attempt": context.claimed.attempt, **tags}
-    return FlowRun(flow_id=uuid4(), tags=[CHIP, *(f"{name}:{value}" for name, value in words.items())])
+    named = {"job": context.claimed.job_id, "attempt": context.claimed.attempt, **tags}
+    return FlowRun(flow_id=uuid4(), tags=[CHIP, *(f"{name}:{value}" for name, value in named.items())])
 
 
-def test_the_hook_records_the_cancel_once(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
-        lab.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
+def test_the_hook_records_the_cancel_once(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
+        world.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
         for _ in range(2):
             on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
         assert job.lease.finish() == "cancelled"
         on_flow_cancellation(my_calibration_flow, flow_run_of(job), Cancelling())
-    events = [event.event for event in lab.queue.events(job.claimed.job_id)]
+    events = [event.event for event in world.queue.events(job.claimed.job_id)]
     assert events.count("concluded") == 1
 
 
-def test_the_hook_leaves_other_attempts_alone(lab: Lab) -> None:
-    with lab.job(["GoodTask"], ["0"]) as job:
-        lab.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
+def test_the_hook_leaves_other_attempts_alone(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
+        world.queue.cancel(job.claimed.job_id, CancelMode.NOW, "beam time")
         on_flow_cancellation(my_calibration_flow, flow_run_of(job, attempt=2), Cancelling())
         on_flow_cancellation(my_calibration_flow, flow_run_of(job, job=999), Cancelling())
         on_flow_cancellation(my_calibration_flow, FlowRun(flow_id=uuid4()), Cancelling())
-        assert verdict(lab, job) is None
+        assert verdict(world, job) is None
 
 
 def test_the_hook_outside_a_job_does_nothing() -> None:
@@ -186,14 +186,14 @@ def prefect(prefect_api_url: str) -> Iterator[None]:
         flush(10.0)
 
 
-def test_in_a_flow_run_prefect_shows_every_task_by_name(lab: Lab, prefect: None) -> None:
-    context = lab.claim(["GoodTask", "RefusedTask"], ["0"])
+def test_in_a_flow_run_prefect_shows_every_task_by_name(world: World, prefect: None) -> None:
+    context = world.claim(["GoodTask", "RefusedTask"], ["0"])
     with use_job(context):
         state = my_calibration_flow(
             USERNAME, CHIP, PROJECT, tasks=["GoodTask", "RefusedTask"], return_state=True
         )
     assert state.is_failed()
-    assert verdict(lab, context) == "failed"
+    assert verdict(world, context) == "failed"
     flow_run_id = state.state_details.flow_run_id
     assert flow_run_id is not None
 

@@ -1,4 +1,4 @@
-"""CheckRamsey: the qubit's frequency, and how long a superposition keeps its phase."""
+"""CheckRamsey: the qubit's frequency and dephasing time."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Any, Final
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import (
     DATA_COLOUR,
     SECOND_COLOUR,
@@ -22,38 +23,31 @@ from calibtasks.figures.plots import (
     spaced,
     value_and_error,
 )
+from calibtasks.fits.iq import Projection, project
 from calibtasks.fits.least_squares import Fit, is_signal, no_signal, unresolved_decay
 from calibtasks.fits.models import fit_ramsey
 from calibtasks.fits.qubex_fits import library_ramsey
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import Projection, project
 from calibtasks.measure.pulses import half_pi_pulse
-from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter, with_guards
-from calibtasks.parameters.run_parameters import RunParameter
+from calibtasks.measure.sweeps import HALF_PI_INPUTS, INTERVAL, Sweep, shots_parameter, with_guards
 from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 IN_PHASE_ROTATION: Final = math.pi
 QUADRATURE_ROTATION: Final = -math.pi / 2
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
 MIN_TURNS: Final = 1.0
-"""A fringe turns at least so often in the sweep; else it may be the decay of an excited state."""
+"""Fewest turns of a fringe in the sweep; with fewer it may be the decay of an excited state."""
 
 
 class CheckRamsey(BaseTask):
     """Two half-π pulses, detuned, with a varied wait between them, read along two axes.
 
-    Both quadratures are fitted at once, so the sign of the detuning is known and no axis is thrown away.
+    Both quadratures are fitted at once, so the sign of the detuning is known.
     """
 
     name = "CheckRamsey"
     task_type = TaskType.QUBIT
     description = "Ramsey fringe: qubit frequency and dephasing time T2*"
-    input_parameters: Mapping[str, ParameterModel] = {
-        "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
-        "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
-        "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
-        **READOUT_INPUTS,
-    }
+    input_parameters: Mapping[str, ParameterModel] = HALF_PI_INPUTS
     run_parameters: Mapping[str, RunParameterModel] = {
         "detuning": RunParameter(
             unit="GHz",

@@ -1,4 +1,4 @@
-"""CheckT1: how long a qubit stays excited."""
+"""CheckT1: the energy relaxation time."""
 
 from __future__ import annotations
 
@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
+from calibtasks.fits.iq import Projection, project
 from calibtasks.fits.least_squares import Fit, Real, is_signal, no_signal, unresolved_decay
 from calibtasks.fits.models import fit_decay
 from calibtasks.fits.qubex_fits import library_t1
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import Projection, project
 from calibtasks.measure.pulses import half_pi_pulse
-from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
-from calibtasks.parameters.run_parameters import RunParameter
+from calibtasks.measure.sweeps import HALF_PI_INPUTS, INTERVAL, Sweep, shots_parameter
 from qdash_queue.domain import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 
@@ -27,12 +26,7 @@ class CheckT1(BaseTask):
     name = "CheckT1"
     task_type = TaskType.QUBIT
     description = "Energy relaxation time T1"
-    input_parameters: Mapping[str, ParameterModel] = {
-        "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
-        "hpi_amplitude": ParameterModel(unit="a.u.", description="amplitude of the half-π pulse"),
-        "hpi_length": ParameterModel(unit="ns", description="length of the half-π pulse"),
-        **READOUT_INPUTS,
-    }
+    input_parameters: Mapping[str, ParameterModel] = HALF_PI_INPUTS
     run_parameters: Mapping[str, RunParameterModel] = {
         "time_range": RunParameter(
             unit="ns",
@@ -81,10 +75,9 @@ class CheckT1(BaseTask):
         time = run_result.data.values("time") * 1e-3
         projection = project("T1 decay", run_result.data.values("iq"))
         fit = fit_decay("T1 decay", time, projection.signal)
-        words = value_and_error(fit.values["tau"], fit.errors["tau"], "μs")
         line = spaced(float(time[time > 0].min()), float(time.max()), "log")
         figure = fit_figure(
-            f"T1 of qubit {qid}: {words}",
+            f"T1 of qubit {qid}: {value_and_error(fit.values['tau'], fit.errors['tau'], 'μs')}",
             f"R² = {fit.r2:.4f}, {time.size} points",
             Axis("Waiting time (μs)", "log"),
             Axis("Signal along the IQ axis (a.u.)"),

@@ -8,16 +8,15 @@ from typing import Any, Final
 import numpy as np
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
+from calibtasks.fits.iq import project
 from calibtasks.fits.least_squares import Fit, is_signal, no_signal
 from calibtasks.fits.models import fit_pulse_amplitude
 from calibtasks.fits.qubex_fits import library_half_pi
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import project
 from calibtasks.measure.pulses import HALF_PI_RAMP_NS, half_pi_area, half_pi_pulse
 from calibtasks.measure.sweeps import INTERVAL, READOUT_INPUTS, Sweep, shots_parameter
-from calibtasks.parameters.run_parameters import RunParameter
 from calibtasks.tasks.rabi.check_rabi import NOMINAL_RABI_MHZ, REFERENCE_WAIT_NS
 from qdash_queue.domain import (
     CalibrationError,
@@ -33,13 +32,13 @@ POINTS: Final = 20
 REPETITIONS: Final = 4
 """Half-π pulses that make one whole turn."""
 RETURN_TOLERANCE: Final = 0.06
-"""How much of the full swing a whole turn may miss the ground state by."""
+"""Largest distance from the ground state after a whole turn, in parts of the full swing."""
 STRETCH_TOLERANCE: Final = 0.03
-"""How far the rotation per amplitude may be from the one that a whole turn at this amplitude means."""
+"""Largest relative deviation of the rotation per amplitude from that of a whole turn at this amplitude."""
 
 
 class CreateHPIPulse(BaseTask):
-    """Play the half-π pulse four times with a varied amplitude; at the right one the qubit comes back."""
+    """Apply the half-π pulse four times with a varied amplitude; at the right one the qubit returns."""
 
     name = "CreateHPIPulse"
     task_type = TaskType.QUBIT
@@ -146,7 +145,7 @@ def _too_strong(length: float, amplitude: float) -> Failure:
         kind=FailureKind.OUT_OF_RANGE,
         cause="full_scale",
         message=f"a half-π pulse of {length:g} ns needs an amplitude of {amplitude:.3g}, above full scale",
-        remedy="use a longer hpi_duration, or look at control_amplitude",
+        remedy="use a longer hpi_duration, or check control_amplitude",
     )
 
 

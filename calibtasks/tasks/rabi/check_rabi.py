@@ -1,4 +1,4 @@
-"""CheckRabi: whether the drive turns the qubit, how fast, and where its states lie in the IQ plane."""
+"""CheckRabi: the Rabi frequency of the drive, and the states in the IQ plane."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
+from calibtasks.dataset import Dataset, MeasuredArray
 from calibtasks.figures.plots import (
     SECOND_COLOUR,
     Axis,
@@ -22,11 +23,10 @@ from calibtasks.figures.plots import (
     spaced,
     value_and_error,
 )
+from calibtasks.fits.iq import Projection, project
 from calibtasks.fits.least_squares import Fit, is_signal, no_signal
 from calibtasks.fits.models import fit_damped_cosine
 from calibtasks.fits.qubex_fits import library_rabi
-from calibtasks.measure.dataset import Dataset, MeasuredArray
-from calibtasks.measure.iq import Projection, project
 from calibtasks.measure.pulses import rabi_pulse
 from calibtasks.measure.sweeps import (
     GUARD_POINTS,
@@ -36,16 +36,15 @@ from calibtasks.measure.sweeps import (
     shots_parameter,
     with_guards,
 )
-from calibtasks.parameters.run_parameters import RunParameter
 from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 RABI_RAMP_NS: Final = 20.0
 """Ramp of the drive pulse; its area equals that of so much plateau."""
 REFERENCE_WAIT_NS: Final = 8.0
 REFERENCE_POINTS: Final = 16
-"""Points that share the shots of the undriven signal, so that its own scatter is seen."""
+"""Points that share the shots of the undriven signal, so that its scatter is measured."""
 NOMINAL_RABI_MHZ: Final = 12.5
-"""The Rabi frequency that the stored control amplitude is meant to give."""
+"""The Rabi frequency at the stored control amplitude."""
 RESONANT_DETUNING: Final = 0.2
 """Largest detuning of a drive that counts as resonant, in Rabi frequencies; it costs 4 % of the contrast."""
 MIN_SIDE_POINTS: Final = 12
@@ -120,12 +119,12 @@ class CheckRabi(BaseTask):
     """Drive the qubit for a varied time; the signal oscillates with the Rabi frequency.
 
     A drive off resonance gives a fine oscillation too, only faster and weaker. So a second, shorter sweep is
-    driven at a slightly higher frequency: the two together tell the detuning.
+    driven at a slightly higher frequency: the two together give the detuning.
     """
 
     name = "CheckRabi"
     task_type = TaskType.QUBIT
-    description = "Rabi oscillation: drive strength and the states' places in the IQ plane"
+    description = "Rabi oscillation: drive strength and the states' positions in the IQ plane"
     input_parameters: Mapping[str, ParameterModel] = {
         "qubit_frequency": ParameterModel(unit="GHz", description="carrier of the control pulses"),
         "control_amplitude": ParameterModel(unit="a.u.", description="amplitude of the drive"),
@@ -279,21 +278,28 @@ def _failure(found: _Analysis, shots: int) -> Failure | None:
 
 
 def _off_resonance(found: _Analysis) -> Failure | None:
-    remedy = "measure the qubit's frequency, or set qubit_frequency"
-    if not is_signal(found.side_fit.r2, found.side_time.size, 5) or found.side_fit.failure("") is not None:
-        words = f"no Rabi oscillation is seen {found.side_detuning:g} MHz higher: the drive is off resonance"
-        return Failure(kind=FailureKind.OUT_OF_RANGE, cause="off_resonance", message=words, remedy=remedy)
     detuning, error = found.detuning()
+    offset = value_and_error(detuning, error, "MHz")
     allowed = RESONANT_DETUNING * found.fit.values["frequency"] * 1e3
-    if not abs(detuning) <= allowed + 3 * error:
-        words = f"the drive is off resonance by {value_and_error(detuning, error, 'MHz')}"
-        return Failure(kind=FailureKind.OUT_OF_RANGE, cause="off_resonance", message=words, remedy=remedy)
-    if not 3 * error <= allowed:
-        words = f"the drive's detuning of {value_and_error(detuning, error, 'MHz')} is not known well enough"
+    if not is_signal(found.side_fit.r2, found.side_time.size, 5) or found.side_fit.failure("") is not None:
+        reason = f"no Rabi oscillation is seen {found.side_detuning:g} MHz higher: the drive is off resonance"
+    elif not abs(detuning) <= allowed + 3 * error:
+        reason = f"the drive is off resonance by {offset}"
+    elif not 3 * error <= allowed:
         return Failure(
-            kind=FailureKind.BAD_FIT, cause="detuning_not_resolved", message=words, remedy="use more shots"
+            kind=FailureKind.BAD_FIT,
+            cause="detuning_not_resolved",
+            message=f"the drive's detuning of {offset} is not known well enough",
+            remedy="use more shots",
         )
-    return None
+    else:
+        return None
+    return Failure(
+        kind=FailureKind.OUT_OF_RANGE,
+        cause="off_resonance",
+        message=reason,
+        remedy="measure the qubit's frequency, or set qubit_frequency",
+    )
 
 
 def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
@@ -311,7 +317,7 @@ def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
         "rabi_amplitude": (amplitude, fit.errors["amplitude"]),
         "rabi_frequency": (frequency, frequency_error),
         "rabi_phase": (fit.values["phase"], fit.errors["phase"]),
-        # The line turns about its middle, so an error of its angle moves the foot of the perpendicular too.
+        # The line rotates about its middle, so an error of its angle moves the foot of the perpendicular too.
         "rabi_offset": (
             centre.imag + fit.values["offset"],
             math.hypot(fit.errors["offset"], centre.real * angle_error),
@@ -330,14 +336,14 @@ def _outputs(found: _Analysis, drive: float) -> dict[str, tuple[float, float]]:
 
 def _figures(found: _Analysis, qid: str) -> list[Figure]:
     fit, projection, time = found.fit, found.projection, found.time
-    words = value_and_error(fit.values["frequency"] * 1e3, fit.errors["frequency"] * 1e3, "MHz")
+    frequency = value_and_error(fit.values["frequency"] * 1e3, fit.errors["frequency"] * 1e3, "MHz")
     detuning = value_and_error(*found.detuning(), "MHz")
     quality = f"R² = {fit.r2:.4f}, {time.size} points, drive off resonance by {detuning}"
     line = spaced(float(time.min()), float(time.max()), "linear")
     fitted = np.asarray(fit.curve(line).real)
     side_line = spaced(float(found.side_time.min()), float(found.side_time.max()), "linear")
     oscillation = fit_figure(
-        f"Rabi oscillation of qubit {qid}: {words}",
+        f"Rabi oscillation of qubit {qid}: {frequency}",
         quality,
         Axis("Drive time (ns)"),
         Axis("Signal along the IQ axis (a.u.)"),

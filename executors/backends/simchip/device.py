@@ -1,7 +1,7 @@
 """The simulated chip's design, and the hidden truth that differs from it a little.
 
 The truth of a qubit depends on the seed, the chip's name and the qubit's number alone: neither on the
-session's other qubits nor on the order in which they are asked for. Tasks and flows never see it;
+session's other qubits nor on their order. Tasks and flows never see it;
 ``true_qubit`` is for the engine that makes the data, for tests and for benchmarks.
 """
 
@@ -16,9 +16,10 @@ import numpy as np
 
 from qdash_queue.domain import ParameterModel
 
-QUBITS_PER_MUX: Final = 4
+_BLOCK: Final = 4
+"""Qubits in a 2×2 block of the lattice; the design frequencies depend on the position in it."""
 CONTROL_POSITIONS: Final = (0, 3)
-"""Positions in a 2×2 mux that control their neighbours; they form a checkerboard over the lattice."""
+"""Positions in a block that control their neighbours; they form a checkerboard over the lattice."""
 
 DESIGN_CONTROL_GHZ: Final = 4.20
 DESIGN_TARGET_GHZ: Final = 4.45
@@ -36,7 +37,7 @@ DESIGN_READOUT_NS: Final = 384.0
 
 @dataclass(frozen=True)
 class QubitTruth:
-    """What one simulated qubit really is (frequencies in GHz, times in ns).
+    """The true parameters of one simulated qubit (frequencies in GHz, times in ns).
 
     Attributes:
         frequency: 0-1 transition.
@@ -44,7 +45,7 @@ class QubitTruth:
         drive: Rabi frequency per unit of control amplitude.
         t1: energy relaxation time.
         t2: dephasing time of a superposition, at most 2 T1.
-        thermal: population of level 1 at rest.
+        thermal: population of level 1 when idle.
         resonator: resonator frequency with the qubit in level 0.
         chi: half the resonator's shift from level 0 to 1.
         kappa: the resonator's linewidth over 2π, external only.
@@ -75,43 +76,34 @@ def random_stream(*words: object) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(digest, "big"))
 
 
-def mux_members(qid: int) -> tuple[int, ...]:
-    """The qubits that share the readout line of ``qid``, itself included."""
-    first = qid // QUBITS_PER_MUX * QUBITS_PER_MUX
-    return tuple(range(first, first + QUBITS_PER_MUX))
-
-
-def grid_position(qid: int, n_qubits: int) -> tuple[int, int]:
-    """Row and column of a qubit: muxes of 2×2 row by row, ``qid = 4 mux + position``."""
-    muxes_per_row = math.isqrt(n_qubits // QUBITS_PER_MUX)
-    mux, position = divmod(qid, QUBITS_PER_MUX)
-    row, column = divmod(mux, muxes_per_row)
-    return 2 * row + position // 2, 2 * column + position % 2
+def default_muxes(n_qubits: int) -> dict[int, int]:
+    """The multiplexer of each qubit of a simulated chip whose topology names none: one per block."""
+    return {qid: qid // _BLOCK for qid in range(n_qubits)}
 
 
 def check_size(n_qubits: int) -> None:
-    """ValueError unless the chip is a square of whole muxes (4, 16, 36, 64, ... qubits)."""
+    """ValueError unless the chip is a square of 2×2 blocks (4, 16, 36, 64, ... qubits)."""
     side = math.isqrt(n_qubits)
-    if n_qubits < QUBITS_PER_MUX or side * side != n_qubits or side % 2:
+    if n_qubits < _BLOCK or side * side != n_qubits or side % 2:
         raise ValueError(f"a square lattice of 2×2 muxes has 4, 16, 36, 64, ... qubits, got {n_qubits}")
 
 
 def _design_frequency(qid: int) -> float:
-    mux, position = divmod(qid, QUBITS_PER_MUX)
+    block, position = divmod(qid, _BLOCK)
     base = DESIGN_CONTROL_GHZ if position in CONTROL_POSITIONS else DESIGN_TARGET_GHZ
-    return round(base + DESIGN_STAGGER_GHZ * ((3 * mux + 2 * position) % 5 - 2), 6)
+    return round(base + DESIGN_STAGGER_GHZ * ((3 * block + 2 * position) % 5 - 2), 6)
 
 
 def _design_resonator(qid: int) -> float:
-    mux, position = divmod(qid, QUBITS_PER_MUX)
-    return round(DESIGN_RESONATOR_GHZ + DESIGN_RESONATOR_STEP_GHZ * position + 0.001 * (mux % 16), 6)
+    block, position = divmod(qid, _BLOCK)
+    return round(DESIGN_RESONATOR_GHZ + DESIGN_RESONATOR_STEP_GHZ * position + 0.001 * (block % 16), 6)
 
 
 def design_parameters(chip_id: str, n_qubits: int) -> dict[str, dict[str, ParameterModel]]:
     """The values a chip starts with, by qid and name, as known from its design and a first cool-down.
 
     They differ from the hidden truth a little: enough to be worth calibrating, little enough that the first
-    CheckRabi works. Raises ValueError when ``n_qubits`` makes no square lattice of muxes.
+    CheckRabi works. Raises ValueError when ``n_qubits`` makes no square lattice of blocks.
     """
     check_size(n_qubits)
     note = f"design value of {chip_id}"

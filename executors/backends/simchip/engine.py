@@ -1,15 +1,15 @@
-"""A pulse program in, IQ data out: what the simulated chip answers, in words no vendor's software knows.
+"""The simulated chip: pulse programs in, IQ data out, independent of any vendor's software.
 
 Readout: a probe reflected from the qubit's resonator, r = 1 - κ/(κ_total/2 + i(f - f_s)), with f_s shifted by
 2χ per excitation, multiplied by the reflections of the other resonators on the same line. Each shot draws a
 level from the populations at the start of the capture; a level may relax within it; every sample carries
-Gaussian noise. So a repeated shot gives IQ blobs, wrongly assigned now and then, and an average carries shot
+Gaussian noise. So repeated shots give IQ blobs with some wrong assignments, and an average carries shot
 noise ∝ 1/√shots.
 
 Not modelled: drives during a capture, back-action and ring-up of the resonator, couplings between qubits, and
-what one shot leaves for the next: each starts from rest, however short the interval is against T1. (A real
-qubit keeps exp(-interval / T1) of its excitation: 8 % with 153.6 μs and a T1 of 60 μs, which then reads 5 %
-longer.)
+the memory of the previous shot: each starts in the thermal state, however short the interval is against T1.
+(A real qubit keeps exp(-interval / T1) of its excitation: 8 % with 153.6 μs and a T1 of 60 μs, which then
+reads 5 % longer.)
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from executors.backends.simchip.device import QubitTruth, mux_members, random_stream, true_qubit
+from executors.backends.simchip.device import QubitTruth, random_stream, true_qubit
 from executors.backends.simchip.solver import LEVELS, Pulse, Transmon
 
 Complex = NDArray[np.complex128]
@@ -67,7 +67,7 @@ class ReadLine:
 
 @dataclass(frozen=True)
 class Program:
-    """Everything that is played and captured ``shots`` times, each ``interval_ns`` after the last one's end.
+    """Pulses and captures, repeated ``shots`` times, each ``interval_ns`` after the previous one's end.
 
     ``drives`` are the pulses on each qubit's drive line in time order; ``reads`` are by any name.
     """
@@ -82,9 +82,9 @@ class Program:
     def hardware_seconds(self) -> float:
         """Instrument time that the program takes; QuEL's control systems wait the interval after a shot."""
         captures = [capture for line in self.reads.values() for capture in line.captures]
-        played = [*self.drives.values(), *(line.pulses for line in self.reads.values())]
+        lines = [*self.drives.values(), *(line.pulses for line in self.reads.values())]
         ends = [capture.start_ns + capture.duration_ns for capture in captures]
-        ends += [pulse.end_ns for pulses in played for pulse in pulses]
+        ends += [pulse.end_ns for pulses in lines for pulse in pulses]
         return self.shots * (self.interval_ns + max(ends, default=0.0)) / _NS_PER_S
 
 
@@ -92,12 +92,14 @@ class Program:
 class Engine:
     """Answers programs for one chip. The same seeds and the same programs give the same data.
 
+    Qubits of one multiplexer (``muxes``: qubit number -> multiplexer) share a readout line.
     Each qubit has its own stream of noise, so its data does not depend on which other qubits are measured.
     """
 
     chip_id: str
     seed: int
     noise_seed: int = 0
+    muxes: Mapping[int, int] = field(default_factory=dict)
     hardware_seconds: float = 0.0
     _transmons: dict[int, Transmon] = field(default_factory=dict, repr=False)
     _answers: dict[tuple[int, float], Complex] = field(default_factory=dict, repr=False)
@@ -155,7 +157,8 @@ class Engine:
     def _reflection(self, line: ReadLine, level: int) -> complex:
         truth = self._transmon(line.qid).truth
         response = _resonator(truth, line.frequency_ghz, level)
-        for other in mux_members(line.qid):
+        mux = self.muxes.get(line.qid)
+        for other in (qid for qid, line_mux in self.muxes.items() if line_mux == mux):
             if other != line.qid:
                 response *= _resonator(self._transmon(other).truth, line.frequency_ghz, 0)
         angle = truth.phase - 2 * math.pi * (line.frequency_ghz - truth.resonator) * truth.delay

@@ -1,4 +1,4 @@
-"""The state of a simulated instrument, kept outside any process: a killed process leaves it busy behind."""
+"""The state of a simulated instrument, kept outside any process: a killed process leaves it busy."""
 
 from __future__ import annotations
 
@@ -12,26 +12,21 @@ from pathlib import Path
 from executors.backends.base import instrument_failure
 
 
-@dataclass
+@dataclass(frozen=True)
 class InstrumentState:
-    """Busy or idle, in ``path`` (one small file per chip), or in memory when ``path`` is None."""
+    """Busy or idle, in one small file per chip."""
 
     chip_id: str
-    path: Path | None
-    _busy_in_memory: str | None = None
+    path: Path
 
     @classmethod
-    def of(cls, chip_id: str, directory: Path | None) -> InstrumentState:
+    def of(cls, chip_id: str, directory: Path) -> InstrumentState:
         """The state of the chip's instrument, in ``directory`` (made when missing)."""
-        if directory is None:
-            return cls(chip_id, None)
         directory.mkdir(parents=True, exist_ok=True)
         return cls(chip_id, directory / f"{chip_id}.busy.json")
 
     def busy(self) -> str | None:
-        """Whose measurement the instrument is still running; None when idle."""
-        if self.path is None:
-            return self._busy_in_memory
+        """The owner of the measurement that is still running; None when idle."""
         try:
             return self.path.read_text()
         except FileNotFoundError:
@@ -43,32 +38,18 @@ class InstrumentState:
 
         Raises CalibrationError (``instrument``) when it is busy already.
         """
-        owner = self.busy()
-        if owner is not None:
+        try:
+            with self.path.open("x") as file:
+                file.write(json.dumps({"pid": os.getpid()}))
+        except FileExistsError:
             raise instrument_failure(
-                f"the simulated instrument of {self.chip_id} is busy ({owner})",
+                f"the simulated instrument of {self.chip_id} is busy ({self.busy()})",
                 "instrument_busy",
-                "quiesce it: only then may it measure again",
-            )
-        self._begin(json.dumps({"pid": os.getpid()}))
+                "quiesce it before the next measurement",
+            ) from None
         yield
         self.reset()
 
     def reset(self) -> None:
         """Make the instrument idle; harmless when it is."""
-        if self.path is None:
-            self._busy_in_memory = None
-        else:
-            self.path.unlink(missing_ok=True)
-
-    def _begin(self, owner: str) -> None:
-        if self.path is None:
-            self._busy_in_memory = owner
-            return
-        try:
-            with self.path.open("x") as file:
-                file.write(owner)
-        except FileExistsError:
-            raise instrument_failure(
-                f"the simulated instrument of {self.chip_id} is busy", "instrument_busy"
-            ) from None
+        self.path.unlink(missing_ok=True)

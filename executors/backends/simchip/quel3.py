@@ -25,9 +25,10 @@ from qubex.backend.quel3 import (
 )
 from qubex.system import SystemManager
 
-from executors.backends.base import Faults, instrument_failure
+from executors.backends.base import instrument_failure
 from executors.backends.simchip.engine import Capture, CaptureMode, Engine, Program, ReadLine
 from executors.backends.simchip.instrument import InstrumentState
+from executors.backends.simchip.options import SimulationOptions
 from executors.backends.simchip.solver import Pulse
 
 CAPTURE_STEP_NS: Final = 0.8
@@ -42,12 +43,11 @@ _MODES: Final[Mapping[Quel3CaptureMode, CaptureMode]] = {
 
 @dataclass
 class SimulatedRuns:
-    """How executions of the simulated instrument go: stop points, busy state, extra wall time, faults."""
+    """Executions on the simulated instrument: checkpoints, busy state, extra wall time, faults."""
 
     instrument: InstrumentState
     checkpoint: Callable[[], None]
-    wall_seconds: float
-    faults: Faults
+    options: SimulationOptions
     executions: int = 0
 
     def execute(self, engine: Engine, program: Program) -> dict[str, list[Any]]:
@@ -55,22 +55,22 @@ class SimulatedRuns:
         self.checkpoint()
         self.executions += 1
         with self.instrument.measuring():
-            if self.executions == self.faults.hang_at_execution:
+            if self.executions == self.options.hang_at_execution:
                 _hang()
-            if self.executions == self.faults.error_at_execution:
+            if self.executions == self.options.error_at_execution:
                 raise instrument_failure(
                     f"the simulated instrument reported an error in execution {self.executions}",
                     "simulated_fault",
                 )
-            if self.wall_seconds > 0:
-                time.sleep(self.wall_seconds)
+            if self.options.wall_seconds_per_run > 0:
+                time.sleep(self.options.wall_seconds_per_run)
             return engine.run(program)
 
 
 def _hang() -> None:
-    """Never return, and hear no signal but SIGKILL: a driver stuck in a C call."""
+    """Never return, and obey no signal but SIGKILL: a driver stuck in a C call."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        # A mask alone is not enough: the signal would go to another of the process's threads.
+        # A mask alone is not enough: the signal would be delivered to another thread.
         if threading.current_thread() is threading.main_thread():
             signal.signal(number, signal.SIG_IGN)
         signal.pthread_sigmask(signal.SIG_BLOCK, {number})
@@ -79,7 +79,7 @@ def _hang() -> None:
 
 
 class _NoHardware:
-    """Stands for the reader of a unit's settings: a simulated unit has none."""
+    """Replaces the reader of a unit's settings: a simulated unit has none."""
 
     def fetch_backend_settings_from_hardware(
         self, *, unit_labels: Sequence[str] = (), **_: Any

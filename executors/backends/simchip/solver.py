@@ -6,8 +6,8 @@ In the frame that rotates with a drive of frequency f (GHz), with n the level nu
 
 and the collapse operators are a√γ↓ (relaxation), |1⟩⟨0|√γ↑ (thermal excitation, chosen so that the
 populations of levels 0 and 1 relax with exactly T1) and n√(2γφ) (white dephasing, so that superpositions
-decay with T2). A waveform is piecewise constant, so its propagator is a product of matrix exponentials; these
-are kept and used again.
+decay with T2). A waveform is piecewise constant, so its propagator is a product of matrix exponentials, which
+are cached.
 """
 
 from __future__ import annotations
@@ -102,9 +102,9 @@ class Transmon:
         )
 
     def populations(self, pulses: Sequence[Pulse], at_ns: float) -> Real:
-        """Populations of the levels, shape (3,), at ``at_ns``, driven by ``pulses`` from rest at 0.
+        """Populations of the levels, shape (3,), at ``at_ns``, driven by ``pulses``; thermal at 0.
 
-        Pulses come in time order. Raises ValueError when two overlap: a drive line plays one at a time.
+        Pulses come in time order. Raises ValueError when two overlap on the drive line.
         """
         state = np.zeros(LEVELS**2, dtype=np.complex128)
         state[0], state[LEVELS + 1] = 1 - self.truth.thermal, self.truth.thermal
@@ -115,13 +115,13 @@ class Transmon:
             if pulse.start_ns < now - _TIME_TOLERANCE_NS:
                 raise ValueError(f"two pulses overlap at {pulse.start_ns:g} ns on one drive line")
             state = self._idle(pulse.start_ns - now) @ state
-            state = self._play(pulse.until(at_ns), state)
+            state = self._drive(pulse.until(at_ns), state)
             now = min(pulse.end_ns, at_ns)
         state = self._idle(at_ns - now) @ state
         populations = np.clip(state.reshape(LEVELS, LEVELS).diagonal().real, 0.0, None)
         return np.asarray(populations / populations.sum(), dtype=np.float64)
 
-    def _play(self, pulse: Pulse, state: Complex) -> Complex:
+    def _drive(self, pulse: Pulse, state: Complex) -> Complex:
         """From the qubit's frame into the drive's at the pulse's start, through it, and back at its end."""
         detuning = _TWO_PI * (pulse.frequency_ghz - self.truth.frequency)
         into = np.exp(1j * _LEVEL_DIFFERENCE * (detuning * pulse.start_ns - pulse.phase))

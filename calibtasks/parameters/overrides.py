@@ -1,4 +1,4 @@
-"""Which settings a task runs with: the call's, else the session's, else the task's own.
+"""Which run parameters a task runs with: the call's, else the session's, else the task's own.
 
 Per name: ``task_details`` of the call, then the session's defaults for this task, then the session's defaults
 for every task, then what the task declares. The caller's dicts are read and never changed.
@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
 
-from qdash_queue.domain import CalibrationError, Failure, FailureKind, RunParameterModel
+from calibtasks.parameters.run_parameters import bad_value, evaluate, refuse
+from qdash_queue.domain import CalibrationError, RunParameterModel
 
 RunParameterDefaults = Mapping[str, object]
 """``{name: value}`` for every task that knows the name, or ``{task: {name: value}}`` for one task."""
@@ -19,12 +20,11 @@ TaskDetails = Mapping[str, object]
 
 
 def _refuse(message: str) -> CalibrationError:
-    return CalibrationError(
-        Failure(kind=FailureKind.INVALID_REQUEST, cause="unknown_run_parameter", message=message)
-    )
+    return refuse(message, "unknown_run_parameter")
 
 
-def _did_you_mean(word: str, known: Collection[str]) -> str:
+def did_you_mean(word: str, known: Collection[str]) -> str:
+    """The end of a sentence about an unknown ``word``: the nearest known one, or nothing."""
     close = get_close_matches(word, known, n=1)
     return f': did you mean "{close[0]}"?' if close else ""
 
@@ -53,12 +53,12 @@ def check_defaults(
                 raise _refuse(f"run parameters of {key}: expected {{name: value}}, got {value!r}")
             for name in value:
                 if name not in tasks[key]:
-                    hint = _did_you_mean(str(name), tasks[key])
+                    hint = did_you_mean(str(name), tasks[key])
                     raise _refuse(f'{key} has no run parameter "{name}"{hint}')
         elif not _is_flat(value):
-            raise _refuse(f'run parameters for unknown task "{key}"{_did_you_mean(key, tasks)}')
+            raise _refuse(f'run parameters for unknown task "{key}"{did_you_mean(key, tasks)}')
         elif key not in every_name:
-            raise _refuse(f'no task has a run parameter "{key}"{_did_you_mean(key, every_name)}')
+            raise _refuse(f'no task has a run parameter "{key}"{did_you_mean(key, every_name)}')
 
 
 def overrides_for(
@@ -67,13 +67,13 @@ def overrides_for(
     defaults: RunParameterDefaults,
     task_details: TaskDetails | None = None,
 ) -> dict[str, object]:
-    """The settings of one run of ``task`` that differ from what it declares, by name, unchecked.
+    """The run parameters of one run of ``task`` that differ from those declared, by name, unchecked.
 
-    A default for every task counts only where the task knows the name; a setting given for this very task is
+    A default for every task counts only where the task knows the name; a value given for this task is
     passed on whatever its name, so that a misspelt one is refused and not dropped.
 
     Raises:
-        CalibrationError: ``invalid_request``; a block of settings is not a mapping.
+        CalibrationError: ``invalid_request``; a block of run parameters is not a mapping.
     """
     merged = {key: value for key, value in defaults.items() if key in declared and _is_flat(value)}
     own = defaults.get(task)
@@ -90,7 +90,7 @@ def _from_details(task: str, task_details: TaskDetails) -> Mapping[str, object]:
     stray = [str(key) for key in details if key not in ("run_parameters", "input_parameters")]
     if stray:
         raise _refuse(f'task_details of {task}: expected "run_parameters", got "{stray[0]}"')
-    # QDash's older flows say "input_parameters" and mean the settings of the run.
+    # QDash's older flows write "input_parameters" for run parameters.
     return {**_block(task, details.get("input_parameters")), **_block(task, details.get("run_parameters"))}
 
 
@@ -100,3 +100,43 @@ def _block(task: str, block: object) -> Mapping[str, object]:
     if not isinstance(block, Mapping):
         raise _refuse(f"run parameters of {task}: expected {{name: value}}, got {block!r}")
     return block
+
+
+def overridden(
+    task: str, declared: Mapping[str, RunParameterModel], overrides: Mapping[str, object]
+) -> dict[str, RunParameterModel]:
+    """``declared`` with ``overrides`` in place, each a plain value or ``{"value", "value_type"?}``.
+
+    Raises CalibrationError (``invalid_request``) on an unknown name or a value that cannot be evaluated.
+    """
+    unknown = [name for name in overrides if name not in declared]
+    if unknown:
+        known = ", ".join(sorted(declared)) or "none"
+        raise _refuse(f"{task} has no run parameter {unknown[0]!r} (it has: {known})")
+    result = {name: parameter.model_copy() for name, parameter in declared.items()}
+    for name, given in overrides.items():
+        result[name] = _override(name, declared[name], given)
+        evaluate(name, result[name])
+    return result
+
+
+def _override(name: str, declared: RunParameterModel, given: object) -> RunParameterModel:
+    fields: dict[str, object] = {"value": given}
+    if isinstance(given, RunParameterModel):
+        fields = {"value": given.value, "value_type": given.value_type}
+    elif isinstance(given, Mapping):
+        stray = [key for key in given if key not in ("value", "value_type", "unit", "description", "limits")]
+        if stray or "value" not in given:
+            raise bad_value(name, 'a value or {"value": ..., "value_type": ...}', dict(given))
+        fields = {key: given[key] for key in ("value", "value_type") if key in given}
+        if given.get("unit", declared.unit) != declared.unit:
+            raise bad_value(name, f"the unit {declared.unit!r}", given["unit"])
+    if isinstance(fields["value"], tuple):
+        fields["value"] = list(fields["value"])
+    try:
+        checked = RunParameterModel.model_validate(
+            {**fields, "value_type": fields.get("value_type", declared.value_type)}
+        )
+    except ValueError:
+        raise bad_value(name, f"a value of type {declared.value_type}", given) from None
+    return declared.model_copy(update={"value": fields["value"], "value_type": checked.value_type})

@@ -5,8 +5,7 @@ from typing import Any
 
 import pytest
 
-from calibtasks.parameters.run_parameters import overridden
-from executors.engine.run_parameters import check_defaults, overrides_for
+from calibtasks.parameters.overrides import check_defaults, overridden, overrides_for
 from qdash_queue.domain import CalibrationError, RunParameterModel
 
 DECLARED = {
@@ -48,7 +47,7 @@ def test_precedence(defaults: dict[str, Any], details: dict[str, Any], expected:
     assert (defaults, details) == before, "the caller's dicts were changed"
 
 
-def test_what_is_given_for_the_task_itself_is_never_dropped() -> None:
+def test_a_value_for_the_task_itself_is_never_dropped() -> None:
     given = overrides_for("CheckT1", DECLARED, {}, {"CheckT1": {"run_parameters": {"shotz": 1}}})
     with pytest.raises(CalibrationError, match="CheckT1 has no run parameter 'shotz'"):
         overridden("CheckT1", DECLARED, given)
@@ -69,7 +68,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("defaults", "words"), REFUSED.values(), ids=REFUSED.keys())
-def test_defaults_that_nobody_would_read_are_refused(defaults: dict[str, Any], words: str) -> None:
+def test_defaults_of_no_task_are_refused(defaults: dict[str, Any], words: str) -> None:
     with pytest.raises(CalibrationError) as caught:
         check_defaults(defaults, TASKS)
     assert str(caught.value) == words

@@ -1,4 +1,4 @@
-"""IQ data: the one axis in the plane along which they vary, and how far they stray from a fitted curve."""
+"""IQ data: the axis in the plane along which they vary, and their deviation from a fitted curve."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from calibtasks.fits.least_squares import Real, check_data, point_variances
 from qdash_queue.domain import Failure, FailureKind
 
 STRAY_NOISES: Final = 1.3
-"""How many times their noise the points may stray from a curve that describes them."""
+"""Largest deviation from a curve that describes the points, in units of their noise."""
 TRUSTED_SCATTER: Final = 2.3
-"""How many times the expected noise their scatter from point to point may be, and still count as noise."""
+"""Largest scatter from point to point that counts as noise, in units of the expected noise."""
 STRAY_SWINGS: Final = 0.02
-"""How much of the signal's swing they may stray by in any case: no model is exact, and many shots show it."""
+"""Deviation that is always allowed, in parts of the signal's swing: no model is exact."""
 SMALL_SWINGS: Final = 0.005
-"""How much of it they may stray by, whatever the pattern."""
+"""Deviation that is allowed whatever its pattern, in parts of the swing."""
 REPEATS: Final = 3
-"""How many points that equal the one before to the last bit tell a dead instrument."""
+"""Number of points equal to the previous one to the last bit from which the instrument counts as dead."""
 CORRELATED_SIGMAS: Final = 3.5
 """Largest correlation of neighbouring points that counts as chance, in standard deviations of it."""
 
@@ -32,7 +32,7 @@ class Projection:
 
     Attributes:
         signal: coordinate along the axis, relative to ``centre``; shape of the data.
-        across: coordinate across the axis, likewise: nothing but noise.
+        across: coordinate across the axis, likewise: only noise.
         noise: standard deviation across the axis.
         angle: of the axis in the IQ plane, radians.
         centre: mean of the data.
@@ -52,7 +52,7 @@ class Projection:
     def misfit(self, what: str, curve: Real, shots: int) -> Failure | None:
         """The failure of a fit that does not describe the data, or of data that drifted; else None.
 
-        A good R² alone does not say it: a jump, a drift or a dead instrument makes a fine decay too. With
+        A good R² is not enough: a jump, a drift or a dead instrument can look like a decay. With
         the residuals r = signal - curve of n points, refused are
 
         * a noise that is not known, and points that repeat the one before to the last bit;
@@ -72,8 +72,8 @@ class Projection:
         scatter = math.sqrt(float(np.mean(np.diff(residuals) ** 2)) / 2)
         noise = min(max(expected, scatter), TRUSTED_SCATTER * expected)
         if not stray <= max(STRAY_NOISES * noise, STRAY_SWINGS * swing):
-            words = f"the fit of {what} misses the points by {stray / noise:.1f} times their noise"
-            return _bad_fit("misfit", words)
+            message = f"the fit of {what} misses the points by {stray / noise:.1f} times their noise"
+            return _bad_fit("misfit", message)
         return self._pattern(what, curve, residuals, is_small=stray <= SMALL_SWINGS * swing)
 
     def _pattern(self, what: str, curve: Real, residuals: Real, *, is_small: bool) -> Failure | None:
@@ -86,18 +86,20 @@ class Projection:
         if not neighbours_alike(standardised) <= CORRELATED_SIGMAS:
             return _bad_fit("misfit", f"the fit of {what} misses many points in a row on the same side")
         if not neighbours_alike(self.across) <= CORRELATED_SIGMAS:
-            return _bad_fit("drift", f"the signal of {what} wandered off its axis in the IQ plane")
+            return _bad_fit("drift", f"the signal of {what} drifted off its axis in the IQ plane")
         return None
 
 
 def neighbours_alike(values: Real) -> float:
     """Lag-1 autocorrelation in standard deviations (1 / sqrt(n)) of that of independent values."""
-    rest = values - values.mean()
-    return float(rest[1:] @ rest[:-1] / max(float(rest @ rest), 1e-300)) * math.sqrt(rest.size)
+    deviations = values - values.mean()
+    return float(deviations[1:] @ deviations[:-1] / max(float(deviations @ deviations), 1e-300)) * math.sqrt(
+        deviations.size
+    )
 
 
 def _bad_fit(cause: str, message: str) -> Failure:
-    remedy = "look at the figure: did something change during the sweep?"
+    remedy = "check the figure: did something change during the sweep?"
     return Failure(kind=FailureKind.BAD_FIT, cause=cause, message=message, remedy=remedy)
 
 

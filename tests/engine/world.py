@@ -1,4 +1,4 @@
-"""A small laboratory on a real database: a project, a member who may execute, a simulated chip, jobs."""
+"""A project, a member who may execute, a simulated chip and jobs on a real database."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ ROLES = ("calib_operator", "calib_executor")
 
 
 @dataclass
-class Lab:
-    """Everything a test needs to begin jobs and to look at what they left behind."""
+class World:
+    """Starts jobs and reads what they recorded."""
 
     url: str
     state_path: Path
@@ -56,7 +56,7 @@ class Lab:
         return Settings(database_url=self.notebook.url, state_path=self.state_path, heartbeat_seconds=0.2)
 
     def add_chip(self, chip_id: str, topology: str) -> None:
-        """Make a simulated chip that the laboratory's role may serve."""
+        """Make a simulated chip that the world's role may serve."""
         admin = Admin(Database(self.admin_url))
         admin.add_chip(chip_id, "fake", topology)
         admin.allow_executor(self.role, chip_id)
@@ -132,32 +132,32 @@ class Lab:
 
 
 def script_session(
-    lab: Lab, settings: Mapping[str, float] | None = None, **changes: Any
+    world: World, settings: Mapping[str, float] | None = None, **changes: Any
 ) -> CalibOrchestrator:
     """A session as a plain script makes it, with ``settings`` and other changes; not open yet."""
     given: dict[str, Any] = {"username": USERNAME, "chip_id": CHIP, "qids": ["0"], **changes}
-    changed = lab.settings.model_copy(update=dict(settings or {}))
+    changed = world.settings.model_copy(update=dict(settings or {}))
     orchestrator = CalibOrchestrator(CalibConfig(**given), changed)
-    lab._sessions.append(orchestrator)
+    world._sessions.append(orchestrator)
     return orchestrator
 
 
-def only_job(lab: Lab) -> Job:
+def only_job(world: World) -> Job:
     """The one job that there is."""
-    (job,) = lab.queue.list()
+    (job,) = world.queue.list()
     return job
 
 
-def build(database: CalibDatabase, state_path: Path) -> Lab:
-    """A laboratory with the chip's design values imported."""
+def build(database: CalibDatabase, state_path: Path) -> World:
+    """A world with the chip's design values imported."""
     role, notebook = database.login(*ROLES), database.login("calib_notebook")
-    lab = Lab(role.url, state_path, role.name, database.overseer.url, notebook)
+    world = World(role.url, state_path, role.name, database.overseer.url, notebook)
     admin = Admin(Database(database.overseer.url))
     admin.add_project(PROJECT)
     admin.grant_member(PROJECT, role.name, USERNAME, "operator")
     admin.grant_member(PROJECT, notebook.name, USERNAME, "submitter")
     admin.database.close()
-    lab.add_chip(CHIP, "square-lattice-mux-16")
+    world.add_chip(CHIP, "square-lattice-mux-16")
     design = {
         qid: {
             name: value.model_dump(mode="json", include={"value", "error", "unit"})
@@ -165,5 +165,5 @@ def build(database: CalibDatabase, state_path: Path) -> Lab:
         }
         for qid, named in design_parameters(CHIP, 16).items()
     }
-    Parameters(lab.database, CHIP).import_values(design, "design values")
-    return lab
+    Parameters(world.database, CHIP).import_values(design, "design values")
+    return world

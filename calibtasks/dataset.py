@@ -1,4 +1,4 @@
-"""Raw data of a measurement: named arrays with units, and their form as bytes."""
+"""Raw data of a measurement: named arrays with units, and their serialised form."""
 
 from __future__ import annotations
 
