@@ -19,6 +19,8 @@ from executors.child.importing import heavy_imports
 from executors.environment import executor_environment
 from executors.flows import FlowError
 from executors.job.context import instruments_folder
+from executors.job.lease_keeper import LeaseTimes
+from executors.job.messages import ChildSetup
 from qdash_queue.client.compatibility import require_schema
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor
@@ -43,8 +45,6 @@ EXIT_AWAY = 4
 """A server that is needed does not answer, is not named, or holds a schema of another age; or no extra."""
 EXIT_LOST = 5
 """The database does not know the lease under which this executor drove the chip."""
-
-_MARGIN_SECONDS = 10.0
 
 app = typer.Typer(
     help="The executor of one chip: claims its jobs one after the other and runs their flows.",
@@ -152,9 +152,7 @@ def _version() -> str:
 
 
 def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
-    from executors.job.messages import ChildSetup  # noqa: PLC0415
-    from executors.supervisor.lease_keeper import LeaseTimes  # noqa: PLC0415 - loads Prefect
-    from executors.supervisor.stop_escalation import Graces  # noqa: PLC0415
+    from executors.supervisor.stop_escalation import Graces  # noqa: PLC0415 - loads Prefect
     from executors.supervisor.supervisor import SupervisorOptions  # noqa: PLC0415
 
     return SupervisorOptions(
@@ -165,12 +163,7 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
             seed=settings.sim_seed,
             log_level=_log_level(settings),
         ),
-        times=LeaseTimes(
-            lease=settings.lease_seconds,
-            heartbeat=min(settings.heartbeat_seconds, settings.lease_seconds / 3),
-            poll=0.5,
-            margin=min(_MARGIN_SECONDS, settings.lease_seconds / 3),
-        ),
+        times=LeaseTimes.of(settings),
         graces=Graces(term=settings.term_grace_seconds),
         idle_poll=(settings.poll_seconds, 5 * settings.poll_seconds),
         with_deployment=settings.prefect_deployment,
@@ -197,12 +190,3 @@ def _refusals_in_words() -> Iterator[None]:
     except (DatabaseAwayError, MissingExtraError, SchemaMissingError) as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_AWAY) from error
-
-
-def main() -> None:
-    """Run the command."""
-    app()
-
-
-if __name__ == "__main__":
-    main()

@@ -238,7 +238,7 @@ class Stage:
         return [
             Slot(
                 f"{chip_id}-{letter}",
-                [sys.executable, "-m", "executors.main", "--chip", chip_id],
+                [sys.executable, "-m", "executors", "--chip", chip_id],
                 environment,
                 self.folder / "logs",
             )

@@ -100,7 +100,7 @@ class Crew:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``qdash-executor`` to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "executors.main", *arguments],
+            [sys.executable, "-m", "executors", *arguments],
             env=self.environment,
             cwd=self.code[0],
             capture_output=True,
@@ -139,7 +139,7 @@ class Crew:
         log = self.folder / f"{tag}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "executors.main", "--chip", self.chip_id],
+                [sys.executable, "-m", "executors", "--chip", self.chip_id],
                 env={**self.environment, **environment, TAG: tag},
                 cwd=self.code[0],  # Python looks there before all.
                 stdout=file,

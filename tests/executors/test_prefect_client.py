@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from executors.job.wakeup import Wakeup
-from executors.prefect.client import PrefectAwayError, PrefectLink, PrefectRefusedError
+from executors.prefect.client import PrefectLink, PrefectRefusedError, PrefectUnreachableError
 from executors.prefect.flow_runs import FlowRunRequest
 from qdash_queue.domain import JobState
+from qdash_queue.stopping import Wakeup
 from tests.executors.flows import noop
 
 REFUSAL = "what you ask for is not to be had"
@@ -66,15 +66,15 @@ def grumpy() -> Iterator[Grumpy]:
 def test_a_refusal_is_no_absence(grumpy: Grumpy, status: int) -> None:
     grumpy.status = status
     with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectRefusedError, match=REFUSAL) as told:
-        link.make_equal(uuid4(), JobState.COMPLETED, "")
+        link.set_final_state(uuid4(), JobState.COMPLETED, "")
     assert f"answered {status}" in str(told.value)
 
 
 @pytest.mark.parametrize("status", [401, 403, 500, 502, 503])
 def test_an_answer_that_may_change_is_waited_for(grumpy: Grumpy, status: int) -> None:
     grumpy.status = status
-    with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectAwayError):
-        link.make_equal(uuid4(), JobState.COMPLETED, "")
+    with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectUnreachableError):
+        link.set_final_state(uuid4(), JobState.COMPLETED, "")
 
 
 def test_whoever_answers_so_is_not_healthy(grumpy: Grumpy) -> None:
@@ -87,16 +87,16 @@ def test_whoever_answers_so_is_not_healthy(grumpy: Grumpy) -> None:
 def test_an_answer_that_is_not_prefects_is_an_absence(grumpy: Grumpy, words: str) -> None:
     grumpy.words = words
     with PrefectLink("SIM16", Wakeup()) as link:
-        with pytest.raises(PrefectAwayError):
+        with pytest.raises(PrefectUnreachableError):
             link.create_flow_run(noop, REQUEST, 5.0).value()
-        with pytest.raises(PrefectAwayError):
+        with pytest.raises(PrefectUnreachableError):
             link.open_flow_runs(["SIM16"])
 
 
 def test_an_unreadable_state_is_an_absence(grumpy: Grumpy) -> None:
     grumpy.words = '{"name": "of another version"}'
-    with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectAwayError):
-        link.make_equal(uuid4(), JobState.COMPLETED, "")
+    with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectUnreachableError):
+        link.set_final_state(uuid4(), JobState.COMPLETED, "")
 
 
 def test_a_page_for_people_is_not_healthy(grumpy: Grumpy) -> None:

@@ -16,16 +16,16 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelling, Crashed, Pending, Running
 
-from executors.job.wakeup import Wakeup
-from executors.prefect.client import PrefectAwayError, PrefectLink
+from executors.prefect.client import PrefectLink, PrefectUnreachableError
 from executors.prefect.flow_runs import FlowRunRequest, Origin
-from executors.prefect.reconcile import close_stragglers
+from executors.prefect.reconcile import close_leftover_flow_runs
 from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
 from qdash_queue.embedded.prefect_server import PrefectServer
+from qdash_queue.stopping import Wakeup
 from tests.executors.crew import PROJECT, Crew
 from tests.executors.flows import NOOP, noop
 from tests.support.databases import CalibDatabase
@@ -160,8 +160,8 @@ def test_one_that_prefect_will_not_close_keeps_no_other_open(
     }
 
     def rest_is_closed() -> bool:
-        with suppress(PrefectAwayError):
-            close_stragglers(link, owner, [CHIP])
+        with suppress(PrefectUnreachableError):
+            close_leftover_flow_runs(link, owner, [CHIP])
         return {run.id for run in link.open_flow_runs([CHIP])} == {refused, broken}
 
     until(rest_is_closed, "all others to be closed")
@@ -174,7 +174,7 @@ def test_one_deleted_under_our_hands_needs_nothing_more(
 ) -> None:
     run = prefect.create_flow_run(noop, parameters={}, state=Pending()).id
     meddler.tricks = {run: lambda: prefect.delete_flow_run(run)}
-    link.make_equal(run, JobState.COMPLETED, "")
+    link.set_final_state(run, JobState.COMPLETED, "")
     assert link.healthy()
     with pytest.raises(ObjectNotFound):
         prefect.read_flow_run(run)
@@ -191,7 +191,7 @@ def test_a_run_that_is_given_up_shows_its_cancel(prefect: SyncPrefectClient, lin
     lost, cancelled = (prefect.create_flow_run(noop, parameters={}, state=Running()).id for _ in range(2))
     prefect.set_flow_run_state(cancelled, Cancelling())
     prefect.set_flow_run_state(cancelled, Crashed(), force=True)
-    assert [link.give_up(run, "") for run in (lost, cancelled)] == [False, True]
+    assert [link.close_abandoned(run, "") for run in (lost, cancelled)] == [False, True]
     assert [_type(prefect, run) for run in (lost, cancelled)] == ["CRASHED", "CANCELLED"]
 
 
@@ -204,6 +204,6 @@ def test_a_cancel_beside_the_giving_up_is_seen(
         prefect.set_flow_run_state(run, Cancelling())
 
     meddler.tricks = {run: cancel_first}
-    assert link.give_up(run, "")
-    link.make_equal(run, JobState.SCHEDULED, "")
+    assert link.close_abandoned(run, "")
+    link.set_final_state(run, JobState.SCHEDULED, "")
     assert _type(prefect, run) == "CANCELLED"

@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from executors.job.wakeup import Listener, Wakeup
+from executors.supervisor.listener import Listener
+from qdash_queue.stopping import Wakeup
 from tests.contract.lab import DENIED, PARAMETERS, PROJECT, Connection, outcome
 from tests.contract.meeting import full_life
 from tests.hostile.stage import ROLES, Stage, open_stage
@@ -191,7 +192,6 @@ def test_a_flood_of_notifications_wakes_the_executor_and_nothing_else(stage: Sta
         full_life(lab, claimed)
         assert lab.job(job_id)["cancel_requested"] is False
         _woken_again(stage, wakeup, chip_id)
-    wakeup.close()
 
 
 def _woken_again(stage: Stage, wakeup: Wakeup, chip_id: str) -> None:

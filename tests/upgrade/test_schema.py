@@ -17,7 +17,7 @@ EXIT_REFUSED = 3
 
 def _register(executor: LoginRole) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "executors.main", "register", "--chip", CHIP],
+        [sys.executable, "-m", "executors", "register", "--chip", CHIP],
         cwd=ROOT,
         env={**os.environ, "QDASH_QUEUE_DATABASE_URL": executor.url},
         capture_output=True,
