@@ -1,4 +1,4 @@
-"""The command ``qdash-executor``: serve one chip, or only say what may be asked for on it."""
+"""The command ``qdash-executor``: serve one chip, or only register its flows and tasks."""
 
 from __future__ import annotations
 
@@ -41,8 +41,8 @@ EXIT_USAGE = 2
 """An option or a setting that cannot be read."""
 EXIT_REFUSED = 3
 """The database answers, and refuses: no such chip, no right, another kind of backend, a bad catalogue."""
-EXIT_AWAY = 4
-"""A server that is needed does not answer, is not named, or holds a schema of another age; or no extra."""
+EXIT_UNREACHABLE = 4
+"""A needed server does not answer, is not named, or has a schema of another version; or no extra."""
 EXIT_LOST = 5
 """The database does not know the lease under which this executor drove the chip."""
 
@@ -83,7 +83,7 @@ def serve(
 
 @app.command()
 def register(chip: Chip, backend: Backend = None) -> None:
-    """Say which flows and tasks may be asked for on a chip, without serving it."""
+    """Register the flows and tasks that can be submitted on a chip, without serving it."""
     with _refusals_in_words():
         settings = _prepare_process()
         from executors.flows import catalogue_flows, catalogue_tasks, load_flows  # noqa: PLC0415 - loads Prefect
@@ -93,7 +93,7 @@ def register(chip: Chip, backend: Backend = None) -> None:
         executor.register_catalogue(flows, tasks)
         typer.echo(
             f"{chip}: {len(flows)} flows ({', '.join(flow.flow for flow in flows)}) and {len(tasks)} tasks"
-            f" ({', '.join(task.task for task in tasks)}) may be asked for"
+            f" ({', '.join(task.task for task in tasks)}) can be submitted"
         )
 
 
@@ -103,7 +103,7 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
             "no Prefect server is named: set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api"
         )
     executor = _executor(settings, chip, backend)
-    executor.register()  # Whoever is refused is told so before anything heavy is loaded.
+    executor.register()  # A refusal comes before anything heavy is loaded.
     executor.seen("warming up")
     start_forkserver()
     with heavy_imports():
@@ -189,4 +189,4 @@ def _refusals_in_words() -> Iterator[None]:
         raise typer.Exit(EXIT_REFUSED) from error
     except (DatabaseAwayError, MissingExtraError, SchemaMissingError) as error:
         typer.echo(f"{error}", err=True)
-        raise typer.Exit(EXIT_AWAY) from error
+        raise typer.Exit(EXIT_UNREACHABLE) from error

@@ -27,7 +27,7 @@ class Heartbeat:
 
     The session stops at its next checkpoint when the job is cancelled, when its time limit has passed, and
     before the lease can have gone to another while the database does not answer, or its answer hangs.
-    Between two cells of a notebook there is no checkpoint: a stop that is not heeded for a grace ends the
+    Between two cells of a notebook there is no checkpoint: a stop without effect for a grace period ends the
     renewing, so that no session can keep the chip from all others.
     """
 
@@ -46,7 +46,7 @@ class Heartbeat:
         self._timeout_seconds = timeout_seconds
         self._deadline = time.monotonic() + timeout_seconds
         self._grace = settings.term_grace_seconds
-        self._unheeded_since = math.inf
+        self._ignored_since = math.inf
         self._is_at_work = False
 
     def start(self) -> None:
@@ -74,7 +74,7 @@ class Heartbeat:
             raise LeaseLostError("the lease could not be renewed in time: another job may hold the chip")
         if time.monotonic() > self._deadline:
             self._stop.request_now(StopReason.DEADLINE)
-        if self._is_unheeded():
+        if self._is_ignored():
             self._give_up()
         return False
 
@@ -88,13 +88,13 @@ class Heartbeat:
         elif cancel is not None:
             self._stop.request_after_task(StopReason.CANCEL)
 
-    def _is_unheeded(self) -> bool:
-        """Whether a stop has stood for the grace with nothing that it still waits for."""
+    def _is_ignored(self) -> bool:
+        """Whether a stop has had no effect for the grace period, with no task that it waits for."""
         if self._stop.reason is StopReason.NONE or (self._is_at_work and not self._stop.at_once):
-            self._unheeded_since = math.inf
+            self._ignored_since = math.inf
             return False
-        self._unheeded_since = min(self._unheeded_since, time.monotonic())
-        return time.monotonic() - self._unheeded_since >= self._grace
+        self._ignored_since = min(self._ignored_since, time.monotonic())
+        return time.monotonic() - self._ignored_since >= self._grace
 
     def _give_up(self) -> None:
         """Let the lease run out: until then the session still owns all that it does, its end above all."""

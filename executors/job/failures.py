@@ -108,7 +108,7 @@ def failure_of(error: BaseException, task: str, phase: Phase) -> Failure:
             kind=FailureKind.INSTRUMENT,
             cause=type(error).__name__,
             message=f"the instrument failed in {task}: {words}",
-            remedy="look at the control system; the parameters are as before",
+            remedy="check the control system; the parameters are unchanged",
         )
     return Failure(
         kind=FailureKind.INTERNAL,
@@ -197,7 +197,7 @@ def exit_words(code: int) -> str:
         name = signal.Signals(-code).name
     except ValueError:
         name = f"signal {-code}"
-    return f"was killed by {name}" + (" (out of memory, or by hand)" if name == "SIGKILL" else "")
+    return f"was killed by {name}" + (" (out of memory, or manually)" if name == "SIGKILL" else "")
 
 
 def stack_trace(error: BaseException) -> str:

@@ -68,7 +68,7 @@ class StopEscalation:
         """Kill a child that did not end in time."""
         if not self._is_killed and self.seconds_left() <= 0:
             self._is_killed = True
-            why = "did not leave after its end" if self._ended_at is not None else "did not heed SIGTERM"
+            why = "did not exit after its end" if self._ended_at is not None else "did not react to SIGTERM"
             self._log_before("sigkill", {"reason": why})
             self._child.kill(signal.SIGKILL)
 

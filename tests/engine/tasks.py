@@ -19,7 +19,8 @@ from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunRes
 from calibtasks.figures.plots import Figure
 from calibtasks.measure.dataset import Dataset, MeasuredArray
 from calibtasks.parameters.run_parameters import RunParameter
-from executors.job.stop import checkpoint, current_stop_flag
+from executors.job.context import current_job
+from executors.job.stop import checkpoint
 from qdash_queue.domain import FiniteRange, ParameterModel, RunParameterModel
 
 
@@ -139,9 +140,9 @@ class WrappingTask(GoodTask, register=False):
     name = "WrappingTask"
 
     def run(self, backend: Any, qid: str) -> RunResult:
-        flag = current_stop_flag()
-        assert flag is not None
-        while not flag.at_once:
+        job = current_job()
+        assert job is not None
+        while not job.stop.at_once:
             pass
         raise RuntimeError("driver interrupted")
 

@@ -11,7 +11,7 @@ from qdash_queue.errors import DatabaseAwayError, LeaseLostError
 from tests.engine.lab import Lab
 from tests.engine.outage import outage
 
-AGAIN = "the database is away, trying again"
+AGAIN = "the database is unreachable, trying again"
 
 
 def away(times: int, otherwise: Callable[[], str]) -> Callable[[], str]:
