@@ -42,7 +42,7 @@ from qdash_queue.errors import LeaseLostError
 from qdash_queue.settings import Settings
 from tests.chaos.flows import WITNESS
 from tests.chaos.stage import PLUGIN
-from tests.executors.crew import PROJECT, ROOT, Crew, eventually
+from tests.executors.fleet import PROJECT, ROOT, Fleet, eventually
 from tests.executors.relay import Relay
 
 CHIP = "SIM-16"
@@ -109,7 +109,7 @@ class Laboratory:
     folder: Path
     primary: PostgresServer
     line: Relay
-    crew: Crew
+    crew: Fleet
     rounds: int = 0
 
     def fail_over(self) -> Round:
@@ -174,7 +174,7 @@ class Laboratory:
         self.line.cut()
         standby.promote()
         self.line.target_port = standby.port
-        self.line.mend()
+        self.line.restore()
         gone.stop()
         shutil.rmtree(gone.home)
 
@@ -201,7 +201,7 @@ def laboratory(folder: Path) -> Iterator[Laboratory]:
         print_conditions(owner_url)
         defaults = Settings()
         machine_url = sa.make_url(owner_url).set(username="machine", password=MACHINE_PASSWORD)
-        crew = Crew(
+        crew = Fleet(
             chip_id=CHIP,
             queue=Queue(owner),
             owner=owner,

@@ -77,7 +77,7 @@ def test_an_answer_that_may_change_is_waited_for(grumpy: Grumpy, status: int) ->
         link.set_final_state(uuid4(), JobState.COMPLETED, "")
 
 
-def test_whoever_answers_so_is_not_healthy(grumpy: Grumpy) -> None:
+def test_a_server_that_answers_so_is_not_healthy(grumpy: Grumpy) -> None:
     grumpy.status = 422
     with PrefectLink("SIM16", Wakeup()) as link:
         assert not link.healthy()

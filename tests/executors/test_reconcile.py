@@ -26,7 +26,7 @@ from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.stopping import Wakeup
-from tests.executors.crew import PROJECT, Crew
+from tests.executors.fleet import PROJECT, Fleet
 from tests.executors.flows import NOOP, noop
 from tests.support.databases import CalibDatabase
 from tests.support.waiting import until
@@ -34,26 +34,26 @@ from tests.support.waiting import until
 CHIP = "STRAGGLING"
 
 
-def test_an_unknown_flow_run_follows_its_attempt(crew: Crew) -> None:
-    crew.need(1)
-    job_id = crew.submit("noop")
-    job = crew.ended(job_id)
+def test_an_unknown_flow_run_follows_its_attempt(fleet: Fleet) -> None:
+    fleet.need(1)
+    job_id = fleet.submit("noop")
+    job = fleet.ended(job_id)
     ours = Origin(job_id, 1, str(job.executor_id))
     another = Origin(job_id, 1, "an executor of another queue")
-    chip = f"chip:{crew.chip_id}"
+    chip = f"chip:{fleet.chip_id}"
     left, foreign = (
-        crew.prefect.create_flow_run(noop, parameters={}, state=Pending(), tags=[chip, *origin.tags])
+        fleet.prefect.create_flow_run(noop, parameters={}, state=Pending(), tags=[chip, *origin.tags])
         for origin in (ours, another)
     )
 
     def state_of(run: UUID) -> str:
-        state = crew.prefect.read_flow_run(run).state
+        state = fleet.prefect.read_flow_run(run).state
         assert state is not None
         return state.type.value
 
     until(lambda: state_of(left.id) == "COMPLETED", "the abandoned flow run to be closed")
     assert state_of(foreign.id) == "PENDING"
-    assert set(ours.tags) < set(crew.flow_run(job_id).tags)
+    assert set(ours.tags) < set(fleet.flow_run(job_id).tags)
 
 
 class Meddler(ThreadingHTTPServer):

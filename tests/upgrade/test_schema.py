@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from qdash_queue import migrate
-from tests.executors.crew import ROOT
+from tests.executors.fleet import ROOT
 from tests.support.databases import CalibDatabase, LoginRole
 from tests.upgrade.release import CHIP, Release
 
