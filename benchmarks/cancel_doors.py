@@ -37,8 +37,8 @@ from prefect.client.orchestration import SyncPrefectClient
 from benchmarks.executor_latency import CALIBRATION, TASKS, bench, print_conditions
 from qdash_queue.domain import CancelMode
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
-from tests.executors.crew import Crew
-from tests.executors.doors import MOMENTS, Aim, Cancel, Canceller, Door, Doors
+from tests.executors.cancel_paths import MOMENTS, Aim, Cancel, Canceller, CancelPath, CancelPaths
+from tests.executors.fleet import Fleet
 
 STEPS = 5
 EVERY_CALIBRATION = 6
@@ -51,7 +51,7 @@ OUTCOMES = ("cancelled", "finished first", "completed, refused", "cancelled, ref
 class Knock:
     """One cancel that is to be."""
 
-    door: Door
+    door: CancelPath
     mode: CancelMode
     is_calibration: bool
 
@@ -101,16 +101,16 @@ def deck(count: int, chance: random.Random) -> deque[Knock]:
         is_calibration = number % EVERY_CALIBRATION == 0
         command = number % EVERY_COMMAND == 1
         knocks += [
-            Knock(Door.ROW, next(modes), is_calibration),
-            Knock(Door.PREFECT_CLI if command else Door.PREFECT, CancelMode.NOW, is_calibration),
-            Knock(Door.QDASH, CancelMode.NOW, is_calibration),
+            Knock(CancelPath.ROW, next(modes), is_calibration),
+            Knock(CancelPath.PREFECT_CLI if command else CancelPath.PREFECT, CancelMode.NOW, is_calibration),
+            Knock(CancelPath.QDASH, CancelMode.NOW, is_calibration),
         ]
     chance.shuffle(knocks)
     return deque(knocks)
 
 
 def cancel_all(
-    crews: Sequence[Crew], knocks: deque[Knock], given: argparse.Namespace
+    crews: Sequence[Fleet], knocks: deque[Knock], given: argparse.Namespace
 ) -> tuple[list[Cancel], list[str]]:
     """Let every chip take the next cancel until none is left; what came of them, and the violations."""
     until = time.monotonic() + 60 * given.minutes
@@ -127,7 +127,7 @@ def cancel_all(
             psycopg.connect(crew.queue.database.conninfo, autocommit=True) as connection,
             SyncPrefectClient(f"http://127.0.0.1:{crew.relay.port}/api") as prefect,  # One for each thread.
         ):
-            doors = Doors(connection, prefect, crew.environment)
+            doors = CancelPaths(connection, prefect, crew.environment)
             canceller = Canceller(crew, doors, crew.folder, seeded(f"{given.seed} {number}"))
             while (knock := next_knock()) is not None:
                 try:
@@ -145,10 +145,10 @@ def cancel_all(
 
 def knock_once(canceller: Canceller, knock: Knock) -> None:
     aim = choose_aim(knock, canceller.chance)
-    if knock.door is Door.PREFECT_CLI:  # The command needs seconds to load.
+    if knock.door is CancelPath.PREFECT_CLI:  # The command needs seconds to load.
         canceller.walk(knock.door, knock.mode, aim, count=150)
     elif knock.is_calibration:
-        job_id = canceller.crew.submit("calibrate", CALIBRATION)
+        job_id = canceller.fleet.submit("calibrate", CALIBRATION)
         canceller.cancel(job_id, knock.door, knock.mode, aim)
     else:
         canceller.walk(knock.door, knock.mode, aim, count=STEPS)
@@ -158,7 +158,7 @@ def choose_aim(knock: Knock, chance: random.Random) -> Aim:
     """A random part of the job's life, the long ones more often."""
     tasks = TASKS if knock.is_calibration else STEPS
     early = [(Aim("submitted", 0.03), 1), (Aim("claimed", 0.05), 1)]
-    if knock.door is Door.PREFECT_CLI:
+    if knock.door is CancelPath.PREFECT_CLI:
         return Aim("flow_started", 1.0)
     aims = [
         *([] if knock.door.needs_flow_run else early),
@@ -173,9 +173,9 @@ def choose_aim(knock: Knock, chance: random.Random) -> Aim:
 
 def report_ends(made: Sequence[Cancel]) -> None:
     print(f"{'door':12} {'moment':9}" + "".join(f"{outcome:>19}" for outcome in OUTCOMES) + f"{'hooks':>7}")
-    for door in Door:
+    for door in CancelPath:
         for moment in MOMENTS:
-            hit = [cancel for cancel in made if (cancel.door, cancel.moment) == (door, moment)]
+            hit = [cancel for cancel in made if (cancel.path, cancel.moment) == (door, moment)]
             if hit:
                 ends = Counter(cancel.outcome for cancel in hit)
                 hooks = sum(event.event == "hook_ran" for cancel in hit for event in cancel.events)
@@ -186,15 +186,17 @@ def report_ends(made: Sequence[Cancel]) -> None:
 def report_seconds(made: Sequence[Cancel]) -> None:
     print("from the request to the terminal row, of those that ended cancelled:")
     groups = {
-        f"{door} {mode}" if door is Door.ROW else door: (door, mode) for door in Door for mode in CancelMode
+        f"{door} {mode}" if door is CancelPath.ROW else door: (door, mode)
+        for door in CancelPath
+        for mode in CancelMode
     }
     for name, (door, mode) in groups.items():
         seconds = sorted(
             cancel.seconds
             for cancel in made
             if cancel.outcome == "cancelled"
-            and cancel.door is door
-            and (door is not Door.ROW or cancel.mode is mode)
+            and cancel.path is door
+            and (door is not CancelPath.ROW or cancel.mode is mode)
         )
         if len(seconds) < 2:
             continue
@@ -209,11 +211,11 @@ def report_seconds(made: Sequence[Cancel]) -> None:
 
 def report_answers(made: Sequence[Cancel]) -> None:
     """What those were told who came too late, one example for each door."""
-    for door in Door:
-        late = [cancel.answer.words for cancel in made if cancel.door is door and not cancel.answer.is_taken]
+    for door in CancelPath:
+        late = [cancel.answer.words for cancel in made if cancel.path is door and not cancel.answer.is_taken]
         if late:
             print(f"too late by {door}: {len(late)}, for example: {late[0]}")
-    back = sum(cancel.outcome == "finished first" and cancel.door.needs_flow_run for cancel in made)
+    back = sum(cancel.outcome == "finished first" and cancel.path.needs_flow_run for cancel in made)
     print(f"flow runs put back to their terminal state after a cancel that Prefect took too late: {back}")
 
 

@@ -32,12 +32,13 @@ from procrastinate.jobs import Status
 from pydantic import JsonValue
 
 from benchmarks.conditions import migrate_and_grant
-from executors.job.wakeup import Listener, Wakeup
+from executors.supervisor.listener import Listener
 from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
+from qdash_queue.stopping import Wakeup
 
 FLOW = "calibrate"
 PARAMETERS: dict[str, JsonValue] = {"qids": ["0", "1"], "tasks": ["CheckRabi", "CreateHPIPulse", "CheckT1"]}

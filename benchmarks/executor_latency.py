@@ -38,7 +38,7 @@ from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.errors import AlreadyFinalError
-from tests.executors.crew import PROJECT, Crew
+from tests.executors.fleet import PROJECT, Fleet
 from tests.executors.relay import Relay
 
 CHIP = "SIM16"
@@ -106,7 +106,7 @@ def print_conditions(when: str) -> None:
 
 
 @contextmanager
-def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterator[Crew]:
+def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterator[Fleet]:
     """One ready executor on a chip with its design values, on a fresh state."""
     folder.mkdir()
     owner_url = servers.postgres.url
@@ -122,7 +122,7 @@ def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterat
     admin.allow_executor("machine", chip_id)
     queue = Queue.connect(servers.postgres.url_of("postgres", "olga"))
     import_design(queue.database, chip_id)
-    crew = Crew(
+    crew = Fleet(
         chip_id=chip_id,
         queue=queue,
         owner=Database(owner_url),
@@ -151,7 +151,7 @@ def import_design(database: Database, chip_id: str) -> None:
     Parameters(database, chip_id).import_values(values, "design")
 
 
-def measure_starts(crew: Crew, count: int) -> list[float]:
+def measure_starts(crew: Fleet, count: int) -> list[float]:
     """Seconds from the claim to the first line of the flow's body; the first job is not counted.
 
     The executor has time to make its next child, as between two jobs that people ask for.
@@ -174,7 +174,7 @@ def report_starts(name: str, seconds: Sequence[float]) -> None:
     )
 
 
-def measure_cancels(crew: Crew, count: int, moments: random.Random) -> Cancels:
+def measure_cancels(crew: Fleet, count: int, moments: random.Random) -> Cancels:
     lasts = [duration(crew, crew.ended(crew.submit("calibrate", CALIBRATION))) for _ in range(3)]
     life = statistics.median(lasts)
     print(f"a calibrate job (2 qubits, 3 tasks) that nobody cancels takes {life:.2f} s (3 jobs)")
@@ -196,7 +196,7 @@ def measure_cancels(crew: Crew, count: int, moments: random.Random) -> Cancels:
     return cancels
 
 
-def wait_for(crew: Crew, job_id: int, aim: Aim, times: int) -> None:
+def wait_for(crew: Fleet, job_id: int, aim: Aim, times: int) -> None:
     wanted = times if aim.event == "task_completed" else 1
 
     def happened() -> bool:
@@ -211,7 +211,7 @@ def wait_for(crew: Crew, job_id: int, aim: Aim, times: int) -> None:
         time.sleep(0.001)
 
 
-def duration(crew: Crew, job: Job) -> float:
+def duration(crew: Fleet, job: Job) -> float:
     assert job.state is JobState.COMPLETED, (job.state, job.failure_message, crew.events(job.job_id))
     events = crew.queue.events(job.job_id)
     return (events[-1].at - events[0].at).total_seconds()

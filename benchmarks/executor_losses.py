@@ -22,7 +22,7 @@ from benchmarks.executor_latency import bench, print_conditions
 from executors.job.context import instruments_folder
 from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
-from tests.executors.crew import Crew
+from tests.executors.fleet import Fleet
 from tests.support.waiting import until
 
 CALIBRATION: dict[str, JsonValue] = {"qids": ["0", "1", "2", "3"], "tasks": ["CheckRabi", "CreateHPIPulse"]}
@@ -45,7 +45,7 @@ def main() -> int:
     return 0 if all(kept) else 1
 
 
-def death(crew: Crew, max_attempts: int) -> bool:
+def death(crew: Fleet, max_attempts: int) -> bool:
     """Kill the executor of a running job; whether the job ended as its attempts allow, no result twice."""
     crew.need(2)
     crew.settle()
@@ -71,7 +71,7 @@ def death(crew: Crew, max_attempts: int) -> bool:
     return job.state is expected and whole and not any(row["doubled"] for row in results)
 
 
-def stop_while_busy(crew: Crew, end: str) -> bool:
+def stop_while_busy(crew: Fleet, end: str) -> bool:
     """Stop a job while its instrument measures; whether that was at rest before the chip was free."""
     crew.need(1)
     busy = instruments_folder(crew.state_path) / f"{crew.chip_id}.busy.json"
@@ -93,7 +93,7 @@ def stop_while_busy(crew: Crew, end: str) -> bool:
     return job.state is expected and events[-2:] == ["quiesced", expected.value] and not busy.exists()
 
 
-def print_events(crew: Crew, job_id: int) -> None:
+def print_events(crew: Fleet, job_id: int) -> None:
     events = crew.queue.events(job_id)
     for event in events:
         seconds = (event.at - events[0].at).total_seconds()

@@ -43,7 +43,7 @@ from qdash_queue.errors import LeaseLostError
 from qdash_queue.settings import Settings
 from tests.chaos.flows import EVIDENCE
 from tests.chaos.installation import PLUGIN
-from tests.executors.crew import PROJECT, ROOT, Crew
+from tests.executors.fleet import PROJECT, ROOT, Fleet
 from tests.executors.relay import Relay
 from tests.support.waiting import until
 
@@ -212,7 +212,7 @@ def failover(folder: Path) -> Iterator[Failover]:
         print_conditions(owner_url)
         defaults = Settings()
         machine_url = sa.make_url(owner_url).set(username="machine", password=MACHINE_PASSWORD)
-        crew = Crew(
+        crew = Fleet(
             chip_id=CHIP,
             queue=Queue(owner),
             owner=owner,

@@ -39,7 +39,7 @@ BARE = "{statement}; import time; print('ready', flush=True); time.sleep(600)"
 IMPORTS = ("from prefect import flow, task", "from qubex import Experiment")
 WORKER = (sys.executable, "-m", "prefect", "worker", "start", "-p", "bench", "-t", "process")
 MIRROR = (sys.executable, "-m", "qdash_queue.cli", "mirror", "run")
-EXECUTOR = (sys.executable, "-m", "executors.main")
+EXECUTOR = (sys.executable, "-m", "executors")
 MEBIBYTE = 2**20
 
 

@@ -1,4 +1,4 @@
-"""The command ``qdash-executor``: serve one chip, or only say what may be asked for on it."""
+"""The command ``qdash-executor``: serve one chip, or only register its flows and tasks."""
 
 from __future__ import annotations
 
@@ -18,6 +18,8 @@ from executors.child.importing import heavy_imports
 from executors.environment import executor_environment
 from executors.flows import FlowError
 from executors.job.context import instruments_folder
+from executors.job.lease_keeper import LeaseTimes
+from executors.job.messages import ChildSetup
 from qdash_queue.client.compatibility import require_schema
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor
@@ -38,12 +40,10 @@ EXIT_USAGE = 2
 """An option or a setting that cannot be read."""
 EXIT_REFUSED = 3
 """The database answers, and refuses: no such chip, no right, another kind of backend, a bad catalogue."""
-EXIT_AWAY = 4
-"""A server that is needed does not answer, is not named, or holds a schema of another age; or no extra."""
+EXIT_UNREACHABLE = 4
+"""A needed server does not answer, is not named, or has a schema of another version; or no extra."""
 EXIT_LOST = 5
 """The database does not know the lease under which this executor drove the chip."""
-
-_MARGIN_SECONDS = 10.0
 
 app = typer.Typer(
     help="The executor of one chip: claims its jobs one after the other and runs their flows.",
@@ -82,7 +82,7 @@ def serve(
 
 @app.command()
 def register(chip: Chip, backend: Backend = None) -> None:
-    """Say which flows and tasks may be asked for on a chip, without serving it."""
+    """Register the flows and tasks that can be submitted on a chip, without serving it."""
     with _refusals_in_words():
         settings = _prepare_process()
         from executors.flows import catalogue_flows, catalogue_tasks, load_flows  # noqa: PLC0415 - loads Prefect
@@ -92,7 +92,7 @@ def register(chip: Chip, backend: Backend = None) -> None:
         executor.register_catalogue(flows, tasks)
         typer.echo(
             f"{chip}: {len(flows)} flows ({', '.join(flow.flow for flow in flows)}) and {len(tasks)} tasks"
-            f" ({', '.join(task.task for task in tasks)}) may be asked for"
+            f" ({', '.join(task.task for task in tasks)}) can be submitted"
         )
 
 
@@ -102,7 +102,7 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
             "no Prefect server is named: set QDASH_QUEUE_PREFECT_API_URL to http://host:4200/api"
         )
     executor = _executor(settings, chip, backend)
-    executor.register()  # Whoever is refused is told so before anything heavy is loaded.
+    executor.register()  # A refusal comes before anything heavy is loaded.
     executor.seen("warming up")
     start_forkserver()
     with heavy_imports():
@@ -144,9 +144,7 @@ def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Exe
 
 
 def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
-    from executors.job.messages import ChildSetup  # noqa: PLC0415
-    from executors.supervisor.lease_keeper import LeaseTimes  # noqa: PLC0415 - loads Prefect
-    from executors.supervisor.stop_escalation import Graces  # noqa: PLC0415
+    from executors.supervisor.stop_escalation import Graces  # noqa: PLC0415 - loads Prefect
     from executors.supervisor.supervisor import SupervisorOptions  # noqa: PLC0415
 
     return SupervisorOptions(
@@ -158,12 +156,7 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
             log_level=_log_level(settings),
             qubex_config_dir=settings.qubex_config_path,
         ),
-        times=LeaseTimes(
-            lease=settings.lease_seconds,
-            heartbeat=min(settings.heartbeat_seconds, settings.lease_seconds / 3),
-            poll=0.5,
-            margin=min(_MARGIN_SECONDS, settings.lease_seconds / 3),
-        ),
+        times=LeaseTimes.of(settings),
         graces=Graces(term=settings.term_grace_seconds),
         idle_poll=(settings.poll_seconds, 5 * settings.poll_seconds),
         with_deployment=settings.prefect_deployment,
@@ -189,13 +182,4 @@ def _refusals_in_words() -> Iterator[None]:
         raise typer.Exit(EXIT_REFUSED) from error
     except (DatabaseUnreachableError, MissingExtraError, SchemaMissingError) as error:
         typer.echo(f"{error}", err=True)
-        raise typer.Exit(EXIT_AWAY) from error
-
-
-def main() -> None:
-    """Run the command."""
-    app()
-
-
-if __name__ == "__main__":
-    main()
+        raise typer.Exit(EXIT_UNREACHABLE) from error

@@ -1,4 +1,4 @@
-"""The wish that a process may stop: made by a signal, waited for by the main thread."""
+"""What ends a wait of the main thread: a wake-up, or the request to stop, which signals make."""
 
 from __future__ import annotations
 
@@ -12,33 +12,55 @@ from contextlib import contextmanager, suppress
 from types import FrameType
 
 
-class StopSign:
-    """Set once and for good, from any thread and from a signal handler.
-
-    ``threading.Event`` will not do: a handler that sets it while the main thread is on its way into ``wait``
-    waits for ever for a lock which that thread holds.
-    """
+class Wakeup:
+    """Ends a wait, by a pipe to this process itself; set from any thread and from a signal handler."""
 
     def __init__(self) -> None:
-        self._is_set = False
         self._reader, self._writer = os.pipe()
+        os.set_blocking(self._reader, False)
         os.set_blocking(self._writer, False)
         weakref.finalize(self, _close, self._reader, self._writer)
 
+    def fileno(self) -> int:
+        """The end that becomes readable once the wake-up is set."""
+        return self._reader
+
     def set(self) -> None:
-        """Ask to stop; harmless if somebody asked before."""
-        self._is_set = True
-        with suppress(BlockingIOError):  # The pipe is full, so nobody sleeps any more.
+        """End the wait; harmless if it was set before."""
+        with suppress(BlockingIOError):  # The pipe is full, so the wait ends anyway.
             os.write(self._writer, b"x")
 
+    def clear(self) -> None:
+        """Forget all wake-ups so far."""
+        with suppress(BlockingIOError):
+            while os.read(self._reader, 4096):
+                continue
+
+
+class StopSign(Wakeup):
+    """The request that this process stops; set once, and never taken back.
+
+    ``threading.Event`` will not do: a handler that sets it while the main thread is on its way into ``wait``
+    waits indefinitely for a lock which that thread holds.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._is_set = False
+
+    def set(self) -> None:
+        """Ask to stop; harmless if it was asked before."""
+        self._is_set = True
+        super().set()
+
     def is_set(self) -> bool:
-        """Whether somebody has asked to stop."""
+        """Whether a stop was requested."""
         return self._is_set
 
     def wait(self, seconds: float | None = None) -> bool:
-        """Sleep until somebody asks, ``seconds`` at most; whether somebody has asked."""
+        """Sleep until a stop is requested, ``seconds`` at most; whether it was."""
         poll = select.poll()
-        poll.register(self._reader, select.POLLIN)
+        poll.register(self, select.POLLIN)
         poll.poll(None if seconds is None else 1000 * seconds)
         return self._is_set
 

@@ -97,7 +97,7 @@ def test_a_killed_run_takes_servers_executors_and_jobs_along(tmp_path: Path, mar
         family = _family(run, mark)
         names = {process.name() for process in family}
         assert {"postgres", "mongod", "sleep"} <= names, names
-        assert any("executors.main" in one.cmdline() for one in family)
+        assert any("executors" in one.cmdline() for one in family)
         run.kill()
         run.wait(PATIENCE)
         _expect_nothing_left(family, mark)

@@ -11,7 +11,7 @@ import pytest
 
 @pytest.mark.parametrize(
     ("arguments", "status"),
-    [(["executors.main", "--chip", "SIM16"], 2), (["qdash_queue.cli", "jobs"], 3)],
+    [(["executors", "--chip", "SIM16"], 2), (["qdash_queue.cli", "jobs"], 3)],
     ids=["qdash-executor", "qdash-queue"],
 )
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The wish to stop, made at the worst of moments."""
+"""Requests to stop, at any moment."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def test_a_signal_ends_a_sleep_and_the_handlers_are_put_back() -> None:
     assert signal.getsignal(signal.SIGTERM) is before
 
 
-def test_nobody_asked() -> None:
+def test_without_a_request_a_sleep_takes_its_time() -> None:
     sign = StopSign()
     began = time.monotonic()
     assert not sign.wait(0.02)

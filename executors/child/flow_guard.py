@@ -1,4 +1,4 @@
-"""What stands around a flow's body: says when it starts, and turns its end into the attempt's verdict."""
+"""Wraps a flow's body: reports when it starts, and turns its end into the attempt's verdict."""
 
 from __future__ import annotations
 
@@ -11,26 +11,26 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from executors.job.context import JobContext
+from executors.job.failures import deadline_failure, flow_failure
 from executors.job.messages import BodyEnded, BodyStarted, Report
 from executors.job.persistence import persistently
 from executors.job.stop import StopReason
-from executors.job.verdict import give_verdict
 from executors.prefect import runtime
 from executors.prefect.runtime import FlowBody
-from executors.supervisor.verdict import deadline_failure, flow_failure
+from executors.prefect.verdict import give_verdict
 from qdash_queue.domain import Failure, JobState
 from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
 
 logger = logging.getLogger(__name__)
 
 
-class BodyGuard:
+class FlowGuard:
     """Wraps the body of one job's flow.
 
-    The verdict is written to the database first, so that it outlives everybody, and told to the supervisor,
-    who writes it in case the database was away just then. Prefect gets the state that agrees with the
-    verdict: ``Cancelled`` for a cancel and ``TimedOut`` for a deadline, where Prefect alone would record
-    ``Crashed``.
+    The verdict is written to the database first, so that it outlives all processes, and reported to the
+    supervisor, which writes it in case the database was unreachable just then. Prefect gets the state that
+    agrees with the verdict: ``Cancelled`` for a cancel and ``TimedOut`` for a deadline, where Prefect alone
+    would record ``Crashed``.
     """
 
     def __init__(self, context: JobContext, pipe: Connection) -> None:
@@ -56,7 +56,7 @@ class BodyGuard:
         return guarded
 
     def _start(self) -> None:
-        # The hooks run for a flow that has started: nobody may see this cut in two.
+        # The hooks run for a flow that has started: both or neither of these may happen.
         with _sigterm_deferred():
             self.started = True
             self._tell(BodyStarted())
@@ -64,13 +64,13 @@ class BodyGuard:
             persistently(lambda: self._context.lease.log_event("flow_started", {"pid": os.getpid()}))
 
     def _end_well(self, result: Any) -> Any:
-        _refuse_late_signals()
+        _ignore_sigterm()
         standing = self._conclude(JobState.COMPLETED, None)
         return self._cancelled() if standing is JobState.CANCELLED else result
 
     def _end_by(self, error: BaseException) -> Any:
         """The state to return instead of raising ``error``; ``None``: let it go on."""
-        _refuse_late_signals()
+        _ignore_sigterm()
         reason = self._context.stop.reason
         if reason is StopReason.CANCEL:
             self._conclude(JobState.CANCELLED, None)
@@ -81,7 +81,7 @@ class BodyGuard:
             is_cancelled = standing is JobState.CANCELLED
             return self._cancelled() if is_cancelled else runtime.timed_out_state(failure.message)
         if reason is not StopReason.NONE or isinstance(error, runtime.INTERRUPTIONS):
-            # The executor leaves, or a signal came from outside: the supervisor knows which, and decides.
+            # The executor shuts down, or a signal came from outside: the supervisor knows which, and decides.
             self._tell(BodyEnded(None, None))
             return None
         standing = self._conclude(JobState.FAILED, flow_failure(error))
@@ -95,7 +95,7 @@ class BodyGuard:
         try:
             standing = give_verdict(self._context.lease, state, failure)
         except DatabaseUnreachableError:
-            logger.warning("the database is away: the supervisor will record the verdict %s", state.value)
+            logger.warning("the database is unreachable: the supervisor will record verdict %s", state.value)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)
         self._tell(BodyEnded(standing, failure))
@@ -110,16 +110,16 @@ class BodyGuard:
 
 @contextmanager
 def _sigterm_deferred() -> Iterator[None]:
-    came: list[int] = []
-    handler = signal.signal(signal.SIGTERM, lambda number, _frame: came.append(number))
+    received: list[int] = []
+    handler = signal.signal(signal.SIGTERM, lambda number, _frame: received.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGTERM, handler)
-        if came:
+        if received:
             signal.raise_signal(signal.SIGTERM)
 
 
-def _refuse_late_signals() -> None:
+def _ignore_sigterm() -> None:
     # The body is over: a late SIGTERM must not cut the verdict in two. SIGKILL remains.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)

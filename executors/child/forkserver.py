@@ -9,7 +9,7 @@ from multiprocessing.context import ForkServerContext
 
 _PRELOAD = "executors.child.forkserver_preload"
 PARENT = "QDASH_QUEUE_FORKSERVER_PARENT"
-"""Tells the forkserver whose it is, should its parent die before it can ask for a signal at that death."""
+"""Names the forkserver's parent, which may die before the forkserver can ask for a signal at that death."""
 SOCKET_FOLDER = "QDASH_QUEUE_FORKSERVER_FOLDER"
 """Tells the forkserver where its socket lies, for the removal when its parent is killed and cannot do it."""
 

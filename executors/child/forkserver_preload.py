@@ -27,7 +27,7 @@ def _remove_socket() -> None:
 
 
 def _load() -> None:
-    # Imported here, because that takes seconds in which the supervisor may die already.
+    # Imported here, because that takes seconds in which the supervisor may die.
     with executors.child.importing.heavy_imports():
         from executors.child.main import preload  # noqa: PLC0415
         from executors.flows import load_flows  # noqa: PLC0415
@@ -39,7 +39,7 @@ def _load() -> None:
 signal.signal(signal.SIGUSR1, _parent_is_dead)
 executors.child.process_guard.die_with_parent(signal.SIGUSR1)
 executors.child.process_guard.adopt_orphans()
-# What it adopted it reaps, and need not wonder whose that was.
+# It reaps the orphans that it adopted, and needs no warning about them.
 warnings.filterwarnings("ignore", message="forkserver: waitpid returned unexpected pid")
 if os.environ.get(executors.child.forkserver.PARENT) != str(os.getppid()):
     _remove_socket()

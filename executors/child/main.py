@@ -14,18 +14,27 @@ import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from multiprocessing.connection import Connection
-from typing import Any, NoReturn
+from typing import NoReturn
 
-from executors.child.flow_guard import BodyGuard
+from executors.child.flow_guard import FlowGuard
 from executors.child.process_guard import die_with_parent, lead_own_group, post_guard
 from executors.engine.backend_session import quiesce
 from executors.flows import FlowDefinition, load_flows
 from executors.job.context import JobContext, use_job
-from executors.job.failures import storable
-from executors.job.messages import ChildSetup, DutyDone, NotStarted, Order, Quiesce, Ready, RunHooks, RunJob
+from executors.job.failures import storable, unknown_flow_failure
+from executors.job.messages import (
+    ChildSetup,
+    CleanupDone,
+    Message,
+    NotStarted,
+    Quiesce,
+    Ready,
+    RunHooks,
+    RunJob,
+)
 from executors.job.stop import LeaseClock, StopFlag
 from executors.prefect import runtime
-from executors.supervisor.verdict import unknown_flow_failure
+from executors.prefect.flow_runs import flow_arguments
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Lease
 from qdash_queue.client.models import ClaimedJob
@@ -36,29 +45,28 @@ logger = logging.getLogger(__name__)
 
 _FLUSH_SECONDS = 1.5
 _WARM_UP_SECONDS = 2.0
-_ACCIDENT = 70
+_EXIT_INTERNAL = 70
 _HEAVY = (
     "scipy.optimize",
     "scipy.signal",
     "executors.backends.fake",
     "calibtasks.active_protocols",
     "prefect.task_engine",
+    # In every child multiprocessing runs the program's script once more; what it imports is here by now.
+    "executors.main",
 )
-_PROGRAM = "executors.main"
 
 
 def preload() -> None:
     """Get ready what a job will need; for the forkserver, whose children then have it from birth."""
-    for name in (*_HEAVY, _PROGRAM):
+    for name in _HEAVY:
         importlib.import_module(name)
-    # In every child multiprocessing runs the program's lines once more; what they import is here by now.
-    del sys.modules[_PROGRAM]
     runtime.preload()
 
 
 def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: ChildSetup) -> NoReturn:
-    """Wait for one order, carry it out, and leave without the interpreter's unbounded farewell."""
-    code = _ACCIDENT
+    """Wait for one message, do what it says, and leave without the interpreter's unbounded cleanup."""
+    code = _EXIT_INTERNAL
     try:
         lead_own_group()
         die_with_parent(signal.SIGKILL)
@@ -66,7 +74,7 @@ def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: Child
         post_guard(pipe, stop, lease)
         logging.basicConfig(level=setup.log_level, format="%(asctime)s child %(process)d %(message)s")
         stop.hold_to(lease)
-        code = _Child(pipe, stop, setup).live()
+        code = _Child(pipe, stop, setup).run()
     except BaseException:  # noqa: BLE001 - the process ends here whatever happened
         traceback.print_exc()
     finally:
@@ -83,59 +91,59 @@ class _Child:
         self._setup = setup
         self._flows = load_flows()
 
-    def live(self) -> int:
+    def run(self) -> int:
         database = Database(self._setup.database_url)
         with runtime.warm_client():
             _warm(database)
-            order = self._receive()
-            if order is None:
+            message = self._receive()
+            if message is None:
                 return 0
-            return self._obey(order, database)
+            return self._handle(message, database)
 
-    def _receive(self) -> Order | None:
-        """The order; ``None`` when the supervisor needs this child no more, or is gone."""
+    def _receive(self) -> Message | None:
+        """The message; ``None`` when the supervisor needs this child no more, or is gone."""
         try:
             self._pipe.send(Ready())
-            order: Order | None = self._pipe.recv()
+            message: Message | None = self._pipe.recv()
         except (EOFError, OSError):
             return None
-        return order
+        return message
 
-    def _obey(self, order: Order, database: Database) -> int:
-        context = self._context(order, database)
-        os.chdir(order.scratch)
-        tempfile.tempdir = str(order.scratch)
+    def _handle(self, message: Message, database: Database) -> int:
+        context = self._context(message, database)
+        os.chdir(message.scratch)
+        tempfile.tempdir = str(message.scratch)
         with use_job(context):
-            match order:
+            match message:
                 case RunJob():
-                    code = self._run_job(order, context)
+                    code = self._run_job(message, context)
                     runtime.flush(_FLUSH_SECONDS)
                     return code
                 case RunHooks():
-                    return self._do(lambda: self._run_hooks(order))
+                    return self._clean_up(lambda: self._run_hooks(message))
                 case Quiesce():
-                    return self._do(lambda: quiesce(context, order.chip))
+                    return self._clean_up(lambda: quiesce(context, message.chip))
 
-    def _context(self, order: Order, database: Database) -> JobContext:
+    def _context(self, message: Message, database: Database) -> JobContext:
         return JobContext(
-            claimed=order.claimed,
-            lease=Lease(database, order.claimed.job_id, order.claimed.claim),
+            claimed=message.claimed,
+            lease=Lease(database, message.claimed.job_id, message.claimed.claim),
             database=database,
             backend_kind=self._setup.backend_kind,
-            scratch=order.scratch,
+            scratch=message.scratch,
             stop=self._stop,
             instrument_dir=self._setup.instrument_dir,
             seed=self._setup.seed,
             qubex_config_dir=self._setup.qubex_config_dir,
         )
 
-    def _run_job(self, order: RunJob, context: JobContext) -> int:
+    def _run_job(self, message: RunJob, context: JobContext) -> int:
         # Ends the process without needing the GIL, should the supervisor be gone and Python be stuck in C.
-        faulthandler.dump_traceback_later(order.hard_seconds, exit=True)
-        guard = BodyGuard(context, self._pipe)
+        faulthandler.dump_traceback_later(message.hard_seconds, exit=True)
+        guard = FlowGuard(context, self._pipe)
         try:
-            definition = self._definition(order.claimed)
-            runtime.run_guarded(definition.flow, order.flow_run, flow_arguments(order.claimed), guard)
+            definition = self._definition(message.claimed)
+            runtime.run_guarded(definition.flow, message.flow_run, flow_arguments(message.claimed), guard)
         except BaseException as error:  # noqa: BLE001 - every end of a flow is told, not raised
             if guard.started:
                 logger.info("the flow ended by %s: %s", type(error).__name__, error)
@@ -153,18 +161,18 @@ class _Child:
             raise CalibrationError(unknown_flow_failure(claimed.flow, self._flows))
         return definition
 
-    def _run_hooks(self, order: RunHooks) -> None:
-        definition = self._definition(order.claimed)
-        runtime.run_cancellation_hooks(definition.flow, order.flow_run)
+    def _run_hooks(self, message: RunHooks) -> None:
+        definition = self._definition(message.claimed)
+        runtime.run_cancellation_hooks(definition.flow, message.flow_run)
 
-    def _do(self, duty: Callable[[], None]) -> int:
+    def _clean_up(self, work: Callable[[], None]) -> int:
         try:
-            duty()
+            work()
         except Exception as error:
-            logger.warning("the duty failed", exc_info=True)
-            self._pipe.send(DutyDone(storable(f"{error}") or type(error).__name__))
+            logger.warning("the cleanup failed", exc_info=True)
+            self._pipe.send(CleanupDone(storable(f"{error}") or type(error).__name__))
             return 1
-        self._pipe.send(DutyDone(""))
+        self._pipe.send(CleanupDone(""))
         return 0
 
 
@@ -180,16 +188,6 @@ def _open_connection(database: Database) -> None:
         database.row("SELECT 1 AS warm")
     except (DatabaseUnreachableError, QueueError) as error:  # The first statement opens one otherwise.
         logger.warning("the database does not answer while warming up: %s", error)
-
-
-def flow_arguments(claimed: ClaimedJob) -> dict[str, Any]:
-    """What the flow's function is called with: the job's parameters and the columns that every flow takes."""
-    return {
-        **claimed.parameters,
-        "username": claimed.username,
-        "chip_id": claimed.chip_id,
-        "project_id": claimed.project_id,
-    }
 
 
 def not_started(error: BaseException) -> NotStarted:

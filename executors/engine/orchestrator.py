@@ -27,8 +27,8 @@ from executors.job.context import JobContext, current_job
 from executors.job.failures import Phase, TaskFailedError, failure_of
 from executors.job.persistence import persistently
 from executors.job.stop import StopReason
-from executors.job.verdict import give_verdict
 from executors.prefect.task_runs import run_visibly
+from executors.prefect.verdict import give_verdict
 from qdash_queue.client.models import PlannedTask
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, JobState, ParameterModel
 from qdash_queue.errors import AlreadyFinalError, DatabaseUnreachableError, LeaseLostError, QueueError

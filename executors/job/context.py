@@ -1,4 +1,4 @@
-"""What a running job's code may know about its surroundings: claim, lease, database, folders, stop flag."""
+"""The context of a running job: claim, lease, database, folders, stop flag."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class JobContext:
-    """The surroundings of one job in the process that runs it.
+    """The context of one job in the process that runs it.
 
     Attributes:
         claimed: the job as it was claimed (parameters, attempt, execution id).
-        lease: the fenced verbs; each raises ``LeaseLostError`` once the lease is somebody else's.
+        lease: the fenced verbs; each raises ``LeaseLostError`` once another executor has the lease.
         database: a connection pool of this process.
         backend_kind: ``fake`` or ``qubex``, as fixed on the chip.
-        scratch: a folder that is this job's alone and goes away with it.
+        scratch: a folder of this job alone, removed after it.
         stop: the stop request, shared with the supervisor.
         instrument_dir: where the chip's (simulated) instrument keeps its state between processes.
         seed: of the simulated chip's hidden truth.

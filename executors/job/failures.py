@@ -1,9 +1,10 @@
-"""From any exception of a task to a failure with a kind, words and what to do."""
+"""The typed failures of tasks, flows and attempts: a kind, words and what to do."""
 
 from __future__ import annotations
 
+import signal
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
 from types import TracebackType
 
@@ -107,7 +108,7 @@ def failure_of(error: BaseException, task: str, phase: Phase) -> Failure:
             kind=FailureKind.INSTRUMENT,
             cause=type(error).__name__,
             message=f"the instrument failed in {task}: {words}",
-            remedy="look at the control system; the parameters are as before",
+            remedy="check the control system; the parameters are unchanged",
         )
     return Failure(
         kind=FailureKind.INTERNAL,
@@ -115,6 +116,88 @@ def failure_of(error: BaseException, task: str, phase: Phase) -> Failure:
         message=f"{task} raised {type(error).__name__} in {phase.value}: {words}",
         remedy="a fault of the program: report it with the stack trace",
     )
+
+
+def deadline_failure(timeout_seconds: float) -> Failure:
+    """The failure of a job that ran longer than it may."""
+    return Failure(
+        kind=FailureKind.TIMEOUT,
+        cause="deadline",
+        message=f"the job was stopped at its time limit of {timeout_seconds:g} s",
+        remedy="measure less in one job, or give it a longer timeout_seconds",
+    )
+
+
+def shutdown_failure() -> Failure:
+    """The failure of an attempt whose executor left."""
+    return Failure(kind=FailureKind.SHUTDOWN, cause="shutdown", message="the executor was shut down")
+
+
+def not_idle_failure() -> Failure:
+    """The failure of a job whose instrument could not be quiesced before it began."""
+    return Failure(
+        kind=FailureKind.INSTRUMENT,
+        cause="not_idle",
+        message="the instrument could not be put into a safe idle state before the job",
+        remedy="fix the instrument, resume the chip, submit the job again",
+    )
+
+
+def flow_failure(error: BaseException) -> Failure:
+    """The failure that an exception of a flow's body stands for."""
+    if isinstance(error, CalibrationError):
+        return error.failure
+    words = storable(str(error)) or "no message"
+    return Failure(
+        kind=FailureKind.INTERNAL,
+        cause=type(error).__name__,
+        message=f"the flow raised {type(error).__name__}: {words}"[:MESSAGE_LIMIT],
+        remedy="a fault of the program: report it with the flow run's log",
+    )
+
+
+def unknown_flow_failure(flow: str, known: Iterable[str]) -> Failure:
+    """The failure of a job whose flow this executor does not have (any more)."""
+    return Failure(
+        kind=FailureKind.INVALID_REQUEST,
+        cause="unknown_flow",
+        message=f'this executor has no flow "{flow}": expected one of {", ".join(sorted(known))}',
+    )
+
+
+def not_started_failure(words: str) -> Failure:
+    """The failure of a job whose flow could not be started, though the job is not to blame."""
+    return Failure(
+        kind=FailureKind.INTERNAL, cause="not_started", message=f"the flow could not be started: {words}"
+    )
+
+
+def refused_by_prefect_failure(words: str) -> Failure:
+    """The failure of a job for which Prefect will not make a flow run."""
+    return Failure(
+        kind=FailureKind.INVALID_REQUEST,
+        cause="refused_by_prefect",
+        message=f"no flow run could be made: {words}",
+        remedy="submit the job without what Prefect does not accept",
+    )
+
+
+def death_failure(exit_code: int) -> Failure:
+    """The failure of a job whose process ended without saying how."""
+    return Failure(
+        kind=FailureKind.INTERNAL, cause="process_died", message=f"the job's process {exit_words(exit_code)}"
+    )
+
+
+def exit_words(code: int) -> str:
+    """An exit code (or minus a signal) in words."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        name = signal.Signals(-code).name
+    except ValueError:
+        name = f"signal {-code}"
+    return f"was killed by {name}" + (" (out of memory, or manually)" if name == "SIGKILL" else "")
 
 
 def stack_trace(error: BaseException) -> str:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:  # The engine reads these too, also in scripts, which do witho
 
 @dataclass(frozen=True, slots=True)
 class ChildSetup:
-    """What every child of one executor is told when it is forked, before it gets an order.
+    """What every child of one executor is told when it is forked, before it gets a message.
 
     Attributes:
         database_url: of the queue.
@@ -49,7 +49,7 @@ class RunJob:
 
 @dataclass(frozen=True, slots=True)
 class RunHooks:
-    """Run the cancellation hooks of a job's flow; its own process is dead."""
+    """Run the cancellation hooks of a job's flow, whose own process is dead."""
 
     claimed: ClaimedJob
     scratch: Path
@@ -65,12 +65,12 @@ class Quiesce:
     chip: Chip
 
 
-Order = RunJob | RunHooks | Quiesce
+Message = RunJob | RunHooks | Quiesce
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The child is warm and waits for its order."""
+    """The child is warm and waits for its message."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,10 +95,10 @@ class NotStarted:
 
 
 @dataclass(frozen=True, slots=True)
-class DutyDone:
+class CleanupDone:
     """Hooks or quiescing are over; ``problem`` is empty when all went well."""
 
     problem: str
 
 
-Report = Ready | BodyStarted | BodyEnded | NotStarted | DutyDone
+Report = Ready | BodyStarted | BodyEnded | NotStarted | CleanupDone

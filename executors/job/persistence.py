@@ -1,4 +1,4 @@
-"""What was measured is not lost because PostgreSQL restarts just then."""
+"""Writes that are repeated while the database is unreachable, so that no result is lost by a restart."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ logger = logging.getLogger(__name__)
 Answer = TypeVar("Answer")
 
 PATIENCE_SECONDS = 60.0
-"""Longest wait for the database; whoever keeps the lease stops the job before the lease has run out."""
+"""Longest wait for the database; the lease keeper stops the job before the lease has run out."""
 
 _FIRST_PAUSE_SECONDS = 0.1
 _LONGEST_PAUSE_SECONDS = 1.0
 
 
 def persistently(write: Callable[[], Answer], patience: float = PATIENCE_SECONDS) -> Answer:
-    """Call ``write`` again while the database is away; only for verbs that may be said twice.
+    """Call ``write`` again while the database is unreachable; only for verbs that may be repeated.
 
     Raises:
-        DatabaseUnreachableError: it stayed away for ``patience`` seconds.
+        DatabaseUnreachableError: it stayed unreachable for ``patience`` seconds.
         Stopped: the job has to stop at once, for instance because its lease can no longer be renewed.
     """
     deadline = time.monotonic() + patience
@@ -36,7 +36,7 @@ def persistently(write: Callable[[], Answer], patience: float = PATIENCE_SECONDS
         except DatabaseUnreachableError as error:
             if time.monotonic() + pause > deadline:
                 raise
-            logger.warning("the database is away, trying again: %s", error)
+            logger.warning("the database is unreachable, trying again: %s", error)
         checkpoint()
         time.sleep(pause)
         pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)

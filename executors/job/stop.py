@@ -48,7 +48,7 @@ _WORDS = {
 
 
 class Stopped(BaseException):
-    """Raised at a safe point after somebody asked this job to stop.
+    """Raised at a safe point once this job has to stop.
 
     A ``BaseException``, so that a task's ``except Exception`` cannot swallow it.
     """
@@ -79,12 +79,12 @@ class LeaseClock:
 
     @property
     def remaining(self) -> float:
-        """Seconds that are left; negative once the lease may be somebody else's."""
+        """Seconds that are left; negative once another executor may have the lease."""
         return self._cell.value - time.monotonic()
 
     @property
     def is_over(self) -> bool:
-        """Whether the lease may be somebody else's."""
+        """Whether another executor may have the lease."""
         return self.remaining <= 0
 
 
@@ -132,17 +132,17 @@ class StopFlag:
 
     def raise_if_at_once(self) -> None:
         """Raise :class:`Stopped` if the job must stop in the middle of a task."""
-        self._look_at_lease()
+        self._check_lease()
         if self.at_once:
             raise Stopped(self.reason)
 
     def raise_if_requested(self) -> None:
         """Raise :class:`Stopped` if the job must stop, however soon. For task borders."""
-        self._look_at_lease()
+        self._check_lease()
         if self.reason is not StopReason.NONE:
             raise Stopped(self.reason)
 
-    def _look_at_lease(self) -> None:
+    def _check_lease(self) -> None:
         if self._lease is not None and self._lease.is_over:
             self.request_now(StopReason.LEASE_LOST)
 
@@ -160,11 +160,6 @@ def use_stop_flag(flag: StopFlag) -> Iterator[StopFlag]:
         _current.reset(token)
 
 
-def current_stop_flag() -> StopFlag | None:
-    """The flag of the job that this code belongs to; ``None`` outside a job."""
-    return _current.get()
-
-
 def stop_reason() -> StopReason:
     """Why the present job has to stop; ``StopReason.NONE`` if it has not, or outside a job."""
     flag = _current.get()
@@ -178,7 +173,7 @@ def checkpoint() -> None:
     (``contextvars.copy_context().run``), as Prefect's task runners do.
 
     Raises:
-        Stopped: a stop at once was asked for.
+        Stopped: a stop at once was requested.
     """
     flag = _current.get()
     if flag is not None:
@@ -189,7 +184,7 @@ def task_border() -> None:
     """Stop here, between two tasks, if the job was told to stop at all.
 
     Raises:
-        Stopped: a stop was asked for, at once or after the running task.
+        Stopped: a stop was requested, at once or after the running task.
     """
     flag = _current.get()
     if flag is not None:
@@ -197,7 +192,7 @@ def task_border() -> None:
 
 
 def is_cancellation(_error: BaseException) -> bool:
-    """Whether the job ends because somebody cancelled it.
+    """Whether the job ends because it was cancelled.
 
     Decided by the reason that the supervisor wrote, never by the exception's class: time limits and the
     shutdown of the executor reach a flow's body as ``CancelledError`` and ``TerminationSignal`` too.

@@ -1,7 +1,7 @@
-"""The supervisor's line to Prefect: makes flow runs, sees Cancelling, makes states equal to the row.
+"""The supervisor's connection to Prefect: makes flow runs, sees cancels, sets final states as the row says.
 
 All traffic runs on one thread of its own; nothing here can hold up the supervisor for longer than the timeout
-that it names, and Prefect's absence is a :class:`PrefectUnreachableError`, whatever the client raises.
+that it names, and an unreachable Prefect is a :class:`PrefectUnreachableError`, whatever the client raises.
 """
 
 from __future__ import annotations
@@ -33,11 +33,12 @@ from prefect.events.filters import EventFilter, EventNameFilter
 from prefect.exceptions import ObjectNotFound, PrefectHTTPStatusError
 from prefect.states import Cancelled, Completed, Crashed, Failed, Pending
 
-from executors.job.wakeup import Wakeup
+from executors.job.failures import storable
 from executors.prefect.flow_runs import FlowRunRequest, chip_tag
 from executors.prefect.runtime import was_cancelled
 from qdash_queue.domain import JobState
 from qdash_queue.errors import QdashQueueError
+from qdash_queue.stopping import Wakeup
 
 logger = logging.getLogger(__name__)
 
@@ -48,12 +49,12 @@ _MARGIN_SECONDS = 1.0
 _RUNS_LIMIT = 100
 _WORDS_LIMIT = 500
 _CANCEL_EVENTS = ["prefect.flow-run.Cancelling", "prefect.flow-run.Cancelled"]
-# What a server says of a request that it will never take, whenever it is sent again.
+# Status codes of a request that the server would refuse again, whenever it is repeated.
 _FINAL_REFUSALS = {400, 409, 413, 422}
 
 
 class PrefectError(QdashQueueError):
-    """Prefect's server did not do what it was asked for."""
+    """Prefect's server did not carry out a request."""
 
 
 class PrefectUnreachableError(PrefectError):
@@ -61,11 +62,11 @@ class PrefectUnreachableError(PrefectError):
 
 
 class PrefectRefusedError(PrefectError):
-    """Prefect's server answered, and will not do what it was asked for, now or later."""
+    """Prefect's server answered, and refuses the request, now and later."""
 
 
 class Answer(Generic[_T]):
-    """What Prefect's server is going to say."""
+    """The pending answer of Prefect's server."""
 
     def __init__(self, future: Future[_T], patience: float) -> None:
         self._future = future
@@ -81,18 +82,18 @@ class Answer(Generic[_T]):
 
         Raises:
             PrefectUnreachableError: the server did not answer in time.
-            PrefectRefusedError: the server will not do it.
+            PrefectRefusedError: the server refuses the request.
         """
         try:
             return self._future.result(self._patience)
         except Exception as error:
-            # Prefect's client trips in many ways over a server in trouble, of another version, or no Prefect.
+            # Prefect's client fails in many ways at a server in trouble, of another version, or no Prefect.
             if (words := _final_refusal(error)) is not None:
                 raise PrefectRefusedError(words) from error
             raise PrefectUnreachableError(f"Prefect did not answer: {error!r}"[:_WORDS_LIMIT]) from error
 
     def forget(self) -> None:
-        """Wait for it no longer; the server may do what it was asked for all the same."""
+        """Wait for it no longer; the server may carry out the request all the same."""
         self._future.cancel()
 
 
@@ -111,7 +112,7 @@ class PrefectLink:
         self._wakeup = wakeup
         self._with_deployment = with_deployment
         self._loop = asyncio.new_event_loop()
-        # With the Prefect settings of whoever makes this.
+        # With the Prefect settings of the creating thread.
         here = contextvars.copy_context()
         self._thread = threading.Thread(target=here.run, args=(self._serve,), name="prefect", daemon=True)
         self._client: PrefectClient | None = None
@@ -134,7 +135,7 @@ class PrefectLink:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_POLL_SECONDS)
 
-    # ------------------------------------------------------------------ asked by the supervisor
+    # ------------------------------------------------------------------ called by the supervisor
 
     def healthy(self, timeout: float = 2.0) -> bool:
         """Whether Prefect answers now."""
@@ -156,12 +157,12 @@ class PrefectLink:
         return self._ask(self._create(flow, request), timeout, self._wakeup.set)
 
     def watch(self, flow_run_id: UUID) -> None:
-        """Look out for a cancel of this flow run, instead of the one watched so far."""
+        """Watch for a cancel of this flow run, instead of the one watched so far."""
         self._cancelled.clear()
         self._watched = flow_run_id
 
     def unwatch(self) -> None:
-        """Look out for nothing."""
+        """Watch no flow run."""
         self._watched = None
         self._cancelled.clear()
 
@@ -174,31 +175,31 @@ class PrefectLink:
         """Whether cancels are pushed to us; if not, they are noticed within two seconds."""
         return self._connected.is_set()
 
-    def look(self, timeout: float = 2.0) -> None:
-        """Ask at once whether the watched flow run was cancelled.
+    def check(self, timeout: float = 2.0) -> None:
+        """Ask now whether the watched flow run was cancelled.
 
         Raises:
             PrefectUnreachableError: the server did not answer in time.
         """
-        self._call(self._look(), timeout)
+        self._call(self._check(), timeout)
 
-    def make_equal(self, flow_run_id: UUID, state: JobState, message: str, timeout: float = 3.0) -> None:
-        """Bring the flow run's state in line with the job's; ``scheduled``: see :meth:`give_up`.
+    def set_final_state(self, flow_run_id: UUID, state: JobState, message: str, timeout: float = 3.0) -> None:
+        """Bring the flow run's state in line with the job's; ``scheduled``: see :meth:`close_abandoned`.
 
         Raises:
             PrefectUnreachableError: the server did not answer in time.
-            PrefectRefusedError: the server will not have it.
+            PrefectRefusedError: the server refuses the state.
         """
-        self._call(self._make_equal(flow_run_id, state, message), timeout)
+        self._call(self._set_final_state(flow_run_id, state, message), timeout)
 
-    def give_up(self, flow_run_id: UUID, message: str, timeout: float = 3.0) -> bool:
+    def close_abandoned(self, flow_run_id: UUID, message: str, timeout: float = 3.0) -> bool:
         """Close the flow run of an attempt that was given up; whether it had been cancelled.
 
         Raises:
             PrefectUnreachableError: the server did not answer in time.
-            PrefectRefusedError: the server will not have it.
+            PrefectRefusedError: the server refuses the state.
         """
-        return self._call(self._give_up(flow_run_id, message), timeout)
+        return self._call(self._close_abandoned(flow_run_id, message), timeout)
 
     def flow_runs(self, tags: Sequence[str], timeout: float = 3.0) -> list[FlowRun]:
         """Flow runs with all these tags, at most a hundred.
@@ -267,7 +268,7 @@ class PrefectLink:
                 await client.__aexit__(None, None, None)
 
     async def _hello(self) -> None:
-        (await (await self._open_client()).hello()).json()  # A proxy's page for people is no answer.
+        (await (await self._open_client()).hello()).json()  # A proxy's web page is no answer.
 
     async def _create(self, flow: Flow[Any, Any], request: FlowRunRequest) -> FlowRun:
         client = await self._open_client()
@@ -308,7 +309,7 @@ class PrefectLink:
             )
         return self._deployments[flow.name]
 
-    async def _look(self) -> None:
+    async def _check(self) -> None:
         watched = self._watched
         if watched is not None and await self._was_cancelled(watched):
             self._note_cancelled(watched)
@@ -323,7 +324,7 @@ class PrefectLink:
         except ObjectNotFound:
             return None
 
-    async def _make_equal(self, flow_run_id: UUID, state: JobState, message: str) -> None:
+    async def _set_final_state(self, flow_run_id: UUID, state: JobState, message: str) -> None:
         if state is JobState.SCHEDULED and await self._was_cancelled(flow_run_id):
             state = JobState.CANCELLED
         present = await self._read_state(flow_run_id)
@@ -333,8 +334,8 @@ class PrefectLink:
         with suppress(ObjectNotFound):  # Deleted since it was read: nothing is left to do.
             await client.set_flow_run_state(flow_run_id, _prefect_state(state, message), force=True)
 
-    async def _give_up(self, flow_run_id: UUID, message: str) -> bool:
-        await self._make_equal(flow_run_id, JobState.SCHEDULED, message)
+    async def _close_abandoned(self, flow_run_id: UUID, message: str) -> bool:
+        await self._set_final_state(flow_run_id, JobState.SCHEDULED, message)
         return await self._was_cancelled(flow_run_id)  # From now on Prefect refuses to cancel it.
 
     async def _flow_runs(self, wanted: FlowRunFilter) -> list[FlowRun]:
@@ -356,7 +357,7 @@ class PrefectLink:
                         with suppress(ValueError):
                             self._note_cancelled(UUID(event.resource.id.removeprefix("prefect.flow-run.")))
             except Exception as error:  # noqa: BLE001 - the websocket fails in many ways; the poll goes on
-                logger.debug("Prefect's events are not to be had: %r", error)
+                logger.debug("Prefect's events could not be followed: %r", error)
             self._connected.clear()
             await asyncio.sleep(_RETRY_SECONDS)
 
@@ -364,14 +365,14 @@ class PrefectLink:
         while True:
             await asyncio.sleep(_POLL_SECONDS)
             try:
-                await self._look()
+                await self._check()
             except Exception as error:  # noqa: BLE001 - asked again in two seconds
-                logger.debug("Prefect could not be asked for the flow run's state: %r", error)
+                logger.debug("the flow run's state could not be read: %r", error)
 
 
 def _final_refusal(error: BaseException) -> str | None:
     if isinstance(error, PrefectHTTPStatusError) and error.response.status_code in _FINAL_REFUSALS:
-        words = error.response.text[:_WORDS_LIMIT].replace("\x00", "")
+        words = storable(error.response.text[:_WORDS_LIMIT])
         return f"Prefect answered {error.response.status_code}: {words}"
     return None
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Any, Self
 
 from prefect.client.schemas.objects import FlowRun
 
-from executors.child.main import flow_arguments
 from qdash_queue.client.models import ClaimedJob, JsonObject
 
 
@@ -64,3 +63,13 @@ class FlowRunRequest:
             # Not the execution id: a server may outlive the database, or serve two queues.
             idempotency_key=" ".join(origin.tags),
         )
+
+
+def flow_arguments(claimed: ClaimedJob) -> dict[str, Any]:
+    """What the flow's function is called with: the job's parameters and the columns that every flow takes."""
+    return {
+        **claimed.parameters,
+        "username": claimed.username,
+        "chip_id": claimed.chip_id,
+        "project_id": claimed.project_id,
+    }

@@ -1,7 +1,7 @@
 """Flow runs that Prefect still shows as open although their attempts are over.
 
-A flow run is made in Prefect before its number is on the row. Whoever dies in between, or gives up because
-Prefect answered too late, leaves a run that no row knows; its tags tell which attempt it was made for.
+A flow run is made in Prefect before its id is on the row. An executor that dies in between, or gives up
+because Prefect answered too late, leaves a run that no row knows; its tags tell for which attempt.
 
 A cancel that Prefect took for a run whose executor was dead is a cancel of the job: its next attempt looks
 for it before it starts anything.
@@ -35,11 +35,11 @@ SELECT outcome, coalesce(failure_message, '') AS message,
  WHERE job_id = :job_id AND attempt = :attempt AND executor_id = :executor_id AND ended_at IS NOT NULL"""
 
 
-def close_stragglers(link: PrefectLink, database: Database, chip_ids: Sequence[str]) -> list[UUID]:
+def close_leftover_flow_runs(link: PrefectLink, database: Database, chip_ids: Sequence[str]) -> list[UUID]:
     """Bring every open flow run of these chips whose attempt is over into the state of the attempt.
 
-    Each time in another order: one at which Prefect's server stumbles again and again ends the round, and may
-    not keep the same others open for ever.
+    Each time in another order: one at which Prefect's server fails again and again ends the round, and may
+    not keep the same others open indefinitely.
 
     Returns:
         The flow runs that were closed.
@@ -53,8 +53,8 @@ def close_stragglers(link: PrefectLink, database: Database, chip_ids: Sequence[s
     for flow_run, origin, over in _of_ended_attempts(database, random.sample(flow_runs, len(flow_runs))):
         state = JobState.SCHEDULED if over["outcome"] == "requeued" else JobState(over["outcome"])
         try:
-            link.make_equal(flow_run.id, state, over["message"])
-        except PrefectRefusedError as error:  # It may not keep the others open.
+            link.set_final_state(flow_run.id, state, over["message"])
+        except PrefectRefusedError as error:  # The others are closed all the same.
             logger.warning("flow run %s of job %s stays open: %s", flow_run.id, origin.job_id, error)
             continue
         logger.warning("flow run %s of job %s was left open: closed", flow_run.id, origin.job_id)
@@ -81,7 +81,7 @@ def find_earlier_cancel(link: PrefectLink, database: Database, claimed: ClaimedJ
     flow_runs = link.flow_runs([chip_tag(claimed.chip_id), job_tag(claimed.job_id)])
     for flow_run, _, over in _of_ended_attempts(database, flow_runs):
         try:
-            if link.give_up(flow_run.id, over["message"]):
+            if link.close_abandoned(flow_run.id, over["message"]):
                 found = EarlierCancel(flow_run, bool(over["has_started"]))
         except PrefectRefusedError as error:
             logger.warning("flow run %s of job %s stays open: %s", flow_run.id, claimed.job_id, error)

@@ -22,10 +22,8 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext, SettingsContext, SyncClientContext, get_settings_context
 from prefect.events.worker import EventsWorker
 from prefect.exceptions import (
-    Abort,
     ParameterBindError,
     ParameterTypeError,
-    Pause,
     SignatureMismatchError,
     TerminationSignal,
 )
@@ -55,10 +53,6 @@ INVALID_PARAMETERS = (ParameterBindError, ParameterTypeError, SignatureMismatchE
 INTERRUPTIONS = (TerminationSignal, KeyboardInterrupt)
 """What a signal from outside raises in a flow's body."""
 
-REFUSALS = (Abort, Pause)
-"""What a flow run raises when Prefect's server refuses it to start or to go on (for instance: it was
-cancelled)."""
-
 
 @dataclass(frozen=True)
 class _ChildSettings:
@@ -67,7 +61,7 @@ class _ChildSettings:
     calm: SettingsContext
     """Without the heartbeat: it costs a second at the end of each flow run, and the lease does its work."""
     hasty: SettingsContext
-    """And without a minute's patience: a server that hangs may not hold up what needs no Prefect."""
+    """And without a minute's timeout: a server that hangs may not hold up what needs no Prefect."""
 
 
 @functools.cache
@@ -101,7 +95,7 @@ def warm_client() -> Iterator[None]:
         stack.enter_context(settings.calm)
         try:
             _open_client(stack, settings)
-        except Exception as error:  # noqa: BLE001 - whatever it is, the flow run will meet it again
+        except Exception as error:  # noqa: BLE001 - whatever it is, the flow run will fail by it too
             logger.debug("Prefect is not reachable while warming up: %r", error)
         yield
 
@@ -109,7 +103,7 @@ def warm_client() -> Iterator[None]:
 def _open_client(stack: ExitStack, settings: _ChildSettings) -> None:
     with settings.hasty:
         client = stack.enter_context(SyncClientContext.get_or_create()).client
-        client.read_flows(limit=1)  # A client's first POST asks for a token against forgery too.
+        client.read_flows(limit=1)  # A client's first POST requests a CSRF token too.
     APILogWorker.instance()  # Opens a client of its own, on a thread of its own.
     patience = httpx.Timeout(PREFECT_API_REQUEST_TIMEOUT.value())
     client._client.timeout = patience  # noqa: SLF001 - of this very client, from now on
@@ -136,8 +130,8 @@ def run_guarded(
 
 
 def _keep_results_here(flow: Flow[Any, Any]) -> None:
-    # A job's results are rows. Whoever says nothing gets what he would get by default, but without Prefect
-    # asking its server for another default, twice and by a new client each time.
+    # A job's results are rows. A flow that sets nothing gets the default, but without Prefect asking its
+    # server for another default, twice and by a new client each time.
     if flow.result_storage is None:
         flow.result_storage = LocalFileSystem(basepath=str(PREFECT_LOCAL_STORAGE_PATH.value()))
     if flow.persist_result is None:
@@ -167,7 +161,7 @@ def is_cancelled(seconds: float) -> bool:
         try:
             found.append(was_cancelled(client.read_flow_run_states(flow_run_id)))
         except Exception as error:  # noqa: BLE001 - it fails in many ways; no verdict depends on them
-            logger.warning("Prefect could not be asked for a cancel before the verdict: %r", error)
+            logger.warning("Prefect could not be checked for a cancel before the verdict: %r", error)
 
     thread = threading.Thread(target=look, args=(context.client, run.flow_run.id), name="look", daemon=True)
     thread.start()
@@ -197,7 +191,7 @@ def run_cancellation_hooks(flow: Flow[Any, Any], flow_run: FlowRun) -> None:
 def flush(seconds: float) -> bool:
     """Send the remaining logs and events, for ``seconds`` at most; whether all were sent.
 
-    Prefect's own drain at exit has no bound: it took 171 s when the server was away.
+    Prefect's own drain at exit has no bound: it took 171 s when the server was unreachable.
     """
     thread = threading.Thread(target=_drain, args=(seconds,), name="flush", daemon=True)
     thread.start()
@@ -209,5 +203,5 @@ def _drain(seconds: float) -> None:
     for worker in (APILogWorker, EventsWorker):
         try:
             worker.drain_all(timeout=seconds, at_exit=True)
-        except Exception as error:  # noqa: BLE001 - the row is the truth; a lost log line is no reason to stay
+        except Exception as error:  # noqa: BLE001 - the row is the truth; a lost log line is no reason to wait
             logger.debug("%s was not drained: %r", worker.__name__, error)

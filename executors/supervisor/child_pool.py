@@ -1,4 +1,4 @@
-"""The supervisor's view of its children: started, warmed, given one order, heard, killed."""
+"""The supervisor's view of its child processes: started, warm, given one message, killed, reaped."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Self
 
 from executors.child.forkserver import child_context
 from executors.child.main import child_main
-from executors.job.messages import ChildSetup, Order, Ready, Report
+from executors.job.messages import ChildSetup, Message, Ready, Report
 from executors.job.stop import LeaseClock, StopFlag
 from qdash_queue.errors import QdashQueueError
 
@@ -22,7 +22,7 @@ logger = logging.getLogger(__name__)
 
 _WARM_SECONDS = 90.0
 _TRIES = 3
-_LAST_WORDS_SECONDS = 5.0
+_REAP_SECONDS = 5.0
 
 
 class ChildError(QdashQueueError):
@@ -38,6 +38,7 @@ class Child:
 
     def __init__(self, context: ForkServerContext, setup: ChildSetup) -> None:
         self._is_ready = False
+        self._exit_code: int | None = None
         try:
             self._start(context, setup)
         except (OSError, EOFError) as error:  # The latter: the forkserver died of it.
@@ -74,29 +75,29 @@ class Child:
     @property
     def exit_code(self) -> int | None:
         """The exit code, or minus the signal that ended it; ``None`` while it lives."""
-        return self._process.exitcode
+        return self._process.exitcode if self._exit_code is None else self._exit_code
 
     def wait_until_ready(self, seconds: float = _WARM_SECONDS) -> bool:
-        """Whether the child is warm and waits for its order, within ``seconds``."""
+        """Whether the child is warm and waits for its message, within ``seconds``."""
         deadline = time.monotonic() + seconds
         while not self._is_ready and self.is_alive:
             if not wait([self.pipe, self.sentinel], timeout=max(0.0, deadline - time.monotonic())):
                 return False
-            self._is_ready = any(isinstance(report, Ready) for report in self.hear())
+            self._is_ready = any(isinstance(report, Ready) for report in self.reports())
         return self._is_ready and self.is_alive
 
-    def send(self, order: Order) -> None:
-        """Give the order.
+    def send(self, message: Message) -> None:
+        """Tell the child what to do.
 
         Raises:
             ChildError: the child is dead.
         """
         try:
-            self.pipe.send(order)
+            self.pipe.send(message)
         except OSError as error:
-            raise ChildError("the child died before it had its order") from error
+            raise ChildError("the child died before it had its message") from error
 
-    def hear(self) -> list[Report]:
+    def reports(self) -> list[Report]:
         """All reports that have come in; waits for none."""
         reports: list[Report] = []
         with suppress(EOFError, OSError):
@@ -112,21 +113,22 @@ class Child:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal_number)  # It has no group of its own yet.
 
-    def bury(self) -> int:
-        """Kill what is left of the process and its group, and give everything back; the exit code."""
+    def reap(self) -> int:
+        """Kill what is left of the process and its group, and release its resources; the exit code."""
         if self.is_alive:
             self.kill(signal.SIGKILL)
-        self._process.join(_LAST_WORDS_SECONDS)
+        self._process.join(_REAP_SECONDS)
         with suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
         code = self.exit_code
         self.pipe.close()
         if code is not None:
             self._process.close()
-        return -signal.SIGKILL if code is None else code
+        self._exit_code = -signal.SIGKILL if code is None else code
+        return self._exit_code
 
 
-class Nursery:
+class ChildPool:
     """Forks children from a forkserver that has everything imported, and keeps one warm spare."""
 
     def __init__(self, setup: ChildSetup) -> None:
@@ -157,16 +159,16 @@ class Nursery:
 
     @property
     def has_spare(self) -> bool:
-        """Whether a spare lives, warm or not."""
+        """Whether there is a living spare, warm or not."""
         return self._spare is not None and self._spare.is_alive
 
     def is_warm(self, seconds: float) -> bool:
-        """Whether a child is ready for an order, within ``seconds``."""
+        """Whether a child is ready for a message, within ``seconds``."""
         self.refill()
         return self._spare is not None and self._spare.wait_until_ready(seconds)
 
     def take(self) -> Child:
-        """A warm child, the spare if there is one. A child that died before its order never touched a job.
+        """A warm child, the spare if there is one. A child that died before its message never touched a job.
 
         Raises:
             ChildError: children die while they warm up.
@@ -177,7 +179,7 @@ class Nursery:
             if child is not None and child.wait_until_ready():
                 return child
             if child is not None:
-                logger.warning("a child did not become ready: exit code %s", child.bury())
+                logger.warning("a child did not become ready: exit code %s", child.reap())
         raise ChildError(
             f"{_TRIES} children in a row did not start or died while warming up; see the executor's log"
         )
@@ -185,5 +187,5 @@ class Nursery:
     def drop_spare(self) -> None:
         """End the spare."""
         if self._spare is not None:
-            self._spare.bury()
+            self._spare.reap()
             self._spare = None

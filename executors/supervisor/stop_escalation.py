@@ -11,7 +11,8 @@ from executors.job.stop import StopReason
 from executors.supervisor.child_pool import Child
 from qdash_queue.client.models import JsonObject
 
-Tell = Callable[[str, JsonObject], None]
+LogBefore = Callable[[str, JsonObject], None]
+"""Writes an event before the action that it announces."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,24 +37,24 @@ class Graces:
     leave: float = 4.0
 
 
-class Ladder:
+class StopEscalation:
     """The steps taken against one child."""
 
-    def __init__(self, child: Child, graces: Graces, tell: Tell) -> None:
+    def __init__(self, child: Child, graces: Graces, log_before: LogBefore) -> None:
         self._child = child
         self._graces = graces
-        self._tell = tell
+        self._log_before = log_before
         self._terminated_at: float | None = None
         self._ended_at: float | None = None
         self._is_killed = False
 
-    def ask(self, stop: StopRequest) -> None:
+    def request(self, stop: StopRequest) -> None:
         """Tell the child why it has to stop; only a stop at once is followed by signals."""
         if not stop.at_once:
             self._child.stop.request_after_task(stop.reason)
             return
         if self._terminated_at is None:
-            self._tell("sigterm", {"reason": stop.reason.words})
+            self._log_before("sigterm", {"reason": stop.reason.words})
             self._child.stop.request_now(stop.reason)
             self._child.kill(signal.SIGTERM)
             self._terminated_at = time.monotonic()
@@ -63,12 +64,12 @@ class Ladder:
         if self._ended_at is None:
             self._ended_at = time.monotonic()
 
-    def climb(self) -> None:
-        """Kill what has not left in time."""
+    def kill_if_overdue(self) -> None:
+        """Kill a child that did not end in time."""
         if not self._is_killed and self.seconds_left() <= 0:
             self._is_killed = True
-            why = "did not leave after its end" if self._ended_at is not None else "did not heed SIGTERM"
-            self._tell("sigkill", {"reason": why})
+            why = "did not exit after its end" if self._ended_at is not None else "did not react to SIGTERM"
+            self._log_before("sigkill", {"reason": why})
             self._child.kill(signal.SIGKILL)
 
     def seconds_left(self) -> float:

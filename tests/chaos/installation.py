@@ -212,7 +212,7 @@ class Installation:
         return [
             Service(
                 f"{chip_id}-{letter}",
-                [sys.executable, "-m", "executors.main", "--chip", chip_id],
+                [sys.executable, "-m", "executors", "--chip", chip_id],
                 environment,
                 self.folder / "logs",
             )

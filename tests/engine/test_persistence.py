@@ -11,7 +11,7 @@ from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
 from tests.engine.outage import outage
 from tests.engine.world import World
 
-AGAIN = "the database is away, trying again"
+AGAIN = "the database is unreachable, trying again"
 
 
 def away(times: int, otherwise: Callable[[], str]) -> Callable[[], str]:

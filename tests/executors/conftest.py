@@ -13,7 +13,7 @@ from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.queue import Queue
 from qdash_queue.embedded.prefect_server import PrefectServer
-from tests.executors.crew import PROJECT, Crew
+from tests.executors.fleet import PROJECT, Fleet
 from tests.executors.relay import Relay
 from tests.support.databases import Cluster
 
@@ -21,11 +21,11 @@ CHIP = "SIM-16"
 
 
 @pytest.fixture(scope="session")
-def crew(
+def fleet(
     postgres_server: Cluster, prefect_server: PrefectServer, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Crew]:
+) -> Iterator[Fleet]:
     """Executors for one chip; none is started yet."""
-    folder = tmp_path_factory.mktemp("crew")
+    folder = tmp_path_factory.mktemp("fleet")
     with postgres_server.database() as database:
         operator, executor = database.login("calib_operator"), database.login("calib_executor")
         admin = Admin(Database(database.login("calib_admin").url))
@@ -38,7 +38,7 @@ def crew(
             temporary_settings({PREFECT_API_URL: prefect_server.url}),
             get_client(sync_client=True) as prefect,
         ):
-            made = Crew(
+            made = Fleet(
                 chip_id=CHIP,
                 queue=Queue.connect(operator.url),
                 owner=Database(database.overseer.url),

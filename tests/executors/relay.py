@@ -1,4 +1,4 @@
-"""A line to a server that a test can cut and mend."""
+"""A connection to a server that a test can cut and restore."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Relay:
         self._open = threading.Event()
         self._open.set()
         self.port = 0
-        self.mend()
+        self.restore()
 
     @property
     def is_cut(self) -> bool:
@@ -36,7 +36,7 @@ class Relay:
         finally:
             self._open.set()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         """Take connections (again), on the same port."""
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

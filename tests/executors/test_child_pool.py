@@ -1,4 +1,4 @@
-"""Children that cannot be had."""
+"""Child processes that cannot be started."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ import pytest
 
 from executors.child.forkserver import PARENT, SOCKET_FOLDER
 from executors.job.messages import ChildSetup
-from executors.supervisor.child_pool import ChildError, Nursery
+from executors.supervisor.child_pool import ChildError, ChildPool
 from executors.supervisor.scratch import ScratchFolders
 from tests.support.waiting import PATIENCE, until
 
 
 @pytest.fixture(scope="module")
-def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ChildPool]:
     setup = ChildSetup(
         database_url="postgresql://nobody@127.0.0.1:1/nowhere",
         backend_kind="fake",
@@ -30,52 +30,52 @@ def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
         # Taken back at the end: what is told to this forkserver is not meant for later tests' executors.
         for name in (PARENT, SOCKET_FOLDER):
             environment.setenv(name, "")
-        with Nursery(setup) as nursery:
-            yield nursery
+        with ChildPool(setup) as children:
+            yield children
     # What multiprocessing leaves running until the interpreter's end.
     forkserver._forkserver._stop()  # type: ignore[attr-defined]
     resource_tracker._resource_tracker._stop()  # type: ignore[attr-defined]
 
 
-def test_an_order_for_a_dead_child_is_refused_in_words(nursery: Nursery) -> None:
-    child = nursery.take()
+def test_a_message_for_a_dead_child_is_refused_in_words(children: ChildPool) -> None:
+    child = children.take()
     child.kill(signal.SIGKILL)
 
     def refusal() -> str:
         try:
-            child.send("an order")  # type: ignore[arg-type]
+            child.send("a message")  # type: ignore[arg-type]
         except ChildError as error:
             return str(error)
         return ""
 
     # Its guard, which goes after it, holds the other end of the pipe too.
-    assert until(refusal, "an order to be refused") == "the child died before it had its order"
-    child.bury()
+    assert until(refusal, "a message to be refused") == "the child died before it had its message"
+    child.reap()
 
 
-def test_a_dead_spare_is_replaced(nursery: Nursery) -> None:
-    assert nursery.is_warm(PATIENCE)
-    nursery.drop_spare()
-    assert not nursery.has_spare
-    assert nursery.is_warm(PATIENCE)
+def test_a_dead_spare_is_replaced(children: ChildPool) -> None:
+    assert children.is_warm(PATIENCE)
+    children.drop_spare()
+    assert not children.has_spare
+    assert children.is_warm(PATIENCE)
 
 
-def test_without_processes_to_be_had_it_says_so(nursery: Nursery, monkeypatch: pytest.MonkeyPatch) -> None:
-    nursery.drop_spare()
-    # Pipes need descriptors: the machine has no room for one more process.
-
+def test_a_machine_without_room_for_a_process_is_refused_in_words(
+    children: ChildPool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    children.drop_spare()
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # A child needs a pipe.
     try:
-        nursery.refill()
-        has_spare, warm = nursery.has_spare, nursery.is_warm(1)
+        children.refill()
+        has_spare, warm = children.has_spare, children.is_warm(1)
         with pytest.raises(ChildError, match="did not start or died"):
-            nursery.take()
+            children.take()
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
     assert not has_spare
     assert not warm
-    assert nursery.is_warm(PATIENCE)
+    assert children.is_warm(PATIENCE)
 
 
 def test_a_folder_is_made_before_it_is_needed_and_removed_afterwards(tmp_path: Path) -> None:

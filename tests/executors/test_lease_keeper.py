@@ -1,4 +1,4 @@
-"""The thread that keeps a lease, while nobody answers it."""
+"""The thread that keeps a lease, while the database does not answer."""
 
 from __future__ import annotations
 
@@ -9,23 +9,22 @@ import uuid
 
 import pytest
 
-from executors.job.wakeup import Wakeup
-from executors.supervisor.lease_keeper import LeaseKeeper, LeaseTimes
+from executors.job.lease_keeper import LeaseKeeper, LeaseTimes
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Lease
 from qdash_queue.errors import LeaseLostError
 from tests.support.waiting import until
 
-NOBODY = "postgresql://nobody@127.0.0.1:1/nowhere"
+UNREACHABLE = "postgresql://nobody@127.0.0.1:1/nowhere"
 TIMES = LeaseTimes(lease=3.0, heartbeat=0.2, poll=0.1, margin=0.1)
 
 
-def test_what_nobody_takes_is_said_again_with_pauses_and_given_up_with_the_lease(
+def test_an_event_is_written_again_with_pauses_until_the_lease_runs_out(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    lease = Lease(Database(NOBODY), 1, uuid.uuid4())
-    keeper = LeaseKeeper(lease, TIMES, Wakeup(), lambda: False, time.monotonic())
-    with caplog.at_level(logging.WARNING, "executors.supervisor.lease_keeper"):
+    lease = Lease(Database(UNREACHABLE), 1, uuid.uuid4())
+    keeper = LeaseKeeper(lease, TIMES, time.monotonic(), is_due=lambda _known: False, changed=lambda: None)
+    with caplog.at_level(logging.WARNING, "executors.job.lease_keeper"):
         with keeper:
             keeper.log("child_exited", {})
             with pytest.raises(LeaseLostError):

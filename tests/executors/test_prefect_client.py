@@ -12,10 +12,10 @@ from uuid import uuid4
 import pytest
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 
-from executors.job.wakeup import Wakeup
 from executors.prefect.client import PrefectLink, PrefectRefusedError, PrefectUnreachableError
 from executors.prefect.flow_runs import FlowRunRequest
 from qdash_queue.domain import JobState
+from qdash_queue.stopping import Wakeup
 from tests.executors.flows import noop
 
 REFUSAL = "what you ask for is not to be had"
@@ -66,7 +66,7 @@ def grumpy() -> Iterator[Grumpy]:
 def test_a_refusal_is_no_absence(grumpy: Grumpy, status: int) -> None:
     grumpy.status = status
     with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectRefusedError, match=REFUSAL) as told:
-        link.make_equal(uuid4(), JobState.COMPLETED, "")
+        link.set_final_state(uuid4(), JobState.COMPLETED, "")
     assert f"answered {status}" in str(told.value)
 
 
@@ -74,10 +74,10 @@ def test_a_refusal_is_no_absence(grumpy: Grumpy, status: int) -> None:
 def test_an_answer_that_may_change_is_waited_for(grumpy: Grumpy, status: int) -> None:
     grumpy.status = status
     with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectUnreachableError):
-        link.make_equal(uuid4(), JobState.COMPLETED, "")
+        link.set_final_state(uuid4(), JobState.COMPLETED, "")
 
 
-def test_whoever_answers_so_is_not_healthy(grumpy: Grumpy) -> None:
+def test_a_server_that_answers_so_is_not_healthy(grumpy: Grumpy) -> None:
     grumpy.status = 422
     with PrefectLink("SIM16", Wakeup()) as link:
         assert not link.healthy()
@@ -96,7 +96,7 @@ def test_an_answer_that_is_not_prefects_is_an_absence(grumpy: Grumpy, words: str
 def test_an_unreadable_state_is_an_absence(grumpy: Grumpy) -> None:
     grumpy.words = '{"name": "of another version"}'
     with PrefectLink("SIM16", Wakeup()) as link, pytest.raises(PrefectUnreachableError):
-        link.make_equal(uuid4(), JobState.COMPLETED, "")
+        link.set_final_state(uuid4(), JobState.COMPLETED, "")
 
 
 def test_a_page_for_people_is_not_healthy(grumpy: Grumpy) -> None:

@@ -16,17 +16,17 @@ from prefect.exceptions import ObjectNotFound
 from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
 from prefect.states import Cancelling, Crashed, Pending, Running
 
-from executors.job.wakeup import Wakeup
 from executors.prefect.client import PrefectLink, PrefectUnreachableError
 from executors.prefect.flow_runs import FlowRunRequest, Origin
-from executors.prefect.reconcile import close_stragglers
+from executors.prefect.reconcile import close_leftover_flow_runs
 from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
 from qdash_queue.embedded.prefect_server import PrefectServer
-from tests.executors.crew import PROJECT, Crew
+from qdash_queue.stopping import Wakeup
+from tests.executors.fleet import PROJECT, Fleet
 from tests.executors.flows import NOOP, noop
 from tests.support.databases import CalibDatabase
 from tests.support.waiting import until
@@ -34,26 +34,26 @@ from tests.support.waiting import until
 CHIP = "STRAGGLING"
 
 
-def test_an_unknown_flow_run_follows_its_attempt(crew: Crew) -> None:
-    crew.need(1)
-    job_id = crew.submit("noop")
-    job = crew.ended(job_id)
+def test_an_unknown_flow_run_follows_its_attempt(fleet: Fleet) -> None:
+    fleet.need(1)
+    job_id = fleet.submit("noop")
+    job = fleet.ended(job_id)
     ours = Origin(job_id, 1, str(job.executor_id))
     another = Origin(job_id, 1, "an executor of another queue")
-    chip = f"chip:{crew.chip_id}"
+    chip = f"chip:{fleet.chip_id}"
     left, foreign = (
-        crew.prefect.create_flow_run(noop, parameters={}, state=Pending(), tags=[chip, *origin.tags])
+        fleet.prefect.create_flow_run(noop, parameters={}, state=Pending(), tags=[chip, *origin.tags])
         for origin in (ours, another)
     )
 
     def state_of(run: UUID) -> str:
-        state = crew.prefect.read_flow_run(run).state
+        state = fleet.prefect.read_flow_run(run).state
         assert state is not None
         return state.type.value
 
     until(lambda: state_of(left.id) == "COMPLETED", "the abandoned flow run to be closed")
     assert state_of(foreign.id) == "PENDING"
-    assert set(ours.tags) < set(crew.flow_run(job_id).tags)
+    assert set(ours.tags) < set(fleet.flow_run(job_id).tags)
 
 
 class Meddler(ThreadingHTTPServer):
@@ -161,7 +161,7 @@ def test_one_that_prefect_will_not_close_keeps_no_other_open(
 
     def rest_is_closed() -> bool:
         with suppress(PrefectUnreachableError):
-            close_stragglers(link, owner, [CHIP])
+            close_leftover_flow_runs(link, owner, [CHIP])
         return {run.id for run in link.open_flow_runs([CHIP])} == {refused, broken}
 
     until(rest_is_closed, "all others to be closed")
@@ -174,7 +174,7 @@ def test_one_deleted_under_our_hands_needs_nothing_more(
 ) -> None:
     run = prefect.create_flow_run(noop, parameters={}, state=Pending()).id
     meddler.tricks = {run: lambda: prefect.delete_flow_run(run)}
-    link.make_equal(run, JobState.COMPLETED, "")
+    link.set_final_state(run, JobState.COMPLETED, "")
     assert link.healthy()
     with pytest.raises(ObjectNotFound):
         prefect.read_flow_run(run)
@@ -191,7 +191,7 @@ def test_a_run_that_is_given_up_shows_its_cancel(prefect: SyncPrefectClient, lin
     lost, cancelled = (prefect.create_flow_run(noop, parameters={}, state=Running()).id for _ in range(2))
     prefect.set_flow_run_state(cancelled, Cancelling())
     prefect.set_flow_run_state(cancelled, Crashed(), force=True)
-    assert [link.give_up(run, "") for run in (lost, cancelled)] == [False, True]
+    assert [link.close_abandoned(run, "") for run in (lost, cancelled)] == [False, True]
     assert [_type(prefect, run) for run in (lost, cancelled)] == ["CRASHED", "CANCELLED"]
 
 
@@ -204,6 +204,6 @@ def test_a_cancel_beside_the_giving_up_is_seen(
         prefect.set_flow_run_state(run, Cancelling())
 
     meddler.tricks = {run: cancel_first}
-    assert link.give_up(run, "")
-    link.make_equal(run, JobState.SCHEDULED, "")
+    assert link.close_abandoned(run, "")
+    link.set_final_state(run, JobState.SCHEDULED, "")
     assert _type(prefect, run) == "CANCELLED"

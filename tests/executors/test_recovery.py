@@ -1,4 +1,4 @@
-"""What is left behind when processes die: poisoned jobs, orphaned process groups, flow runs of nobody."""
+"""What is left behind when processes die: poisoned jobs, orphaned process groups, flow runs without a job."""
 
 from __future__ import annotations
 
@@ -18,67 +18,67 @@ from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.domain import FailureKind, JobState
-from tests.executors.crew import PROJECT, Crew, is_alive
+from tests.executors.fleet import PROJECT, Fleet, is_alive
 from tests.executors.flows import NOOP, noop
 from tests.support.waiting import until
 
 ATTEMPT = ["claimed", "flow_run_created", "flow_started", "child_exited"]
 
 
-def test_a_job_that_kills_its_process_fails_after_its_attempts(crew: Crew) -> None:
-    crew.need(1)
-    crew.settle()
-    job_id = crew.submit("poison", max_attempts=3)
-    job = crew.ended(job_id)
+def test_a_job_that_kills_its_process_fails_after_its_attempts(fleet: Fleet) -> None:
+    fleet.need(1)
+    fleet.settle()
+    job_id = fleet.submit("poison", max_attempts=3)
+    job = fleet.ended(job_id)
     assert (job.state, job.failure_kind, job.attempt) == (JobState.FAILED, FailureKind.INTERNAL, 3)
     assert job.failure_message == "the job's process was killed by SIGSEGV"
     again = [*ATTEMPT, "quiesced", "requeued"]
-    assert crew.events(job_id) == ["submitted", *again, *again, *ATTEMPT, "concluded", "quiesced", "failed"]
-    reasons = [(a.outcome, a.failure_kind, a.failure_message) for a in crew.queue.attempts(job_id)]
+    assert fleet.events(job_id) == ["submitted", *again, *again, *ATTEMPT, "concluded", "quiesced", "failed"]
+    reasons = [(a.outcome, a.failure_kind, a.failure_message) for a in fleet.queue.attempts(job_id)]
     words = (FailureKind.INTERNAL, job.failure_message)
     assert reasons == [("requeued", *words), ("requeued", *words), ("failed", *words)]
-    assert [crew.prefect_state(job_id, attempt) for attempt in (1, 2, 3)] == ["CRASHED", "CRASHED", "FAILED"]
+    assert [fleet.prefect_state(job_id, attempt) for attempt in (1, 2, 3)] == ["CRASHED", "CRASHED", "FAILED"]
 
 
 @pytest.mark.slow
-def test_a_job_that_kills_its_executor_fails_after_its_attempts(crew: Crew) -> None:
-    crew.need(2)
-    crew.settle()
-    job_id = crew.submit("plague", max_attempts=2)
+def test_a_job_that_kills_its_executor_fails_after_its_attempts(fleet: Fleet) -> None:
+    fleet.need(2)
+    fleet.settle()
+    job_id = fleet.submit("plague", max_attempts=2)
 
     def is_over(attempt: int) -> bool:
-        crew.replace_dead(1)
-        return any(each.attempt == attempt and each.outcome for each in crew.queue.attempts(job_id))
+        fleet.replace_dead(1)
+        return any(each.attempt == attempt and each.outcome for each in fleet.queue.attempts(job_id))
 
     for attempt in (1, 2):
         until(partial(is_over, attempt), f"attempt {attempt} of the poisoned job to end")
-    job = crew.queue.get(job_id)
+    job = fleet.queue.get(job_id)
     assert (job.state, job.failure_kind, job.attempt) == (JobState.FAILED, FailureKind.LOST, 2)
     assert "its lease ran out" in (job.failure_message or "")
-    crew.need(1)
-    assert crew.ended(crew.submit("noop")).state is JobState.COMPLETED
+    fleet.need(1)
+    assert fleet.ended(fleet.submit("noop")).state is JobState.COMPLETED
 
 
 @pytest.fixture
-def stuck(crew: Crew, tmp_path: Path) -> tuple[int, int, int]:
+def stuck(fleet: Fleet, tmp_path: Path) -> tuple[int, int, int]:
     """A job that masks all signals and holds the interpreter's lock; its process, and that one's own."""
-    crew.need(1)
-    return _stuck(crew, tmp_path)
+    fleet.need(1)
+    return _stuck(fleet, tmp_path)
 
 
-def _stuck(crew: Crew, tmp_path: Path) -> tuple[int, int, int]:
-    crew.settle()
+def _stuck(fleet: Fleet, tmp_path: Path) -> tuple[int, int, int]:
+    fleet.settle()
     pid_file = tmp_path / "pid"
-    job_id = crew.submit("stuck_family", {"seconds": 3000, "pid_file": str(pid_file)})
-    child = crew.started(job_id)
+    job_id = fleet.submit("stuck_family", {"seconds": 3000, "pid_file": str(pid_file)})
+    child = fleet.started(job_id)
     until(lambda: pid_file.exists() and pid_file.read_text() != "", "the grandchild")
     other = int(pid_file.read_text())
     until(lambda: psutil.Process(child).cpu_times().user > 0.5, "the child to be stuck")
     return job_id, child, other
 
 
-def _lease_holds(crew: Crew, job_id: int) -> bool:
-    rows = crew.owner.rows(
+def _lease_holds(fleet: Fleet, job_id: int) -> bool:
+    rows = fleet.owner.rows(
         "SELECT expires_at > now() AS holds FROM calib_private.leases WHERE job_id = :id", id=job_id
     )
     return bool(rows and rows[0]["holds"])
@@ -86,67 +86,67 @@ def _lease_holds(crew: Crew, job_id: int) -> bool:
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSTOP])
 def test_a_stuck_group_ends_before_its_lease(
-    crew: Crew, stuck: tuple[int, int, int], number: signal.Signals
+    fleet: Fleet, stuck: tuple[int, int, int], number: signal.Signals
 ) -> None:
     job_id, child, other = stuck
-    hand = crew.holder(job_id)
-    hand.signal(number)
+    executor = fleet.holder(job_id)
+    executor.signal(number)
     until(lambda: not is_alive(child) and not is_alive(other), "the whole group to end")
-    assert _lease_holds(crew, job_id), "the group was dead while the lease still held"
-    hand.signal(signal.SIGKILL)
-    hand.leave()
-    until(lambda: not hand.family(), "all processes of the killed executor to end")
-    crew.need(1)
-    assert crew.ended(job_id).failure_kind is FailureKind.LOST
+    assert _lease_holds(fleet, job_id), "the group was dead while the lease still held"
+    executor.signal(signal.SIGKILL)
+    executor.leave()
+    until(lambda: not executor.family(), "all processes of the killed executor to end")
+    fleet.need(1)
+    assert fleet.ended(job_id).failure_kind is FailureKind.LOST
 
 
-def test_a_group_ends_with_its_leader_though_the_executor_is_frozen(crew: Crew, tmp_path: Path) -> None:
-    hand = crew.alone(QDASH_QUEUE_LEASE_SECONDS="3000")  # So that the lease's end is not what ends it.
-    job_id, child, other = _stuck(crew, tmp_path)
-    hand.signal(signal.SIGSTOP)
+def test_a_group_ends_with_its_leader_though_the_executor_is_frozen(fleet: Fleet, tmp_path: Path) -> None:
+    executor = fleet.alone(QDASH_QUEUE_LEASE_SECONDS="3000")  # So that the lease's end is not what ends it.
+    job_id, child, other = _stuck(fleet, tmp_path)
+    executor.signal(signal.SIGSTOP)
     os.kill(child, signal.SIGKILL)
     until(lambda: not is_alive(other), "the rest of the group to end")
-    assert _lease_holds(crew, job_id)
-    hand.signal(signal.SIGCONT)
-    assert crew.ended(job_id).state is JobState.FAILED
-    hand.signal(signal.SIGTERM)
-    assert hand.leave() == 0
+    assert _lease_holds(fleet, job_id)
+    executor.signal(signal.SIGCONT)
+    assert fleet.ended(job_id).state is JobState.FAILED
+    executor.signal(signal.SIGTERM)
+    assert executor.leave() == 0
 
 
-def test_flow_runs_of_a_chip_without_executors_are_closed_by_others(crew: Crew) -> None:
-    crew.need(1)
+def test_flow_runs_of_a_chip_without_executors_are_closed_by_others(fleet: Fleet) -> None:
+    fleet.need(1)
     chip_id = f"GONE-{time.monotonic_ns()}"
-    admin = Admin(crew.owner)
+    admin = Admin(fleet.owner)
     admin.add_chip(chip_id, "fake", "square-lattice-mux-16")
-    # Not the crew's role: it has no right of its own on this chip.
-    admin.allow_executor(crew.owner.rows("SELECT current_user::text AS me")[0]["me"], chip_id)
-    noted, unnoted = _leave_for_ever(crew, chip_id)
+    # Not the fleet's role: it has no right of its own on this chip.
+    admin.allow_executor(fleet.owner.rows("SELECT current_user::text AS me")[0]["me"], chip_id)
+    noted, unnoted = _leave_for_ever(fleet, chip_id)
 
     def state_of(run: UUID) -> str:
-        state = crew.prefect.read_flow_run(run).state
+        state = fleet.prefect.read_flow_run(run).state
         assert state is not None
         return state.type.value
 
     until(lambda: state_of(noted) == "COMPLETED", "the flow run on the row to be closed")
-    until(lambda: state_of(unnoted) == "COMPLETED", "the flow run of nobody to be closed")
+    until(lambda: state_of(unnoted) == "COMPLETED", "the flow run without a job to be closed")
     left = "SELECT FROM calib.attempts a JOIN calib.jobs j USING (job_id) WHERE j.chip_id = :chip_id"
-    until(lambda: not crew.owner.rows(f"{left} AND NOT a.prefect_synced", chip_id=chip_id), "a note of it")
+    until(lambda: not fleet.owner.rows(f"{left} AND NOT a.prefect_synced", chip_id=chip_id), "a note of it")
 
 
-def _leave_for_ever(crew: Crew, chip_id: str) -> tuple[UUID, UUID]:
-    """Run a job by hand, tell Prefect nothing of its end, and leave."""
-    database = Database(crew.owner.conninfo)
+def _leave_for_ever(fleet: Fleet, chip_id: str) -> tuple[UUID, UUID]:
+    """Run a job in the test itself, tell Prefect nothing of its end, and leave."""
+    database = Database(fleet.owner.conninfo)
     executor = Executor(database, chip_id, "fake", "0")
     executor.register()
     executor.register_catalogue([NOOP.entry()], [])
-    job = crew.queue.submit(PROJECT, chip_id, {}, flow="noop")
+    job = fleet.queue.submit(PROJECT, chip_id, {}, flow="noop")
     claimed = executor.claim(60.0)
     assert claimed is not None
     assert claimed.job_id == job.job_id
     lease = Lease(database, claimed.job_id, claimed.claim)
     tags = FlowRunRequest.of(claimed, executor.executor_id).tags
-    noted = crew.prefect.create_flow_run(noop, parameters={}, state=Running(), tags=tags).id
-    unnoted = crew.prefect.create_flow_run(noop, parameters={}, state=Pending(), tags=tags).id
+    noted = fleet.prefect.create_flow_run(noop, parameters={}, state=Running(), tags=tags).id
+    unnoted = fleet.prefect.create_flow_run(noop, parameters={}, state=Pending(), tags=tags).id
     lease.set_flow_run(noted)
     lease.conclude(JobState.COMPLETED)
     lease.finish()

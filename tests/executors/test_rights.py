@@ -1,4 +1,4 @@
-"""An executor whose right is taken away while it runs a job."""
+"""An executor whose right is revoked while it runs a job."""
 
 from __future__ import annotations
 
@@ -7,29 +7,29 @@ import pytest
 from executors.main import EXIT_LOST
 from qdash_queue.client.admin import Admin
 from qdash_queue.domain import FailureKind, JobState
-from tests.executors.crew import Crew, is_alive
+from tests.executors.fleet import Fleet, is_alive
 from tests.support.waiting import until
 
 
 @pytest.mark.slow
-def test_an_executor_that_may_not_serve_any_more_stops_its_job_and_leaves(crew: Crew) -> None:
-    crew.need(1)
-    crew.settle()
-    job_id = crew.submit("sleep", {"seconds": 600})
-    child, hand = crew.started(job_id), crew.holder(job_id)
-    admin = Admin(crew.owner)
-    row = crew.owner.row(
-        "SELECT role_name FROM calib.executor_permissions WHERE chip_id = :c", c=crew.chip_id
+def test_an_executor_that_may_not_serve_any_more_stops_its_job_and_leaves(fleet: Fleet) -> None:
+    fleet.need(1)
+    fleet.settle()
+    job_id = fleet.submit("sleep", {"seconds": 600})
+    child, executor = fleet.started(job_id), fleet.holder(job_id)
+    admin = Admin(fleet.owner)
+    row = fleet.owner.row(
+        "SELECT role_name FROM calib.executor_permissions WHERE chip_id = :c", c=fleet.chip_id
     )
     assert row is not None
-    admin.disallow_executor(row["role_name"], crew.chip_id)
+    admin.disallow_executor(row["role_name"], fleet.chip_id)
     try:
-        assert hand.leave() == EXIT_LOST
+        assert executor.leave() == EXIT_LOST
         assert not is_alive(child)
-        assert "may not execute on chip" in hand.log.read_text()
+        assert "may not execute on chip" in executor.log.read_text()
     finally:
-        admin.allow_executor(row["role_name"], crew.chip_id)
-    crew.need(1)
-    until(lambda: crew.queue.get(job_id).state.is_terminal, "the job to be swept")
-    job = crew.queue.get(job_id)
+        admin.allow_executor(row["role_name"], fleet.chip_id)
+    fleet.need(1)
+    until(lambda: fleet.queue.get(job_id).state.is_terminal, "the job to be swept")
+    job = fleet.queue.get(job_id)
     assert (job.state, job.failure_kind) == (JobState.FAILED, FailureKind.LOST)

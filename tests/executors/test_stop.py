@@ -12,7 +12,6 @@ from executors.job.stop import (
     Stopped,
     StopReason,
     checkpoint,
-    current_stop_flag,
     is_cancellation,
     stop_reason,
     task_border,
@@ -31,7 +30,6 @@ def test_nothing_is_asked_at_first() -> None:
 
 
 def test_outside_a_job_nothing_stops() -> None:
-    assert current_stop_flag() is None
     assert stop_reason() is StopReason.NONE
     checkpoint()
     task_border()

@@ -11,40 +11,40 @@ import psycopg
 import pytest
 
 from qdash_queue.domain import CancelMode, JobState
-from tests.executors.crew import Crew, Hand
-from tests.executors.doors import Door, Doors
+from tests.executors.cancel_paths import CancelPath, CancelPaths
+from tests.executors.fleet import ExecutorProcess, Fleet
 
 pytestmark = pytest.mark.timeout(900)  # Each starts an executor anew.
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
 REQUEUED = [*START, "lease_expired", "requeued", "claimed"]
 CANCEL = ["cancel_requested", "cancel_seen", "stop_requested", "quiesced", "concluded"]
-PREFECTS_DOORS = [Door.PREFECT, Door.QDASH]
+PREFECT_PATHS = [CancelPath.PREFECT, CancelPath.QDASH]
 
 
 @pytest.fixture
-def doors(crew: Crew) -> Iterator[Doors]:
-    with psycopg.connect(crew.queue.database.conninfo, autocommit=True) as connection:
-        yield Doors(connection, crew.prefect, crew.environment)
+def paths(fleet: Fleet) -> Iterator[CancelPaths]:
+    with psycopg.connect(fleet.queue.database.conninfo, autocommit=True) as connection:
+        yield CancelPaths(connection, fleet.prefect, fleet.environment)
 
 
 @pytest.fixture
-def alone(crew: Crew) -> Iterator[Hand]:
+def alone(fleet: Fleet) -> Iterator[ExecutorProcess]:
     """The only executor."""
-    (hand, *others) = crew.need(1)
+    (executor, *others) = fleet.need(1)
     for other in others:
         other.signal(signal.SIGTERM)
         assert other.leave() == 0
-    crew.need(1)
-    crew.settle()
-    yield hand
-    if hand.process.poll() is None:
-        hand.signal(signal.SIGCONT)
+    fleet.need(1)
+    fleet.settle()
+    yield executor
+    if executor.process.poll() is None:
+        executor.signal(signal.SIGCONT)
 
 
 @contextmanager
-def _held(crew: Crew, event: str) -> Iterator[None]:
+def _held(fleet: Fleet, event: str) -> Iterator[None]:
     """Sessions that write the event wait, and are ended before the hold is: the event is never there."""
-    with psycopg.connect(crew.owner.conninfo, autocommit=True) as holder:
+    with psycopg.connect(fleet.owner.conninfo, autocommit=True) as holder:
         holder.execute("SELECT pg_advisory_lock(77)")
         holder.execute(
             "CREATE FUNCTION public.hold() RETURNS trigger LANGUAGE plpgsql AS"
@@ -64,74 +64,76 @@ def _held(crew: Crew, event: str) -> Iterator[None]:
             holder.execute("DROP FUNCTION public.hold() CASCADE")
 
 
-def _cancel(crew: Crew, doors: Doors, door: Door, job_id: int) -> None:
-    answer = doors.knock(door, crew.queue.get(job_id), CancelMode.NOW)
+def _cancel(fleet: Fleet, paths: CancelPaths, path: CancelPath, job_id: int) -> None:
+    answer = paths.cancel(path, fleet.queue.get(job_id), CancelMode.NOW)
     assert answer.is_taken, answer.words
 
 
-@pytest.mark.parametrize("door", PREFECTS_DOORS)
+@pytest.mark.parametrize("path", PREFECT_PATHS)
 def test_a_cancel_taken_while_the_executor_is_dead(
-    crew: Crew, doors: Doors, alone: Hand, tmp_path: Path, door: Door
+    fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess, tmp_path: Path, path: CancelPath
 ) -> None:
     mark = tmp_path / "mark"
-    job_id = crew.submit("patient", {"seconds": 60, "mark": str(mark)}, max_attempts=2)
-    crew.started(job_id)
+    job_id = fleet.submit("patient", {"seconds": 60, "mark": str(mark)}, max_attempts=2)
+    fleet.started(job_id)
     alone.signal(signal.SIGKILL)
     alone.leave()
-    _cancel(crew, doors, door, job_id)
-    crew.need(1)
-    job = crew.ended(job_id)
+    _cancel(fleet, paths, path, job_id)
+    fleet.need(1)
+    job = fleet.ended(job_id)
     assert (job.state, job.attempt) == (JobState.CANCELLED, 2)
-    assert crew.events(job_id) == [*REQUEUED, *CANCEL, "hook_ran", "cancelled"]
-    assert mark.read_text().split() == [str(crew.flow_run(job_id).id)]
-    assert crew.prefect_state(job_id) == "CANCELLED"
+    assert fleet.events(job_id) == [*REQUEUED, *CANCEL, "hook_ran", "cancelled"]
+    assert mark.read_text().split() == [str(fleet.flow_run(job_id).id)]
+    assert fleet.prefect_state(job_id) == "CANCELLED"
 
 
-def test_a_cancel_of_a_flow_that_never_started_runs_no_hook(crew: Crew, doors: Doors, alone: Hand) -> None:
-    with _held(crew, "flow_started"):
-        job_id = crew.submit("patient", {"seconds": 60}, max_attempts=2)
-        crew.logged(job_id, "flow_run_created")
+def test_a_cancel_of_a_flow_that_never_started_runs_no_hook(
+    fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess
+) -> None:
+    with _held(fleet, "flow_started"):
+        job_id = fleet.submit("patient", {"seconds": 60}, max_attempts=2)
+        fleet.logged(job_id, "flow_run_created")
         alone.signal(signal.SIGKILL)
         alone.leave()
-        _cancel(crew, doors, Door.QDASH, job_id)
-    crew.need(1)
-    assert crew.ended(job_id).state is JobState.CANCELLED
-    assert crew.events(job_id) == [*START[:3], *REQUEUED[4:], *CANCEL, "cancelled"]
+        _cancel(fleet, paths, CancelPath.QDASH, job_id)
+    fleet.need(1)
+    assert fleet.ended(job_id).state is JobState.CANCELLED
+    assert fleet.events(job_id) == [*START[:3], *REQUEUED[4:], *CANCEL, "cancelled"]
 
 
-def test_housekeeping_keeps_a_cancel(crew: Crew, doors: Doors, alone: Hand) -> None:
+def test_housekeeping_keeps_a_cancel(fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess) -> None:
     """It brings the flow run in line with its attempt before the job is claimed again."""
-    job_id = crew.submit("patient", {"seconds": 60}, max_attempts=2)
-    crew.started(job_id)
+    job_id = fleet.submit("patient", {"seconds": 60}, max_attempts=2)
+    fleet.started(job_id)
     alone.signal(signal.SIGKILL)
     alone.leave()
-    _cancel(crew, doors, Door.QDASH, job_id)
-    crew.queue.pause_chip(crew.chip_id, "a test")
+    _cancel(fleet, paths, CancelPath.QDASH, job_id)
+    fleet.queue.pause_chip(fleet.chip_id, "a test")
     try:
-        crew.need(1)
-        assert crew.prefect_state(job_id) == "CANCELLED"
-        assert crew.queue.get(job_id).state is JobState.SCHEDULED
+        fleet.need(1)
+        assert fleet.prefect_state(job_id) == "CANCELLED"
+        assert fleet.queue.get(job_id).state is JobState.SCHEDULED
     finally:
-        crew.queue.resume_chip(crew.chip_id)
-    assert crew.ended(job_id).state is JobState.CANCELLED
+        fleet.queue.resume_chip(fleet.chip_id)
+    assert fleet.ended(job_id).state is JobState.CANCELLED
 
 
 @pytest.mark.parametrize("end", ["complete", "fail", "die"])
-@pytest.mark.parametrize("door", PREFECTS_DOORS)
+@pytest.mark.parametrize("path", PREFECT_PATHS)
 def test_a_cancel_taken_just_before_the_verdict(
-    crew: Crew, doors: Doors, alone: Hand, tmp_path: Path, door: Door, end: str
+    fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess, tmp_path: Path, path: CancelPath, end: str
 ) -> None:
     """The executor is frozen, so that it cannot hear of the cancel until its job's process has ended."""
     mark, gate = tmp_path / "mark", tmp_path / "gate"
-    job_id = crew.submit("held", {"gate": str(gate), "end": end, "mark": str(mark)})
-    crew.started(job_id)
+    job_id = fleet.submit("held", {"gate": str(gate), "end": end, "mark": str(mark)})
+    fleet.started(job_id)
     alone.signal(signal.SIGSTOP)
-    _cancel(crew, doors, door, job_id)
+    _cancel(fleet, paths, path, job_id)
     gate.touch()
     if end != "die":
-        crew.logged(job_id, "concluded")
+        fleet.logged(job_id, "concluded")
     alone.signal(signal.SIGCONT)
-    assert crew.ended(job_id).state is JobState.CANCELLED
-    assert crew.events(job_id).count("hook_ran") == 1
-    assert mark.read_text().split() == [str(crew.flow_run(job_id).id)]
-    assert crew.prefect_state(job_id) == "CANCELLED"
+    assert fleet.ended(job_id).state is JobState.CANCELLED
+    assert fleet.events(job_id).count("hook_ran") == 1
+    assert mark.read_text().split() == [str(fleet.flow_run(job_id).id)]
+    assert fleet.prefect_state(job_id) == "CANCELLED"

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from multiprocessing.connection import wait
 
 import pytest
 
-from executors.job.wakeup import Listener, Wakeup
+from executors.supervisor.listener import Listener
 from qdash_queue.client.database import Database
+from qdash_queue.stopping import Wakeup
 from tests.support.waiting import PATIENCE
 
 CHANNEL = "calib_SIM-16"
 
 
 @pytest.fixture
-def wakeup() -> Iterator[Wakeup]:
-    made = Wakeup()
-    yield made
-    made.close()
+def wakeup() -> Wakeup:
+    return Wakeup()
 
 
 def is_set(wakeup: Wakeup, seconds: float = 0.0) -> bool:

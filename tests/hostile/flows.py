@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from calibtasks.active_protocols import active_tasks
 from calibtasks.parameters.overrides import check_defaults, overrides_for
-from executors.child.main import flow_arguments, not_started
+from executors.child.main import not_started
 from executors.engine.config import CalibConfig
 from executors.flows import FlowDefinition, load_flows
-from executors.supervisor.verdict import flow_failure
+from executors.job.failures import flow_failure
+from executors.prefect.flow_runs import flow_arguments
 from qdash_queue.client.models import ClaimedJob
 from qdash_queue.domain import Failure, FailureKind
 from tests.hostile.answers import DRIVER, refusal

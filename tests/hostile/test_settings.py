@@ -10,7 +10,8 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from executors.job.wakeup import Listener, Wakeup
+from executors.supervisor.listener import Listener
+from qdash_queue.stopping import Wakeup
 from tests.contract.meeting import full_life
 from tests.hostile.target import ROLES, Target, open_target
 from tests.support.databases import Cluster

@@ -14,7 +14,7 @@ import pytest
 
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from tests.executors.crew import Hand
+from tests.executors.fleet import ExecutorProcess
 from tests.support.waiting import until
 from tests.upgrade.release import CHIP, PROJECT, QUBITS, TASKS, TOPOLOGY, USER
 from tests.upgrade.upgrade_world import Upgrade, UpgradeWorld
@@ -127,7 +127,7 @@ def _nothing_waits(world: UpgradeWorld) -> bool:
 
 
 @contextmanager
-def frozen(hand: Hand) -> Iterator[None]:
+def frozen(hand: ExecutorProcess) -> Iterator[None]:
     """Keep an executor that stands by from claiming."""
     hand.signal(signal.SIGSTOP)
     try:

@@ -7,7 +7,7 @@ import subprocess
 import sys
 
 from qdash_queue import migrate
-from tests.executors.crew import ROOT
+from tests.executors.fleet import ROOT
 from tests.support.databases import CalibDatabase, LoginRole
 from tests.upgrade.release import CHIP, Release
 
@@ -17,7 +17,7 @@ EXIT_REFUSED = 3
 
 def _register(executor: LoginRole) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "executors.main", "register", "--chip", CHIP],
+        [sys.executable, "-m", "executors", "register", "--chip", CHIP],
         cwd=ROOT,
         env={**os.environ, "QDASH_QUEUE_DATABASE_URL": executor.url},
         capture_output=True,

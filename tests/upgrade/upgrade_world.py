@@ -17,7 +17,7 @@ from qdash_queue import migrate
 from qdash_queue.client.database import Database
 from qdash_queue.client.queue import Queue
 from qdash_queue.embedded.prefect_server import PrefectServer
-from tests.executors.crew import ROOT, Crew
+from tests.executors.fleet import ROOT, Fleet
 from tests.executors.relay import Relay
 from tests.support.databases import CalibDatabase, LoginRole
 from tests.support.executor_world import prefect_home
@@ -40,8 +40,8 @@ class UpgradeWorld:
     database: CalibDatabase
     operator: LoginRole
     mirror: LoginRole
-    released: Crew
-    present: Crew
+    released: Fleet
+    present: Fleet
 
     def command(self, *words: str) -> Any:
         """The answer of the release's ``qdash-queue`` to an operator."""
@@ -140,8 +140,8 @@ def set_up(
     relay = Relay(prefect_server.port)
     prefect = SyncPrefectClient(prefect_server.url)
 
-    def crew(code: Path) -> Crew:
-        return Crew(
+    def crew(code: Path) -> Fleet:
+        return Fleet(
             chip_id=CHIP,
             queue=Queue.connect(operator.url),
             owner=Database(database.overseer.url),

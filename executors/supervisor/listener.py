@@ -1,9 +1,8 @@
-"""What wakes a sleeping supervisor: a pipe to itself, written by signal handlers, threads and NOTIFY."""
+"""Notifications of the database, which wake a sleeping supervisor."""
 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from types import TracebackType
 from typing import Self
@@ -12,43 +11,11 @@ from psycopg import sql
 
 from qdash_queue.client.database import Database
 from qdash_queue.errors import DatabaseUnreachableError
+from qdash_queue.stopping import Wakeup
 
 logger = logging.getLogger(__name__)
 
 _PATIENCE_SECONDS = 1.0
-
-
-class Wakeup:
-    """A pipe to oneself; may be set from any thread and from a signal handler."""
-
-    def __init__(self) -> None:
-        self._reader, self._writer = os.pipe()
-        os.set_blocking(self._reader, False)
-        os.set_blocking(self._writer, False)
-
-    def fileno(self) -> int:
-        """The end that becomes readable once the wake-up is set."""
-        return self._reader
-
-    def set(self) -> None:
-        """Wake the sleeper; harmless if it is awake."""
-        try:
-            os.write(self._writer, b"x")
-        except BlockingIOError:
-            return  # The pipe is full, so the sleeper will wake anyway.
-
-    def clear(self) -> None:
-        """Forget all wake-ups so far."""
-        try:
-            while os.read(self._reader, 4096):
-                continue
-        except BlockingIOError:
-            return
-
-    def close(self) -> None:
-        """Give the pipe back."""
-        os.close(self._reader)
-        os.close(self._writer)
 
 
 class Listener:

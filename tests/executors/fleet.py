@@ -30,7 +30,7 @@ PROJECT = "lab"
 
 
 @dataclass
-class Hand:
+class ExecutorProcess:
     """One executor process."""
 
     process: subprocess.Popen[bytes]
@@ -60,7 +60,7 @@ class Hand:
 
 
 @dataclass
-class Crew:
+class Fleet:
     """The executors of one chip."""
 
     chip_id: str
@@ -74,7 +74,7 @@ class Crew:
     code: tuple[Path, ...] = (ROOT, PLUGIN)
     lease_seconds: float = 6
     heartbeat_seconds: float = 1
-    hands: list[Hand] = field(default_factory=list)
+    members: list[ExecutorProcess] = field(default_factory=list)
 
     # ------------------------------------------------------------------ executors
 
@@ -100,7 +100,7 @@ class Crew:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``qdash-executor`` to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "executors.main", *arguments],
+            [sys.executable, "-m", "executors", *arguments],
             env=self.environment,
             cwd=self.code[0],
             capture_output=True,
@@ -109,47 +109,47 @@ class Crew:
             check=False,
         )
 
-    def need(self, count: int) -> list[Hand]:
+    def need(self, count: int) -> list[ExecutorProcess]:
         """So many living executors, started where there are fewer, all of them ready."""
         self.replace_dead(count)
         until(self._all_are_ready, "executors to be ready")
-        return self.hands[:count]
+        return self.members[:count]
 
-    def alone(self, **environment: str) -> Hand:
+    def alone(self, **environment: str) -> ExecutorProcess:
         """The only living executor, started with other settings than the rest."""
         self.close()
         self.replace_dead(0)
-        self.hands.append(self.start(**environment))
+        self.members.append(self.start(**environment))
         return self.need(1)[0]
 
     def replace_dead(self, count: int) -> None:
-        """What a service manager does: start where there are fewer than so many, and wait for nobody."""
-        self.hands = [hand for hand in self.hands if hand.process.poll() is None]
-        while len(self.hands) < count:
-            self.hands.append(self.start())
+        """What a service manager does: start where there are fewer than so many, without waiting."""
+        self.members = [executor for executor in self.members if executor.process.poll() is None]
+        while len(self.members) < count:
+            self.members.append(self.start())
 
     def _all_are_ready(self) -> bool:
-        for hand in self.hands:
-            assert hand.process.poll() is None, hand.log.read_text()
-        return self._ready() >= {hand.pid for hand in self.hands}
+        for executor in self.members:
+            assert executor.process.poll() is None, executor.log.read_text()
+        return self._ready() >= {executor.pid for executor in self.members}
 
-    def start(self, **environment: str) -> Hand:
-        """One more executor, which nobody waits for."""
+    def start(self, **environment: str) -> ExecutorProcess:
+        """One more executor; does not wait until it is ready."""
         tag = uuid.uuid4().hex
         log = self.folder / f"{tag}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "executors.main", "--chip", self.chip_id],
+                [sys.executable, "-m", "executors", "--chip", self.chip_id],
                 env={**self.environment, **environment, TAG: tag},
                 cwd=self.code[0],  # Python looks there before all.
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
-        return Hand(process, log, tag)
+        return ExecutorProcess(process, log, tag)
 
     def _ready(self) -> set[int]:
-        # A row says "ready" for a moment when it is made; nobody is ready in his first second.
+        # A row says "ready" for a moment when it is made; no executor is ready in its first second.
         rows = self.owner.rows(
             "SELECT pid FROM calib_private.executors"
             " WHERE condition = 'ready' AND last_seen_at > started_at + interval '1 s'"
@@ -157,25 +157,25 @@ class Crew:
         return {row["pid"] for row in rows}
 
     def settle(self) -> None:
-        """Let a job pass, so that the instrument is at rest and Prefect's events come in."""
+        """Let a job pass, so that the instrument is idle and Prefect's events come in."""
         self.prefect_state(self.ended(self.submit("noop")).job_id)
 
-    def holder(self, job_id: int) -> Hand:
+    def holder(self, job_id: int) -> ExecutorProcess:
         """The executor that runs the job."""
         executor_id = self.queue.get(job_id).executor_id or ""
-        return next(hand for hand in self.hands if f":{hand.pid}:" in executor_id)
+        return next(executor for executor in self.members if f":{executor.pid}:" in executor_id)
 
     def close(self) -> None:
-        for hand in self.hands:
-            if hand.process.poll() is None:
-                hand.signal(signal.SIGCONT)
-                hand.signal(signal.SIGTERM)
-        for hand in self.hands:
+        for executor in self.members:
+            if executor.process.poll() is None:
+                executor.signal(signal.SIGCONT)
+                executor.signal(signal.SIGTERM)
+        for executor in self.members:
             try:
-                hand.leave()
+                executor.leave()
             except subprocess.TimeoutExpired:
-                hand.process.kill()
-                hand.leave()
+                executor.process.kill()
+                executor.leave()
 
     # ------------------------------------------------------------------ jobs
 

@@ -1,7 +1,7 @@
-"""Keeps one lease: renews it, learns of cancels, writes the job's events, and never holds up the supervisor.
+"""Keeps one lease: renews it, learns of cancels, and writes the job's events, all on one thread.
 
-The supervisor must act in time even when the database hangs. So everything it says to the database while a
-child runs goes through one thread, in order, and the supervisor reads only what the thread has learned.
+A supervisor or a session must act in time even when the database hangs. So what is said to the database while
+a job runs goes through this thread, in order, and the others read only what the thread has learned.
 """
 
 from __future__ import annotations
@@ -17,15 +17,17 @@ from types import TracebackType
 from typing import Self
 
 from executors.job.stop import PREFECT_CANCEL, LeaseClock
-from executors.job.wakeup import Wakeup
 from qdash_queue.client.leases import Lease
 from qdash_queue.client.models import CancelRequest, JsonObject
 from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
+from qdash_queue.settings import Settings
 
 logger = logging.getLogger(__name__)
 
 _RETRY_SECONDS = 0.25
-_MOMENT_SECONDS = 0.5
+_WRITE_FIRST_SECONDS = 0.5
+_POLL_SECONDS = 0.5
+_MARGIN_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +37,8 @@ class LeaseTimes:
     Attributes:
         lease: how long it lasts without being renewed.
         heartbeat: between two renewals.
-        poll: between two looks for a cancel.
-        margin: before its end, from when on the instrument is not touched any more.
+        poll: between two checks for a cancel.
+        margin: before its end, from when on the instrument is not used any more.
     """
 
     lease: float
@@ -44,27 +46,49 @@ class LeaseTimes:
     poll: float
     margin: float
 
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """What the settings say; two renewals may fail before the margin is reached."""
+        third = settings.lease_seconds / 3
+        return cls(
+            lease=settings.lease_seconds,
+            heartbeat=min(settings.heartbeat_seconds, third),
+            poll=_POLL_SECONDS,
+            margin=min(_MARGIN_SECONDS, third),
+        )
+
 
 class LeaseLapsedError(LeaseLostError):
     """The lease could not be renewed in time: others may take it, and the database has not been asked."""
 
 
 class LeaseKeeper:
-    """The thread that speaks to the database for one running job; a context manager."""
+    """The thread that speaks to the database for one running job; a context manager.
+
+    Args:
+        lease: taken at ``claimed_at``.
+        times: how it is kept.
+        claimed_at: an instant of ``time.monotonic()``.
+        is_due: called at each poll with the cancel that is known; whether to renew the lease now.
+        changed: called when a cancel was seen or the lease was lost.
+    """
 
     def __init__(
-        self, lease: Lease, times: LeaseTimes, wakeup: Wakeup, look: Callable[[], bool], claimed_at: float
+        self,
+        lease: Lease,
+        times: LeaseTimes,
+        claimed_at: float,
+        *,
+        is_due: Callable[[CancelRequest | None], bool],
+        changed: Callable[[], None],
     ) -> None:
-        """Keep ``lease``, which was taken at ``claimed_at`` (monotonic).
-
-        ``look`` reads, without writing, whether the next heartbeat would tell something new.
-        """
         self._lease = lease
         self._times = times
-        self._wakeup = wakeup
-        self._look = look
+        self._is_due = is_due
+        self._changed = changed
         self._valid_until = claimed_at + times.lease
         self._clock: LeaseClock | None = None
+        self._clock_margin = 0.0
         self._cancel: CancelRequest | None = None
         self._lost: LeaseLostError | None = None
         self._writes: deque[Callable[[], None]] = deque()
@@ -75,7 +99,7 @@ class LeaseKeeper:
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
     def __enter__(self) -> Self:
-        self._thread.start()
+        self.start()
         return self
 
     def __exit__(
@@ -84,28 +108,41 @@ class LeaseKeeper:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self.close()
+        self.close(self._times.heartbeat)
 
-    def close(self) -> None:
-        """Renew the lease no more; what was said until now is still written."""
+    def start(self) -> None:
+        """Begin to renew."""
+        self._thread.start()
+
+    def close(self, patience: float | None = None) -> None:
+        """Renew no more; wait, ``patience`` seconds at most, until the thread has done the pending writes."""
+        self.stop_renewing()
+        self._thread.join(patience)
+
+    def stop_renewing(self) -> None:
+        """Let the lease run out; may be called on the thread."""
         with self._condition:
             self._is_closing = True
             self._condition.notify_all()
-        self._thread.join(self._times.heartbeat)
 
-    # ------------------------------------------------------------------ asked by the supervisor
+    # ------------------------------------------------------------------ called by other threads
 
     @property
     def cancel(self) -> CancelRequest | None:
-        """The cancel that was asked for; the database knows that it was seen."""
+        """The requested cancel; the database knows that it was seen."""
         return self._cancel
 
+    @property
+    def lost(self) -> LeaseLostError | None:
+        """Why the lease is lost, if the thread knows that it is."""
+        return self._lost
+
     def require(self) -> None:
-        """Make sure that the chip is still ours.
+        """Make sure that this process still holds the chip.
 
         Raises:
-            LeaseLapsedError: it will not be for long enough to stop the child in order.
-            LeaseLostError: the database says that it is not.
+            LeaseLapsedError: it will not for long enough to stop the child in order.
+            LeaseLostError: the database says that it does not.
         """
         if self._lost is not None:
             raise self._lost
@@ -114,42 +151,36 @@ class LeaseKeeper:
                 f"the lease could not be renewed for {self._times.lease - self._times.margin:g} s"
             )
 
-    def bind(self, clock: LeaseClock) -> None:
-        """Tell a child through ``clock`` how long it may go on without hearing more."""
-        self._clock = clock
+    def bind(self, clock: LeaseClock, margin: float) -> None:
+        """From now on ``clock`` runs out ``margin`` seconds before the lease does."""
+        self._clock, self._clock_margin = clock, margin
         self._extend(self._valid_until)
 
     def log(self, event: str, detail: JsonObject) -> None:
-        """Write an event after all that was said before."""
-        self.say(lambda: self._lease.log_event(event, detail))
+        """Write an event after all earlier writes."""
+        self._write_later(lambda: self._lease.log_event(event, detail))
 
-    def say(self, write: Callable[[], None]) -> None:
-        """Do ``write`` on the thread, after all that was said before; again if the database was away."""
-        with self._condition:
-            self._writes.append(write)
-            self._condition.notify_all()
-
-    def cancel_from_prefect(self) -> None:
-        """Store on the thread that Prefect took a cancel, and see it; too late where a verdict stands."""
-        self.say(lambda: self._lease.cancel_from_prefect(PREFECT_CANCEL))
-        self.say(self._beat)
-
-    def hurry(self) -> None:
-        """Look for a cancel now rather than at the next poll."""
-        with self._condition:
-            self._is_hurried = True
-            self._condition.notify_all()
-
-    def tell(self, event: str, detail: JsonObject) -> None:
-        """Write an event before the deed that it announces, if the database lets us within a moment."""
+    def log_before(self, event: str, detail: JsonObject) -> None:
+        """Write an event before the action that it announces, if the database takes it in half a second."""
         self.log(event, detail)
-        until = time.monotonic() + _MOMENT_SECONDS
+        until = time.monotonic() + _WRITE_FIRST_SECONDS
         with self._condition:
             while self._writes and time.monotonic() < until:
                 self._condition.wait(until - time.monotonic())
 
+    def cancel_from_prefect(self) -> None:
+        """Store on the thread that Prefect took a cancel, and see it; too late where a verdict stands."""
+        self._write_later(lambda: self._lease.cancel_from_prefect(PREFECT_CANCEL))
+        self._write_later(self._renew)
+
+    def hurry(self) -> None:
+        """Check for a cancel now rather than at the next poll."""
+        with self._condition:
+            self._is_hurried = True
+            self._condition.notify_all()
+
     def settle(self) -> None:
-        """Wait until all that was said is written.
+        """Wait until everything is written.
 
         Raises:
             LeaseLostError: the lease is lost, or its end came near while waiting.
@@ -160,27 +191,33 @@ class LeaseKeeper:
                 self._condition.wait(_RETRY_SECONDS)
         self.require()
 
+    def _write_later(self, write: Callable[[], None]) -> None:
+        with self._condition:
+            self._writes.append(write)
+            self._condition.notify_all()
+
     # ------------------------------------------------------------------ on the thread
 
     def _run(self) -> None:
-        beat_at = time.monotonic() + self._times.heartbeat
+        renew_at = time.monotonic() + self._times.heartbeat
         while not self._is_over():
             try:
                 self._write_all()
-                if time.monotonic() >= beat_at or self._look():
-                    self._beat()
-                    beat_at = time.monotonic() + self._times.heartbeat
-                self._rest(min(self._times.poll, max(0.0, beat_at - time.monotonic())))
+                is_due = self._is_due(self._cancel) or time.monotonic() >= renew_at
+                if is_due and not self._is_closing:
+                    self._renew()
+                    renew_at = time.monotonic() + self._times.heartbeat
+                self._rest(min(self._times.poll, max(0.0, renew_at - time.monotonic())))
             except LeaseLostError as error:
                 self._lost = error
-                self._extend(-math.inf)  # The child's guard ends it, whatever holds up the supervisor.
-                self._wakeup.set()
+                self._extend(-math.inf)  # The child's guard ends it, even if the supervisor hangs.
+                self._changed()
                 return
             except DatabaseUnreachableError as error:
-                logger.warning("the database is away: %s", error)
+                logger.warning("job %s: the database is unreachable: %s", self._lease.job_id, error)
                 time.sleep(_RETRY_SECONDS)
             except Exception:  # Whatever it is, the lease is renewed as long as that can be.
-                logger.exception("the database refused to renew the lease")
+                logger.exception("job %s: the lease was not renewed", self._lease.job_id)
                 time.sleep(_RETRY_SECONDS)
 
     def _is_over(self) -> bool:
@@ -200,22 +237,22 @@ class LeaseKeeper:
             except (LeaseLostError, DatabaseUnreachableError):
                 raise
             except Exception:  # A refused event must not end the thread that keeps the lease.
-                logger.exception("the database refused what was said to it about the job")
+                logger.exception("job %s: the database refused a write", self._lease.job_id)
             with self._condition:
                 self._writes.popleft()
 
-    def _beat(self) -> None:
+    def _renew(self) -> None:
         sent_at = time.monotonic()
         cancel = self._lease.heartbeat(self._times.lease)
         self._extend(sent_at + self._times.lease)
         if cancel is not None and cancel != self._cancel:
             self._cancel = cancel
-            self._wakeup.set()
+            self._changed()
 
     def _extend(self, until: float) -> None:
         self._valid_until = until
         if self._clock is not None:
-            self._clock.extend(until - self._times.margin / 2)
+            self._clock.extend(until - self._clock_margin)
 
     def _rest(self, seconds: float) -> None:
         with self._condition:

@@ -1,4 +1,4 @@
-"""The three doors through which a running calibration is cancelled, and what each owes to whoever knocks."""
+"""The paths by which a running calibration is cancelled, and what each must answer."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from prefect.states import Cancelling
 
 from qdash_queue.client.models import Job, JobEvent
 from qdash_queue.domain import CancelMode, JobState
-from tests.executors.crew import Crew
+from tests.executors.fleet import Fleet
 from tests.support.waiting import PATIENCE, until
 
 PREFECT_STATES = {
@@ -44,8 +44,8 @@ _BEGINNINGS = {
 MOMENTS = ("waiting", "claim", "start", "task", "border", "end", "too late")
 
 
-class Door(StrEnum):
-    """Where somebody asks for a cancel."""
+class CancelPath(StrEnum):
+    """Where a client requests a cancel."""
 
     ROW = "row"
     """``UPDATE calib.jobs SET cancel_requested = true``."""
@@ -58,25 +58,25 @@ class Door(StrEnum):
 
     @property
     def needs_flow_run(self) -> bool:
-        """Whether there is nothing to knock at before the flow run is made."""
-        return self is not Door.ROW
+        """Whether it can be used only once the flow run is made."""
+        return self is not CancelPath.ROW
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What whoever asked was told."""
+    """What the client was told."""
 
     is_taken: bool
     words: str
 
 
 @dataclass
-class Doors:
-    """All doors of one queue.
+class CancelPaths:
+    """All cancel paths of one queue.
 
     Attributes:
         connection: of a client who may cancel the jobs.
-        prefect: of anybody who can reach Prefect's server.
+        prefect: of any client that can reach Prefect's server.
         prefect_environment: under which the command ``prefect`` finds that server.
     """
 
@@ -84,17 +84,17 @@ class Doors:
     prefect: SyncPrefectClient
     prefect_environment: Mapping[str, str]
 
-    def knock(self, door: Door, job: Job, mode: CancelMode) -> Answer:
-        """Ask for a cancel through the door."""
-        if door is Door.ROW:
+    def cancel(self, path: CancelPath, job: Job, mode: CancelMode) -> Answer:
+        """Request a cancel."""
+        if path is CancelPath.ROW:
             return self._by_row(job.job_id, mode)
         assert job.flow_run_id is not None
-        by: dict[Door, Callable[[UUID], Answer]] = {
-            Door.PREFECT: self._by_prefect,
-            Door.PREFECT_CLI: self._by_prefect_cli,
-            Door.QDASH: self._by_qdash,
+        by: dict[CancelPath, Callable[[UUID], Answer]] = {
+            CancelPath.PREFECT: self._by_prefect,
+            CancelPath.PREFECT_CLI: self._by_prefect_cli,
+            CancelPath.QDASH: self._by_qdash,
         }
-        return by[door](job.flow_run_id)
+        return by[path](job.flow_run_id)
 
     def _by_row(self, job_id: int, mode: CancelMode) -> Answer:
         warnings: list[str] = []
@@ -143,14 +143,14 @@ class Doors:
 
 @dataclass
 class Cancel:
-    """One cancel, from the knock to the end of everything.
+    """One cancel, from its request to the end of the job.
 
     Attributes:
         marks: how often the flow's own hook left its mark; ``None`` where the flow leaves none.
         prefect_state: the flow run's last state; ``None`` where none was made.
     """
 
-    door: Door
+    path: CancelPath
     mode: CancelMode
     asked_at: datetime
     answer: Answer
@@ -161,18 +161,18 @@ class Cancel:
 
     @property
     def moment(self) -> str:
-        """In which part of the job's life somebody knocked."""
+        """In which part of the job's life it was requested."""
         return moment(self.asked_at, self.events)
 
     @property
     def seconds(self) -> float:
-        """From the knock to the terminal row."""
+        """From the request to the terminal row."""
         assert self.job.finished_at is not None
         return (self.job.finished_at - self.asked_at).total_seconds()
 
     @property
     def outcome(self) -> str:
-        """The end state, and whether the one who knocked was told that it was too late."""
+        """The end state, and whether the client was told that it was too late."""
         if not self.answer.is_taken:
             return f"{self.job.state.value}, refused"
         return self.job.state.value if self.job.state is JobState.CANCELLED else "finished first"
@@ -190,7 +190,7 @@ def moment(at: datetime, events: Sequence[JobEvent]) -> str:
 
 
 def violations(cancel: Cancel) -> Iterator[str]:
-    """Every promise that was not kept, in words; the job was one that ends well if nobody cancels it."""
+    """Every promise that was not kept, in words; the job was one that ends well if it is not cancelled."""
     job, names = cancel.job, [event.event for event in cancel.events]
     if job.state is JobState.FAILED:
         yield f"failed: {job.failure_kind}: {job.failure_message}"
@@ -201,7 +201,7 @@ def violations(cancel: Cancel) -> Iterator[str]:
     if not cancel.answer.is_taken and not cancel.answer.words:
         yield "refused without words"
     if (
-        cancel.door is Door.ROW
+        cancel.path is CancelPath.ROW
         and not cancel.answer.is_taken
         and "was not cancelled" not in cancel.answer.words
     ):
@@ -245,35 +245,37 @@ class Aim:
 class Canceller:
     """Submits jobs to one chip and cancels each at a random moment."""
 
-    crew: Crew
-    doors: Doors
+    fleet: Fleet
+    paths: CancelPaths
     folder: Path
     chance: random.Random
     made: list[Cancel] = field(default_factory=list)
     _marks: dict[int, Path] = field(default_factory=dict)
 
-    def walk(self, door: Door, mode: CancelMode, aim: Aim, count: int = 5, seconds: float = 0.2) -> Cancel:
+    def walk(
+        self, path: CancelPath, mode: CancelMode, aim: Aim, count: int = 5, seconds: float = 0.2
+    ) -> Cancel:
         """Cancel a job of the test flow that leaves marks."""
         mark = self.folder / f"{uuid.uuid4().hex}.mark"
-        job_id = self.crew.submit("walk", {"count": count, "seconds": seconds, "mark": str(mark)})
+        job_id = self.fleet.submit("walk", {"count": count, "seconds": seconds, "mark": str(mark)})
         self._marks[job_id] = mark
-        return self.cancel(job_id, door, mode, aim)
+        return self.cancel(job_id, path, mode, aim)
 
-    def cancel(self, job_id: int, door: Door, mode: CancelMode, aim: Aim) -> Cancel:
+    def cancel(self, job_id: int, path: CancelPath, mode: CancelMode, aim: Aim) -> Cancel:
         """Cancel a job when it is as far as the aim says, and wait for its end."""
         until(lambda: self._is_reached(job_id, aim), f"job {job_id} to reach {aim.event}")
-        if door.needs_flow_run:
-            until(lambda: self.crew.queue.get(job_id).flow_run_id, f"a flow run of job {job_id}")
+        if path.needs_flow_run:
+            until(lambda: self.fleet.queue.get(job_id).flow_run_id, f"a flow run of job {job_id}")
         time.sleep(self.chance.uniform(0.0, aim.spread))
-        before, asked_at = self.crew.queue.get(job_id), datetime.now(UTC)
-        answer = self.doors.knock(door, before, mode)
-        job = self.crew.ended(job_id)
-        cancel = Cancel(door, mode, asked_at, answer, job, self.crew.queue.events(job_id))
+        before, asked_at = self.fleet.queue.get(job_id), datetime.now(UTC)
+        answer = self.paths.cancel(path, before, mode)
+        job = self.fleet.ended(job_id)
+        cancel = Cancel(path, mode, asked_at, answer, job, self.fleet.queue.events(job_id))
         self.made.append(cancel)
         return cancel
 
     def _is_reached(self, job_id: int, aim: Aim) -> bool:
-        rows = self.crew.owner.rows(
+        rows = self.fleet.owner.rows(
             "SELECT count(*) FILTER (WHERE event = :event) AS times, count(*) FILTER (WHERE new_state IN"
             " ('completed', 'failed', 'cancelled')) AS ends FROM calib.job_events WHERE job_id = :job_id",
             event=aim.event,
@@ -293,17 +295,17 @@ class Canceller:
                     break
                 time.sleep(0.5)
             where = (
-                f"job {cancel.job.job_id} ({cancel.job.flow}), {cancel.door} {cancel.mode}, {cancel.moment}"
+                f"job {cancel.job.job_id} ({cancel.job.flow}), {cancel.path} {cancel.mode}, {cancel.moment}"
             )
             found += [f"{where}: {words}" for words in wrong]
         return found
 
     def _look_again(self, cancel: Cancel) -> None:
         job_id = cancel.job.job_id
-        cancel.job, cancel.events = self.crew.queue.get(job_id), self.crew.queue.events(job_id)
+        cancel.job, cancel.events = self.fleet.queue.get(job_id), self.fleet.queue.events(job_id)
         if job_id in self._marks:
             mark = self._marks[job_id]
             cancel.marks = len(mark.read_text(encoding="utf-8").split()) if mark.exists() else 0
         if cancel.job.flow_run_id is not None:
-            state = self.doors.prefect.read_flow_run(cancel.job.flow_run_id).state
+            state = self.paths.prefect.read_flow_run(cancel.job.flow_run_id).state
             cancel.prefect_state = None if state is None else state.type.value
