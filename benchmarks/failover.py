@@ -120,7 +120,7 @@ class Failover:
     folder: Path
     primary: PostgresServer
     relay: Relay
-    crew: Crew
+    crew: Fleet
     rounds: int = 0
 
     def run_round(self) -> Round:
@@ -185,7 +185,7 @@ class Failover:
         self.relay.cut()
         standby.promote()
         self.relay.target_port = standby.port
-        self.relay.mend()
+        self.relay.restore()
         gone.stop()
         shutil.rmtree(gone.home)
 

@@ -192,7 +192,6 @@ def test_a_flood_of_notifications_wakes_the_executor_and_nothing_else(target: Ta
         full_life(world, claimed)
         assert world.job(job_id)["cancel_requested"] is False
         _woken_again(target, wakeup, chip_id)
-    wakeup.close()
 
 
 def _woken_again(target: Target, wakeup: Wakeup, chip_id: str) -> None:
