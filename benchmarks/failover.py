@@ -30,8 +30,7 @@ import psycopg
 import sqlalchemy as sa
 from prefect.client.orchestration import SyncPrefectClient
 
-from benchmarks.conditions import Spread, print_conditions
-from qdash_queue import migrate
+from benchmarks.conditions import Spread, migrate_and_grant, print_conditions
 from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.queue import Queue
@@ -201,7 +200,7 @@ def failover(folder: Path) -> Iterator[Failover]:
     ):
         relay = Relay(primary.port)
         owner_url = sa.make_url(primary.url).set(port=relay.port).render_as_string(hide_password=False)
-        migrate.upgrade(owner_url)
+        migrate_and_grant(owner_url)
         owner = Database(owner_url)
         owner.execute(f"CREATE ROLE machine LOGIN PASSWORD '{MACHINE_PASSWORD}' IN ROLE calib_executor")
         admin = Admin(owner)

@@ -178,7 +178,13 @@ def _make_queue(setup: MirrorSetup) -> None:
     admin.allow_executor("calib_executor", CHIP)
     setup.executor.register()
     anything = {"parameters_schema": {"type": "object"}}
-    flow = FlowEntry(flow="calibrate", repeatable=True, timeout_seconds=3600, on_cancellation=[], **anything)
+    flow = FlowEntry(
+        flow="calibrate",
+        repeatable=True,
+        timeout_seconds=3600,
+        on_cancellation=["on_flow_cancellation"],
+        **anything,
+    )
     tasks = [
         TaskEntry(
             task=task,
