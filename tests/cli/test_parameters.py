@@ -85,7 +85,7 @@ def test_what_a_job_measured_is_shown_with_its_error(desk: Desk) -> None:
         (("history", "SIM61", "0", "t1"), "unknown chip"),
         (("import", CHIP, "/nowhere.json", "--reason", "x"), "expected a readable file"),
         (("import", CHIP, "/dev/null", "--reason", "x"), "file: not valid JSON"),
-        (("import", CHIP, "{design}"), "--reason: expected why"),
+        (("import", CHIP, "{design}"), "--reason: expected a reason"),
         (("import", CHIP, "--reason", "x"), "expected a file or --design, got neither"),
         (("import", CHIP, "{design}", "--design"), "expected a file or --design, got both"),
         (("import", "SIM61", "--design"), "unknown chip"),
