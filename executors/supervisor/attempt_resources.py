@@ -94,9 +94,8 @@ class AttemptRecord:
             is_due=lambda known: has_news(resources.database, resources.executor, claimed.job_id, known),
             changed=resources.wakeup.set,
         )
-        stops = StopRequests(
-            keeper, resources.link, resources.stopping, claimed.timeout_seconds, claimed_at=claimed_at
-        )
+        limit = claimed.timeout_seconds
+        stops = StopRequests(keeper, resources.link, resources.stopping, limit, claimed_at + limit)
         return cls(claimed, resources, lease, scratch, keeper, stops)
 
     def wait(self, seconds: float, *others: Connection | int) -> None:

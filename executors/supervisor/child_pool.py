@@ -9,7 +9,6 @@ import time
 from contextlib import suppress
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import ForkServerContext
-from types import TracebackType
 from typing import Self
 
 from executors.child.forkserver import child_context
@@ -140,12 +139,7 @@ class ChildPool:
         self.refill()
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.drop_spare()
 
     def refill(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from prefect.client.schemas.objects import FlowRun
 
@@ -56,20 +56,20 @@ def run_flow(attempt: AttemptRecord, flow_run: FlowRun) -> Outcome:
             break
         try:
             with attempt.child(message) as child:
-                end, has_started = _follow(attempt, child)
+                outcome = _follow(attempt, child)
         except ChildError as error:
             return Outcome(NotStarted(None, str(error)))
-        outcome = Outcome(end, child.exit_code or 0, has_started)
+        outcome = replace(outcome, exit_code=child.exit_code or 0)
         attempt.keeper.log("child_exited", {"exit_code": outcome.exit_code})
-        if not isinstance(end, NotStarted) or end.failure is not None:
+        if not isinstance(outcome.end, NotStarted) or outcome.end.failure is not None:
             break
-        logger.warning("job %s: the flow did not start: %s", claimed.job_id, end.words)
+        logger.warning("job %s: the flow did not start: %s", claimed.job_id, outcome.end.words)
         wait_for_prefect(attempt)
     return outcome
 
 
-def _follow(attempt: AttemptRecord, child: Child) -> tuple[BodyEnded | NotStarted | None, bool]:
-    """Read the child's reports until it is dead: its end, and whether the flow's body has started."""
+def _follow(attempt: AttemptRecord, child: Child) -> Outcome:
+    """Read the child's reports, and stop it if need be, until it is dead."""
     escalation = StopEscalation(child, attempt.resources.graces, attempt.keeper.log_before)
     outcome = Outcome()
     while True:
@@ -77,13 +77,13 @@ def _follow(attempt: AttemptRecord, child: Child) -> tuple[BodyEnded | NotStarte
         for report in child.reports():
             match report:
                 case BodyStarted():
-                    outcome = Outcome(has_started=True)
+                    outcome = replace(outcome, has_started=True)
                     attempt.resources.children.refill()
                 case BodyEnded() | NotStarted():
-                    outcome = Outcome(report, has_started=outcome.has_started)
+                    outcome = replace(outcome, end=report)
                     escalation.body_ended()
         if not is_alive:
-            return outcome.end, outcome.has_started
+            return outcome
         if outcome.has_verdict:
             attempt.keeper.require()
         else:

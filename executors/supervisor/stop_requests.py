@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, field
 
 from executors.job.lease_keeper import LeaseKeeper
 from executors.job.stop import StopReason
@@ -15,44 +16,40 @@ from qdash_queue.domain import CancelMode
 from qdash_queue.stopping import StopSign
 
 
+@dataclass
 class StopRequests:
-    """Collects the stop requests of one attempt; the first reason stands, and may only become more urgent."""
+    """Collects the stop requests of one attempt; the first reason stands, and may only become more urgent.
 
-    def __init__(
-        self,
-        keeper: LeaseKeeper,
-        link: PrefectLink,
-        stopping: StopSign,
-        timeout_seconds: float,
-        *,
-        claimed_at: float,
-    ) -> None:
-        self._keeper = keeper
-        self._link = link
-        self._stopping = stopping
-        self._timeout_seconds = timeout_seconds
-        self._deadline = claimed_at + timeout_seconds
-        self._stop: StopRequest | None = None
-        self._has_told_prefect_cancel = False
+    Attributes:
+        keeper: of the attempt's lease.
+        link: to Prefect, which watches the attempt's flow run.
+        stopping: set when the executor is told to stop.
+        timeout_seconds: the job's time limit, for the event log.
+        deadline: when that is over (monotonic).
+        stop: the request that stands.
+    """
 
-    @property
-    def stop(self) -> StopRequest | None:
-        """The request that stands."""
-        return self._stop
+    keeper: LeaseKeeper
+    link: PrefectLink
+    stopping: StopSign
+    timeout_seconds: float
+    deadline: float
+    stop: StopRequest | None = field(default=None, init=False)
+    _has_told_prefect_cancel: bool = field(default=False, init=False)
 
     @property
     def is_at_once(self) -> bool:
         """Whether the attempt has to stop without waiting for the end of a task."""
-        return self._stop is not None and self._stop.at_once
+        return self.stop is not None and self.stop.at_once
 
     @property
     def reason(self) -> StopReason:
         """The reason for the verdict: a cancel goes before all others."""
-        if self._keeper.cancel is not None:
+        if self.keeper.cancel is not None:
             return StopReason.CANCEL
-        if self._stop is not None:
-            return self._stop.reason
-        return StopReason.SHUTDOWN if self._stopping.is_set() else StopReason.NONE
+        if self.stop is not None:
+            return self.stop.reason
+        return StopReason.SHUTDOWN if self.stopping.is_set() else StopReason.NONE
 
     def check(self) -> None:
         """Take in what the database, Prefect, the clock and the operator say.
@@ -60,17 +57,17 @@ class StopRequests:
         Raises:
             LeaseLostError: the lease is lost, or its end is near.
         """
-        self._keeper.require()
-        if self._link.was_cancelled() and not self._has_told_prefect_cancel:
+        self.keeper.require()
+        if self.link.was_cancelled() and not self._has_told_prefect_cancel:
             self._has_told_prefect_cancel = True
-            self._keeper.cancel_from_prefect()
-        if (cancel := self._keeper.cancel) is not None:
+            self.keeper.cancel_from_prefect()
+        if (cancel := self.keeper.cancel) is not None:
             words = f"{cancel.cancel_requested_by}: {cancel.cancel_reason}".removesuffix(": ")
             self._add(StopRequest(StopReason.CANCEL, cancel.cancel_mode is CancelMode.NOW, words))
-        if time.monotonic() > self._deadline:
-            words = f"{self._timeout_seconds:g} s are over"
+        if time.monotonic() > self.deadline:
+            words = f"{self.timeout_seconds:g} s are over"
             self._add(StopRequest(StopReason.DEADLINE, at_once=True, detail=words))
-        if self._stopping.is_set():
+        if self.stopping.is_set():
             self._add(StopRequest(StopReason.SHUTDOWN, at_once=True, detail="the executor was told to stop"))
 
     def store_prefect_cancel(self) -> None:
@@ -80,18 +77,18 @@ class StopRequests:
             LeaseLostError: the lease is lost, or its end is near.
         """
         self._has_told_prefect_cancel = True
-        self._keeper.cancel_from_prefect()
-        self._keeper.settle()
+        self.keeper.cancel_from_prefect()
+        self.keeper.settle()
 
     def _add(self, stop: StopRequest) -> None:
-        standing = self._stop
+        standing = self.stop
         if standing is not None and (standing.at_once or not stop.at_once):
             return
         if standing is not None:
             stop = StopRequest(standing.reason, at_once=True, detail=stop.detail)
-        self._stop = stop
+        self.stop = stop
         mode = CancelMode.NOW if stop.at_once else CancelMode.AFTER_TASK
-        self._keeper.log_before(
+        self.keeper.log_before(
             "stop_requested", {"reason": stop.reason.words, "mode": mode.value, "by": stop.detail}
         )
 
