@@ -19,7 +19,7 @@ unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help venv demo test upgrade chaos hostile bench contract lint format snapshot docs lock wheel release clean
+.PHONY: help venv demo test quick upgrade chaos hostile bench contract lint format snapshot docs lock wheel release clean
 
 # PG=15 runs the tests on the system's PostgreSQL 15.
 ifdef PG
@@ -51,6 +51,12 @@ demo: $(READY)  ## Run two jobs on a simulated chip, from nothing; KEEP=1 leaves
 
 test: lint  ## Lint, then run all tests of the present tree; PG=15 for the system's PostgreSQL 15
 	$(PYTEST) --dist loadfile --ignore=tests/upgrade $(PYTEST_ARGS)
+
+# What needs one PostgreSQL and no other server, without what is slow.
+quick: $(READY)  ## Run the fast subset of the tests: the contract, the gate, documents, settings
+	$(PYTEST) --dist loadfile -m "not slow" tests/contract tests/calibtasks/test_base.py tests/calibtasks/test_catalogue.py \
+		tests/engine/test_config.py tests/engine/test_gate.py tests/calibtasks/test_run_parameters.py \
+		tests/mirror/test_documents.py tests/cli/test_inputs.py $(PYTEST_ARGS)
 
 upgrade: $(READY)  ## Run the release before: its executor, mirror and client against the present schema
 	$(PYTEST) --dist loadgroup tests/upgrade $(PYTEST_ARGS)

@@ -70,14 +70,14 @@ def main() -> None:
         servers = stack.enter_context(
             EmbeddedServers(folder / "servers", kinds={Kind.POSTGRES, Kind.PREFECT})
         )
-        crews = [
+        fleets = [
             stack.enter_context(bench(servers, folder / chip_id, chip_id))
             for chip_id in (f"SIM{number}" for number in range(given.chips))
         ]
         begun = time.monotonic()
-        made, wrong = cancel_all(crews, deck(given.cancels, seeded(given.seed)), given)
+        made, wrong = cancel_all(fleets, deck(given.cancels, seeded(given.seed)), given)
         seconds = time.monotonic() - begun
-        print(f"{len(made)} cancels on {len(crews)} chips in {seconds:.0f} s, seed {given.seed}")
+        print(f"{len(made)} cancels on {len(fleets)} chips in {seconds:.0f} s, seed {given.seed}")
     report_ends(made)
     report_seconds(made)
     report_answers(made)
@@ -110,7 +110,7 @@ def deck(count: int, chance: random.Random) -> deque[Knock]:
 
 
 def cancel_all(
-    crews: Sequence[Fleet], knocks: deque[Knock], given: argparse.Namespace
+    fleets: Sequence[Fleet], knocks: deque[Knock], given: argparse.Namespace
 ) -> tuple[list[Cancel], list[str]]:
     """Let every chip take the next cancel until none is left; what came of them, and the violations."""
     until = time.monotonic() + 60 * given.minutes
@@ -121,23 +121,23 @@ def cancel_all(
             return knocks.popleft() if knocks and time.monotonic() < until else None
 
     def serve(number: int) -> tuple[list[Cancel], list[str]]:
-        crew = crews[number]
+        fleet = fleets[number]
         wrong = []
         with (
-            psycopg.connect(crew.queue.database.conninfo, autocommit=True) as connection,
-            SyncPrefectClient(f"http://127.0.0.1:{crew.relay.port}/api") as prefect,  # One for each thread.
+            psycopg.connect(fleet.queue.database.conninfo, autocommit=True) as connection,
+            SyncPrefectClient(f"http://127.0.0.1:{fleet.relay.port}/api") as prefect,  # One for each thread.
         ):
-            doors = CancelPaths(connection, prefect, crew.environment)
-            canceller = Canceller(crew, doors, crew.folder, seeded(f"{given.seed} {number}"))
+            doors = CancelPaths(connection, prefect, fleet.environment)
+            canceller = Canceller(fleet, doors, fleet.folder, seeded(f"{given.seed} {number}"))
             while (knock := next_knock()) is not None:
                 try:
                     knock_once(canceller, knock)
                 except AssertionError as error:
-                    wrong.append(f"{crew.chip_id}: {knock.door}: {error}")
+                    wrong.append(f"{fleet.chip_id}: {knock.door}: {error}")
             return canceller.made, wrong + canceller.settle()
 
-    with ThreadPoolExecutor(len(crews)) as pool:
-        served = list(pool.map(serve, range(len(crews))))
+    with ThreadPoolExecutor(len(fleets)) as pool:
+        served = list(pool.map(serve, range(len(fleets))))
     return [cancel for made, _ in served for cancel in made], [
         words for _, wrong in served for words in wrong
     ]

@@ -92,10 +92,10 @@ def main() -> None:
         with EmbeddedServers(Path(folder) / "servers", kinds={Kind.POSTGRES, Kind.PREFECT}) as servers:
             for name, switch in (("with the deployment", "1"), ("without the deployment", "0")):
                 os.environ["QDASH_QUEUE_PREFECT_DEPLOYMENT"] = switch
-                with bench(servers, Path(folder) / switch) as crew:
-                    report_starts(name, measure_starts(crew, given.jobs))
+                with bench(servers, Path(folder) / switch) as fleet:
+                    report_starts(name, measure_starts(fleet, given.jobs))
                     if switch == "1":
-                        report_cancels(measure_cancels(crew, given.cancels, random.Random(given.seed)))  # noqa: S311 - spreads moments
+                        report_cancels(measure_cancels(fleet, given.cancels, random.Random(given.seed)))  # noqa: S311 - spreads moments
     print_conditions("at the end")
 
 
@@ -122,7 +122,7 @@ def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterat
     admin.allow_executor("machine", chip_id)
     queue = Queue.connect(servers.postgres.url_of("postgres", "olga"))
     import_design(queue.database, chip_id)
-    crew = Fleet(
+    fleet = Fleet(
         chip_id=chip_id,
         queue=queue,
         owner=Database(owner_url),
@@ -133,11 +133,11 @@ def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterat
         prefect=SyncPrefectClient(servers.prefect.url),
     )
     try:
-        crew.need(1)
-        yield crew
+        fleet.need(1)
+        yield fleet
     finally:
-        crew.close()
-        crew.relay.cut()
+        fleet.close()
+        fleet.relay.cut()
 
 
 def import_design(database: Database, chip_id: str) -> None:
@@ -151,7 +151,7 @@ def import_design(database: Database, chip_id: str) -> None:
     Parameters(database, chip_id).import_values(values, "design")
 
 
-def measure_starts(crew: Fleet, count: int) -> list[float]:
+def measure_starts(fleet: Fleet, count: int) -> list[float]:
     """Seconds from the claim to the first line of the flow's body; the first job is not counted.
 
     The executor has time to make its next child, as between two jobs that people ask for.
@@ -159,8 +159,8 @@ def measure_starts(crew: Fleet, count: int) -> list[float]:
     seconds = []
     for number in range(count + 1):
         time.sleep(REST_SECONDS)
-        job = crew.ended(crew.submit("noop"))
-        events = {event.event: event.at for event in crew.queue.events(job.job_id)}
+        job = fleet.ended(fleet.submit("noop"))
+        events = {event.event: event.at for event in fleet.queue.events(job.job_id)}
         if number > 0:
             seconds.append((events["flow_started"] - events["claimed"]).total_seconds())
     return seconds
@@ -174,33 +174,33 @@ def report_starts(name: str, seconds: Sequence[float]) -> None:
     )
 
 
-def measure_cancels(crew: Fleet, count: int, moments: random.Random) -> Cancels:
-    lasts = [duration(crew, crew.ended(crew.submit("calibrate", CALIBRATION))) for _ in range(3)]
+def measure_cancels(fleet: Fleet, count: int, moments: random.Random) -> Cancels:
+    lasts = [duration(fleet, fleet.ended(fleet.submit("calibrate", CALIBRATION))) for _ in range(3)]
     life = statistics.median(lasts)
     print(f"a calibrate job (2 qubits, 3 tasks) that nobody cancels takes {life:.2f} s (3 jobs)")
     cancels = Cancels()
     for number in range(count):
         aim = AIMS[number % len(AIMS)]
-        job_id = crew.submit("calibrate", CALIBRATION)
+        job_id = fleet.submit("calibrate", CALIBRATION)
         if aim.phase == "end":  # Just before it: what comes after the verdict is too late.
-            wait_for(crew, job_id, aim, TASKS - 1)
+            wait_for(fleet, job_id, aim, TASKS - 1)
             time.sleep(moments.uniform(0.2, 0.8) * life / (TASKS + 1))
         else:
-            wait_for(crew, job_id, aim, moments.randint(1, TASKS - 1))
+            wait_for(fleet, job_id, aim, moments.randint(1, TASKS - 1))
             time.sleep(moments.uniform(0.0, aim.spread or 0.7 * life))
         try:
-            crew.queue.cancel(job_id, CancelMode.NOW, "benchmark")
+            fleet.queue.cancel(job_id, CancelMode.NOW, "benchmark")
         except AlreadyFinalError:
             cancels.hits["too late"] += 1
-        note(cancels, crew.ended(job_id), crew.queue.events(job_id))
+        note(cancels, fleet.ended(job_id), fleet.queue.events(job_id))
     return cancels
 
 
-def wait_for(crew: Fleet, job_id: int, aim: Aim, times: int) -> None:
+def wait_for(fleet: Fleet, job_id: int, aim: Aim, times: int) -> None:
     wanted = times if aim.event == "task_completed" else 1
 
     def happened() -> bool:
-        rows = crew.owner.rows(
+        rows = fleet.owner.rows(
             "SELECT count(*) AS n FROM calib_private.job_events WHERE job_id = :job_id AND event = :event",
             job_id=job_id,
             event=aim.event,
@@ -211,9 +211,9 @@ def wait_for(crew: Fleet, job_id: int, aim: Aim, times: int) -> None:
         time.sleep(0.001)
 
 
-def duration(crew: Fleet, job: Job) -> float:
-    assert job.state is JobState.COMPLETED, (job.state, job.failure_message, crew.events(job.job_id))
-    events = crew.queue.events(job.job_id)
+def duration(fleet: Fleet, job: Job) -> float:
+    assert job.state is JobState.COMPLETED, (job.state, job.failure_message, fleet.events(job.job_id))
+    events = fleet.queue.events(job.job_id)
     return (events[-1].at - events[0].at).total_seconds()
 
 

@@ -36,28 +36,28 @@ def main() -> int:
         Path(folder).chmod(0o755)
         with (
             EmbeddedServers(Path(folder) / "servers", kinds={Kind.POSTGRES, Kind.PREFECT}) as servers,
-            bench(servers, Path(folder) / "crew") as crew,
+            bench(servers, Path(folder) / "fleet") as fleet,
         ):
-            kept = [death(crew, max_attempts) for max_attempts in (2, 1)]
-            kept += [stop_while_busy(crew, end) for end in ("cancel", "timeout", "crash")]
+            kept = [death(fleet, max_attempts) for max_attempts in (2, 1)]
+            kept += [stop_while_busy(fleet, end) for end in ("cancel", "timeout", "crash")]
     print_conditions("at the end")
     print("all as promised" if all(kept) else "NOT as promised")
     return 0 if all(kept) else 1
 
 
-def death(crew: Fleet, max_attempts: int) -> bool:
+def death(fleet: Fleet, max_attempts: int) -> bool:
     """Kill the executor of a running job; whether the job ended as its attempts allow, no result twice."""
-    crew.need(2)
-    crew.settle()
-    job_id = crew.submit("calibrate", CALIBRATION, max_attempts=max_attempts)
-    until(lambda: crew.queue.get(job_id).tasks_done >= DONE_BEFORE_DEATH, "tasks to be done")
-    victim = crew.holder(job_id)
+    fleet.need(2)
+    fleet.settle()
+    job_id = fleet.submit("calibrate", CALIBRATION, max_attempts=max_attempts)
+    until(lambda: fleet.queue.get(job_id).tasks_done >= DONE_BEFORE_DEATH, "tasks to be done")
+    victim = fleet.holder(job_id)
     victim.signal(signal.SIGKILL)
     victim.leave()
-    job = crew.ended(job_id)
+    job = fleet.ended(job_id)
     print(f"\nexecutor {victim.pid} killed in job {job_id}, max_attempts {max_attempts}:")
-    print_events(crew, job_id)
-    results = crew.owner.rows(
+    print_events(fleet, job_id)
+    results = fleet.owner.rows(
         "SELECT attempt, count(*) FILTER (WHERE status = 'completed') AS completed,"
         " count(*) - count(DISTINCT (task, qid, repetition)) AS doubled FROM calib_private.task_runs"
         " WHERE job_id = :job_id GROUP BY attempt ORDER BY attempt",
@@ -71,30 +71,30 @@ def death(crew: Fleet, max_attempts: int) -> bool:
     return job.state is expected and whole and not any(row["doubled"] for row in results)
 
 
-def stop_while_busy(crew: Fleet, end: str) -> bool:
+def stop_while_busy(fleet: Fleet, end: str) -> bool:
     """Stop a job while its instrument measures; whether that was at rest before the chip was free."""
-    crew.need(1)
-    busy = instruments_folder(crew.state_path) / f"{crew.chip_id}.busy.json"
-    job_id = crew.submit(
+    fleet.need(1)
+    busy = instruments_folder(fleet.state_path) / f"{fleet.chip_id}.busy.json"
+    job_id = fleet.submit(
         "busy",
         {"seconds": 1 if end == "crash" else 60, "then": "die" if end == "crash" else ""},
         timeout_seconds=2 if end == "timeout" else None,
     )
     until(busy.exists, "the instrument to measure")
     if end == "cancel":
-        crew.queue.cancel(job_id, CancelMode.NOW, "beam time")
-    job = crew.ended(job_id)
+        fleet.queue.cancel(job_id, CancelMode.NOW, "beam time")
+    job = fleet.ended(job_id)
     print(f"\n{end} of job {job_id} while the instrument measures:")
-    print_events(crew, job_id)
+    print_events(fleet, job_id)
     print(f"  ended {job.state.value} {job.failure_kind.value if job.failure_kind else ''}")
-    events = crew.events(job_id)
+    events = fleet.events(job_id)
     expected = JobState.CANCELLED if end == "cancel" else JobState.FAILED
     # The last event is the job's end, which frees the lease in the same transaction.
     return job.state is expected and events[-2:] == ["quiesced", expected.value] and not busy.exists()
 
 
-def print_events(crew: Fleet, job_id: int) -> None:
-    events = crew.queue.events(job_id)
+def print_events(fleet: Fleet, job_id: int) -> None:
+    events = fleet.queue.events(job_id)
     for event in events:
         seconds = (event.at - events[0].at).total_seconds()
         detail = ", ".join(f"{key} {value}" for key, value in event.detail.items() if key != "flow_run_id")

@@ -119,30 +119,32 @@ class Failover:
     folder: Path
     primary: PostgresServer
     relay: Relay
-    crew: Fleet
+    fleet: Fleet
     rounds: int = 0
 
     def run_round(self) -> Round:
         self.rounds += 1
-        crew = self.crew
-        crew.need(2)
+        fleet = self.fleet
+        fleet.need(2)
         standby = Standby(self.folder / f"server-{self.rounds}", self.primary)
         standby.start()
-        job = crew.queue.submit(PROJECT, CHIP, DRILL, flow="drill", not_before=datetime.now(UTC) + HEAD_START)
+        job = fleet.queue.submit(
+            PROJECT, CHIP, DRILL, flow="drill", not_before=datetime.now(UTC) + HEAD_START
+        )
         with psycopg.connect(standby.url, autocommit=True) as copy:
             waits = "SELECT FROM calib_private.jobs WHERE job_id = %s AND state = 'scheduled'"
             until(lambda: copy.execute(waits, (job.job_id,)).rowcount, "the standby to have the job")
             standby.relay.cut()
-            former_pid = crew.started(job.job_id)
-            former = crew.holder(job.job_id)
-            fence = crew.owner.value("SELECT fence FROM calib_private.leases WHERE chip_id = :id", id=CHIP)
+            former_pid = fleet.started(job.job_id)
+            former = fleet.holder(job.job_id)
+            fence = fleet.owner.value("SELECT fence FROM calib_private.leases WHERE chip_id = :id", id=CHIP)
             until(lambda: self._touches(former_pid), "the job to measure")
             assert copy.execute(waits, (job.job_id,)).rowcount, "the claim was not lost"
         self._replace_primary(standby)
-        pid = crew.started(job.job_id)
+        pid = fleet.started(job.job_id)
         until(lambda: self._touches(pid), "the new holder to measure")
         exit_code = former.leave()
-        rows = crew.owner.rows(
+        rows = fleet.owner.rows(
             "SELECT a.executor_id, extract(epoch FROM a.started_at)::float AS at, a.fence,"
             " (SELECT count(*) FROM calib.job_events e WHERE e.job_id = a.job_id AND event = 'concluded')"
             " + (SELECT count(*) FROM calib.task_runs t WHERE t.job_id = a.job_id"
@@ -155,14 +157,14 @@ class Failover:
         assert rows[0]["fence"] == fence, "the same fence was given out again"
         heard = rows[0]["heard"] + self._call_former_verbs(job.job_id, fence)
         claimed_at = rows[0]["at"] - time.time() + time.monotonic()
-        crew.queue.cancel(job.job_id, CancelMode.NOW)
-        crew.ended(job.job_id)
+        fleet.queue.cancel(job.job_id, CancelMode.NOW)
+        fleet.ended(job.job_id)
         return Round(max(0.0, self._touches(former_pid)[-1] - claimed_at), heard, exit_code)
 
     def _call_former_verbs(self, job_id: int, fence: int) -> int:
         """How many calls the promoted server takes that show job and fence, as the former holder knows."""
         taken = 0
-        database = Database(self.crew.executor_url)
+        database = Database(self.fleet.executor_url)
         for verb in FORMER_VERBS:
             with suppress(LeaseLostError):
                 database.execute(f"SELECT calib.{verb}", job_id=job_id, fence=fence)
@@ -192,7 +194,7 @@ class Failover:
 @contextmanager
 def failover(folder: Path) -> Iterator[Failover]:
     (folder / "evidence").mkdir()
-    (folder / "crew").mkdir()
+    (folder / "fleet").mkdir()
     os.environ[EVIDENCE] = str(folder / "evidence")
     with (
         EmbeddedServers(folder / "servers", kinds={Kind.PREFECT}) as servers,
@@ -211,24 +213,24 @@ def failover(folder: Path) -> Iterator[Failover]:
         print_conditions(owner_url)
         defaults = Settings()
         machine_url = sa.make_url(owner_url).set(username="machine", password=MACHINE_PASSWORD)
-        crew = Fleet(
+        fleet = Fleet(
             chip_id=CHIP,
             queue=Queue(owner),
             owner=owner,
             executor_url=machine_url.render_as_string(hide_password=False),
             relay=Relay(servers.prefect.port),
-            folder=folder / "crew",
+            folder=folder / "fleet",
             prefect_environment=servers.prefect.client_environment,
             prefect=SyncPrefectClient(servers.prefect.url),
             code=(ROOT, PLUGIN),
             lease_seconds=defaults.lease_seconds,
             heartbeat_seconds=defaults.heartbeat_seconds,
         )
-        setup = Failover(folder, primary, relay, crew)
+        setup = Failover(folder, primary, relay, fleet)
         try:
             yield setup
         finally:
-            crew.close()
+            fleet.close()
             setup.primary.stop()
 
 

@@ -89,8 +89,8 @@ def measure(servers: EmbeddedServers, folder: Path, executors: int) -> None:
         mirror.until(lambda: connections(database, "qdash-queue") > 1, "the mirror to connect")
         mirror.settle()
         show("mirror, idle", mirror.weights())
-    crew = [(*EXECUTOR, "--chip", f"CHIP{number}") for number in range(executors)]
-    with serving(folder, environment, crew, database) as serving_now:
+    fleet = [(*EXECUTOR, "--chip", f"CHIP{number}") for number in range(executors)]
+    with serving(folder, environment, fleet, database) as serving_now:
         sums = [
             show(f"executor {number + 1} of {executors}", executor.weights())
             for number, executor in enumerate(serving_now)

@@ -9,7 +9,7 @@ from typing import Any
 
 from qdash_queue.client.models import ClaimedJob, PlannedTask, TaskRecord
 from qdash_queue.domain import JobState, ParameterModel, TaskStatus
-from tests.contract.lab import Connection, Lab
+from tests.support.queue_world import Connection, QueueWorld
 
 VALUE = ParameterModel(parameter_name="rabi_frequency", value=12.5, error=0.1, unit="MHz")
 RECORD = TaskRecord(status=TaskStatus.COMPLETED, output_parameters={"rabi_frequency": VALUE})
@@ -22,9 +22,9 @@ def open_transaction(session: Connection) -> Iterator[Connection]:
     session.rollback()
 
 
-def full_life(lab: Lab, claimed: ClaimedJob, state: JobState = JobState.COMPLETED) -> None:
+def full_life(world: QueueWorld, claimed: ClaimedJob, state: JobState = JobState.COMPLETED) -> None:
     """All that an executor writes from the claim to the end."""
-    lease = lab.lease(claimed)
+    lease = world.lease(claimed)
     lease.heartbeat()
     lease.plan_tasks([PlannedTask(task="CheckRabi", qid="0"), PlannedTask(task="CheckT1", qid="0")])
     lease.record_task(lease.start_task(PlannedTask(task="CheckRabi", qid="0")), RECORD)
@@ -49,6 +49,6 @@ def in_thread(target: Callable[[], Any]) -> Future[Any]:
     return future
 
 
-def be_impatient(lab: Lab) -> None:
+def be_impatient(world: QueueWorld) -> None:
     """The executors' login gives up on any lock it has to wait for: a wait is a failure."""
-    lab.owner.execute(f"ALTER ROLE {lab.machine.name} SET lock_timeout = '300ms'".encode())
+    world.owner.execute(f"ALTER ROLE {world.machine.name} SET lock_timeout = '300ms'".encode())

@@ -27,8 +27,8 @@ from qdash_queue.errors import (
     QueueError,
 )
 from tests.contract.histories import STEPS
-from tests.contract.lab import Lab, Row
 from tests.contract.model import LEASE_SECONDS, TERMINAL, Model, ModelChip, ModelJob
+from tests.support.queue_world import QueueWorld, Row
 
 FAILURE = Failure(kind=FailureKind.BAD_FIT, message="no fit")
 VALUE = ParameterModel(parameter_name="rabi_frequency", value=12.5, error=0.1, unit="MHz")
@@ -57,18 +57,18 @@ def refused(kind: type[QueueError], expected: bool) -> Iterator[None]:
 class QueueMachine(RuleBasedStateMachine):
     """Two chips, two executors each, any order of verbs."""
 
-    lab: ClassVar[Lab]
+    world: ClassVar[QueueWorld]
     happened: ClassVar[Counter[str]]
 
     @initialize()
     def begin(self) -> None:
         self.model = Model()
-        self.start: datetime = self.lab.now()
+        self.start: datetime = self.world.now()
         self.executors: dict[str, list[Executor]] = {}
         for _ in range(2):
-            chip_id = self.lab.chip()
+            chip_id = self.world.chip()
             self.model.chips[chip_id] = ModelChip()
-            self.executors[chip_id] = [self.lab.ready(chip_id, name) for name in ("one", "two")]
+            self.executors[chip_id] = [self.world.ready(chip_id, name) for name in ("one", "two")]
         self.seen: dict[int, Row] = {}
         self.claims: list[ClaimedJob] = []
         self.replayed: dict[int, str] = {}
@@ -103,7 +103,7 @@ class QueueMachine(RuleBasedStateMachine):
     def _insert(self, chip: int, priority: int, attempts: int, delay: int, limit: int | None) -> None:
         chip_id, now = self._chip(chip), self.model.now
         not_after = None if limit is None else now + limit
-        job_id = self.lab.submit(
+        job_id = self.world.submit(
             chip_id,
             flow="repeat",
             parameters={},
@@ -119,7 +119,7 @@ class QueueMachine(RuleBasedStateMachine):
         if job.priority == priority:
             return
         with refused(IllegalTransitionError, job.state != "scheduled"):
-            self.lab.ana.queue.set_priority(job.job_id, priority)
+            self.world.ana.queue.set_priority(job.job_id, priority)
             job.priority = priority
 
     def _cancel_any(self, number: int, mode: CancelMode) -> None:
@@ -130,19 +130,19 @@ class QueueMachine(RuleBasedStateMachine):
         self.happened[f"cancel {before} {answer}"] += 1
         kind = AlreadyFinalError if answer == "late" else CancelNotRevocableError
         with refused(kind, answer != "done"):
-            assert self.lab.ana.queue.cancel(job.job_id, mode).state.value == job.state
+            assert self.world.ana.queue.cancel(job.job_id, mode).state.value == job.state
 
     def _requeue(self, number: int) -> None:
         job = self._job(number)
         with refused(IllegalTransitionError, job.state not in TERMINAL):
-            new = self.lab.ana.queue.requeue(job.job_id)
+            new = self.world.ana.queue.requeue(job.job_id)
             self.model.jobs[new.job_id] = ModelJob(
                 new.job_id, job.chip, job.priority, job.max_attempts, self.model.now, None
             )
 
     def _pause_or_resume(self, chip: int, is_paused: bool) -> None:
         chip_id = self._chip(chip)
-        queue = self.lab.olga.queue
+        queue = self.world.olga.queue
         answer = queue.pause_chip(chip_id, "beam time") if is_paused else queue.resume_chip(chip_id)
         assert answer.paused == is_paused
         self.model.chips[chip_id].is_paused = is_paused
@@ -235,7 +235,7 @@ class QueueMachine(RuleBasedStateMachine):
         lease = self._lease(claimed)
         task = PlannedTask(task="CheckRabi", qid="0")
         with refused(LeaseLostError, not self.model.holds(claimed.job_id, claimed.fence)):
-            runs = {run.attempt: run.status for run in self.lab.ana.queue.task_runs(claimed.job_id)}
+            runs = {run.attempt: run.status for run in self.world.ana.queue.task_runs(claimed.job_id)}
             with refused(IllegalTransitionError, runs.get(claimed.attempt) == "completed"):
                 lease.record_task(lease.start_task(task), DONE)
 
@@ -273,7 +273,7 @@ class QueueMachine(RuleBasedStateMachine):
         return attempt.verdict is not None and attempt.outcome == attempt.verdict
 
     def _attempt(self, claimed: ClaimedJob) -> Attempt:
-        return self.lab.ana.queue.attempts(claimed.job_id)[claimed.attempt - 1]
+        return self.world.ana.queue.attempts(claimed.job_id)[claimed.attempt - 1]
 
     def _give_back(self, claimed: ClaimedJob) -> None:
         job = self.model.jobs[claimed.job_id]
@@ -289,7 +289,7 @@ class QueueMachine(RuleBasedStateMachine):
                 self.happened[f"given back {state.value}"] += 1
 
     def _wait(self, seconds: int) -> None:
-        self.lab.advance(seconds)
+        self.world.advance(seconds)
         self.model.now += seconds
 
     def _lose(self, back: int) -> None:
@@ -306,7 +306,7 @@ class QueueMachine(RuleBasedStateMachine):
         self.happened.update(f"swept {outcome}" for _, outcome in mine)
 
     def _lease(self, claimed: ClaimedJob) -> Lease:
-        return self.lab.lease(claimed)
+        return self.world.lease(claimed)
 
     # ------------------------------------------------------------------ what always holds
 
@@ -314,7 +314,7 @@ class QueueMachine(RuleBasedStateMachine):
     def the_database_agrees(self) -> None:
         if not hasattr(self, "model"):
             return
-        rows = self.lab.rows(
+        rows = self.world.rows(
             "SELECT * FROM calib.jobs WHERE chip_id = ANY (%s) ORDER BY job_id", list(self.model.chips)
         )
         assert {row["job_id"] for row in rows} == set(self.model.jobs)
@@ -347,7 +347,7 @@ class QueueMachine(RuleBasedStateMachine):
     def a_lease_is_free_exactly_if_no_job_runs(self) -> None:
         if not hasattr(self, "model"):
             return
-        leases = self.lab.rows(
+        leases = self.world.rows(
             "SELECT l.*, array(SELECT j.job_id FROM calib_private.jobs j"
             " WHERE j.chip_id = l.chip_id AND j.state = 'running') AS running"
             " FROM calib_private.leases l WHERE l.chip_id = ANY (%s)",
@@ -367,7 +367,7 @@ class QueueMachine(RuleBasedStateMachine):
     def the_log_replays_to_the_present(self) -> None:
         if not hasattr(self, "model"):
             return
-        rows = self.lab.rows(
+        rows = self.world.rows(
             "SELECT e.* FROM calib_private.job_events e"
             " WHERE e.job_id = ANY (%s) AND e.event_id > %s ORDER BY e.event_id",
             list(self.model.jobs),
@@ -387,7 +387,7 @@ class QueueMachine(RuleBasedStateMachine):
             return
         ids = [job.execution_id for job in self.model.jobs.values() if job.execution_id]
         assert len(ids) == len(set(ids))
-        fences = self.lab.rows(
+        fences = self.world.rows(
             "SELECT count(*) = count(DISTINCT (j.chip_id, a.fence)) AS once FROM calib_private.attempts a"
             " JOIN calib_private.jobs j USING (job_id)"
         )

@@ -25,61 +25,65 @@ from qdash_queue.errors import (
     SchemaMissingError,
     StatementRefusedError,
 )
-from tests.contract.lab import PARAMETERS, PROJECT, Lab, Person
 from tests.support.databases import CalibDatabase
+from tests.support.queue_world import PARAMETERS, PROJECT, Person, QueueWorld
 from tests.support.waiting import until
 
+pytestmark = pytest.mark.slow
 
-def cut(lab: Lab, person: Person) -> int:
+
+def cut(world: QueueWorld, person: Person) -> int:
     """End all sessions of a person, as a restart of the server or a firewall would; how many there were."""
-    ended = lab.rows("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", person.name)
+    ended = world.rows(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", person.name
+    )
     left = "SELECT count(*) FROM pg_stat_activity WHERE usename = %s"
-    until(lambda: not lab.value(left, person.name), "the sessions to end")
+    until(lambda: not world.value(left, person.name), "the sessions to end")
     return len(ended)
 
 
-def test_every_client_verb_survives_a_cut_connection(lab: Lab) -> None:
-    chip_id = lab.chip()
-    queue = lab.olga.queue
+def test_every_client_verb_survives_a_cut_connection(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    queue = world.olga.queue
     queue.chips()
-    assert cut(lab, lab.olga) >= 1
+    assert cut(world, world.olga) >= 1
     # The insert may not run twice, so it must not meet the dead connection at all.
     job = queue.submit(PROJECT, chip_id, PARAMETERS)
-    cut(lab, lab.olga)
+    cut(world, world.olga)
     assert queue.get(job.job_id) == job.model_copy(update={"waiting_for": "no executor is alive"})
-    cut(lab, lab.olga)
+    cut(world, world.olga)
     assert queue.pause_chip(chip_id, "beam time").paused
-    cut(lab, lab.olga)
+    cut(world, world.olga)
     assert queue.cancel(job.job_id, CancelMode.NOW).state is JobState.CANCELLED
-    cut(lab, lab.olga)
+    cut(world, world.olga)
     assert queue.requeue(job.job_id).state is JobState.SCHEDULED
-    stored = lab.value("SELECT count(*) FROM calib.jobs WHERE chip_id = %s", chip_id)
+    stored = world.value("SELECT count(*) FROM calib.jobs WHERE chip_id = %s", chip_id)
     assert stored == 2
 
 
-def test_every_executor_verb_survives_a_cut_connection(lab: Lab) -> None:
-    chip_id = lab.chip()
-    lab.submit(chip_id)
-    executor = lab.ready(chip_id)
-    assert cut(lab, lab.machine) >= 1
+def test_every_executor_verb_survives_a_cut_connection(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    world.submit(chip_id)
+    executor = world.ready(chip_id)
+    assert cut(world, world.machine) >= 1
     claimed = executor.claim()
     assert claimed is not None
-    lease = lab.lease(claimed)
-    cut(lab, lab.machine)
+    lease = world.lease(claimed)
+    cut(world, world.machine)
     lease.heartbeat()
-    cut(lab, lab.machine)
+    cut(world, world.machine)
     lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
-    cut(lab, lab.machine)
+    cut(world, world.machine)
     lease.log_event("flow_started")
-    cut(lab, lab.machine)
+    cut(world, world.machine)
     assert lease.conclude(JobState.COMPLETED) == JobState.COMPLETED
-    cut(lab, lab.machine)
+    cut(world, world.machine)
     assert lease.finish() == JobState.COMPLETED
 
 
-def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(lab: Lab) -> None:
+def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(world: QueueWorld) -> None:
     """The first try dies in the middle of its statement, the second one answers."""
-    lab.owner.execute(
+    world.owner.execute(
         "CREATE TABLE calib.told (n int); GRANT SELECT, INSERT ON calib.told TO calib_submitter;"
         "CREATE SEQUENCE calib.tries; GRANT USAGE ON SEQUENCE calib.tries TO calib_submitter;"
     )
@@ -88,23 +92,23 @@ def test_a_connection_cut_under_way_is_retried_when_the_verb_may_be_repeated(lab
         " THEN pg_terminate_backend(pg_backend_pid()) END"
     )
     try:
-        assert lab.ana.database.rows(suicide)[0]["try"] == 2
-        lab.owner.execute("ALTER SEQUENCE calib.tries RESTART")
+        assert world.ana.database.rows(suicide)[0]["try"] == 2
+        world.owner.execute("ALTER SEQUENCE calib.tries RESTART")
         with pytest.raises(DatabaseUnreachableError, match="PostgreSQL does not answer"):
-            lab.ana.database.rows_once(suicide)
+            world.ana.database.rows_once(suicide)
     finally:
-        lab.owner.execute("DROP TABLE calib.told; DROP SEQUENCE calib.tries")
+        world.owner.execute("DROP TABLE calib.told; DROP SEQUENCE calib.tries")
 
 
-def test_every_error_of_a_session_that_is_ended_is_one_of_ours(lab: Lab) -> None:
+def test_every_error_of_a_session_that_is_ended_is_one_of_ours(world: QueueWorld) -> None:
     """Sessions are ended in a loop beside calls in a loop: at checkout, in a statement, while connecting."""
-    database = Database(lab.ana.url)
+    database = Database(world.ana.url)
     done = threading.Event()
     end = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s"
 
     def end_sessions() -> None:
         while not done.is_set():
-            lab.rows(end, lab.ana.name)
+            world.rows(end, world.ana.name)
 
     errors: list[Exception] = []
     with ThreadPoolExecutor() as pool:
@@ -121,13 +125,13 @@ def test_every_error_of_a_session_that_is_ended_is_one_of_ours(lab: Lab) -> None
     assert [error for error in errors if not isinstance(error, DatabaseUnreachableError)] == []
 
 
-def test_what_postgresql_refuses_in_other_words_is_ours_too(lab: Lab) -> None:
+def test_what_postgresql_refuses_in_other_words_is_ours_too(world: QueueWorld) -> None:
     with pytest.raises(StatementRefusedError, match="PostgreSQL refused: syntax error") as refused:
-        lab.ana.database.rows("SELEKT 1")
+        world.ana.database.rows("SELEKT 1")
     assert refused.value.code == "42601"
 
 
-def test_a_connection_that_falls_silent_is_given_up(lab: Lab) -> None:
+def test_a_connection_that_falls_silent_is_given_up(world: QueueWorld) -> None:
     """The kernel ends it in seconds, be it idle or in the middle of a statement."""
     expected = {
         "keepalives_idle": "5",
@@ -135,7 +139,7 @@ def test_a_connection_that_falls_silent_is_given_up(lab: Lab) -> None:
         "keepalives_count": "3",
         "tcp_user_timeout": "10000",
     }
-    database = Database(lab.ana.url)
+    database = Database(world.ana.url)
     with database.connection() as pooled, database.raw_connection() as own:
         driver = pooled.connection.driver_connection
         for connection in (driver, own):
@@ -144,8 +148,8 @@ def test_a_connection_that_falls_silent_is_given_up(lab: Lab) -> None:
     database.close()
 
 
-def test_a_pool_without_a_free_connection_is_busy(lab: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
-    database = Database(lab.ana.url, pool_size=1)
+def test_a_pool_without_a_free_connection_is_busy(world: QueueWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    database = Database(world.ana.url, pool_size=1)
     monkeypatch.setattr(database._engine.pool, "_timeout", 0.1)
     with ExitStack() as stack:
         for _ in range(6):  # One, and five above.
@@ -155,31 +159,31 @@ def test_a_pool_without_a_free_connection_is_busy(lab: Lab, monkeypatch: pytest.
     database.close()
 
 
-def test_a_transaction_that_idled_for_too_long_is_told_in_words(lab: Lab) -> None:
+def test_a_transaction_that_idled_for_too_long_is_told_in_words(world: QueueWorld) -> None:
     """As the queue's own bound ends it; only shorter."""
 
     def idle() -> None:
-        with lab.ana.database.raw_connection() as connection, connection.transaction():
+        with world.ana.database.raw_connection() as connection, connection.transaction():
             connection.execute("SET LOCAL idle_in_transaction_session_timeout = '50ms'")
             alive = "SELECT count(*) FROM pg_stat_activity WHERE pid = %s"
-            until(lambda: lab.value(alive, connection.info.backend_pid) == 0)
+            until(lambda: world.value(alive, connection.info.backend_pid) == 0)
             connection.execute("SELECT 1")
 
     with pytest.raises(DatabaseUnreachableError, match="its transaction was idle for too long"):
         idle()
 
 
-def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> None:
+def test_a_statement_that_ran_out_of_time_is_no_lost_connection(world: QueueWorld) -> None:
     """It may be asked again, but by whoever can wait."""
-    database = Database(lab.ana.url)
-    lab.owner.execute(f"ALTER ROLE {lab.ana.name} SET statement_timeout = '1s'".encode())
+    database = Database(world.ana.url)
+    world.owner.execute(f"ALTER ROLE {world.ana.name} SET statement_timeout = '1s'".encode())
     try:
         before = database.value("SELECT pg_backend_pid()")
         with pytest.raises(DatabaseBusyError, match="cannot do it now: canceling statement due to"):
             database.rows("SELECT pg_sleep(3600)")
         assert database.value("SELECT pg_backend_pid()") == before
     finally:
-        lab.owner.execute(f"ALTER ROLE {lab.ana.name} RESET statement_timeout".encode())
+        world.owner.execute(f"ALTER ROLE {world.ana.name} RESET statement_timeout".encode())
         database.close()
 
 
@@ -187,24 +191,24 @@ def test_a_statement_that_ran_out_of_time_is_no_lost_connection(lab: Lab) -> Non
     "trouble",
     ["lock_not_available", "deadlock_detected", "disk_full", "read_only_sql_transaction", "io_error"],
 )
-def test_what_passes_is_told_from_what_is_refused(lab: Lab, trouble: str) -> None:
+def test_what_passes_is_told_from_what_is_refused(world: QueueWorld, trouble: str) -> None:
     with pytest.raises(DatabaseBusyError, match="PostgreSQL cannot do it now: not now"):
-        lab.ana.database.execute(f"DO $$ BEGIN RAISE 'not now' USING ERRCODE = '{trouble}'; END $$")
+        world.ana.database.execute(f"DO $$ BEGIN RAISE 'not now' USING ERRCODE = '{trouble}'; END $$")
 
 
-def test_a_view_that_grew_under_a_prepared_statement_is_read_again(lab: Lab) -> None:
-    lab.owner.execute(
+def test_a_view_that_grew_under_a_prepared_statement_is_read_again(world: QueueWorld) -> None:
+    world.owner.execute(
         "CREATE VIEW calib.grown AS SELECT 1 AS old; GRANT SELECT ON calib.grown TO calib_submitter"
     )
-    database = Database(lab.ana.url, pool_size=1)
+    database = Database(world.ana.url, pool_size=1)
     try:
         for _ in range(10):  # More often than psycopg needs to prepare it.
             assert dict(database.rows_once("SELECT * FROM calib.grown")[0]) == {"old": 1}
-        lab.owner.execute("CREATE OR REPLACE VIEW calib.grown AS SELECT 1 AS old, 2 AS new")
+        world.owner.execute("CREATE OR REPLACE VIEW calib.grown AS SELECT 1 AS old, 2 AS new")
         assert dict(database.rows_once("SELECT * FROM calib.grown")[0]) == {"old": 1, "new": 2}
     finally:
         database.close()
-        lab.owner.execute("DROP VIEW calib.grown")
+        world.owner.execute("DROP VIEW calib.grown")
 
 
 @pytest.fixture
@@ -240,9 +244,9 @@ def test_a_database_without_the_queue_is_told(empty_database: CalibDatabase) -> 
     database.close()
 
 
-def test_a_login_without_roles_is_told(lab: Lab) -> None:
+def test_a_login_without_roles_is_told(world: QueueWorld) -> None:
     with pytest.raises(NotPermittedError, match="permission denied for schema calib") as refused:
-        lab.person("nobody").queue.chips()
+        world.person("nobody").queue.chips()
     assert "ask an administrator" in refused.value.hint
 
 

@@ -15,7 +15,7 @@ import pytest
 from qdash_queue.client.leases import Lease
 from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import LeaseLostError
-from tests.contract.lab import PROJECT, Lab, insert
+from tests.support.queue_world import PROJECT, QueueWorld, insert
 from tests.support.waiting import PATIENCE
 
 CHIPS = 20
@@ -34,10 +34,10 @@ class Chips:
         self.claimed: list[int] = []
         self.double: list[int] = []
 
-    def work(self, lab: Lab, number: int, chip_ids: list[str]) -> None:
+    def work(self, world: QueueWorld, number: int, chip_ids: list[str]) -> None:
         """Claims and finishes on all chips in an order of its own until no job waits anywhere."""
         chance = random.Random(number)
-        with psycopg.connect(lab.machine.url, autocommit=True) as session:
+        with psycopg.connect(world.machine.url, autocommit=True) as session:
             while session.execute(ANY_WAITS).fetchone() == (True,):
                 chip_id = chance.choice(chip_ids)
                 claim = uuid.uuid4()
@@ -53,31 +53,31 @@ class Chips:
                 session.execute("SELECT calib.finish(%s, %s)", (job_id, claim))
 
 
-def test_every_job_is_claimed_once_and_no_chip_twice_at_a_time(own_lab: Lab) -> None:
-    chip_ids = [own_lab.chip() for _ in range(CHIPS)]
-    session = own_lab.session(own_lab.ana)
+def test_every_job_is_claimed_once_and_no_chip_twice_at_a_time(own_world: QueueWorld) -> None:
+    chip_ids = [own_world.chip() for _ in range(CHIPS)]
+    session = own_world.session(own_world.ana)
     with session.cursor().copy("COPY calib.jobs (project_id, chip_id, flow, parameters) FROM STDIN") as copy:
         for chip_id, _ in itertools.product(chip_ids, range(JOBS_PER_CHIP)):
             copy.write_row((PROJECT, chip_id, "repeat", "{}"))
     session.commit()
     for chip_id, number in itertools.product(chip_ids, range(CLIENTS)):
-        own_lab.owner.execute(
+        own_world.owner.execute(
             "INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version,"
             " started_at,"
             " last_seen_at) VALUES (%s, %s, %s, 'here', 1, '1', now(), now())",
-            (f"{chip_id}/{number}", chip_id, own_lab.machine.name),
+            (f"{chip_id}/{number}", chip_id, own_world.machine.name),
         )
     chips = Chips(chip_ids)
     with ThreadPoolExecutor(CLIENTS) as pool:
-        for done in [pool.submit(chips.work, own_lab, number, chip_ids) for number in range(CLIENTS)]:
+        for done in [pool.submit(chips.work, own_world, number, chip_ids) for number in range(CLIENTS)]:
             done.result(timeout=PATIENCE)
     assert chips.double == []
     assert sorted(chips.claimed) == sorted(
-        row["job_id"] for row in own_lab.rows("SELECT job_id FROM calib_private.jobs")
+        row["job_id"] for row in own_world.rows("SELECT job_id FROM calib_private.jobs")
     )
-    states = own_lab.rows("SELECT state, count(*) FROM calib.jobs GROUP BY state")
+    states = own_world.rows("SELECT state, count(*) FROM calib.jobs GROUP BY state")
     assert states == [{"state": "completed", "count": CHIPS * JOBS_PER_CHIP}]
-    overlaps = own_lab.rows(
+    overlaps = own_world.rows(
         "SELECT a.job_id, b.job_id AS other FROM calib_private.attempts a JOIN calib_private.jobs"
         " i USING (job_id),"
         " calib_private.attempts b JOIN calib_private.jobs k USING (job_id)"
@@ -85,34 +85,34 @@ def test_every_job_is_claimed_once_and_no_chip_twice_at_a_time(own_lab: Lab) -> 
         "   AND tstzrange(a.started_at, a.ended_at) && tstzrange(b.started_at, b.ended_at)"
     )
     assert overlaps == []
-    days = own_lab.rows(
+    days = own_world.rows(
         "SELECT count(DISTINCT execution_id) AS ids, count(DISTINCT left(execution_id, 8)) AS days,"
         " (SELECT sum(last_n) FROM calib_private.execution_counters) AS counted FROM calib.jobs"
     )
     assert (days[0]["ids"], days[0]["counted"]) == (CHIPS * JOBS_PER_CHIP, CHIPS * JOBS_PER_CHIP)
 
 
-def test_the_index_alone_refuses_a_second_running_job(lab: Lab) -> None:
-    claimed, _ = lab.running(lab.chip())
-    other = lab.submit(claimed.chip_id)
-    lab.owner.execute("SET session_replication_role = replica")
+def test_the_index_alone_refuses_a_second_running_job(world: QueueWorld) -> None:
+    claimed, _ = world.running(world.chip())
+    other = world.submit(claimed.chip_id)
+    world.owner.execute("SET session_replication_role = replica")
     try:
         with pytest.raises(psycopg.errors.UniqueViolation, match="jobs_one_running_per_chip"):
-            lab.owner.execute(
+            world.owner.execute(
                 "UPDATE calib_private.jobs SET state = 'running', fence = 99, started_at = now() WHERE"
                 " job_id = %s",
                 (other,),
             )
     finally:
-        lab.owner.execute("SET session_replication_role = origin")
+        world.owner.execute("SET session_replication_role = origin")
 
 
-def test_a_crowd_submitting_one_dedup_key_makes_one_job(lab: Lab) -> None:
-    chip_id = lab.chip()
-    ana = lab.ana
+def test_a_crowd_submitting_one_dedup_key_makes_one_job(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    ana = world.ana
 
     def submit(_: int) -> str | None:
-        with lab.session(ana, autocommit=True) as session:
+        with world.session(ana, autocommit=True) as session:
             try:
                 insert(session, project_id=PROJECT, chip_id=chip_id, flow="repeat", dedup_key="one")
             except psycopg.Error as error:
@@ -124,20 +124,20 @@ def test_a_crowd_submitting_one_dedup_key_makes_one_job(lab: Lab) -> None:
     assert sorted(answers, key=str) == ["CQ004"] * 9 + ["stored"]
 
 
-def test_claims_and_sweeps_of_many_executors_do_not_deadlock(lab: Lab) -> None:
+def test_claims_and_sweeps_of_many_executors_do_not_deadlock(world: QueueWorld) -> None:
     """Short leases that run out under way, cancels of waiting jobs, all at once."""
-    chip_ids = [lab.chip() for _ in range(3)]
+    chip_ids = [world.chip() for _ in range(3)]
     jobs = [
-        lab.submit(chip_id, flow="repeat", parameters={}, max_attempts=10)
+        world.submit(chip_id, flow="repeat", parameters={}, max_attempts=10)
         for chip_id, _ in itertools.product(chip_ids, range(10))
     ]
     for chip_id, name in itertools.product(chip_ids, "abcdef"):
-        lab.ready(chip_id, name)
-    olga = lab.olga
+        world.ready(chip_id, name)
+    olga = world.olga
 
     def execute(name: str) -> None:
         chance = random.Random(name)
-        with lab.session(lab.machine, autocommit=True) as session:
+        with world.session(world.machine, autocommit=True) as session:
             for _ in range(60):
                 chip_id = chance.choice(chip_ids)
                 claim = uuid.uuid4()
@@ -147,20 +147,20 @@ def test_claims_and_sweeps_of_many_executors_do_not_deadlock(lab: Lab) -> None:
                 ).fetchone()
                 session.execute("SELECT calib.sweep()")
                 if row is not None and chance.random() < 0.7:
-                    lease = Lease(lab.machine.database, row["job_id"], claim)
+                    lease = Lease(world.machine.database, row["job_id"], claim)
                     with suppress(LeaseLostError):
                         lease.heartbeat(0.1)
                         lease.conclude(JobState.FAILED, Failure(kind=FailureKind.BAD_FIT, message=""))
                         lease.finish()
 
     def cancel() -> None:
-        with lab.session(olga, autocommit=True) as session:
+        with world.session(olga, autocommit=True) as session:
             for job_id in random.Random(1).sample(jobs, 15):
                 session.execute("UPDATE calib.jobs SET cancel_requested = true WHERE job_id = %s", (job_id,))
 
     with ThreadPoolExecutor(7) as pool:
         for done in [*(pool.submit(execute, name) for name in "abcdef"), pool.submit(cancel)]:
             done.result(timeout=PATIENCE)
-    running = lab.rows("SELECT job_id FROM calib.jobs WHERE state = %s", JobState.RUNNING.value)
-    leased = lab.rows("SELECT job_id FROM calib_private.leases WHERE job_id IS NOT NULL")
+    running = world.rows("SELECT job_id FROM calib.jobs WHERE state = %s", JobState.RUNNING.value)
+    leased = world.rows("SELECT job_id FROM calib_private.leases WHERE job_id IS NOT NULL")
     assert sorted(row["job_id"] for row in running) == sorted(row["job_id"] for row in leased)

@@ -16,7 +16,7 @@ from qdash_queue.errors import (
     IllegalTransitionError,
     LeaseLostError,
 )
-from tests.contract.lab import Lab
+from tests.support.queue_world import QueueWorld
 
 FAILURE = Failure(kind=FailureKind.BAD_FIT, message="2 of 2 tasks failed")
 
@@ -27,8 +27,8 @@ def _one_task(lease: Lease, status: TaskStatus = TaskStatus.COMPLETED) -> None:
     lease.record_task(task_run_id, TaskRecord(status=status, failure_kind=kind))
 
 
-def test_success(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_success(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.set_flow_run(uuid.uuid4())
     lease.log_event("flow_started")
     lease.plan_tasks([PlannedTask(task="CheckRabi", qid="0")])
@@ -36,7 +36,7 @@ def test_success(lab: Lab) -> None:
     lease.log_event("child_exited", {"code": 0})
     assert lease.conclude(JobState.COMPLETED) == JobState.COMPLETED
     assert lease.finish() == JobState.COMPLETED
-    assert lab.events(claimed.job_id) == [
+    assert world.events(claimed.job_id) == [
         "submitted",
         "claimed",
         "flow_run_created",
@@ -46,38 +46,38 @@ def test_success(lab: Lab) -> None:
         "concluded",
         "completed",
     ]
-    job = lab.job(claimed.job_id)
+    job = world.job(claimed.job_id)
     assert (job["tasks_total"], job["tasks_done"], job["tasks_failed"]) == (1, 1, 0)
     assert job["finished_at"] >= job["started_at"] >= job["submitted_at"]
 
 
-def test_failure(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_failure(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     _one_task(lease, TaskStatus.FAILED)
     assert lease.conclude(JobState.FAILED, FAILURE) == JobState.FAILED
     assert lease.finish() == JobState.FAILED
-    assert lab.events(claimed.job_id) == ["submitted", "claimed", "task_failed", "concluded", "failed"]
-    job = lab.job(claimed.job_id)
+    assert world.events(claimed.job_id) == ["submitted", "claimed", "task_failed", "concluded", "failed"]
+    job = world.job(claimed.job_id)
     assert (job["failure_kind"], job["failure_message"]) == ("bad_fit", "2 of 2 tasks failed")
 
 
-def test_cancel_while_waiting(lab: Lab) -> None:
-    job_id = lab.submit(lab.chip())
-    job = lab.ana.queue.cancel(job_id, reason="beam time")
+def test_cancel_while_waiting(world: QueueWorld) -> None:
+    job_id = world.submit(world.chip())
+    job = world.ana.queue.cancel(job_id, reason="beam time")
     assert job.state is JobState.CANCELLED
     assert (job.cancel_requested, job.cancel_reason, job.cancel_requested_by) == (
         True,
         "beam time",
-        lab.ana.name,
+        world.ana.name,
     )
-    assert lab.events(job_id) == ["submitted", "cancel_requested", "cancelled"]
+    assert world.events(job_id) == ["submitted", "cancel_requested", "cancelled"]
     assert job.execution_id is None
-    assert lab.value("SELECT count(*) FROM calib_private.outbox WHERE job_id = %s", job_id) == 0
+    assert world.value("SELECT count(*) FROM calib_private.outbox WHERE job_id = %s", job_id) == 0
 
 
-def test_cancel_while_running_escalates_and_cannot_be_taken_back(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
-    queue = lab.ana.queue
+def test_cancel_while_running_escalates_and_cannot_be_taken_back(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
+    queue = world.ana.queue
     assert lease.heartbeat() is None
     assert queue.cancel(claimed.job_id, CancelMode.AFTER_TASK, "soon").state is JobState.RUNNING
     seen = lease.heartbeat()
@@ -85,15 +85,15 @@ def test_cancel_while_running_escalates_and_cannot_be_taken_back(lab: Lab) -> No
     assert (seen.cancel_mode, seen.cancel_reason, seen.cancel_requested_by) == (
         "after_task",
         "soon",
-        lab.ana.name,
+        world.ana.name,
     )
     queue.cancel(claimed.job_id, CancelMode.AFTER_TASK, "again")
-    job = lab.olga.queue.cancel(claimed.job_id, CancelMode.NOW, "at once")
-    assert (job.cancel_mode, job.cancel_reason, job.cancel_requested_by) == ("now", "at once", lab.ana.name)
+    job = world.olga.queue.cancel(claimed.job_id, CancelMode.NOW, "at once")
+    assert (job.cancel_mode, job.cancel_reason, job.cancel_requested_by) == ("now", "at once", world.ana.name)
     with pytest.raises(CancelNotRevocableError, match="softened"):
         queue.cancel(claimed.job_id, CancelMode.AFTER_TASK)
     with pytest.raises(CancelNotRevocableError, match="taken back"):
-        lab.ana.database.execute(
+        world.ana.database.execute(
             "UPDATE calib.jobs SET cancel_requested = false WHERE job_id = :job_id", job_id=claimed.job_id
         )
     again = lease.heartbeat()
@@ -105,7 +105,7 @@ def test_cancel_while_running_escalates_and_cannot_be_taken_back(lab: Lab) -> No
     assert lease.conclude(JobState.FAILED, FAILURE) == JobState.CANCELLED
     lease.quiesced()
     assert lease.finish() == JobState.CANCELLED
-    assert lab.events(claimed.job_id) == [
+    assert world.events(claimed.job_id) == [
         "submitted",
         "claimed",
         "cancel_requested",
@@ -120,25 +120,25 @@ def test_cancel_while_running_escalates_and_cannot_be_taken_back(lab: Lab) -> No
         "quiesced",
         "cancelled",
     ]
-    assert lab.job(claimed.job_id)["failure_kind"] is None
+    assert world.job(claimed.job_id)["failure_kind"] is None
 
 
-def test_cancel_from_prefect(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_cancel_from_prefect(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.cancel_from_prefect("cancelled in Prefect")
     lease.cancel_from_prefect("cancelled in Prefect")
     seen = lease.heartbeat()
     assert seen is not None
     assert (seen.cancel_mode, seen.cancel_reason) == ("now", "cancelled in Prefect")
-    job = lab.ana.queue.get(claimed.job_id)
+    job = world.ana.queue.get(claimed.job_id)
     assert (job.cancel_requested, job.cancel_mode, job.cancel_requested_by) == (
         True,
         "now",
-        lab.machine.name,
+        world.machine.name,
     )
     assert lease.conclude(JobState.CANCELLED) == JobState.CANCELLED
     lease.finish()
-    assert lab.events(claimed.job_id) == [
+    assert world.events(claimed.job_id) == [
         "submitted",
         "claimed",
         "cancel_requested",
@@ -148,20 +148,20 @@ def test_cancel_from_prefect(lab: Lab) -> None:
     ]
 
 
-def test_cancel_from_prefect_on_top_of_a_softer_one(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
-    lab.ana.queue.cancel(claimed.job_id, CancelMode.AFTER_TASK, "soon")
+def test_cancel_from_prefect_on_top_of_a_softer_one(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
+    world.ana.queue.cancel(claimed.job_id, CancelMode.AFTER_TASK, "soon")
     lease.cancel_from_prefect("cancelled in Prefect")
-    job = lab.ana.queue.get(claimed.job_id)
-    assert (job.cancel_mode, job.cancel_reason, job.cancel_requested_by) == ("now", "soon", lab.ana.name)
-    assert lab.events(claimed.job_id)[-2:] == ["cancel_requested", "cancel_escalated"]
+    job = world.ana.queue.get(claimed.job_id)
+    assert (job.cancel_mode, job.cancel_reason, job.cancel_requested_by) == ("now", "soon", world.ana.name)
+    assert world.events(claimed.job_id)[-2:] == ["cancel_requested", "cancel_escalated"]
 
 
-def test_cancel_too_late(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_cancel_too_late(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.conclude(JobState.COMPLETED)
     lease.finish()
-    session = lab.session(lab.ana, autocommit=True)
+    session = world.session(world.ana, autocommit=True)
     heard: list[tuple[str | None, str | None, str]] = []
     session.add_notice_handler(
         lambda notice: heard.append((notice.severity, notice.sqlstate, notice.message_primary or ""))
@@ -173,39 +173,44 @@ def test_cancel_too_late(lab: Lab) -> None:
     assert [notice[:2] for notice in heard] == [("WARNING", "CQ011")]
     assert "had already ended (completed) at 20" in heard[0][2]
     with pytest.raises(AlreadyFinalError, match="had already ended"):
-        lab.ana.queue.cancel(claimed.job_id)
-    job = lab.job(claimed.job_id)
+        world.ana.queue.cancel(claimed.job_id)
+    job = world.job(claimed.job_id)
     assert (job["state"], job["cancel_requested"]) == ("completed", False)
-    assert lab.events(claimed.job_id)[-3:] == ["completed", "cancel_too_late", "cancel_too_late"]
+    assert world.events(claimed.job_id)[-3:] == ["completed", "cancel_too_late", "cancel_too_late"]
 
 
-def test_cancel_behind_a_verdict_is_too_late(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_cancel_behind_a_verdict_is_too_late(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.conclude(JobState.COMPLETED)
     with pytest.raises(AlreadyFinalError, match=r"just ending \(completed\)"):
-        lab.ana.queue.cancel(claimed.job_id)
+        world.ana.queue.cancel(claimed.job_id)
     lease.cancel_from_prefect("late")
     assert lease.heartbeat() is None
     assert lease.finish() == JobState.COMPLETED
-    job = lab.job(claimed.job_id)
+    job = world.job(claimed.job_id)
     assert (job["cancel_requested"], job["cancel_seen_at"]) == (False, None)
-    assert lab.events(claimed.job_id)[-4:] == ["concluded", "cancel_too_late", "cancel_too_late", "completed"]
+    assert world.events(claimed.job_id)[-4:] == [
+        "concluded",
+        "cancel_too_late",
+        "cancel_too_late",
+        "completed",
+    ]
 
 
-def test_one_finished_job_does_not_undo_a_bulk_cancel(lab: Lab) -> None:
-    chip_id = lab.chip()
-    claimed, lease = lab.running(chip_id)
+def test_one_finished_job_does_not_undo_a_bulk_cancel(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    claimed, lease = world.running(chip_id)
     lease.conclude(JobState.COMPLETED)
     lease.finish()
-    waiting = [lab.submit(chip_id) for _ in range(3)]
-    session = lab.session(lab.ana, autocommit=True)
+    waiting = [world.submit(chip_id) for _ in range(3)]
+    session = world.session(world.ana, autocommit=True)
     update = session.execute("UPDATE calib.jobs SET cancel_requested = true WHERE chip_id = %s", (chip_id,))
     assert update.rowcount == 3
-    assert {lab.job(job_id)["state"] for job_id in waiting} == {"cancelled"}
-    assert lab.job(claimed.job_id)["state"] == "completed"
+    assert {world.job(job_id)["state"] for job_id in waiting} == {"cancelled"}
+    assert world.job(claimed.job_id)["state"] == "completed"
 
 
-def test_expiry(timed: Lab) -> None:
+def test_expiry(timed: QueueWorld) -> None:
     chip_id = timed.chip()
     executor = timed.ready(chip_id)
     job_id = timed.submit(chip_id, not_after=timed.now().replace(hour=23))
@@ -222,7 +227,7 @@ def test_expiry(timed: Lab) -> None:
     assert origins == [{"origin": "queue"}]
 
 
-def test_a_session_that_dies_before_its_claim_leaves_nothing_waiting(timed: Lab) -> None:
+def test_a_session_that_dies_before_its_claim_leaves_nothing_waiting(timed: QueueWorld) -> None:
     chip_id = timed.chip()
     executor = timed.ready(chip_id)
     job_id = timed.submit(chip_id, flow="interactive")
@@ -231,7 +236,7 @@ def test_a_session_that_dies_before_its_claim_leaves_nothing_waiting(timed: Lab)
     assert timed.job(job_id)["state"] == "cancelled"
 
 
-def test_lost_without_another_attempt(timed: Lab) -> None:
+def test_lost_without_another_attempt(timed: QueueWorld) -> None:
     claimed, lease = timed.running(timed.chip())
     lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
     lease.plan_tasks([PlannedTask(task="CheckT1", qid="0")])
@@ -248,7 +253,7 @@ def test_lost_without_another_attempt(timed: Lab) -> None:
     ]
 
 
-def test_lost_with_an_attempt_left(timed: Lab) -> None:
+def test_lost_with_an_attempt_left(timed: QueueWorld) -> None:
     chip_id = timed.chip()
     first, stale = timed.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
     open_run = stale.start_task(PlannedTask(task="CheckRabi", qid="0"))
@@ -287,7 +292,7 @@ def test_lost_with_an_attempt_left(timed: Lab) -> None:
     ]
 
 
-def test_lost_after_the_verdict_ends_by_the_verdict(timed: Lab) -> None:
+def test_lost_after_the_verdict_ends_by_the_verdict(timed: QueueWorld) -> None:
     claimed, lease = timed.running(timed.chip(), flow="repeat", parameters={}, max_attempts=3)
     lease.conclude(JobState.FAILED, FAILURE)
     timed.advance(31)
@@ -298,7 +303,7 @@ def test_lost_after_the_verdict_ends_by_the_verdict(timed: Lab) -> None:
     assert lease.finish() == JobState.FAILED
 
 
-def test_lost_while_a_cancel_was_asked(timed: Lab) -> None:
+def test_lost_while_a_cancel_was_asked(timed: QueueWorld) -> None:
     claimed, _ = timed.running(timed.chip(), flow="repeat", parameters={}, max_attempts=3)
     timed.ana.queue.cancel(claimed.job_id)
     timed.advance(31)
@@ -306,32 +311,32 @@ def test_lost_while_a_cancel_was_asked(timed: Lab) -> None:
     assert timed.events(claimed.job_id)[2:] == ["cancel_requested", "lease_expired", "cancelled"]
 
 
-def test_give_back(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip(), flow="repeat", parameters={}, max_attempts=2)
+def test_give_back(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip(), flow="repeat", parameters={}, max_attempts=2)
     assert lease.give_back("executor stopped") == JobState.SCHEDULED
-    assert lab.events(claimed.job_id) == ["submitted", "claimed", "requeued"]
-    again = lab.ready(claimed.chip_id, "two").claim()
+    assert world.events(claimed.job_id) == ["submitted", "claimed", "requeued"]
+    again = world.ready(claimed.chip_id, "two").claim()
     assert again is not None
     assert (again.job_id, again.attempt, again.dirty) == (claimed.job_id, 2, False)
-    assert lab.lease(again).give_back("executor stopped") == JobState.FAILED
-    job = lab.job(claimed.job_id)
+    assert world.lease(again).give_back("executor stopped") == JobState.FAILED
+    job = world.job(claimed.job_id)
     assert (job["failure_kind"], job["failure_message"]) == ("shutdown", "executor stopped")
 
 
-def test_requeue(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip(), priority=7, tags=["weekly"])
+def test_requeue(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip(), priority=7, tags=["weekly"])
     with pytest.raises(IllegalTransitionError, match="running: only a job that has ended"):
-        lab.ana.queue.requeue(claimed.job_id)
+        world.ana.queue.requeue(claimed.job_id)
     lease.conclude(JobState.COMPLETED)
     lease.finish()
-    again = lab.ana.queue.requeue(claimed.job_id, "once more")
+    again = world.ana.queue.requeue(claimed.job_id, "once more")
     assert again.job_id > claimed.job_id
     assert (again.priority, again.tags, again.parameters) == (7, ["weekly"], claimed.parameters)
     assert again.note == {"requeue_of": claimed.job_id, "requeue_reason": "once more"}
-    assert lab.events(again.job_id) == ["submitted"]
+    assert world.events(again.job_id) == ["submitted"]
 
 
-def test_events_are_never_changed(lab: Lab) -> None:
-    job_id = lab.submit(lab.chip())
+def test_events_are_never_changed(world: QueueWorld) -> None:
+    job_id = world.submit(world.chip())
     with pytest.raises(psycopg.Error, match="only grows"):
-        lab.owner.execute("UPDATE calib_private.job_events SET event = 'x' WHERE job_id = %s", (job_id,))
+        world.owner.execute("UPDATE calib_private.job_events SET event = 'x' WHERE job_id = %s", (job_id,))

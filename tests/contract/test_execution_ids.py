@@ -6,17 +6,17 @@ import pytest
 
 from qdash_queue.domain import JobState
 from qdash_queue.errors import BadValueError
-from tests.contract.lab import Lab
+from tests.support.queue_world import QueueWorld
 
 
-def _run(lab: Lab, chip_id: str) -> str:
-    claimed, lease = lab.running(chip_id, flow="repeat", parameters={})
+def _run(world: QueueWorld, chip_id: str) -> str:
+    claimed, lease = world.running(chip_id, flow="repeat", parameters={})
     lease.conclude(JobState.COMPLETED)
     lease.finish()
     return claimed.execution_id
 
 
-def test_the_day_rolls_at_midnight_in_tokyo(own_timed: Lab) -> None:
+def test_the_day_rolls_at_midnight_in_tokyo(own_timed: QueueWorld) -> None:
     one, two = own_timed.chip(), own_timed.chip()
     own_timed.set_clock("2026-03-01 23:59:58+09")
     assert [_run(own_timed, one), _run(own_timed, two)] == ["20260301-q001", "20260301-q002"]
@@ -26,7 +26,7 @@ def test_the_day_rolls_at_midnight_in_tokyo(own_timed: Lab) -> None:
     assert _run(own_timed, one) == "20260302-q001"
 
 
-def test_another_time_zone_has_another_midnight(own_timed: Lab) -> None:
+def test_another_time_zone_has_another_midnight(own_timed: QueueWorld) -> None:
     chip_id = own_timed.chip()
     own_timed.admin.set_time_zone("America/New_York")
     own_timed.set_clock("2026-03-01 23:59:58+09")
@@ -39,7 +39,7 @@ def test_another_time_zone_has_another_midnight(own_timed: Lab) -> None:
         own_timed.admin.set_time_zone("Tokio")
 
 
-def test_the_number_grows_past_three_digits(own_timed: Lab) -> None:
+def test_the_number_grows_past_three_digits(own_timed: QueueWorld) -> None:
     chip_id = own_timed.chip()
     first = _run(own_timed, chip_id)
     own_timed.owner.execute("UPDATE calib_private.execution_counters SET last_n = 998")
@@ -49,7 +49,7 @@ def test_the_number_grows_past_three_digits(own_timed: Lab) -> None:
     ]
 
 
-def test_the_number_is_kept_for_all_attempts(own_timed: Lab) -> None:
+def test_the_number_is_kept_for_all_attempts(own_timed: QueueWorld) -> None:
     chip_id = own_timed.chip()
     claimed, lease = own_timed.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
     own_timed.advance(86400)
@@ -59,7 +59,7 @@ def test_the_number_is_kept_for_all_attempts(own_timed: Lab) -> None:
     assert (again.attempt, again.execution_id) == (2, claimed.execution_id)
 
 
-def test_a_claim_that_is_rolled_back_leaves_no_gap(own_timed: Lab) -> None:
+def test_a_claim_that_is_rolled_back_leaves_no_gap(own_timed: QueueWorld) -> None:
     chip_id = own_timed.chip()
     own_timed.submit(chip_id)
     own_timed.ready(chip_id)
@@ -71,5 +71,5 @@ def test_a_claim_that_is_rolled_back_leaves_no_gap(own_timed: Lab) -> None:
     assert claimed.execution_id == "20260301-q001"
 
 
-def test_no_number_before_the_first_claim(own_timed: Lab) -> None:
+def test_no_number_before_the_first_claim(own_timed: QueueWorld) -> None:
     assert own_timed.job(own_timed.submit(own_timed.chip()))["execution_id"] is None

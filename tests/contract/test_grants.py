@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.contract.lab import DENIED, Connection, Lab, Row, outcome
+from tests.support.queue_world import DENIED, Connection, QueueWorld, Row, outcome
 
 ROLES = ["nobody", "reader", "submitter", "operator", "notebook", "executor", "mirror", "admin"]
 GROUPS = {
@@ -97,12 +97,12 @@ LOCKS = [
 
 
 @pytest.fixture(scope="module")
-def sessions(lab: Lab) -> dict[str, Connection]:
+def sessions(world: QueueWorld) -> dict[str, Connection]:
     """A session of a login with one role each; `nobody` has none. Nothing they do is kept."""
     members = {"submitter": "submitter", "operator": "operator", "reader": "reader"}
     return {
-        role: lab.session(
-            lab.person(
+        role: world.session(
+            world.person(
                 f"p_{role}", *([] if role == "nobody" else [f"calib_{role}"]), access=members.get(role)
             )
         )
@@ -114,18 +114,20 @@ def sessions(lab: Lab) -> dict[str, Connection]:
 REFUSED = (DENIED, "42809", "55000")
 
 
-def test_the_matrix_names_every_view_and_function(lab: Lab) -> None:
-    views = lab.rows(
+def test_the_matrix_names_every_view_and_function(world: QueueWorld) -> None:
+    views = world.rows(
         "SELECT relname FROM pg_class WHERE relnamespace = 'calib'::regnamespace AND relkind IN"
         " ('v', 'm', 'r', 'f', 'S')"
     )
     assert {row["relname"] for row in views} == VIEWS
-    functions = lab.rows("SELECT proname FROM pg_proc WHERE pronamespace = 'calib'::regnamespace")
+    functions = world.rows("SELECT proname FROM pg_proc WHERE pronamespace = 'calib'::regnamespace")
     assert {row["proname"] for row in functions} == set(FUNCTIONS)
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_views_can_be_read_and_nothing_else(lab: Lab, sessions: dict[str, Connection], role: str) -> None:
+def test_views_can_be_read_and_nothing_else(
+    world: QueueWorld, sessions: dict[str, Connection], role: str
+) -> None:
     session = sessions[role]
     reads = "done" if "reader" in GROUPS[role] else DENIED
     for view in sorted(VIEWS):
@@ -143,8 +145,10 @@ def test_views_can_be_read_and_nothing_else(lab: Lab, sessions: dict[str, Connec
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_columns_of_jobs_that_can_be_changed(lab: Lab, sessions: dict[str, Connection], role: str) -> None:
-    columns = lab.rows(
+def test_columns_of_jobs_that_can_be_changed(
+    world: QueueWorld, sessions: dict[str, Connection], role: str
+) -> None:
+    columns = world.rows(
         "SELECT attname FROM pg_attribute WHERE attrelid = 'calib.jobs'::regclass AND attnum > 0"
     )
     submits = "submitter" in GROUPS[role]
@@ -174,9 +178,9 @@ def test_strong_locks_are_refused_to_the_operator_who_may_update(sessions: dict[
 
 @pytest.mark.parametrize("role", ROLES)
 def test_functions_are_granted_as_the_matrix_says(
-    lab: Lab, sessions: dict[str, Connection], role: str
+    world: QueueWorld, sessions: dict[str, Connection], role: str
 ) -> None:
-    for row in _functions(lab, "calib"):
+    for row in _functions(world, "calib"):
         allowed = bool(FUNCTIONS[row["proname"]] & GROUPS[role])
         arguments = ", ".join(f"NULL::{kind}" for kind in row["kinds"])
         answer = outcome(sessions[role], f"SELECT calib.{row['proname']}({arguments})")
@@ -187,8 +191,8 @@ def test_functions_are_granted_as_the_matrix_says(
             assert answer == DENIED, row["signature"]
 
 
-def _functions(lab: Lab, schema: str) -> list[Row]:
-    return lab.rows(
+def _functions(world: QueueWorld, schema: str) -> list[Row]:
+    return world.rows(
         "SELECT p.proname, p.oid::regprocedure::text AS signature, p.prosecdef, p.proconfig,"
         " p.proacl::text AS acl,"
         "  array(SELECT format_type(k, NULL) FROM unnest(p.proargtypes) WITH ORDINALITY AS t(k, n)"
@@ -199,8 +203,8 @@ def _functions(lab: Lab, schema: str) -> list[Row]:
 
 
 @pytest.mark.parametrize("role", ROLES)
-def test_the_private_schema_is_closed(lab: Lab, sessions: dict[str, Connection], role: str) -> None:
-    tables = lab.rows(
+def test_the_private_schema_is_closed(world: QueueWorld, sessions: dict[str, Connection], role: str) -> None:
+    tables = world.rows(
         "SELECT relname, relkind FROM pg_class WHERE relnamespace = 'calib_private'::regnamespace"
         " AND relkind IN ('r', 'S')"
     )
@@ -219,7 +223,7 @@ def test_the_private_schema_is_closed(lab: Lab, sessions: dict[str, Connection],
             f"COPY {name} TO STDOUT",
         ):
             assert outcome(sessions[role], statement) == DENIED, statement
-    for function in _functions(lab, "calib_private"):
+    for function in _functions(world, "calib_private"):
         arguments = ", ".join(f"NULL::{kind}" for kind in function["kinds"])
         if "trigger" in str(function["signature"]) or "calib_private." in arguments:
             continue
@@ -240,15 +244,15 @@ def test_nothing_can_be_made_in_our_schemas(sessions: dict[str, Connection], rol
     assert outcome(sessions[role], "SET session_replication_role = replica") == DENIED
 
 
-def test_nothing_is_executable_by_public(lab: Lab) -> None:
-    for function in [*_functions(lab, "calib"), *_functions(lab, "calib_private")]:
+def test_nothing_is_executable_by_public(world: QueueWorld) -> None:
+    for function in [*_functions(world, "calib"), *_functions(world, "calib_private")]:
         assert function["acl"] is not None, function["signature"]
         grantees = str(function["acl"]).strip("{}").split(",")
         assert not [grant for grant in grantees if grant.startswith("=")], function["signature"]
 
 
-def test_every_function_pins_its_search_path(lab: Lab) -> None:
-    for function in [*_functions(lab, "calib"), *_functions(lab, "calib_private")]:
+def test_every_function_pins_its_search_path(world: QueueWorld) -> None:
+    for function in [*_functions(world, "calib"), *_functions(world, "calib_private")]:
         config = function["proconfig"]
         assert isinstance(config, list), function["signature"]
         paths = [entry for entry in config if entry.startswith("search_path=")]

@@ -14,7 +14,7 @@ import pytest
 
 from qdash_queue.client.models import PlannedTask
 from qdash_queue.domain import TaskType
-from tests.contract.lab import PARAMETERS, PROJECT, Connection, Lab, Person
+from tests.support.queue_world import PARAMETERS, PROJECT, Connection, Person, QueueWorld
 
 # 13.6 kB each; written out they are 223 MB and 24 MB.
 HUGE = f"[{','.join(['1e131071'] * 1500)}]"
@@ -70,12 +70,12 @@ class Backend:
 
 
 @pytest.fixture(scope="module")
-def place(lab: Lab, contained: bool) -> dict[str, object]:
+def place(world: QueueWorld, contained: bool) -> dict[str, object]:
     """What the statements name: a chip, its running job, a task of it."""
     if contained:
         pytest.skip("a server in a container has its processes to itself")
-    chip_id = lab.chip()
-    claimed, lease = lab.running(chip_id)
+    chip_id = world.chip()
+    claimed, lease = world.running(chip_id)
     task = lease.start_task(PlannedTask(task="CheckT1", qid="0", task_type=TaskType.QUBIT))
     return {"project": PROJECT, "chip": chip_id, "job": claimed.job_id, "claim": claimed.claim, "task": task}
 
@@ -85,10 +85,15 @@ def place(lab: Lab, contained: bool) -> dict[str, object]:
     ("who", "statement", "documents"), ATTACKS, ids=[f"{a[0]}-{i}" for i, a in enumerate(ATTACKS)]
 )
 def test_numbers_are_bounded_before_they_are_written_out(
-    lab: Lab, place: dict[str, object], who: str, statement: str, documents: tuple[str, ...], numbers: str
+    world: QueueWorld,
+    place: dict[str, object],
+    who: str,
+    statement: str,
+    documents: tuple[str, ...],
+    numbers: str,
 ) -> None:
-    person: Person = getattr(lab, who)
-    backend = Backend(lab.session(person, autocommit=True))
+    person: Person = getattr(world, who)
+    backend = Backend(world.session(person, autocommit=True))
     text = statement.format(**place).encode()
 
     def ask(numbers: str) -> str:
@@ -103,12 +108,12 @@ def test_numbers_are_bounded_before_they_are_written_out(
     assert backend.seconds() - seconds < MOST_SECONDS
 
 
-def test_many_digits_of_a_long_document_are_taken(lab: Lab) -> None:
-    chip_id = lab.chip()
-    claimed, lease = lab.running(chip_id)
+def test_many_digits_of_a_long_document_are_taken(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    claimed, lease = world.running(chip_id)
     numbers = [n + 0.123456789012345 for n in range(50_000)]
-    lab.session(lab.machine, autocommit=True).execute(
+    world.session(world.machine, autocommit=True).execute(
         "SELECT calib.log_event(%s, %s, 'hook_ran', %s)",
         (claimed.job_id, lease.claim, json.dumps({"x": numbers})),
     )
-    assert lab.events(claimed.job_id)[-1] == "hook_ran"
+    assert world.events(claimed.job_id)[-1] == "hook_ran"

@@ -15,8 +15,8 @@ from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import ClaimedJob, PlannedTask
 from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import BadValueError, DatabaseUnreachableError, LeaseLostError
-from tests.contract.lab import Lab
 from tests.contract.test_results import RABI, RECORD
+from tests.support.queue_world import QueueWorld
 
 DEATH = Failure(kind=FailureKind.INTERNAL, message="the job's process was killed by SIGSEGV")
 
@@ -40,7 +40,7 @@ EVERY_VERB = pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
 
 
 @EVERY_VERB
-def test_a_lost_lease_is_refused_and_leaves_no_trace(timed: Lab, verb: Verb) -> None:
+def test_a_lost_lease_is_refused_and_leaves_no_trace(timed: QueueWorld, verb: Verb) -> None:
     chip_id = timed.chip()
     claimed, stale = timed.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
     run = stale.start_task(RABI)
@@ -53,42 +53,42 @@ def test_a_lost_lease_is_refused_and_leaves_no_trace(timed: Lab, verb: Verb) -> 
 
 
 @EVERY_VERB
-def test_nothing_that_others_can_read_opens_a_lease(lab: Lab, verb: Verb) -> None:
+def test_nothing_that_others_can_read_opens_a_lease(world: QueueWorld, verb: Verb) -> None:
     """A second executor of the same role; after a failover it may have the same job under the same fence."""
-    claimed, lease = lab.running(lab.chip())
+    claimed, lease = world.running(world.chip())
     run = lease.start_task(RABI)
-    stranger = Lease(lab.machine.database, claimed.job_id, uuid.uuid4())
-    _expect_refusal(lab, claimed, lambda: verb(stranger, run))
+    stranger = Lease(world.machine.database, claimed.job_id, uuid.uuid4())
+    _expect_refusal(world, claimed, lambda: verb(stranger, run))
     verb(lease, run) if verb is not VERBS["finish"] else lease.heartbeat()
 
 
-def _expect_refusal(lab: Lab, claimed: ClaimedJob, act: Callable[[], object]) -> None:
-    before = _traces(lab, claimed.job_id)
+def _expect_refusal(world: QueueWorld, claimed: ClaimedJob, act: Callable[[], object]) -> None:
+    before = _traces(world, claimed.job_id)
     with pytest.raises(LeaseLostError, match=f"the lease on job {claimed.job_id} is not known") as refused:
         act()
-    assert _traces(lab, claimed.job_id) == before
+    assert _traces(world, claimed.job_id) == before
     assert str(claimed.claim) not in "".join(traceback.format_exception(refused.value))
 
 
-def _traces(lab: Lab, job_id: int) -> object:
+def _traces(world: QueueWorld, job_id: int) -> object:
     tables = ("job_events", "task_runs", "attempts", "outbox", "cancel_requests")
     counts = [
-        lab.value(f"SELECT count(*) FROM calib_private.{table} WHERE job_id = {job_id}") for table in tables
+        world.value(f"SELECT count(*) FROM calib_private.{table} WHERE job_id = {job_id}") for table in tables
     ]
     return (
         counts,
-        lab.job(job_id),
-        lab.rows("SELECT * FROM calib_private.leases"),
-        lab.rows("SELECT * FROM calib.chips"),
+        world.job(job_id),
+        world.rows("SELECT * FROM calib_private.leases"),
+        world.rows("SELECT * FROM calib.chips"),
     )
 
 
-def test_a_claim_opens_its_own_job_only(lab: Lab) -> None:
-    chip_id = lab.chip()
-    _, lease = lab.running(chip_id)
-    other, _ = lab.running(lab.chip())
+def test_a_claim_opens_its_own_job_only(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    _, lease = world.running(chip_id)
+    other, _ = world.running(world.chip())
     with pytest.raises(LeaseLostError):
-        Lease(lab.machine.database, other.job_id, lease.claim).heartbeat()
+        Lease(world.machine.database, other.job_id, lease.claim).heartbeat()
 
 
 class LossyDatabase(Database):
@@ -103,7 +103,7 @@ class LossyDatabase(Database):
         return answer
 
 
-def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: Lab) -> None:
+def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: QueueWorld) -> None:
     chip_id = timed.chip()
     job_id = timed.submit(chip_id)
     timed.ready(chip_id)
@@ -129,37 +129,37 @@ def test_a_claim_whose_answer_was_lost_is_given_again_with_a_full_lease(timed: L
     database.close()
 
 
-def test_a_claim_is_a_number(lab: Lab) -> None:
-    chip_id = lab.chip()
-    lab.ready(chip_id)
+def test_a_claim_is_a_number(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    world.ready(chip_id)
     with pytest.raises(BadValueError, match="claim: expected a random uuid, got nothing"):
-        lab.machine.database.rows(f"SELECT calib.claim('{chip_id}', '{chip_id}/one', NULL::uuid, 30, NULL)")
+        world.machine.database.rows(f"SELECT calib.claim('{chip_id}', '{chip_id}/one', NULL::uuid, 30, NULL)")
 
 
 @pytest.mark.parametrize("verb", [VERBS["give_back"], VERBS["try_again"]])
-def test_what_gives_a_job_back_may_be_said_twice(lab: Lab, verb: Verb) -> None:
-    chip_id = lab.chip()
-    claimed, lease = lab.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
+def test_what_gives_a_job_back_may_be_said_twice(world: QueueWorld, verb: Verb) -> None:
+    chip_id = world.chip()
+    claimed, lease = world.running(chip_id, flow="repeat", parameters={}, max_attempts=2)
     for _ in range(2):
         assert verb(lease, uuid.uuid4()) is JobState.SCHEDULED
-    assert lab.events(claimed.job_id) == ["submitted", "claimed", "requeued"]
-    again = lab.ready(chip_id).claim()
+    assert world.events(claimed.job_id) == ["submitted", "claimed", "requeued"]
+    again = world.ready(chip_id).claim()
     assert again is not None
     with pytest.raises(LeaseLostError):
         verb(lease, uuid.uuid4())
     for _ in range(2):
-        assert verb(lab.lease(again), uuid.uuid4()) is JobState.FAILED
+        assert verb(world.lease(again), uuid.uuid4()) is JobState.FAILED
 
 
-def test_no_view_shows_a_claim(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_no_view_shows_a_claim(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.record_task(lease.start_task(RABI), RECORD)
     lease.conclude(JobState.COMPLETED)
-    views = lab.rows("SELECT viewname FROM pg_views WHERE schemaname = 'calib'")
+    views = world.rows("SELECT viewname FROM pg_views WHERE schemaname = 'calib'")
     shown = [
         view["viewname"]
         for view in views
-        if lab.value(
+        if world.value(
             f"SELECT count(*) FROM calib.{view['viewname']} v WHERE v::text LIKE %s", f"%{claimed.claim}%"
         )
     ]

@@ -16,8 +16,8 @@ import pytest
 from qdash_queue import migrate
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.process import Durability
-from tests.contract.lab import Lab, open_lab
 from tests.support.databases import CalibDatabase
+from tests.support.queue_world import QueueWorld, open_queue_world
 from tests.support.waiting import until
 
 VIEWS = """
@@ -76,7 +76,7 @@ class Bait:
         verbs: the functions of the contract that change something.
     """
 
-    lab: Lab
+    world: QueueWorld
     login: str
     verbs: list[str]
 
@@ -87,17 +87,17 @@ class Bait:
     def spring(self, command: str) -> dict[str, set[str]]:
         """What each try came to when the superuser ran the command."""
         self.forget()
-        with psycopg.connect(self.lab.calib.url, autocommit=True) as superuser:
+        with psycopg.connect(self.world.calib.url, autocommit=True) as superuser:
             superuser.execute(command.format(schema=self.schema).encode())
         return self.came_to()
 
     def forget(self) -> None:
-        with psycopg.connect(self.lab.calib.url) as superuser:
+        with psycopg.connect(self.world.calib.url) as superuser:
             superuser.execute(f"TRUNCATE {self.schema}.log".encode())
 
     def came_to(self) -> dict[str, set[str]]:
         said: dict[str, set[str]] = {}
-        with psycopg.connect(self.lab.calib.url) as superuser:
+        with psycopg.connect(self.world.calib.url) as superuser:
             rows = superuser.execute(f"SELECT DISTINCT door, tried, said FROM {self.schema}.log".encode())
             for door, tried, answer in rows:
                 assert door == f"{superuser.info.user} {self.login}", "in the superuser's session"
@@ -119,17 +119,17 @@ class Bait:
 
 
 @pytest.fixture(scope="module")
-def bait(lab: Lab) -> Bait:
-    return lay(lab)
+def bait(world: QueueWorld) -> Bait:
+    return lay(world)
 
 
-def lay(lab: Lab) -> Bait:
-    chip = lab.chip()
-    lab.submit(chip)
-    attacker_login = lab.calib.login("calib_submitter")
+def lay(world: QueueWorld) -> Bait:
+    chip = world.chip()
+    world.submit(chip)
+    attacker_login = world.calib.login("calib_submitter")
     login = attacker_login.name
-    with psycopg.connect(lab.calib.url, autocommit=True) as superuser:
-        lab.admin.grant_member("demo", superuser.info.user, "root", "operator")
+    with psycopg.connect(world.calib.url, autocommit=True) as superuser:
+        world.admin.grant_member("demo", superuser.info.user, "root", "operator")
         superuser.execute(f"CREATE SCHEMA {login} AUTHORIZATION {login}".encode())
         superuser.execute(f"GRANT EXECUTE ON ALL FUNCTIONS IN SCHEMA calib TO {login}".encode())
         verbs: dict[str, str] = dict(superuser.execute(VERBS).fetchall())
@@ -149,7 +149,7 @@ def lay(lab: Lab) -> Bait:
         )
         with attacker.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {login}.tries VALUES (%s, %s)".encode(), list(tries.items()))
-    return Bait(lab, login, sorted(verbs))
+    return Bait(world, login, sorted(verbs))
 
 
 @pytest.mark.parametrize("door", DOORS)
@@ -166,10 +166,10 @@ def test_autovacuum_does_not_either() -> None:
             superuser.execute("ALTER SYSTEM SET autovacuum_naptime = '1s'")
             superuser.execute("SELECT pg_reload_conf()")
         migrate.upgrade(server.url)
-        with open_lab(CalibDatabase(server, "postgres")) as lab:
-            bait = lay(lab)
+        with open_queue_world(CalibDatabase(server, "postgres")) as world:
+            bait = lay(world)
             bait.forget()
-            with psycopg.connect(lab.calib.url, autocommit=True) as superuser:
+            with psycopg.connect(world.calib.url, autocommit=True) as superuser:
                 superuser.execute(
                     f"ALTER TABLE {bait.schema}.bait SET"
                     " (autovacuum_analyze_threshold = 1, autovacuum_analyze_scale_factor = 0)".encode()
@@ -178,19 +178,19 @@ def test_autovacuum_does_not_either() -> None:
             bait.check(bait.came_to())
 
 
-def test_a_materialized_view_shows_its_owner_what_the_owner_may_read(lab: Lab) -> None:
+def test_a_materialized_view_shows_its_owner_what_the_owner_may_read(world: QueueWorld) -> None:
     """Refreshed by another login it still answers for its owner, as every view does."""
-    chip = lab.chip()
-    lab.submit(chip, lab.ana)
-    owner = lab.ana.name
-    with psycopg.connect(lab.calib.url, autocommit=True) as superuser:
+    chip = world.chip()
+    world.submit(chip, world.ana)
+    owner = world.ana.name
+    with psycopg.connect(world.calib.url, autocommit=True) as superuser:
         superuser.execute(f"CREATE SCHEMA {owner} AUTHORIZATION {owner}".encode())
-    with psycopg.connect(lab.ana.url, autocommit=True) as ana:
+    with psycopg.connect(world.ana.url, autocommit=True) as ana:
         ana.execute(
             f"CREATE MATERIALIZED VIEW {owner}.mine AS"
             f" SELECT job_id FROM calib.jobs WHERE chip_id = '{chip}'".encode()
         )
-    lab.submit(chip, lab.ana)
-    with psycopg.connect(lab.calib.url, autocommit=True) as superuser:
+    world.submit(chip, world.ana)
+    with psycopg.connect(world.calib.url, autocommit=True) as superuser:
         superuser.execute(f"REFRESH MATERIALIZED VIEW {owner}.mine".encode())
         assert superuser.execute(f"SELECT count(*) FROM {owner}.mine".encode()).fetchone() == (2,)

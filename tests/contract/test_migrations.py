@@ -14,9 +14,11 @@ import pytest
 from qdash_queue import migrate
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
 from qdash_queue.embedded.process import Durability
-from tests.contract.lab import open_lab
 from tests.support.databases import CalibDatabase, Cluster
+from tests.support.queue_world import open_queue_world
 from tests.support.waiting import PATIENCE, until
+
+pytestmark = pytest.mark.slow
 
 
 def _migrated_at_once(databases: list[CalibDatabase]) -> None:
@@ -30,8 +32,8 @@ def _migrated_at_once(databases: list[CalibDatabase]) -> None:
     answers = [process.communicate(timeout=PATIENCE) for process in running]
     assert [out.strip() for out, _ in answers] == [migrate.head()] * len(databases), answers
     for each in databases:
-        with open_lab(each) as lab:
-            lab.submit(lab.chip())
+        with open_queue_world(each) as world:
+            world.submit(world.chip())
 
 
 def test_databases_of_one_server_are_migrated_at_the_same_moment(postgres_server: Cluster) -> None:

@@ -12,7 +12,7 @@ from qdash_queue.errors import (
     ExecutorRefusedError,
     NotPermittedError,
 )
-from tests.contract.lab import PROJECT, Lab, Person
+from tests.support.queue_world import PROJECT, Person, QueueWorld
 
 JOBS = "SELECT job_id FROM calib.jobs"
 
@@ -21,7 +21,7 @@ JOBS = "SELECT job_id FROM calib.jobs"
 class Notebook:
     """A notebook's login, allowed on one chip, with its executor registered."""
 
-    lab: Lab
+    world: QueueWorld
     person: Person
     executor: Executor
 
@@ -30,13 +30,13 @@ class Notebook:
 
 
 @pytest.fixture
-def notebook(own_lab: Lab) -> Notebook:
-    chip_id = own_lab.chip()
-    person = own_lab.person("nora", "calib_notebook", access="submitter")
-    own_lab.admin.allow_executor(person.name, chip_id)
+def notebook(own_world: QueueWorld) -> Notebook:
+    chip_id = own_world.chip()
+    person = own_world.person("nora", "calib_notebook", access="submitter")
+    own_world.admin.allow_executor(person.name, chip_id)
     executor = Executor(person.database, chip_id, "fake", "1.0")
     executor.register()
-    return Notebook(own_lab, person, executor)
+    return Notebook(own_world, person, executor)
 
 
 def test_a_notebook_claims_its_own_interactive_job_and_ends_it(notebook: Notebook) -> None:
@@ -49,20 +49,20 @@ def test_a_notebook_claims_its_own_interactive_job_and_ends_it(notebook: Noteboo
 
 
 def test_a_notebook_claims_no_other_job(notebook: Notebook) -> None:
-    lab, chip_id = notebook.lab, notebook.executor.chip_id
-    others = lab.ana.queue.submit(PROJECT, chip_id, {}, flow="interactive").job_id
+    world, chip_id = notebook.world, notebook.executor.chip_id
+    others = world.ana.queue.submit(PROJECT, chip_id, {}, flow="interactive").job_id
     for job_id in (others, notebook.ask("repeat"), None):
         with pytest.raises(NotPermittedError, match="may claim only interactive jobs of its own"):
             notebook.executor.claim(30.0, job_id)
-    elsewhere = Executor(notebook.person.database, lab.chip(), "fake", "1.0")
+    elsewhere = Executor(notebook.person.database, world.chip(), "fake", "1.0")
     for refused in (elsewhere.register, elsewhere.claim):
         with pytest.raises(ExecutorRefusedError, match="may not execute on chip"):
             refused()
 
 
 def test_a_notebook_writes_for_no_other_executor(notebook: Notebook) -> None:
-    claimed = notebook.lab.ready(notebook.executor.chip_id).claim(
-        30.0, notebook.lab.submit(notebook.executor.chip_id)
+    claimed = notebook.world.ready(notebook.executor.chip_id).claim(
+        30.0, notebook.world.submit(notebook.executor.chip_id)
     )
     assert claimed is not None
     lease = Lease(notebook.person.database, claimed.job_id, claimed.claim)
@@ -72,10 +72,10 @@ def test_a_notebook_writes_for_no_other_executor(notebook: Notebook) -> None:
 
 
 def test_a_notebook_sees_nothing_of_another_project(notebook: Notebook) -> None:
-    lab = notebook.lab
-    lab.admin.add_project("other")
-    lab.admin.grant_member("other", lab.ben.name, "ben", "submitter")
-    lab.ben.queue.submit("other", notebook.executor.chip_id, {}, flow="repeat")
+    world = notebook.world
+    world.admin.add_project("other")
+    world.admin.grant_member("other", world.ben.name, "ben", "submitter")
+    world.ben.queue.submit("other", notebook.executor.chip_id, {}, flow="repeat")
     mine = notebook.ask()
     assert [job.job_id for job in notebook.person.queue.list()] == [mine]
     projects = notebook.person.database.rows("SELECT project_id FROM calib.projects")

@@ -7,7 +7,6 @@ from functools import partial
 import pytest
 
 from qdash_queue.client.models import PlannedTask
-from tests.contract.lab import Connection, Lab
 from tests.contract.meeting import (
     RECORD,
     be_impatient,
@@ -16,12 +15,13 @@ from tests.contract.meeting import (
     in_thread,
     open_transaction,
 )
+from tests.support.queue_world import Connection, QueueWorld
 from tests.support.waiting import PATIENCE
 
 
 @pytest.fixture(scope="module", autouse=True)
-def impatient(lab: Lab) -> None:
-    be_impatient(lab)
+def impatient(world: QueueWorld) -> None:
+    be_impatient(world)
 
 
 def _idle_timeout(session: Connection) -> str:
@@ -39,57 +39,57 @@ def _idle_timeout(session: Connection) -> str:
         "SELECT calib.resume_chip('{chip}')",
     ],
 )
-def test_an_edit_left_open_is_ended_by_the_server(lab: Lab, statement: str) -> None:
-    session = lab.session(lab.olga)
-    session.execute(statement.format(chip=lab.chip()).encode())
+def test_an_edit_left_open_is_ended_by_the_server(world: QueueWorld, statement: str) -> None:
+    session = world.session(world.olga)
+    session.execute(statement.format(chip=world.chip()).encode())
     assert _idle_timeout(session) == "10s"
     session.rollback()
     assert _idle_timeout(session) == "0"
 
 
-def test_a_cancel_of_a_running_job_left_open_is_ended_by_the_server(lab: Lab) -> None:
+def test_a_cancel_of_a_running_job_left_open_is_ended_by_the_server(world: QueueWorld) -> None:
     """Another one's cancel of the same job waits for it; a waiting job's holds up nothing that runs."""
-    claimed, _ = lab.running(lab.chip())
-    waiting = lab.submit(claimed.chip_id)
-    with open_transaction(lab.session(lab.olga)) as session:
+    claimed, _ = world.running(world.chip())
+    waiting = world.submit(claimed.chip_id)
+    with open_transaction(world.session(world.olga)) as session:
         session.execute(*cancel(waiting))
         assert _idle_timeout(session) == "0"
         session.execute(*cancel(claimed.job_id))
         assert _idle_timeout(session) == "10s"
 
 
-def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_a_task_is_recorded_once_the_edit_beside_it_is_gone(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     task_run_id = lease.start_task(PlannedTask(task="CheckRabi", qid="0"))
-    operator = lab.session(lab.olga)
+    operator = world.session(world.olga)
     operator.execute(
         "SELECT calib.set_parameter(%s, '0', 'rabi_frequency', 1, 0, 'MHz', 'by hand')", (claimed.chip_id,)
     )
     operator.execute("SET LOCAL idle_in_transaction_session_timeout = '300ms'")
-    recorder = lab.session(lab.machine, autocommit=True)
+    recorder = world.session(world.machine, autocommit=True)
     recorder.execute(f"SET lock_timeout = '{PATIENCE:g}s'".encode())
     recorder.execute(
         "SELECT calib.record_task(%s, %s, %s, 'completed', %s)",
         (claimed.job_id, claimed.claim, task_run_id, RECORD.model_dump_json(include={"output_parameters"})),
     )
-    values = lab.rows(
+    values = world.rows(
         "SELECT value, source FROM calib.parameter_history WHERE chip_id = %s ORDER BY valid_from",
         claimed.chip_id,
     )
     assert values == [{"value": 12.5, "source": "task"}]
 
 
-def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
-    chip_id = lab.chip()
-    first, second = lab.session(lab.olga), lab.session(lab.olga, autocommit=True)
+def test_two_writers_of_one_value_take_turns(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    first, second = world.session(world.olga), world.session(world.olga, autocommit=True)
     edit = "SELECT calib.set_parameter(%s, '0', 't1', %s, 0, 'us', 'by hand')"
     for begin in (1.0, 3.0):  # once without a value in force, once with one
         first.execute(edit, (chip_id, begin))
         waiting = in_thread(partial(second.execute, edit, (chip_id, begin + 1)))
-        lab.wait_until_blocked(lab.olga)
+        world.wait_until_blocked(world.olga)
         first.commit()
         waiting.result(timeout=PATIENCE)
-    history = lab.rows(
+    history = world.rows(
         "SELECT value, valid_from, valid_to FROM calib.parameter_history WHERE chip_id = %s"
         " ORDER BY valid_from",
         chip_id,
@@ -99,9 +99,9 @@ def test_two_writers_of_one_value_take_turns(lab: Lab) -> None:
     assert history[-1]["valid_to"] is None
 
 
-def test_marks_of_all_jobs_left_open_do_not_block_a_running_one(lab: Lab) -> None:
-    claimed, _ = lab.running(lab.chip())
-    with open_transaction(lab.session(lab.person("root"))) as admin:
+def test_marks_of_all_jobs_left_open_do_not_block_a_running_one(world: QueueWorld) -> None:
+    claimed, _ = world.running(world.chip())
+    with open_transaction(world.session(world.person("root"))) as admin:
         admin.execute("SELECT calib.mark_all()")
         assert _idle_timeout(admin) == "10s"
-        full_life(lab, claimed)
+        full_life(world, claimed)

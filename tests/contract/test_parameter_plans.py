@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from tests.contract.lab import Lab, Row
+from tests.support.queue_world import QueueWorld, Row
+
+pytestmark = pytest.mark.slow
 
 VERSIONS = 50_000
 NAMES = 20
@@ -30,22 +32,22 @@ HOURS = VERSIONS // NAMES
 
 
 @pytest.fixture(scope="module")
-def old_chip(lab: Lab) -> str:
+def old_chip(world: QueueWorld) -> str:
     """A chip with so many versions of one qubit's parameters."""
-    chip_id = lab.chip()
+    chip_id = world.chip()
     given = {"chip_id": chip_id, "hours": HOURS, "names": NAMES, "begin": BEGIN}
-    lab.owner.execute("SET session_replication_role = replica")
-    lab.owner.execute(A_LONG_TIME, given)
-    lab.owner.execute("SET session_replication_role = origin")
-    lab.owner.execute("VACUUM ANALYZE calib_private.parameter_versions")
+    world.owner.execute("SET session_replication_role = replica")
+    world.owner.execute(A_LONG_TIME, given)
+    world.owner.execute("SET session_replication_role = origin")
+    world.owner.execute("VACUUM ANALYZE calib_private.parameter_versions")
     return chip_id
 
 
-def buffers(lab: Lab, statement: str, *parameters: object) -> int:
+def buffers(world: QueueWorld, statement: str, *parameters: object) -> int:
     """How many pages the statement reads, once it has seen the catalogue."""
     explain = f"EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) {statement}"
-    lab.value(explain, *parameters)
-    plan: Row = lab.value(explain, *parameters)[0]["Plan"]
+    world.value(explain, *parameters)
+    plan: Row = world.value(explain, *parameters)[0]["Plan"]
     return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
 
 
@@ -54,19 +56,19 @@ INSTANTS = [BEGIN + timedelta(hours=hour, minutes=30) for hour in (1, HOURS // 2
 
 
 @pytest.mark.parametrize("instant", INSTANTS)
-def test_an_instant_is_found_by_the_range(lab: Lab, old_chip: str, instant: datetime) -> None:
+def test_an_instant_is_found_by_the_range(world: QueueWorld, old_chip: str, instant: datetime) -> None:
     for function, given in (("as_of", (old_chip, instant)), ("at", (old_chip, "0", instant))):
         places = ", ".join(["%s"] * len(given))
         statement = f"SELECT * FROM calib.parameters_{function}({places})"
-        assert len(lab.rows(statement, *given)) == NAMES
-        assert buffers(lab, statement, *given) <= MOST_BUFFERS
+        assert len(world.rows(statement, *given)) == NAMES
+        assert buffers(world, statement, *given) <= MOST_BUFFERS
 
 
-def test_days_changed_by_hand_are_found_without_the_measured_ones(lab: Lab, old_chip: str) -> None:
+def test_days_changed_by_hand_are_found_without_the_measured_ones(world: QueueWorld, old_chip: str) -> None:
     by_hand = "SELECT * FROM calib.parameter_history WHERE chip_id = %s AND source <> 'task'"
     since = BEGIN + timedelta(hours=HOURS - 168)
-    assert len(lab.rows(f"{by_hand} AND valid_from >= %s", old_chip, since)) == NAMES
-    assert buffers(lab, f"{by_hand} AND valid_from >= %s", old_chip, since) <= MOST_BUFFERS
+    assert len(world.rows(f"{by_hand} AND valid_from >= %s", old_chip, since)) == NAMES
+    assert buffers(world, f"{by_hand} AND valid_from >= %s", old_chip, since) <= MOST_BUFFERS
 
 
 # Exactly when versions begin and end, and a microsecond to either side.
@@ -79,15 +81,15 @@ EDGES = [
 
 @pytest.mark.parametrize("instant", EDGES)
 def test_a_version_is_in_force_from_its_beginning_until_before_its_end(
-    lab: Lab, old_chip: str, instant: datetime
+    world: QueueWorld, old_chip: str, instant: datetime
 ) -> None:
     history = (
         "SELECT * FROM calib.parameter_history WHERE chip_id = %s AND valid_from <= %s"
         " AND (valid_to IS NULL OR valid_to > %s) ORDER BY qid, name"
     )
-    expected = lab.rows(history, old_chip, instant, instant)
+    expected = world.rows(history, old_chip, instant, instant)
     as_of = "SELECT * FROM calib.parameters_as_of(%s, %s) ORDER BY qid, name"
-    assert lab.rows(as_of, old_chip, instant) == expected
+    assert world.rows(as_of, old_chip, instant) == expected
     of_qubit = "SELECT * FROM calib.parameters_at(%s, '0', %s) ORDER BY qid, name"
-    assert lab.rows(of_qubit, old_chip, instant) == expected
-    assert lab.rows(of_qubit.replace("'0'", "'1'"), old_chip, instant) == []
+    assert world.rows(of_qubit, old_chip, instant) == expected
+    assert world.rows(of_qubit.replace("'0'", "'1'"), old_chip, instant) == []

@@ -15,7 +15,7 @@ from qdash_queue.errors import (
     TooLargeError,
     UnknownNameError,
 )
-from tests.contract.lab import Lab
+from tests.support.queue_world import QueueWorld
 
 RABI = PlannedTask(task="CheckRabi", qid="0")
 MIB = 1024 * 1024
@@ -31,28 +31,28 @@ RECORD = TaskRecord(
 )
 
 
-def test_a_task_is_recorded_as_a_whole(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_a_task_is_recorded_as_a_whole(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.record_task(lease.start_task(RABI), RECORD)
-    queue = lab.ana.queue
+    queue = world.ana.queue
     [run] = queue.task_runs(claimed.job_id)
     assert (run.status, run.hardware_seconds, run.quality_metrics) == ("completed", 0.5, {"r2": 0.99})
     [figure] = queue.figures(claimed.job_id)
     assert (figure.name, figure.plotly, figure.png) == ("rabi", {"data": [], "layout": {}}, None)
     [raw] = queue.raw_data(claimed.job_id)
     assert (raw.dtype, raw.shape, raw.data) == ("complex128", [2], RAW.data)
-    assert lab.value("SELECT count(*) FROM calib_private.outbox WHERE job_id = %s", claimed.job_id) == 1
+    assert world.value("SELECT count(*) FROM calib_private.outbox WHERE job_id = %s", claimed.job_id) == 1
 
 
-def test_recording_again_after_a_lost_answer_changes_nothing(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_recording_again_after_a_lost_answer_changes_nothing(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     run = lease.start_task(RABI)
     assert lease.start_task(RABI) == run
     for _ in range(3):
         lease.record_task(run, RECORD)
-    assert lab.events(claimed.job_id) == ["submitted", "claimed", "task_completed"]
-    assert len(lab.ana.queue.figures(claimed.job_id)) == 1
-    assert lab.value("SELECT count(*) FROM calib.parameter_history WHERE job_id = %s", claimed.job_id) == 1
+    assert world.events(claimed.job_id) == ["submitted", "claimed", "task_completed"]
+    assert len(world.ana.queue.figures(claimed.job_id)) == 1
+    assert world.value("SELECT count(*) FROM calib.parameter_history WHERE job_id = %s", claimed.job_id) == 1
     with pytest.raises(
         IllegalTransitionError, match=r'task CheckRabi on qid "0" has already ended \(completed\)'
     ):
@@ -61,8 +61,8 @@ def test_recording_again_after_a_lost_answer_changes_nothing(lab: Lab) -> None:
         lease.start_task(RABI)
 
 
-def test_other_verbs_may_be_said_twice_too(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_other_verbs_may_be_said_twice_too(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     flow_run_id = uuid.uuid4()
     for _ in range(2):
         lease.set_flow_run(flow_run_id)
@@ -74,7 +74,7 @@ def test_other_verbs_may_be_said_twice_too(lab: Lab) -> None:
     )
     for _ in range(2):
         assert lease.finish() == JobState.COMPLETED
-    assert lab.events(claimed.job_id) == [
+    assert world.events(claimed.job_id) == [
         "submitted",
         "claimed",
         "flow_run_created",
@@ -83,21 +83,21 @@ def test_other_verbs_may_be_said_twice_too(lab: Lab) -> None:
     ]
 
 
-def test_figures_up_to_sixteen_mebibytes(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_figures_up_to_sixteen_mebibytes(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     run = lease.start_task(RABI)
     over = FigureRecord(name="big", plotly='"' + "x" * (16 * MIB - 1) + '"')
     with pytest.raises(
         TooLargeError, match=r'figure "big": expected at most 16 MiB of Plotly JSON, got 16777217 bytes'
     ):
         lease.record_task(run, RECORD.model_copy(update={"figures": [over]}))
-    assert lab.ana.queue.task_runs(claimed.job_id)[0].status == "running"
+    assert world.ana.queue.task_runs(claimed.job_id)[0].status == "running"
     full = FigureRecord(name="full", plotly='"' + "x" * (16 * MIB - 2) + '"')
     lease.record_task(run, RECORD.model_copy(update={"figures": [full]}))
 
 
-def test_raw_data_up_to_sixty_four_mebibytes(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_raw_data_up_to_sixty_four_mebibytes(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     run = lease.start_task(RABI)
     over = RAW.model_copy(update={"data": bytes(64 * MIB + 1)})
     with pytest.raises(
@@ -105,8 +105,8 @@ def test_raw_data_up_to_sixty_four_mebibytes(lab: Lab) -> None:
     ) as refused:
         lease.record_task(run, RECORD.model_copy(update={"raw_data": [RAW, over]}))
     assert refused.value.column == "raw_data"
-    assert lab.ana.queue.raw_data(claimed.job_id) == []
-    assert lab.value("SELECT count(*) FROM calib.parameter_history WHERE job_id = %s", claimed.job_id) == 0
+    assert world.ana.queue.raw_data(claimed.job_id) == []
+    assert world.value("SELECT count(*) FROM calib.parameter_history WHERE job_id = %s", claimed.job_id) == 0
 
 
 @pytest.mark.parametrize(
@@ -120,12 +120,12 @@ def test_raw_data_up_to_sixty_four_mebibytes(lab: Lab) -> None:
     ],
 )
 def test_a_verdict_that_makes_no_sense_is_refused(
-    lab: Lab, status: str | None, kind: str | None, words: str
+    world: QueueWorld, status: str | None, kind: str | None, words: str
 ) -> None:
-    claimed, lease = lab.running(lab.chip())
+    claimed, lease = world.running(world.chip())
     run = lease.start_task(RABI)
     with pytest.raises(BadValueError, match=words):
-        lab.machine.database.execute(
+        world.machine.database.execute(
             "SELECT calib.record_task(:job_id, :claim, :run, :status,"
             " jsonb_build_object('failure_kind', CAST(:kind AS text)))",
             job_id=claimed.job_id,
@@ -146,11 +146,11 @@ def test_a_verdict_that_makes_no_sense_is_refused(
     ],
 )
 def test_a_verdict_of_a_job_that_makes_no_sense_is_refused(
-    lab: Lab, state: str, kind: str | None, words: str
+    world: QueueWorld, state: str, kind: str | None, words: str
 ) -> None:
-    claimed, lease = lab.running(lab.chip())
+    claimed, lease = world.running(world.chip())
     with pytest.raises(BadValueError, match=words):
-        lab.machine.database.execute(
+        world.machine.database.execute(
             "SELECT calib.conclude(:job_id, :claim, :state, :kind, 'x')",
             job_id=claimed.job_id,
             claim=claimed.claim,
@@ -163,59 +163,59 @@ def test_a_verdict_of_a_job_that_makes_no_sense_is_refused(
         lease.conclude(JobState.CANCELLED)
 
 
-def test_a_task_of_another_job_or_attempt_is_unknown(lab: Lab) -> None:
-    _, one = lab.running(lab.chip())
-    _, two = lab.running(lab.chip())
+def test_a_task_of_another_job_or_attempt_is_unknown(world: QueueWorld) -> None:
+    _, one = world.running(world.chip())
+    _, two = world.running(world.chip())
     run = one.start_task(RABI)
     with pytest.raises(UnknownNameError, match=f"unknown task run {run}"):
         two.record_task(run, RECORD)
 
 
-def test_results_are_unique(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_results_are_unique(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.start_task(RABI)
     with pytest.raises(psycopg.errors.UniqueViolation):
-        lab.owner.execute(
+        world.owner.execute(
             "INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, task_type, ordinal)"
             " VALUES (%s, 1, 'CheckRabi', '0', 'qubit', 9)",
             (claimed.job_id,),
         )
 
 
-def test_an_executor_writes_only_its_own_events(lab: Lab) -> None:
-    _, lease = lab.running(lab.chip())
+def test_an_executor_writes_only_its_own_events(world: QueueWorld) -> None:
+    _, lease = world.running(world.chip())
     for event in ("completed", "cancel_requested", "quiesced", "hello"):
         with pytest.raises(BadValueError, match=f'an executor may not write "{event}" itself'):
             lease.log_event(event)
 
 
-def test_an_instrument_that_does_not_rest_pauses_its_chip(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_an_instrument_that_does_not_rest_pauses_its_chip(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.quiesce_failed("no answer")
-    chip = lab.ana.queue.chip(claimed.chip_id)
+    chip = world.ana.queue.chip(claimed.chip_id)
     assert (chip.paused, chip.pause_reason, chip.paused_by) == (
         True,
         "instrument not in a safe idle state: no answer",
-        lab.machine.name,
+        world.machine.name,
     )
     lease.conclude(JobState.COMPLETED)
     lease.finish()
-    waiting = lab.submit(claimed.chip_id)
-    executor = lab.ready(claimed.chip_id)
+    waiting = world.submit(claimed.chip_id)
+    executor = world.ready(claimed.chip_id)
     assert executor.claim() is None
-    assert lab.job(waiting)["waiting_for"] == "chip paused: instrument not in a safe idle state: no answer"
-    lab.olga.queue.resume_chip(claimed.chip_id)
+    assert world.job(waiting)["waiting_for"] == "chip paused: instrument not in a safe idle state: no answer"
+    world.olga.queue.resume_chip(claimed.chip_id)
     again = executor.claim()
     assert again is not None
     assert again.dirty
 
 
-def test_plans_are_counted_and_kept_in_order(lab: Lab) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_plans_are_counted_and_kept_in_order(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
     lease.plan_tasks([RABI, PlannedTask(task="CheckT1", qid="0")])
     lease.plan_tasks([PlannedTask(task="CheckRabi", qid="1"), PlannedTask(task="CheckT1", qid="1")])
     lease.start_task(PlannedTask(task="CreateHPIPulse", qid="0"))
-    runs = lab.ana.queue.task_runs(claimed.job_id)
+    runs = world.ana.queue.task_runs(claimed.job_id)
     assert [(run.task, run.qid) for run in runs] == [
         ("CheckRabi", "0"),
         ("CheckT1", "0"),
@@ -224,10 +224,10 @@ def test_plans_are_counted_and_kept_in_order(lab: Lab) -> None:
         ("CreateHPIPulse", "0"),
     ]
     assert len({run.ordinal for run in runs}) == 5
-    assert lab.job(claimed.job_id)["tasks_total"] == 5
+    assert world.job(claimed.job_id)["tasks_total"] == 5
 
 
-def test_waiting_for(timed: Lab) -> None:
+def test_waiting_for(timed: QueueWorld) -> None:
     chip_id = timed.chip()
 
     def why(job_id: int) -> object:

@@ -20,7 +20,7 @@ from qdash_queue.errors import (
     QueueError,
     UnknownNameError,
 )
-from tests.contract.lab import PROJECT, Lab, Person, insert, outcome
+from tests.support.queue_world import PROJECT, Person, QueueWorld, insert, outcome
 
 JOBS = "SELECT job_id FROM calib.jobs"
 
@@ -29,20 +29,20 @@ JOBS = "SELECT job_id FROM calib.jobs"
 class Named:
     """A login of a fixed name, which a test drops, renames and makes again."""
 
-    lab: Lab
+    world: QueueWorld
     name: str
 
     def make(self, group: str = "calib_submitter") -> None:
-        self.lab.owner.execute(f"CREATE ROLE {self.name} LOGIN PASSWORD 'x' IN ROLE {group}".encode())
+        self.world.owner.execute(f"CREATE ROLE {self.name} LOGIN PASSWORD 'x' IN ROLE {group}".encode())
 
     def drop(self) -> str:
         """Drop it; what the views show in its place."""
-        number = self.lab.value("SELECT %s::regrole::oid::text", self.name)
-        self.lab.owner.execute(f"DROP ROLE {self.name}".encode())
+        number = self.world.value("SELECT %s::regrole::oid::text", self.name)
+        self.world.owner.execute(f"DROP ROLE {self.name}".encode())
         return str(number)
 
     def says(self, statement: str, name: str = "") -> str:
-        calib = self.lab.calib
+        calib = self.world.calib
         with psycopg.connect(calib.server.url_of(calib.name, name or self.name, "x")) as connection:
             try:
                 return str(connection.execute(statement.encode()).rowcount)
@@ -51,85 +51,85 @@ class Named:
 
 
 @pytest.fixture
-def zoe(lab: Lab) -> Iterator[Named]:
-    named = Named(lab, "zoe_in_tests")
+def zoe(world: QueueWorld) -> Iterator[Named]:
+    named = Named(world, "zoe_in_tests")
     named.make()
     yield named
     for name in (named.name, "zoe_married"):
-        lab.owner.execute(f"DROP ROLE IF EXISTS {name}".encode())
+        world.owner.execute(f"DROP ROLE IF EXISTS {name}".encode())
 
 
-def members(lab: Lab) -> list[str]:
-    return [row["role_name"] for row in lab.rows("SELECT role_name FROM calib.memberships")]
+def members(world: QueueWorld) -> list[str]:
+    return [row["role_name"] for row in world.rows("SELECT role_name FROM calib.memberships")]
 
 
 # ------------------------------------------------------------------ the role itself
 
 
-def test_a_role_made_again_inherits_no_membership(lab: Lab, zoe: Named) -> None:
-    lab.submit(lab.chip())
-    lab.admin.grant_member(PROJECT, zoe.name, "zoe", "submitter")
+def test_a_role_made_again_inherits_no_membership(world: QueueWorld, zoe: Named) -> None:
+    world.submit(world.chip())
+    world.admin.grant_member(PROJECT, zoe.name, "zoe", "submitter")
     assert int(zoe.says(JOBS)) > 0
     number = zoe.drop()
     zoe.make()
     assert zoe.says(JOBS) == "0"
     assert zoe.says("INSERT INTO calib.jobs (project_id, chip_id) VALUES ('demo', 'X')") == "CQ003"
-    assert number in members(lab)
-    assert zoe.name not in members(lab)
-    lab.admin.revoke_member(PROJECT, number)
-    assert number not in members(lab)
+    assert number in members(world)
+    assert zoe.name not in members(world)
+    world.admin.revoke_member(PROJECT, number)
+    assert number not in members(world)
 
 
-def test_a_renamed_role_keeps_its_membership(lab: Lab, zoe: Named) -> None:
-    lab.submit(lab.chip())
-    lab.admin.grant_member(PROJECT, zoe.name, "zoe", "submitter")
-    lab.owner.execute(f"ALTER ROLE {zoe.name} RENAME TO zoe_married".encode())
+def test_a_renamed_role_keeps_its_membership(world: QueueWorld, zoe: Named) -> None:
+    world.submit(world.chip())
+    world.admin.grant_member(PROJECT, zoe.name, "zoe", "submitter")
+    world.owner.execute(f"ALTER ROLE {zoe.name} RENAME TO zoe_married".encode())
     # Renaming clears the password of a server that stores MD5.
-    lab.owner.execute("ALTER ROLE zoe_married PASSWORD 'x'")
+    world.owner.execute("ALTER ROLE zoe_married PASSWORD 'x'")
     assert int(zoe.says(JOBS, "zoe_married")) > 0
-    assert "zoe_married" in members(lab)
-    lab.admin.revoke_member(PROJECT, "zoe_married")
+    assert "zoe_married" in members(world)
+    world.admin.revoke_member(PROJECT, "zoe_married")
 
 
-def test_a_role_made_again_inherits_no_permission(lab: Lab, zoe: Named) -> None:
-    chip_id = lab.chip()
+def test_a_role_made_again_inherits_no_permission(world: QueueWorld, zoe: Named) -> None:
+    chip_id = world.chip()
     zoe.drop()
     zoe.make("calib_executor")
-    lab.admin.allow_executor(zoe.name, chip_id)
+    world.admin.allow_executor(zoe.name, chip_id)
     register = f"SELECT calib.register_executor('{chip_id}/zoe', '{chip_id}', 'fake', 'h', 1, '1')"
     assert zoe.says(register) == "1"
     number = zoe.drop()
     zoe.make("calib_executor")
     assert zoe.says(register) == "CQ021"
-    lab.admin.allow_executor(zoe.name, chip_id)
+    world.admin.allow_executor(zoe.name, chip_id)
     # The executor of that name was another role's.
-    lab.rows("SELECT calib.disallow_executor(%s, %s)", number, chip_id)
-    shown = lab.rows("SELECT role_name FROM calib.executor_permissions WHERE chip_id = %s", chip_id)
-    assert {row["role_name"] for row in shown} == {lab.machine.name, zoe.name}
-    lab.admin.disallow_executor(zoe.name, chip_id)
+    world.rows("SELECT calib.disallow_executor(%s, %s)", number, chip_id)
+    shown = world.rows("SELECT role_name FROM calib.executor_permissions WHERE chip_id = %s", chip_id)
+    assert {row["role_name"] for row in shown} == {world.machine.name, zoe.name}
+    world.admin.disallow_executor(zoe.name, chip_id)
 
 
-def test_names_are_shown_as_they_are(lab: Lab) -> None:
-    lab.owner.execute('CREATE ROLE "Odd Name-1" IN ROLE calib_submitter')
-    lab.admin.grant_member(PROJECT, "Odd Name-1", "odd", "reader")
-    assert "Odd Name-1" in members(lab)
-    lab.admin.revoke_member(PROJECT, "Odd Name-1")
-    lab.owner.execute('DROP ROLE "Odd Name-1"')
+def test_names_are_shown_as_they_are(world: QueueWorld) -> None:
+    world.owner.execute('CREATE ROLE "Odd Name-1" IN ROLE calib_submitter')
+    world.admin.grant_member(PROJECT, "Odd Name-1", "odd", "reader")
+    assert "Odd Name-1" in members(world)
+    world.admin.revoke_member(PROJECT, "Odd Name-1")
+    world.owner.execute('DROP ROLE "Odd Name-1"')
 
 
 # ------------------------------------------------------------------ superusers
 
 
 @pytest.fixture(scope="module")
-def superuser(lab: Lab) -> Person:
+def superuser(world: QueueWorld) -> Person:
     """A superuser who was granted nothing."""
-    person = lab.person("superuser")
-    lab.owner.execute(f"ALTER ROLE {person.name} SUPERUSER".encode())
+    person = world.person("superuser")
+    world.owner.execute(f"ALTER ROLE {person.name} SUPERUSER".encode())
     return person
 
 
-def test_a_superuser_without_a_membership_reads_no_project(lab: Lab, superuser: Person) -> None:
-    claimed, _ = lab.running(lab.chip())
+def test_a_superuser_without_a_membership_reads_no_project(world: QueueWorld, superuser: Person) -> None:
+    claimed, _ = world.running(world.chip())
     for view in ("jobs", "attempts", "job_events", "task_runs", "figures", "raw_data", "mirror_lag"):
         statement = f"SELECT FROM calib.{view} WHERE job_id = {claimed.job_id}"
         assert superuser.database.rows(statement) == [], view
@@ -137,10 +137,10 @@ def test_a_superuser_without_a_membership_reads_no_project(lab: Lab, superuser: 
         assert superuser.database.rows(f"SELECT FROM calib.{view}") == [], view
 
 
-def test_a_superuser_without_a_membership_may_do_nothing(lab: Lab, superuser: Person) -> None:
-    claimed, lease = lab.running(lab.chip())
+def test_a_superuser_without_a_membership_may_do_nothing(world: QueueWorld, superuser: Person) -> None:
+    claimed, lease = world.running(world.chip())
     chip_id, job_id, claim = claimed.chip_id, claimed.job_id, claimed.claim
-    session = lab.session(superuser, autocommit=True)
+    session = world.session(superuser, autocommit=True)
     for statement in (
         f"INSERT INTO calib.jobs (project_id, chip_id, flow) VALUES ('{PROJECT}', '{chip_id}', 'repeat')",
         f"SELECT calib.pause_chip('{chip_id}', 'because')",
@@ -149,13 +149,13 @@ def test_a_superuser_without_a_membership_may_do_nothing(lab: Lab, superuser: Pe
         f"SELECT calib.conclude({job_id}, '{claim}'::uuid, 'completed')",
         "SELECT calib.add_project('mine')",
         f"SELECT calib.grant_member('{PROJECT}', '{superuser.name}', 'root', 'operator')",
-        f"SELECT calib.revoke_member('{PROJECT}', '{lab.ana.name}')",
+        f"SELECT calib.revoke_member('{PROJECT}', '{world.ana.name}')",
         f"SELECT calib.archive_project('{PROJECT}')",
         "SELECT calib.add_chip('MINE', 'fake', 'linear-2')",
         f"SELECT calib.set_chip('{chip_id}', 1)",
         f"SELECT calib.retire_chip('{chip_id}')",
         f"SELECT calib.allow_executor('{superuser.name}', '{chip_id}')",
-        f"SELECT calib.disallow_executor('{lab.machine.name}', '{chip_id}')",
+        f"SELECT calib.disallow_executor('{world.machine.name}', '{chip_id}')",
         "SELECT calib.set_time_zone('Europe/Berlin')",
         "SELECT calib.set_retention(NULL, NULL, NULL, NULL)",
         "SELECT calib.prune(1)",
@@ -186,54 +186,54 @@ def test_a_superuser_without_a_membership_may_do_nothing(lab: Lab, superuser: Pe
     assert lease.heartbeat() is None
 
 
-def test_a_superuser_has_what_was_granted(lab: Lab) -> None:
+def test_a_superuser_has_what_was_granted(world: QueueWorld) -> None:
     """By way of another role too, but not what it could only take by SET ROLE."""
-    person = lab.person("granted")
-    lab.owner.execute("CREATE ROLE staff_in_tests")
-    lab.owner.execute(f"ALTER ROLE {person.name} SUPERUSER".encode())
-    lab.owner.execute(f"GRANT staff_in_tests TO {person.name}".encode())
+    person = world.person("granted")
+    world.owner.execute("CREATE ROLE staff_in_tests")
+    world.owner.execute(f"ALTER ROLE {person.name} SUPERUSER".encode())
+    world.owner.execute(f"GRANT staff_in_tests TO {person.name}".encode())
     try:
         with pytest.raises(NotPermittedError, match="expected a member of calib_admin"):
             person.database.execute("SELECT calib.add_project('granted')")
-        lab.owner.execute("GRANT calib_admin TO staff_in_tests")
+        world.owner.execute("GRANT calib_admin TO staff_in_tests")
         person.database.execute("SELECT calib.add_project('granted')")
-        if lab.owner.info.server_version >= 160000:
-            lab.owner.execute("GRANT calib_admin TO staff_in_tests WITH INHERIT FALSE")
+        if world.owner.info.server_version >= 160000:
+            world.owner.execute("GRANT calib_admin TO staff_in_tests WITH INHERIT FALSE")
             with pytest.raises(NotPermittedError):
                 person.database.execute("SELECT calib.add_project('granted')")
     finally:
-        lab.owner.execute("DROP ROLE staff_in_tests")
+        world.owner.execute("DROP ROLE staff_in_tests")
 
 
 # ------------------------------------------------------------------ taken away
 
 
-def test_who_is_no_member_any_more_may_do_nothing(own_lab: Lab) -> None:
-    chip_id = own_lab.chip()
-    job_id = own_lab.submit(chip_id, own_lab.ben)
-    own_lab.admin.revoke_member(PROJECT, own_lab.ben.name)
-    own_lab.admin.revoke_member(PROJECT, own_lab.ben.name)
-    session = own_lab.session(own_lab.ben, autocommit=True)
+def test_who_is_no_member_any_more_may_do_nothing(own_world: QueueWorld) -> None:
+    chip_id = own_world.chip()
+    job_id = own_world.submit(chip_id, own_world.ben)
+    own_world.admin.revoke_member(PROJECT, own_world.ben.name)
+    own_world.admin.revoke_member(PROJECT, own_world.ben.name)
+    session = own_world.session(own_world.ben, autocommit=True)
     assert session.execute(JOBS).fetchall() == []
     cancel = f"UPDATE calib.jobs SET cancel_requested = true WHERE job_id = {job_id}"
     assert session.execute(cancel.encode()).rowcount == 0
     with pytest.raises(NotPermittedError):
-        own_lab.submit(chip_id, own_lab.ben)
+        own_world.submit(chip_id, own_world.ben)
     with pytest.raises(UnknownNameError, match=f"unknown job {job_id}"):
-        own_lab.ben.queue.requeue(job_id)
-    assert own_lab.job(job_id)["state"] == "scheduled"
+        own_world.ben.queue.requeue(job_id)
+    assert own_world.job(job_id)["state"] == "scheduled"
     with pytest.raises(UnknownNameError, match='unknown database role "nobody_at_all"'):
-        own_lab.admin.revoke_member(PROJECT, "nobody_at_all")
+        own_world.admin.revoke_member(PROJECT, "nobody_at_all")
     with pytest.raises(UnknownNameError, match="unknown project"):
-        own_lab.admin.revoke_member("nowhere", own_lab.ben.name)
+        own_world.admin.revoke_member("nowhere", own_world.ben.name)
 
 
-def test_an_executor_that_is_not_allowed_any_more_loses_its_lease(own_timed: Lab) -> None:
-    lab = own_timed
-    claimed, lease = lab.running(lab.chip())
-    lab.admin.disallow_executor(lab.machine.name, claimed.chip_id)
-    lab.admin.disallow_executor(lab.machine.name, claimed.chip_id)
-    executor = lab.executor(claimed.chip_id)
+def test_an_executor_that_is_not_allowed_any_more_loses_its_lease(own_timed: QueueWorld) -> None:
+    world = own_timed
+    claimed, lease = world.running(world.chip())
+    world.admin.disallow_executor(world.machine.name, claimed.chip_id)
+    world.admin.disallow_executor(world.machine.name, claimed.chip_id)
+    executor = world.executor(claimed.chip_id)
     for refused in (
         lease.heartbeat,
         lambda: lease.conclude(JobState.COMPLETED),
@@ -245,106 +245,106 @@ def test_an_executor_that_is_not_allowed_any_more_loses_its_lease(own_timed: Lab
     for verb in (executor.claim, executor.register):
         with pytest.raises(ExecutorRefusedError, match="may not execute on chip"):
             verb()
-    lab.advance(31)
+    world.advance(31)
     executor.seen()
-    assert lab.rows("SELECT FROM calib.executors WHERE alive") == []
-    other = lab.person("second_machine", "calib_executor")
+    assert world.rows("SELECT FROM calib.executors WHERE alive") == []
+    other = world.person("second_machine", "calib_executor")
     Executor(other.database, claimed.chip_id, "fake", "1.0").sweep()
-    ended = lab.job(claimed.job_id)
+    ended = world.job(claimed.job_id)
     assert (ended["state"], ended["failure_kind"]) == ("failed", "lost")
 
 
-def test_an_archived_project_takes_no_jobs(own_lab: Lab) -> None:
-    lab = own_lab
-    chip_id = lab.chip()
-    running, lease = lab.running(chip_id)
-    waiting = [lab.submit(chip_id), lab.submit(chip_id, lab.ben)]
-    assert lab.admin.archive_project(PROJECT) == 2
-    assert lab.admin.archive_project(PROJECT) == 0
+def test_an_archived_project_takes_no_jobs(own_world: QueueWorld) -> None:
+    world = own_world
+    chip_id = world.chip()
+    running, lease = world.running(chip_id)
+    waiting = [world.submit(chip_id), world.submit(chip_id, world.ben)]
+    assert world.admin.archive_project(PROJECT) == 2
+    assert world.admin.archive_project(PROJECT) == 0
     for job_id in waiting:
-        job = lab.job(job_id)
+        job = world.job(job_id)
         assert (job["state"], job["cancel_reason"]) == ("cancelled", "project demo was archived")
-    for asked in (lambda: lab.submit(chip_id), lambda: lab.ana.queue.requeue(waiting[0])):
+    for asked in (lambda: world.submit(chip_id), lambda: world.ana.queue.requeue(waiting[0])):
         with pytest.raises(IllegalTransitionError, match='project "demo" is archived: it takes no jobs'):
             asked()
     lease.conclude(JobState.COMPLETED)
     assert lease.finish() is JobState.COMPLETED
-    assert len(lab.ana.queue.list()) == 3
-    row = lab.ana.database.row("SELECT archived_at, archived_by FROM calib.projects")
+    assert len(world.ana.queue.list()) == 3
+    row = world.ana.database.row("SELECT archived_at, archived_by FROM calib.projects")
     assert row is not None
-    assert row["archived_by"] == lab.people["root"].name
-    assert running.job_id == lab.ana.queue.get(running.job_id).job_id
+    assert row["archived_by"] == world.people["root"].name
+    assert running.job_id == world.ana.queue.get(running.job_id).job_id
     with pytest.raises(UnknownNameError, match="unknown project"):
-        lab.admin.archive_project("nowhere")
+        world.admin.archive_project("nowhere")
 
 
-def test_a_retired_chip_takes_no_jobs_and_no_executor(own_lab: Lab) -> None:
-    lab = own_lab
-    chip_id = lab.chip()
-    claimed, lease = lab.running(chip_id)
+def test_a_retired_chip_takes_no_jobs_and_no_executor(own_world: QueueWorld) -> None:
+    world = own_world
+    chip_id = world.chip()
+    claimed, lease = world.running(chip_id)
     with pytest.raises(IllegalTransitionError, match=f'chip "{chip_id}" runs job {claimed.job_id}'):
-        lab.admin.retire_chip(chip_id)
+        world.admin.retire_chip(chip_id)
     lease.conclude(JobState.COMPLETED)
     lease.finish()
-    waiting = lab.submit(chip_id)
-    assert lab.admin.retire_chip(chip_id) == 1
-    assert lab.admin.retire_chip(chip_id) == 0
-    assert lab.job(waiting)["cancel_reason"] == f"chip {chip_id} was retired"
+    waiting = world.submit(chip_id)
+    assert world.admin.retire_chip(chip_id) == 1
+    assert world.admin.retire_chip(chip_id) == 0
+    assert world.job(waiting)["cancel_reason"] == f"chip {chip_id} was retired"
     with pytest.raises(IllegalTransitionError, match=f'chip "{chip_id}" was retired by'):
-        lab.submit(chip_id)
+        world.submit(chip_id)
     with pytest.raises(IllegalTransitionError, match="was retired by"):
-        lab.ready(chip_id, "late")
-    assert lab.executor(chip_id).claim() is None
-    assert lab.ana.queue.get(claimed.job_id).state is JobState.COMPLETED
-    retired = lab.rows("SELECT retired_by FROM calib.chips WHERE chip_id = %s", chip_id)
-    assert retired == [{"retired_by": lab.people["root"].name}]
+        world.ready(chip_id, "late")
+    assert world.executor(chip_id).claim() is None
+    assert world.ana.queue.get(claimed.job_id).state is JobState.COMPLETED
+    retired = world.rows("SELECT retired_by FROM calib.chips WHERE chip_id = %s", chip_id)
+    assert retired == [{"retired_by": world.people["root"].name}]
 
 
 @pytest.mark.parametrize("verb", ["archive_project", "retire_chip"])
-def test_a_job_in_an_open_transaction_does_not_slip_in(own_lab: Lab, verb: str) -> None:
+def test_a_job_in_an_open_transaction_does_not_slip_in(own_world: QueueWorld, verb: str) -> None:
     """It was accepted before the end: the verb waits for it, and cancels it."""
-    lab = own_lab
-    chip_id = lab.chip()
-    session = lab.session(lab.ana)
+    world = own_world
+    chip_id = world.chip()
+    session = world.session(world.ana)
     job_id = insert(session, project_id=PROJECT, chip_id=chip_id, flow="repeat")["job_id"]
     subject = PROJECT if verb == "archive_project" else chip_id
     cancelled: list[int] = []
-    ending = threading.Thread(target=lambda: cancelled.append(getattr(lab.admin, verb)(subject)))
+    ending = threading.Thread(target=lambda: cancelled.append(getattr(world.admin, verb)(subject)))
     ending.start()
-    lab.wait_until_blocked(lab.people["root"])
+    world.wait_until_blocked(world.people["root"])
     session.commit()
     ending.join()
     assert cancelled == [1]
-    assert lab.job(job_id)["state"] == "cancelled"
+    assert world.job(job_id)["state"] == "cancelled"
 
 
 @pytest.mark.parametrize("verb", ["archive_project", "retire_chip"])
-def test_a_job_that_comes_while_it_ends_is_refused(own_lab: Lab, verb: str) -> None:
-    lab = own_lab
-    chip_id = lab.chip()
+def test_a_job_that_comes_while_it_ends_is_refused(own_world: QueueWorld, verb: str) -> None:
+    world = own_world
+    chip_id = world.chip()
     subject = PROJECT if verb == "archive_project" else chip_id
-    ana, admin = lab.ana, lab.session(lab.person("root"))
+    ana, admin = world.ana, world.session(world.person("root"))
     admin.execute(f"SELECT calib.{verb}(%s)".encode(), (subject,))
     refused: list[Exception] = []
 
     def ask() -> None:
         try:
-            lab.submit(chip_id)
+            world.submit(chip_id)
         except (QueueError, DatabaseUnreachableError) as error:
             refused.append(error)
 
     asking = threading.Thread(target=ask)
     asking.start()
-    lab.wait_until_blocked(ana)
+    world.wait_until_blocked(ana)
     admin.commit()
     asking.join()
     assert [type(error) for error in refused] == [IllegalTransitionError]
-    assert lab.rows(JOBS) == []
+    assert world.rows(JOBS) == []
 
 
 @pytest.mark.parametrize("verb", ["archive_project", "retire_chip"])
-def test_an_old_snapshot_is_refused(own_lab: Lab, verb: str) -> None:
-    admin = own_lab.session(own_lab.person("root"))
+def test_an_old_snapshot_is_refused(own_world: QueueWorld, verb: str) -> None:
+    admin = own_world.session(own_world.person("root"))
     admin.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
     assert outcome(admin, f"SELECT calib.{verb}('{PROJECT}')") == "CQ010"
 

@@ -13,7 +13,7 @@ from qdash_queue import migrate
 from qdash_queue.client.models import FlowEntry, TaskEntry
 from qdash_queue.domain import TaskType
 from qdash_queue.errors import CatalogueRefusedError
-from tests.contract.lab import Lab
+from tests.support.queue_world import QueueWorld
 
 # schema, a value that fits, one that does not, what is said about it
 KEYWORDS: list[tuple[dict[str, Any], Any, Any, str]] = [
@@ -60,8 +60,8 @@ KEYWORDS: list[tuple[dict[str, Any], Any, Any, str]] = [
 ]  # fmt: skip
 
 
-def complaint(lab: Lab, chip_id: str, value: object, schema: dict[str, Any]) -> str | None:
-    rows = lab.rows(
+def complaint(world: QueueWorld, chip_id: str, value: object, schema: dict[str, Any]) -> str | None:
+    rows = world.rows(
         "SELECT (calib_private.check_value(%s, calib_private.flat_schema(%s, 'it'), 'parameters', %s)).message",
         json.dumps(value),
         json.dumps(schema),
@@ -73,19 +73,19 @@ def complaint(lab: Lab, chip_id: str, value: object, schema: dict[str, Any]) -> 
 
 
 @pytest.fixture(scope="module")
-def chip_id(lab: Lab) -> str:
-    return lab.chip()
+def chip_id(world: QueueWorld) -> str:
+    return world.chip()
 
 
 @pytest.mark.parametrize(
     ("schema", "good", "bad", "words"), KEYWORDS, ids=[json.dumps(k[0])[:40] for k in KEYWORDS]
 )
 def test_keyword(
-    lab: Lab, chip_id: str, schema: dict[str, Any], good: object, bad: object, words: str
+    world: QueueWorld, chip_id: str, schema: dict[str, Any], good: object, bad: object, words: str
 ) -> None:
-    assert complaint(lab, chip_id, good, schema) is None
+    assert complaint(world, chip_id, good, schema) is None
     if words:
-        said = complaint(lab, chip_id, bad, schema)
+        said = complaint(world, chip_id, bad, schema)
         assert said is not None
         assert words in said
         assert said.startswith("parameters")
@@ -162,7 +162,7 @@ UNSUPPORTED: list[tuple[object, str]] = [
 
 @pytest.mark.parametrize(("schema", "words"), UNSUPPORTED, ids=[json.dumps(u[0])[:50] for u in UNSUPPORTED])
 def test_a_schema_that_cannot_be_checked_is_refused_by_name(
-    lab: Lab, chip_id: str, schema: object, words: str
+    world: QueueWorld, chip_id: str, schema: object, words: str
 ) -> None:
     entry = {
         "flow": "odd",
@@ -171,36 +171,36 @@ def test_a_schema_that_cannot_be_checked_is_refused_by_name(
         "on_cancellation": ["on_flow_cancellation"],
     }
     flows = json.dumps([entry | {"schema": schema}])
-    before = lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id)
+    before = world.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id)
     with pytest.raises(CatalogueRefusedError) as refused:
-        lab.machine.database.execute(
+        world.machine.database.execute(
             "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
             chip_id=chip_id,
             flows=flows,
         )
     assert str(refused.value).startswith('flow "odd": its schema uses ')
     assert words in str(refused.value)
-    assert lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id) == before
+    assert world.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id) == before
 
 
-def test_what_was_registered_before_is_made_flat(own_lab: Lab) -> None:
-    own_lab.chip()
-    own_lab.owner.execute("UPDATE calib_private.flows SET schema = %s", [json.dumps(REFERRING)])
-    own_lab.owner.execute("UPDATE calib_private.tasks SET schema = %s", [json.dumps(REFERRING)])
+def test_what_was_registered_before_is_made_flat(own_world: QueueWorld) -> None:
+    own_world.chip()
+    own_world.owner.execute("UPDATE calib_private.flows SET schema = %s", [json.dumps(REFERRING)])
+    own_world.owner.execute("UPDATE calib_private.tasks SET schema = %s", [json.dumps(REFERRING)])
     text = (migrate.script_location() / "schema" / "35_schema_check.sql").read_text()
     for statement in re.findall(r"^UPDATE .*?;$", text, re.MULTILINE | re.DOTALL):
-        own_lab.owner.execute(statement.encode())
+        own_world.owner.execute(statement.encode())
     flat = {"properties": {"a": {"title": "A", "anyOf": [{"type": "integer"}]}}}
-    for row in own_lab.rows(
+    for row in own_world.rows(
         "SELECT schema FROM calib_private.flows UNION ALL SELECT schema FROM calib_private.tasks"
     ):
         assert row["schema"] == flat
 
 
-def test_a_flow_without_a_schema_is_refused(lab: Lab, chip_id: str) -> None:
+def test_a_flow_without_a_schema_is_refused(world: QueueWorld, chip_id: str) -> None:
     entry = _flow().model_dump(by_alias=True, exclude={"parameters_schema"})
     with pytest.raises(CatalogueRefusedError, match='flow odd: "schema" is missing'):
-        lab.machine.database.execute(
+        world.machine.database.execute(
             "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
             chip_id=chip_id,
             flows=json.dumps([entry]),
@@ -227,12 +227,14 @@ def _flow(**given: object) -> FlowEntry:
         (_flow(timeout_seconds=0), "flow odd.timeout_seconds: expected at least 1, got 0"),
     ],
 )
-def test_a_flow_that_cannot_be_run_is_refused(lab: Lab, chip_id: str, flow: FlowEntry, words: str) -> None:
+def test_a_flow_that_cannot_be_run_is_refused(
+    world: QueueWorld, chip_id: str, flow: FlowEntry, words: str
+) -> None:
     with pytest.raises(CatalogueRefusedError, match=words):
-        lab.executor(chip_id).register_catalogue([flow], [])
+        world.executor(chip_id).register_catalogue([flow], [])
 
 
-def test_a_task_that_cannot_be_checked_is_refused(lab: Lab, chip_id: str) -> None:
+def test_a_task_that_cannot_be_checked_is_refused(world: QueueWorld, chip_id: str) -> None:
     task = TaskEntry(
         task="CheckX",
         task_type=TaskType.QUBIT,
@@ -241,24 +243,24 @@ def test_a_task_that_cannot_be_checked_is_refused(lab: Lab, chip_id: str) -> Non
         output_parameters=[],
     )
     with pytest.raises(CatalogueRefusedError, match='task "CheckX": its schema uses /oneOf'):
-        lab.executor(chip_id).register_catalogue([_flow()], [task])
+        world.executor(chip_id).register_catalogue([_flow()], [task])
 
 
 @pytest.mark.parametrize(
     "flows",
     ["{}", "[1]", '["x"]', '[{"flow": "odd", "on_cancellation": ["on_flow_cancellation"], "schema": {}}]'],
 )
-def test_a_malformed_catalogue_is_refused_in_words(lab: Lab, chip_id: str, flows: str) -> None:
+def test_a_malformed_catalogue_is_refused_in_words(world: QueueWorld, chip_id: str, flows: str) -> None:
     with pytest.raises(CatalogueRefusedError):
-        lab.machine.database.execute(
+        world.machine.database.execute(
             "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
             chip_id=chip_id,
             flows=flows,
         )
 
 
-def test_what_is_registered_no_more_is_gone(lab: Lab) -> None:
-    chip_id = lab.chip()
-    lab.executor(chip_id).register_catalogue([_flow(flow="only")], [])
-    assert lab.rows("SELECT flow FROM calib.flows WHERE chip_id = %s", chip_id) == [{"flow": "only"}]
-    assert lab.rows("SELECT task FROM calib.tasks WHERE chip_id = %s", chip_id) == []
+def test_what_is_registered_no_more_is_gone(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    world.executor(chip_id).register_catalogue([_flow(flow="only")], [])
+    assert world.rows("SELECT flow FROM calib.flows WHERE chip_id = %s", chip_id) == [{"flow": "only"}]
+    assert world.rows("SELECT task FROM calib.tasks WHERE chip_id = %s", chip_id) == []

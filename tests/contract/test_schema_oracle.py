@@ -6,11 +6,14 @@ import json
 from typing import Any
 
 import jsonschema
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.contract.lab import Lab
 from tests.contract.test_schema_check import KEYWORDS
+from tests.support.queue_world import QueueWorld
+
+pytestmark = pytest.mark.slow
 
 # Few, so that values meet the limits, names and words of schemas.
 WORDS = st.sampled_from(["", "a", "ab", "b1", "\u2603\u2603"])
@@ -76,8 +79,8 @@ SELECT (calib_private.check_value(v.value, s.flat, 'it', NULL)).message AS said
 """
 
 
-def agree(lab: Lab, schema: dict[str, Any], values: list[Any]) -> None:
-    said = [row["said"] for row in lab.rows(ASK, json.dumps(schema), json.dumps(values))]
+def agree(world: QueueWorld, schema: dict[str, Any], values: list[Any]) -> None:
+    said = [row["said"] for row in world.rows(ASK, json.dumps(schema), json.dumps(values))]
     oracle = jsonschema.Draft202012Validator(schema)
     for value, words in zip(values, said, strict=True):
         assert (words is None) == oracle.is_valid(value), (schema, value, words)
@@ -85,11 +88,13 @@ def agree(lab: Lab, schema: dict[str, Any], values: list[Any]) -> None:
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))
 @given(schema=WHOLE, values=st.lists(VALUES, min_size=8, max_size=16))
-def test_it_accepts_what_jsonschema_accepts(lab: Lab, schema: dict[str, Any], values: list[Any]) -> None:
-    agree(lab, schema, values)
+def test_it_accepts_what_jsonschema_accepts(
+    world: QueueWorld, schema: dict[str, Any], values: list[Any]
+) -> None:
+    agree(world, schema, values)
 
 
-def test_they_agree_about_the_edge_of_each_keyword(lab: Lab) -> None:
+def test_they_agree_about_the_edge_of_each_keyword(world: QueueWorld) -> None:
     for schema, good, bad, _ in KEYWORDS:
         if "format" not in schema:
-            agree(lab, schema, [good, bad])
+            agree(world, schema, [good, bad])

@@ -11,14 +11,16 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from tests.contract.histories import MUST_HAPPEN
-from tests.contract.lab import Lab
 from tests.contract.model import TERMINAL
 from tests.contract.queue_machine import QueueMachine
+from tests.support.queue_world import QueueWorld
+
+pytestmark = pytest.mark.slow
 
 
-def test_the_queue_does_what_the_model_does(timed: Lab) -> None:
+def test_the_queue_does_what_the_model_does(timed: QueueWorld) -> None:
     class Machine(QueueMachine):
-        lab = timed
+        world = timed
         happened: ClassVar[Counter[str]] = Counter()
 
     run_state_machine_as_test(
@@ -38,7 +40,7 @@ def test_the_queue_does_what_the_model_does(timed: Lab) -> None:
     assert {name for name in MUST_HAPPEN if not Machine.happened[name]} == set(), Machine.happened
 
 
-def test_no_transition_but_those_of_the_model_exists(own_lab: Lab) -> None:
+def test_no_transition_but_those_of_the_model_exists(own_world: QueueWorld) -> None:
     """Even the owner's hands are tied: the trigger knows the transitions, and running needs the lease."""
     states = ["scheduled", "running", "completed", "failed", "cancelled"]
     legal = {("scheduled", "running"), ("scheduled", "cancelled"), ("running", "scheduled")} | {
@@ -48,16 +50,16 @@ def test_no_transition_but_those_of_the_model_exists(own_lab: Lab) -> None:
         for new in states:
             if old == new:
                 continue
-            chip_id = own_lab.chip()
-            job_id = own_lab.submit(chip_id)
-            own_lab.owner.execute("SET session_replication_role = replica")
-            own_lab.owner.execute(
+            chip_id = own_world.chip()
+            job_id = own_world.submit(chip_id)
+            own_world.owner.execute("SET session_replication_role = replica")
+            own_world.owner.execute(
                 "UPDATE calib_private.jobs SET state = %s, fence = 1, started_at = now(),"
                 " finished_at = CASE WHEN %s = ANY (%s) THEN now() END,"
                 " failure_kind = CASE WHEN %s = 'failed' THEN 'internal' END WHERE job_id = %s",
                 (old, old, list(TERMINAL), old, job_id),
             )
-            own_lab.owner.execute("SET session_replication_role = origin")
+            own_world.owner.execute("SET session_replication_role = origin")
             change = (
                 "UPDATE calib_private.jobs SET state = %s,"
                 " finished_at = CASE WHEN %s = ANY (%s) THEN now() END,"
@@ -68,11 +70,11 @@ def test_no_transition_but_those_of_the_model_exists(own_lab: Lab) -> None:
                 with pytest.raises(
                     psycopg.Error, match=f"cannot go from {old} to {new}|does not hold the lease"
                 ):
-                    own_lab.owner.execute(change, values)
+                    own_world.owner.execute(change, values)
             if (old, new) in legal:
-                own_lab.owner.execute(
+                own_world.owner.execute(
                     "UPDATE calib_private.leases SET fence = 1, job_id = %s, executor_id = 'x',"
                     " expires_at = now() WHERE chip_id = %s",
                     (job_id, chip_id),
                 )
-                own_lab.owner.execute(change, values)
+                own_world.owner.execute(change, values)

@@ -1,4 +1,4 @@
-"""A lab in which time passes, jobs grow old and are pruned."""
+"""A queue in which time passes, jobs grow old and are pruned."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from datetime import timedelta
 from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
 from qdash_queue.client.retention import Retention
 from qdash_queue.domain import JobState, ParameterModel, TaskStatus
-from tests.contract.lab import Lab
+from tests.support.queue_world import QueueWorld
 
 PARTS = ("jobs", "events", "figures", "raw_data")
 FOREVER: dict[str, timedelta | None] = dict.fromkeys(PARTS)
@@ -57,14 +57,14 @@ SELECT job_id FROM old ORDER BY fence
 
 
 @dataclass
-class Keeper:
-    """A lab whose clock stands, the administrator's verbs of retention, and a mirror without a MongoDB."""
+class RetentionWorld:
+    """A queue whose clock stands, the administrator's verbs of retention, and a mirror without a MongoDB."""
 
-    lab: Lab
+    world: QueueWorld
 
     @property
     def retention(self) -> Retention:
-        return Retention(self.lab.person("root", "calib_admin").database)
+        return Retention(self.world.person("root", "calib_admin").database)
 
     def keep(self, **ages: timedelta | None) -> None:
         """Keep these parts so long, all others for ever."""
@@ -72,7 +72,7 @@ class Keeper:
 
     def measured(self, chip_id: str, *, flow_run_id: uuid.UUID | None = None) -> int:
         """A job that measured two qubits and ended just now; nobody has mirrored it yet."""
-        claimed, lease = self.lab.running(chip_id)
+        claimed, lease = self.world.running(chip_id)
         if flow_run_id is not None:
             lease.set_flow_run(flow_run_id)
         for qid in ("0", "1"):
@@ -83,7 +83,7 @@ class Keeper:
 
     def grown(self, chip_id: str, ages: Sequence[timedelta]) -> list[int]:
         """Finished jobs of these ages, by no verb but at once; everybody has done with them."""
-        owner = self.lab.owner
+        owner = self.world.owner
         owner.execute("SET session_replication_role = replica")
         rows = owner.execute(GROWN, {"chip_id": chip_id, "ages": list(ages)}).fetchall()
         owner.execute("SET session_replication_role = origin")
@@ -92,17 +92,17 @@ class Keeper:
     def mirror(self) -> None:
         """Render and mirror all that waits."""
         self.render()
-        self.lab.rows("SELECT calib.mark_done(mark_id, version) FROM calib_private.outbox")
+        self.world.rows("SELECT calib.mark_done(mark_id, version) FROM calib_private.outbox")
 
     def render(self) -> None:
-        self.lab.rows("SELECT calib.store_png(figure_id, 'png') FROM calib.unrendered_figures(1000)")
+        self.world.rows("SELECT calib.store_png(figure_id, 'png') FROM calib.unrendered_figures(1000)")
 
     def parts(self, job_id: int) -> dict[str, int]:
         """How much of a job there is."""
         return {
-            part: self.lab.value(f"SELECT count(*) FROM calib.{part} WHERE job_id = %s", job_id)
+            part: self.world.value(f"SELECT count(*) FROM calib.{part} WHERE job_id = %s", job_id)
             for part in ("jobs", "job_events", "attempts", "task_runs", "figures", "raw_data")
         }
 
     def wait(self, time: timedelta) -> None:
-        self.lab.advance(time.total_seconds())
+        self.world.advance(time.total_seconds())
