@@ -72,6 +72,7 @@ class Fleet:
     prefect_environment: dict[str, str]
     prefect: SyncPrefectClient
     code: tuple[Path, ...] = (ROOT, PLUGIN)
+    module: str = "executors"
     lease_seconds: float = 6
     heartbeat_seconds: float = 1
     members: list[ExecutorProcess] = field(default_factory=list)
@@ -100,7 +101,7 @@ class Fleet:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``qdash-executor`` to its end."""
         return subprocess.run(
-            [sys.executable, "-m", "executors", *arguments],
+            [sys.executable, "-m", self.module, *arguments],
             env=self.environment,
             cwd=self.code[0],
             capture_output=True,
@@ -139,7 +140,7 @@ class Fleet:
         log = self.folder / f"{tag}.log"
         with log.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-m", "executors", "--chip", self.chip_id],
+                [sys.executable, "-m", self.module, "--chip", self.chip_id],
                 env={**self.environment, **environment, TAG: tag},
                 cwd=self.code[0],  # Python looks there before all.
                 stdout=file,

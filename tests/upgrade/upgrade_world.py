@@ -140,7 +140,7 @@ def set_up(
     relay = Relay(prefect_server.port)
     prefect = SyncPrefectClient(prefect_server.url)
 
-    def crew(code: Path) -> Fleet:
+    def fleet(code: Path, module: str) -> Fleet:
         return Fleet(
             chip_id=CHIP,
             queue=Queue.connect(operator.url),
@@ -154,10 +154,16 @@ def set_up(
             },
             prefect=prefect,
             code=(code,),
+            module=module,
         )
 
     world = UpgradeWorld(
-        release, database, operator, database.login("calib_mirror"), crew(release.folder), crew(ROOT)
+        release,
+        database,
+        operator,
+        database.login("calib_mirror"),
+        fleet(release.folder, "executors.main"),  # 0.4.0 has no executors/__main__.py.
+        fleet(ROOT, "executors"),
     )
     design = folder / "design.json"
     design.write_text(json.dumps(release.design()), encoding="utf-8")
