@@ -177,7 +177,7 @@ def report_starts(name: str, seconds: Sequence[float]) -> None:
 def measure_cancels(fleet: Fleet, count: int, moments: random.Random) -> Cancels:
     lasts = [duration(fleet, fleet.ended(fleet.submit("calibrate", CALIBRATION))) for _ in range(3)]
     life = statistics.median(lasts)
-    print(f"a calibrate job (2 qubits, 3 tasks) that nobody cancels takes {life:.2f} s (3 jobs)")
+    print(f"a calibrate job (2 qubits, 3 tasks) that is not cancelled takes {life:.2f} s (3 jobs)")
     cancels = Cancels()
     for number in range(count):
         aim = AIMS[number % len(AIMS)]

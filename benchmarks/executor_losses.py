@@ -72,7 +72,7 @@ def death(fleet: Fleet, max_attempts: int) -> bool:
 
 
 def stop_while_busy(fleet: Fleet, end: str) -> bool:
-    """Stop a job while its instrument measures; whether that was at rest before the chip was free."""
+    """Stop a job while its instrument measures; whether that was idle before the chip was free."""
     fleet.need(1)
     busy = instruments_folder(fleet.state_path) / f"{fleet.chip_id}.busy.json"
     job_id = fleet.submit(

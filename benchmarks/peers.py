@@ -79,7 +79,7 @@ async def measure_all(server: PostgresServer, jobs: int, seconds: float, rounds:
         for contender in rotated([contenders[0], *loose], turn):
             await measure_pick_up(figures, contender, jobs, seconds)
     with psycopg.connect(server.url, autocommit=True) as connection:
-        # Whoever cleans up after the rounds must not be taken for the idle worker.
+        # What cleans up after the rounds must not be taken for the idle worker.
         connection.execute("ALTER SYSTEM SET autovacuum = off")
         connection.execute("SELECT pg_reload_conf()")
         connection.execute("CHECKPOINT")

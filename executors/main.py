@@ -20,9 +20,9 @@ from executors.flows import FlowError
 from executors.job.context import instruments_folder
 from executors.job.lease_keeper import LeaseTimes
 from executors.job.messages import ChildSetup
-from qdash_queue.client.compatibility import require_schema
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor
+from qdash_queue.compatibility import require_schema
 from qdash_queue.errors import (
     DatabaseUnreachableError,
     LeaseLostError,

@@ -31,9 +31,9 @@ def hold():
         Path(os.environ["QDASH_TEST_READY"]).write_text(str(os.getpid()))
         signal.pause()
 
-def test_servers_and_an_executor_at_work(crew, mongo_url):
-    crew.need(1)
-    crew.started(crew.submit("sleep", {"seconds": 3000}))
+def test_servers_and_an_executor_at_work(fleet, mongo_url):
+    fleet.need(1)
+    fleet.started(fleet.submit("sleep", {"seconds": 3000}))
     hold()
 
 def test_a_server(mongo_url):

@@ -1,4 +1,4 @@
-"""What the doctor says in each broken situation, and that it says how to mend it."""
+"""What the doctor says in each broken situation, and that it says how to fix it."""
 
 from __future__ import annotations
 
@@ -341,7 +341,7 @@ def test_a_login_that_does_not_inherit_its_roles(desk: Desk) -> None:
 
 
 def _blocking_finding(desk: Desk, pid: int) -> dict[str, Any]:
-    """The finding about the process, as soon as somebody waits for it."""
+    """The finding about the process, as soon as a session waits for it."""
     for _ in range(100):
         outcome = at(desk.database.url)
         for each in outcome.document:

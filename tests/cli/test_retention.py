@@ -38,7 +38,7 @@ def test_what_is_too_old_is_pruned_by_hand(desk: Desk) -> None:
     desk.run("retention", "set", "--jobs", "1h", role="admin")
     with desk.database.connect() as owner:
         owner.execute("UPDATE calib_private.jobs SET finished_at = finished_at - interval '2 hours'")
-        # Nobody has mirrored it.
+        # It is not mirrored.
         assert desk.run("retention", "run", role="admin").out.startswith(
             "pruned: 0 jobs, 0 events, 0 figures"
         )

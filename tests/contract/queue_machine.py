@@ -173,7 +173,7 @@ class QueueMachine(RuleBasedStateMachine):
                 return
 
     def _act(self, back: int, verb: str) -> None:
-        """One verb about a claimed job, whoever holds the chip by now."""
+        """One verb about a claimed job, by any executor."""
         self._say(self._recent(back), verb)
 
     def _say(self, claimed: ClaimedJob, verb: str) -> None:

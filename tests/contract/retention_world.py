@@ -67,11 +67,11 @@ class RetentionWorld:
         return Retention(self.world.person("root", "calib_admin").database)
 
     def keep(self, **ages: timedelta | None) -> None:
-        """Keep these parts so long, all others for ever."""
+        """Keep these parts so long, all others indefinitely."""
         self.retention.set(**(FOREVER | ages))
 
     def measured(self, chip_id: str, *, flow_run_id: uuid.UUID | None = None) -> int:
-        """A job that measured two qubits and ended just now; nobody has mirrored it yet."""
+        """A job that measured two qubits and ended just now; it is not mirrored yet."""
         claimed, lease = self.world.running(chip_id)
         if flow_run_id is not None:
             lease.set_flow_run(flow_run_id)

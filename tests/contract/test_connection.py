@@ -174,7 +174,7 @@ def test_a_transaction_that_idled_for_too_long_is_told_in_words(world: QueueWorl
 
 
 def test_a_statement_that_ran_out_of_time_is_no_lost_connection(world: QueueWorld) -> None:
-    """It may be asked again, but by whoever can wait."""
+    """It may be asked again, but by a caller that can wait."""
     database = Database(world.ana.url)
     world.owner.execute(f"ALTER ROLE {world.ana.name} SET statement_timeout = '1s'".encode())
     try:

@@ -85,7 +85,7 @@ FUNCTIONS = {
     "prune": {"mirror", "admin"},
 }
 CHANGEABLE = {"cancel_requested", "cancel_mode", "cancel_reason", "priority"}
-# Weak locks that whoever reads or inserts takes anyway; the strong ones would stop the queue.
+# Weak locks that reading or inserting takes anyway; the strong ones would stop the queue.
 WEAK_LOCKS = {
     "reader": {"ACCESS SHARE"},
     "submitter": {"ACCESS SHARE", "ROW SHARE", "ROW EXCLUSIVE"},

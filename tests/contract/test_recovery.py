@@ -1,4 +1,4 @@
-"""Attempts that ended through no fault of their jobs, and flow runs of chips that nobody serves."""
+"""Attempts that ended through no fault of their jobs, and flow runs of chips without an executor."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ def test_flow_runs_are_looked_after_by_strangers_only_where_nobody_serves(
 
 
 def _left_behind(world: QueueWorld, chip_id: str) -> int:
-    """A job that has ended and whose flow run nobody has brought into line."""
+    """A job that has ended and whose flow run is not closed."""
     claimed, lease = world.running(chip_id)
     lease.set_flow_run(uuid.uuid4())
     lease.conclude(JobState.COMPLETED)
@@ -109,7 +109,7 @@ def _left_behind(world: QueueWorld, chip_id: str) -> int:
 
 
 def test_flow_runs_that_cannot_be_synced_keep_no_other_from_its_turn(world: QueueWorld) -> None:
-    """Twenty are looked at; of the chip and of chips that nobody serves, there is one more than these."""
+    """Twenty are checked; of the chip and of chips without an executor, there is one more than these."""
     chip_id, left = world.chip(), world.chip()
     for _ in range(20):
         _left_behind(world, chip_id)

@@ -1,4 +1,4 @@
-"""What the policy says goes, and nothing else: never what is younger, never what somebody still waits for."""
+"""What the policy says goes, and nothing else: never what is younger, never what is still needed."""
 
 from __future__ import annotations
 

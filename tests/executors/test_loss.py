@@ -24,7 +24,7 @@ AGAIN = ["claimed", "flow_run_created", "flow_started", "concluded", "child_exit
 
 
 @pytest.fixture(autouse=True)
-def mended(fleet: Fleet) -> Iterator[None]:
+def restored(fleet: Fleet) -> Iterator[None]:
     yield
     if fleet.relay.is_cut:
         fleet.relay.restore()

@@ -26,7 +26,7 @@ MICROSECOND = timedelta(microseconds=1)
 
 @pytest.fixture
 def hand(world: ChipJobs) -> Parameters:
-    """Somebody who edits, by a clock that stands."""
+    """A user who edits, by a clock that stands."""
     with world.database.raw_connection() as connection:
         connection.execute(STOPPED_CLOCK.encode())
     return Parameters(world.database, CHIP)

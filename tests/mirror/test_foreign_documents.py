@@ -41,7 +41,7 @@ def everything(qdash: QDashDatabase, layout: Layout) -> dict[str, Any]:
 
 
 def foreign_documents(qdash: QDashDatabase, layout: Layout) -> None:
-    """Somebody else's documents, GridFS files and files, beside and among ours."""
+    """Other programs' documents, GridFS files and files, beside and among ours."""
     for collection in (*MIRRORED, "note", "chip_history"):
         if not collection.startswith("fs."):
             qdash[collection].insert_one(

@@ -23,7 +23,7 @@ SEEN = "SELECT last_seen_at FROM calib.mirrors"
 
 @pytest.fixture
 def reader(database: CalibDatabase) -> Iterator[Database]:
-    """Anybody who may look."""
+    """A reader."""
     reader = Database(database.login("calib_reader").url)
     yield reader
     reader.close()

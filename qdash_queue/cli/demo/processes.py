@@ -132,7 +132,7 @@ def demo_processes(output: Path, *, keep: bool) -> Iterator[DemoProcesses]:
 
 
 def prepare_output(output: Path) -> None:
-    """An empty folder for the figures; those of an earlier demo are removed, nobody else's.
+    """An empty folder for the figures; those of an earlier demo are removed, no others.
 
     Raises:
         RefusedError: something else lies there.
