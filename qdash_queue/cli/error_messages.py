@@ -45,7 +45,7 @@ class Refusal:
     @property
     def exit_status(self) -> int:
         """See the constants of this module."""
-        return EXIT_UNREACHABLE if self.code == "away" else EXIT_REFUSED
+        return EXIT_UNREACHABLE if self.code == "unreachable" else EXIT_REFUSED
 
     def as_words(self) -> str:
         """One sentence on one line, with the hint."""
@@ -112,7 +112,7 @@ def refusal_of(error: Exception) -> Refusal | None:
     if isinstance(error, RefusedError):
         return Refusal(str(error), "usage", error.column, error.hint)
     if isinstance(error, MissingExtraError):
-        return Refusal(str(error), "away")
+        return Refusal(str(error), "unreachable")
     return _of_queue(error) or _of_servers(error) or _of_libraries(error)
 
 
@@ -133,9 +133,9 @@ def _of_queue(error: Exception) -> Refusal | None:
     if isinstance(error, QueueError):
         return Refusal(str(error), error.code, error.column, error.hint, error.detail)
     if isinstance(error, DatabaseUnreachableError):
-        return Refusal(str(error), "away", "", "qdash-queue doctor reports what is missing")
+        return Refusal(str(error), "unreachable", "", "qdash-queue doctor reports what is missing")
     if isinstance(error, SchemaMissingError):
-        return Refusal(str(error), "away")
+        return Refusal(str(error), "unreachable")
     return None
 
 
@@ -144,13 +144,13 @@ def _of_servers(error: Exception) -> Refusal | None:
     from qdash_queue.migrate import MigrationError  # noqa: PLC0415
 
     if isinstance(error, EmbeddedServerError | MigrationError):
-        return Refusal(str(error), "away")
+        return Refusal(str(error), "unreachable")
     if "qdash_queue.mirror" not in sys.modules:
         return None
     from qdash_queue.mirror import MongoUnreachableError, NothingToMirrorError  # noqa: PLC0415 - needs an extra
 
     if isinstance(error, MongoUnreachableError):
-        return Refusal(str(error), "away")
+        return Refusal(str(error), "unreachable")
     return Refusal(str(error), "CQ001") if isinstance(error, NothingToMirrorError) else None
 
 

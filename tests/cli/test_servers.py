@@ -95,7 +95,7 @@ def test_up_ends_in_words_when_a_server_dies(folder: Path) -> None:
         os.kill(int(postmaster), signal.SIGKILL)
         assert up.wait(PATIENCE) == 4
     refused = json.loads(said.read_text().splitlines()[-1])["error"]
-    assert refused["code"] == "away"
+    assert refused["code"] == "unreachable"
     assert refused["message"].startswith("postgres ended with status 137; its log ")
     assert "ready to accept connections" in refused["message"]
 
