@@ -258,7 +258,7 @@ def test_the_mirrors_own_words_are_told(desk: Desk) -> None:
     mirror.report("tag holds doubles")
     outcome = desk.run("doctor", "--json")
     assert problems(outcome) == ["mirrors"]
-    assert "is not well: tag holds doubles" in diagnosis(outcome, "mirrors")["words"]
+    assert "is not ready: tag holds doubles" in diagnosis(outcome, "mirrors")["words"]
     mirror.stop()
     assert diagnosis(desk.run("doctor", "--json"), "mirrors")["words"] == "no mirror is alive"
 
