@@ -12,7 +12,8 @@ import threading
 
 import psycopg
 
-from qdash_queue.client.queue import Queue
+# Where 0.4.0 has it; mypy sees the present tree.
+from qdash_queue.queue import Queue  # type: ignore[import-not-found]
 
 
 def main() -> None:
