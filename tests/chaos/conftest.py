@@ -1,17 +1,27 @@
-"""Shows, if asked by ``--planted``, the planted violations and what the auditor found."""
+"""A clean history to be damaged, and, if asked by ``--planted``, a table of what the auditor found in it."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
 
+import psycopg
 import pytest
 
+from qdash_queue.client.database import Database
+from qdash_queue.embedded.prefect_server import PrefectServer
+from qdash_queue.mirror import Mirror
+from qdash_queue.mirror.connection import connect_mongo, open_qdash
+from qdash_queue.mirror.documents.layout import Layout
+from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from tests.chaos.auditor import Violation
+from tests.chaos.damaged import Copy, Mirrored, Note
+from tests.chaos.installation import PROJECT, QUBITS, TOPOLOGY, USER
+from tests.chaos.job_history import CHIP, FlowRuns, JobHistory
+from tests.support.databases import CalibDatabase, Cluster
 
 FOUND = pytest.StashKey[dict[str, list[Violation]]]()
 _SHOWN = 3
-
-Note = Callable[[Iterable[Violation]], None]
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -31,6 +41,57 @@ def note(request: pytest.FixtureRequest) -> Note:
         found.setdefault(name, []).extend(violations)
 
     return remember
+
+
+@pytest.fixture(scope="module")
+def flow_runs(prefect_server: PrefectServer) -> Iterator[FlowRuns]:
+    runs = FlowRuns(prefect_server.url)
+    yield runs
+    runs.close()
+
+
+@pytest.fixture(scope="module")
+def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDatabase]:
+    """A database with the clean history and no connections, to be copied."""
+    with postgres_server.database() as database:
+        owner = Database(database.overseer.url)
+        history = JobHistory(owner, flow_runs.make)
+        history.set_up()
+        history.run_all()
+        owner.execute("SELECT calib.store_png(figure_id, '\\x89504e47') FROM calib.figures")
+        owner.execute("DELETE FROM calib_private.outbox")  # What is mirrored here is rebuilt.
+        owner.close()
+        yield database
+
+
+@pytest.fixture
+def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns, note: Note) -> Iterator[Copy]:
+    with (
+        postgres_server.database(template=clean.name) as database,
+        psycopg.connect(database.overseer.url, autocommit=True) as connection,
+    ):
+        owner = Database(database.overseer.url)
+        history = JobHistory(owner, flow_runs.make)
+        history.register()
+        yield Copy(history, connection, note)
+        owner.close()
+
+
+@pytest.fixture
+def mirrored(copy: Copy, mongo_url: str, mongo_database: str, tmp_path: Path) -> Iterator[Mirrored]:
+    mongo = connect_mongo(mongo_url)
+    qdash = open_qdash(mongo, mongo_database)
+    setup = QDashSetup(qdash)
+    setup.make_indexes()
+    setup.make_project(PROJECT, USER)
+    qids = [str(number) for number in range(QUBITS)]
+    plan = ChipPlan(chip_id=CHIP, topology_id=TOPOLOGY, qids=qids, edges=[])
+    setup.make_chip(PROJECT, USER, plan)
+    data_path = tmp_path / "calib_data"
+    layout = Layout(base=data_path, base_in_qdash=PurePosixPath("/app/calib_data"))
+    with Mirror(Database(str(copy.history.database.conninfo)), mongo, mongo_database, layout) as mirror:
+        mirror.rebuild()
+        yield Mirrored(copy.connection, qdash, data_path, mirror, copy.note)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:

@@ -2,135 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
-import psycopg
 import pytest
 from bson import ObjectId
 from pymongo.collection import Collection
 
-from qdash_queue.client.database import Database
 from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.mirror import Mirror
-from qdash_queue.mirror.connection import connect_mongo, open_qdash
-from qdash_queue.mirror.documents.layout import Layout
-from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from qdash_queue.mirror.read.rows import Refusal
 from qdash_queue.mirror.write import writer
 from qdash_queue.mirror.write.batches import Write, write_all
-from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
-from tests.chaos.audit_mirror import audit_mirror
+from qdash_queue.mirror.write.qdash_lookup import MongoDocument
 from tests.chaos.audit_outside import audit_hooks, audit_prefect, audit_touches
-from tests.chaos.auditor import Connection, Violation, audit, audit_clients
-from tests.chaos.conftest import Note
-from tests.chaos.installation import PROJECT, QUBITS, TOPOLOGY, USER
-from tests.chaos.job_history import CHIP, LOST, FlowRuns, JobHistory
-from tests.support.databases import CalibDatabase, Cluster
-
-
-@dataclass
-class Copy:
-    """A copy of the clean history, to be damaged."""
-
-    history: JobHistory
-    connection: Connection
-    note: Note
-
-    def audit(self) -> list[Violation]:
-        """What the auditor finds."""
-        violations = audit(self.connection)
-        self.note(violations)
-        return violations
-
-    def found(self) -> set[str]:
-        """The names of the checks that found something; Prefect and the mirror are taken to be up to date."""
-        self.history.settle()
-        self.connection.execute("DELETE FROM calib_private.outbox")
-        return {violation.check for violation in self.audit()}
-
-    def change(self, function: str, before: str, after: str) -> None:
-        """Replace a piece of a function of the database, in the one that has it."""
-        schema, name = function.split(".")
-        rows = self.connection.execute(
-            "SELECT pg_get_functiondef(oid) FROM pg_proc WHERE pronamespace = %s::regnamespace"
-            " AND proname = %s AND strpos(prosrc, %s) > 0",
-            (schema, name, before),
-        ).fetchall()
-        [(text,)] = rows
-        self.connection.execute(str(text).replace(before, after).encode())
-
-
-@pytest.fixture(scope="module")
-def flow_runs(prefect_server: PrefectServer) -> Iterator[FlowRuns]:
-    runs = FlowRuns(prefect_server.url)
-    yield runs
-    runs.close()
-
-
-@pytest.fixture(scope="module")
-def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDatabase]:
-    """A database with the clean history and no connections, to be copied."""
-    with postgres_server.database() as database:
-        owner = Database(database.overseer.url)
-        history = JobHistory(owner, flow_runs.make)
-        history.set_up()
-        history.run_all()
-        owner.execute("SELECT calib.store_png(figure_id, '\\x89504e47') FROM calib.figures")
-        owner.execute("DELETE FROM calib_private.outbox")  # What is mirrored here is rebuilt.
-        owner.close()
-        yield database
-
-
-@pytest.fixture
-def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns, note: Note) -> Iterator[Copy]:
-    with (
-        postgres_server.database(template=clean.name) as database,
-        psycopg.connect(database.overseer.url, autocommit=True) as connection,
-    ):
-        owner = Database(database.overseer.url)
-        history = JobHistory(owner, flow_runs.make)
-        history.register()
-        yield Copy(history, connection, note)
-        owner.close()
-
-
-@dataclass
-class Mirrored:
-    """The clean history as QDash shows it, to be damaged."""
-
-    connection: Connection
-    qdash: QDashDatabase
-    data_path: Path
-    mirror: Mirror
-    note: Note
-
-    def found(self) -> set[str]:
-        """What the auditor finds."""
-        violations = audit_mirror(self.connection, self.qdash, self.data_path)
-        self.note(violations)
-        return {str(violation) for violation in violations}
-
-
-@pytest.fixture
-def mirrored(copy: Copy, mongo_url: str, mongo_database: str, tmp_path: Path) -> Iterator[Mirrored]:
-    mongo = connect_mongo(mongo_url)
-    qdash = open_qdash(mongo, mongo_database)
-    setup = QDashSetup(qdash)
-    setup.make_indexes()
-    setup.make_project(PROJECT, USER)
-    qids = [str(number) for number in range(QUBITS)]
-    plan = ChipPlan(chip_id=CHIP, topology_id=TOPOLOGY, qids=qids, edges=[])
-    setup.make_chip(PROJECT, USER, plan)
-    data_path = tmp_path / "calib_data"
-    layout = Layout(base=data_path, base_in_qdash=PurePosixPath("/app/calib_data"))
-    with Mirror(Database(str(copy.history.database.conninfo)), mongo, mongo_database, layout) as mirror:
-        mirror.rebuild()
-        yield Mirrored(copy.connection, qdash, data_path, mirror, copy.note)
-
+from tests.chaos.auditor import audit_clients
+from tests.chaos.damaged import Copy, Mirrored, Note
+from tests.chaos.job_history import LOST, FlowRuns
 
 # ---------------------------------------------------------------------- clean
 
