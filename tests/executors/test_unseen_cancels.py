@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 
@@ -64,6 +65,15 @@ def _held(fleet: Fleet, event: str) -> Iterator[None]:
             holder.execute("DROP FUNCTION public.hold() CASCADE")
 
 
+def _power_off(executor: ExecutorProcess) -> None:
+    """Kill all its processes at once; a job that outlived the supervisor would end its flow run first."""
+    executor.signal(signal.SIGSTOP)
+    for process in executor.family():
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+    executor.leave()
+
+
 def _cancel(fleet: Fleet, paths: CancelPaths, path: CancelPath, job_id: int) -> None:
     answer = paths.cancel(path, fleet.queue.get(job_id), CancelMode.NOW)
     assert answer.is_taken, answer.words
@@ -76,8 +86,7 @@ def test_a_cancel_taken_while_the_executor_is_dead(
     mark = tmp_path / "mark"
     job_id = fleet.submit("patient", {"seconds": 60, "mark": str(mark)}, max_attempts=2)
     fleet.started(job_id)
-    alone.signal(signal.SIGKILL)
-    alone.leave()
+    _power_off(alone)
     _cancel(fleet, paths, path, job_id)
     fleet.need(1)
     job = fleet.ended(job_id)
@@ -93,8 +102,7 @@ def test_a_cancel_of_a_flow_that_never_started_runs_no_hook(
     with _held(fleet, "flow_started"):
         job_id = fleet.submit("patient", {"seconds": 60}, max_attempts=2)
         fleet.logged(job_id, "flow_run_created")
-        alone.signal(signal.SIGKILL)
-        alone.leave()
+        _power_off(alone)
         _cancel(fleet, paths, CancelPath.QDASH, job_id)
     fleet.need(1)
     assert fleet.ended(job_id).state is JobState.CANCELLED
@@ -105,8 +113,7 @@ def test_housekeeping_keeps_a_cancel(fleet: Fleet, paths: CancelPaths, alone: Ex
     """It brings the flow run in line with its attempt before the job is claimed again."""
     job_id = fleet.submit("patient", {"seconds": 60}, max_attempts=2)
     fleet.started(job_id)
-    alone.signal(signal.SIGKILL)
-    alone.leave()
+    _power_off(alone)
     _cancel(fleet, paths, CancelPath.QDASH, job_id)
     fleet.queue.pause_chip(fleet.chip_id, "a test")
     try:
