@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from qubex.pulse import FlatTop, get_sampling_period
 
-from calibtasks.base import missing_input
 from calibtasks.parameters.run_parameters import refuse
+from calibtasks.results import missing_input
 
 HALF_PI_RAMP_NS: Final = 12.0
 """Rise time of the half-π pulse; qubex's own."""
