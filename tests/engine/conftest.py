@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from calibtasks.base import BaseTask
+from calibtasks.task import REGISTRY
 from tests.engine import world as engine_world
 from tests.engine.tasks import NOTEBOOK_TASKS
 from tests.engine.world import World
@@ -16,7 +16,7 @@ from tests.support.databases import CalibDatabase
 def world(database: CalibDatabase, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """A world on a database of this test's own, in which the tests' tasks are defined."""
     for task in NOTEBOOK_TASKS:
-        monkeypatch.setitem(BaseTask._registry, task.name, task)
+        monkeypatch.setitem(REGISTRY._classes, ("tests", task.name), task)
     found = engine_world.build(database, tmp_path / "state")
     yield found
     found.close()
