@@ -26,6 +26,7 @@ from tests.support.queue_world import Person, QueueWorld
 
 QIDS = ("2", "0", "1")
 RABI = [SweepTask(task="CheckRabi", qid=qid) for qid in QIDS]
+DONE = TaskRecord(status=TaskStatus.COMPLETED)
 AGAIN = [task.model_copy(update={"repetition": 1}) for task in RABI]
 
 
@@ -116,9 +117,7 @@ def test_a_sweep_of_which_a_part_runs_already_is_refused(
     claimed, lease = world.running(world.chip())
     lease.start_sweep(RABI)
     before = _stored(world, claimed)
-    with pytest.raises(
-        IllegalTransitionError, match="CheckRabi runs already in a sweep of 2, 0, 1: expected"
-    ):
+    with pytest.raises(IllegalTransitionError, match="CheckRabi runs already in a sweep of 2, 0, 1:"):
         lease.start_sweep(other)
     assert _stored(world, claimed) == before
 
@@ -126,11 +125,11 @@ def test_a_sweep_of_which_a_part_runs_already_is_refused(
 def test_what_has_ended_does_not_start_again(world: QueueWorld) -> None:
     claimed, lease = world.running(world.chip())
     started = lease.start_sweep(RABI)
-    lease.record_task(started.task_ids["1"], RECORD)
+    lease.record_task(started.task_ids["1"], DONE)
     with pytest.raises(IllegalTransitionError, match="expected all of these, while all run"):
         lease.start_sweep(RABI)
     for qid in ("0", "2"):
-        lease.record_task(started.task_ids[qid], RECORD)
+        lease.record_task(started.task_ids[qid], DONE)
     before = _stored(world, claimed)
     with pytest.raises(IllegalTransitionError, match=r'task CheckRabi on qid "2" has already ended'):
         lease.start_sweep(RABI)
@@ -162,18 +161,12 @@ def test_a_failure_in_the_middle_leaves_nothing(world: QueueWorld) -> None:
         ([RABI[0], SweepTask(task="CheckT1", qid="0")], "on one qid or more, got CheckRabi and CheckT1"),
         ([RABI[0], AGAIN[0]], 'tasks: expected every qid once, got "2" twice'),
         ([RABI[0].model_copy(update={"task": ""})], "task: expected at least 1 characters"),
-        ([RABI[0].model_copy(update={"run_parameters": {"a": RABI[0]}})], None),
     ],
-    ids=["none", "two tasks", "twice", "no name", "any object"],
+    ids=["none", "two tasks", "twice", "no name"],
 )
-def test_what_is_no_sweep_is_refused(
-    world: QueueWorld, tasks: Sequence[SweepTask], words: str | None
-) -> None:
+def test_what_is_no_sweep_is_refused(world: QueueWorld, tasks: Sequence[SweepTask], words: str) -> None:
     claimed, lease = world.running(world.chip())
     before = _stored(world, claimed)
-    if words is None:
-        lease.start_sweep(tasks)
-        return
     with pytest.raises(BadValueError, match=words):
         lease.start_sweep(tasks)
     assert _stored(world, claimed) == before
@@ -313,7 +306,7 @@ def test_a_task_that_0_5_0_starts_is_a_sweep_of_one(world: QueueWorld) -> None:
     [run] = world.ana.queue.task_runs(claimed.job_id)
     assert (sweep.targets, run.sweep_id, run.task_run_id) == (["0"], sweep.sweep_id, ids[0])
     assert run.input_parameters == {"a": {"value": 1}}
-    lease.record_task(ids[0], TaskRecord(status=TaskStatus.COMPLETED))
+    lease.record_task(ids[0], DONE)
     with pytest.raises(psycopg.Error, match="has already ended"):
         session.execute(statement, given)
 
