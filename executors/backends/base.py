@@ -181,6 +181,13 @@ class BaseBackend(ABC):
         muxes = self.session.muxes
         return sorted({muxes[int(qid)] for qid in self.session.qubits() if int(qid) in muxes})
 
+    def members(self, qid: str) -> tuple[str, ...]:
+        """The session's qubits of a multiplexer (by its number), or all of them (``""``)."""
+        qubits = self.session.qubits()
+        if qid == "":
+            return qubits
+        return tuple(qubit for qubit in qubits if self.session.muxes.get(int(qubit)) == int(qid))
+
     def boxes(self, qid: str) -> tuple[str, ...]:
         """The ids of the control system's boxes that drive and read a qubit, or both of a coupling, in order.
 

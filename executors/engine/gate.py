@@ -13,7 +13,7 @@ from itertools import chain
 import numpy as np
 
 from calibtasks.results import OutputParameter, PostProcessResult, RunResult, same_unit
-from calibtasks.task import Task
+from calibtasks.task import Task, owner
 from executors.job.failures import subject
 from qdash_queue.domain import Failure, FailureKind, ParameterModel
 
@@ -153,10 +153,7 @@ def _is_exact(task: Task, name: str) -> bool:
 
 def accepted_by_qid(qid: str, outputs: Mapping[str, ParameterModel]) -> dict[str, dict[str, ParameterModel]]:
     """Where accepted values belong, by qid and stored name: a coupling's task also serves its two qubits."""
-    control, _, target = qid.partition("-")
-    owners = {"control": control, "target": target or control}
     placed: dict[str, dict[str, ParameterModel]] = {}
     for key, value in outputs.items():
-        owner = owners.get(value.qid_role, qid)
-        placed.setdefault(owner, {})[value.parameter_name or key] = value
+        placed.setdefault(owner(qid, value.qid_role), {})[value.parameter_name or key] = value
     return placed

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 from uuid import UUID
 
 from calibtasks.results import RunResult
@@ -278,10 +279,18 @@ class _Sweep:
             logger.warning("%s could not be marked as cancelled: %s", self._task.name, error)
 
 
+_SUBJECTS: Final = {
+    TaskType.QUBIT: "a qubit",
+    TaskType.COUPLING: "a coupling",
+    TaskType.MUX: "a multiplexer",
+}
+
+
 def _wrong_subject(task: Task, qid: str) -> Failure | None:
     """Why the task cannot run on ``qid`` at all."""
-    expected = {TaskType.QUBIT: "a qubit", TaskType.COUPLING: "a coupling"}.get(task.task_type, "no qubit")
-    got = "a coupling" if "-" in qid else "a qubit" if qid else "no qubit"
+    expected = _SUBJECTS.get(task.task_type, "no qubit")
+    number = "a multiplexer" if task.task_type is TaskType.MUX else "a qubit"
+    got = "a coupling" if "-" in qid else number if qid else "no qubit"
     if expected == got:
         return None
     return Failure(

@@ -144,13 +144,17 @@ def _quality(measured: Measured) -> dict[str, float]:
 
 
 def _note(measured: Measured) -> dict[str, JsonValue]:
-    """What was measured together with it, and qubex's own fit results beside the task's."""
+    """The task's own note, qubex's fit results, and what was measured together with it."""
     found = measured.run_result.library_values if measured.run_result is not None else {}
     values: dict[str, JsonValue] = {
         name: float(value) for name, value in found.items() if math.isfinite(value)
     }
-    note: dict[str, JsonValue] = {"library_values": values} if values else {}
-    return {**note, "measured_with": list(measured.measured_with)} if measured.measured_with else note
+    note: dict[str, JsonValue] = dict(measured.result.note) if measured.result is not None else {}
+    if values:
+        note["library_values"] = values
+    if measured.measured_with:
+        note["measured_with"] = list(measured.measured_with)
+    return note
 
 
 def _figures(measured: Measured) -> list[FigureRecord]:

@@ -25,7 +25,7 @@ from executors.job.failures import TaskFailedError
 from executors.job.persistence import persistently
 from executors.prefect.task_runs import run_visibly
 from qdash_queue.client.models import PlannedTask
-from qdash_queue.domain import ParameterModel
+from qdash_queue.domain import ParameterModel, TaskType
 
 TaskOutputs = dict[str, ParameterModel | str]
 """Output parameters by name, and under ``task_id`` the id of the record."""
@@ -57,8 +57,8 @@ class Session:
         seen: Counter[tuple[str, str]] = Counter()
         planned = []
         for name, qid in tasks:
-            self._require_qid(qid)
             task_type = REGISTRY.find(name).task_type
+            self._require_target(task_type, qid)
             planned.append(PlannedTask(task=name, qid=qid, task_type=task_type, repetition=seen[name, qid]))
             seen[name, qid] += 1
         with self._inside():
@@ -72,11 +72,11 @@ class Session:
         upstream_ids: Mapping[str, str] | None,
     ) -> dict[str, TaskOutputs | TaskFailedError]:
         """Run one task on every qid, group by group; see :meth:`CalibOrchestrator.run_tasks`."""
+        found = REGISTRY.find(task_name)
         for qid in qids:
-            self._require_qid(qid)
+            self._require_target(found.task_type, qid)
         if len(set(qids)) < len(qids):
             raise refuse(f"{task_name}: expected every qid once, got {', '.join(qids)}", "qid_twice")
-        found = REGISTRY.find(task_name)
         settings = overrides_for(
             task_name, found.run_parameters, self.config.default_run_parameters, task_details
         )
@@ -105,7 +105,8 @@ class Session:
         self.backend.update_note(qid, {name: ParameterModel(parameter_name=name, value=value, unit=kept)})
 
     def _groups(self, task: type[Task], qids: Sequence[str]) -> list[list[str]]:
-        if not task.simultaneous or len(qids) < 2:
+        measured_together = task.simultaneous and task.task_type in (TaskType.QUBIT, TaskType.COUPLING)
+        if not measured_together or len(qids) < 2:
             return [[qid] for qid in qids]
         if self._layout is None:
             self._layout = persistently(lambda: chip_layout(self.context, self.backend))
@@ -144,7 +145,9 @@ class Session:
         self._last_run[qid] = outcome.task_id
         return {**outcome.outputs, "task_id": str(outcome.task_id)}
 
-    def _require_qid(self, qid: str) -> None:
+    def _require_target(self, task_type: TaskType, qid: str) -> None:
+        if task_type is TaskType.MUX and qid.isdecimal() and self.backend.members(qid):
+            return
         if qid not in ("", *self.qids):
             known = ", ".join(self.qids) or "none"
             raise refuse(f'qid "{qid}" does not belong to this session (its qubits: {known})', "unknown_qid")

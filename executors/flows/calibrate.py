@@ -114,7 +114,7 @@ class _Batch:
 CALIBRATE = FlowDefinition(
     name="calibrate",
     flow=calibrate,
-    description="Runs tasks in order, qubit by qubit or on many at once; a qubit's first failure ends its list.",
+    description="Runs tasks in order on one qubit or on many at once; a qubit's first failure ends its list.",
     schema={
         "type": "object",
         "required": ["qids", "tasks"],

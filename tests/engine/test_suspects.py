@@ -80,9 +80,7 @@ def test_a_corrected_frequency_leads_to_a_new_pulse_before_it_is_used(world: Wor
     tasks = [RABI, HPI, RAMSEY, T1]
     off, right = "5", "10"
     truth = {qid: true_qubit(0, CHIP, int(qid)).frequency for qid in (off, right)}
-    world.set_values(
-        {off: {"qubit_frequency": truth[off] + 1e-3}, right: {"qubit_frequency": truth[right]}}
-    )
+    world.set_values({off: {"qubit_frequency": truth[off] + 1e-3}, right: {"qubit_frequency": truth[right]}})
     with world.job(tasks, [off, right], mode=mode) as job:
         calibrate.fn(USERNAME, CHIP, PROJECT, [off, right], tasks, mode=mode)
         assert job.lease.finish() == "completed"
