@@ -1958,7 +1958,7 @@ ALTER FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) O
 -- Name: FUNCTION start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) IS 'Marks the tasks of a sweep as running, announced or not, all or none. p_tasks: array of {task, qid, task_type, repetition, upstream_id, input_parameters, run_parameters}, one task on each qid once. Until the sweep ends, the same call again repeats the answer; after it, what still runs is measured in another sweep. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
+COMMENT ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) IS 'Marks the tasks of a sweep as running, announced or not, all or none. p_tasks: array of {task, qid, task_type, repetition, upstream_id, input_parameters, run_parameters}, one task on each qid once. While they run, the same call again repeats the answer; after end_sweep() a part of them may run in another sweep. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
 
 
 --
@@ -5430,11 +5430,12 @@ DECLARE
   v_sweep calib_private.sweeps;
 BEGIN
   SELECT s.* INTO v_sweep FROM calib_private.started_tasks(p_job_id, p_tasks) r
-    JOIN calib_private.sweeps s USING (sweep_id) WHERE s.ended_at IS NULL LIMIT 1;
+    JOIN calib_private.sweeps s USING (sweep_id) LIMIT 1;
   IF NOT FOUND THEN RETURN false; END IF;
   IF cardinality(v_sweep.targets) <> jsonb_array_length(p_tasks) OR v_sweep.targets <> ARRAY(
       SELECT r.qid FROM calib_private.started_tasks(p_job_id, p_tasks) r
        WHERE r.sweep_id = v_sweep.sweep_id) THEN
+    IF v_sweep.ended_at IS NOT NULL THEN RETURN false; END IF;
     PERFORM calib_private.refuse('CQ010', 'tasks',
       format('task %s runs already in a sweep of %s: expected all of these, while all run, or none',
       v_sweep.task, array_to_string(v_sweep.targets, ', ')));

@@ -122,6 +122,23 @@ def test_a_sweep_of_which_a_part_runs_already_is_refused(
     assert _stored(world, claimed) == before
 
 
+def test_a_part_of_a_sweep_that_has_ended_runs_again_in_another_one(timed: QueueWorld) -> None:
+    claimed, lease = timed.running(timed.chip())
+    first = lease.start_sweep(RABI)
+    begun = timed.now()
+    lease.end_sweep(first.sweep_id, 1.0)
+    lease.record_task(first.task_ids["0"], RECORD)
+    timed.advance(5)
+    rest = [RABI[0], RABI[2]]
+    second = lease.start_sweep(rest)
+    assert lease.start_sweep(rest) == second
+    assert second.sweep_id != first.sweep_id
+    assert second.task_ids == {qid: first.task_ids[qid] for qid in ("2", "1")}
+    assert [sweep.targets for sweep in timed.ana.queue.sweeps(claimed.job_id)] == [list(QIDS), ["2", "1"]]
+    runs = _runs(timed, claimed, second.sweep_id)
+    assert {(run.status, run.started_at) for run in runs} == {("running", begun)}
+
+
 def test_what_has_ended_does_not_start_again(world: QueueWorld) -> None:
     claimed, lease = world.running(world.chip())
     started = lease.start_sweep(RABI)

@@ -19,6 +19,7 @@ from qdash_queue.client.models import Sweep
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.domain import CalibrationError, CancelMode
 from tests.engine.many_tasks import ManyTask, breaking
+from tests.engine.test_real_tasks import expect_same_analysis
 from tests.engine.world import CHIP, PROJECT, USERNAME, World
 from tests.support.waiting import until
 
@@ -154,7 +155,7 @@ def test_a_cancel_in_the_middle_of_a_sweep_cancels_all_of_it(world: World) -> No
     (sweep,) = sweeps(world, job)
     assert (sweep.targets, sweep.hardware_seconds) == (["0", "4"], 0.0)
     events = [event.event for event in world.queue.events(job.claimed.job_id)]
-    assert events.count("task_ended") == 2
+    assert events.count("task_cancelled") == 2
     assert events[-1] == "cancelled"
 
 
@@ -315,3 +316,14 @@ def test_a_broken_box_of_the_simulated_instrument(world: World) -> None:
     assert sum(shares) == pytest.approx(used, rel=1e-9)
     total = (first.hardware_seconds or 0.0) + (second.hardware_seconds or 0.0)
     assert total == pytest.approx(used, rel=1e-9)
+
+
+def test_each_target_of_a_sweep_can_be_analysed_again_alone(world: World) -> None:
+    give(world, APART, hpi_amplitude=0.0331, hpi_length=32.0)
+    with world.job(["CheckT1"], APART) as job:
+        results = world.session(APART).run_tasks("CheckT1", APART)
+    assert kinds(results) == dict.fromkeys(APART, "passed")
+    runs = world.queue.task_runs(job.claimed.job_id)
+    assert len({run.sweep_id for run in runs}) == 1
+    for run in runs:
+        expect_same_analysis(world, run)
