@@ -114,8 +114,8 @@ def test_qubexs_own_numbers_stand_beside_ours(whole_chip: dict[tuple[str, str], 
 def test_stored_raw_data_gives_the_same_result_again(whole_chip: dict[tuple[str, str], Measured]) -> None:
     for found in (whole_chip["5", name] for name in active_tasks()):
         stored = RunResult(Dataset.from_raw(found.run.data.to_raw()))
-        again = type(found.task).from_record(found.task.input_parameters, found.task.run_parameters)
-        result = again.call_postprocess(None, "", stored, "5")
+        again = type(found.task).from_record("5", found.inputs, found.task.run_parameters)
+        result = again.analyse("", "5", stored)
         assert result.output_parameters == found.result.output_parameters
         assert result.figures == found.result.figures
 
@@ -244,9 +244,9 @@ def test_no_readout_is_no_signal(connected: Connect) -> None:
 def test_a_missing_input_is_named_and_never_guessed(connected: Connect, name: str) -> None:
     backend = connected(("0", "1"), stored={"0": {name: None}})
     with pytest.raises(CalibrationError, match=f"qubit 0 of SIM16 has no {name}") as refused:
-        CheckRabi().call_preprocess(backend, "0")
+        CheckRabi().prepare(backend, "0")
     assert refused.value.failure.kind is FailureKind.MISSING_INPUT
-    assert CheckRabi().call_preprocess(backend, "1").input_parameters[name].value is not None
+    assert CheckRabi().prepare(backend, "1").input_parameters[name].value is not None
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf])

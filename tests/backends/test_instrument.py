@@ -136,8 +136,8 @@ session = BackendSession("SIM16", 16, ("0",), design_parameters("SIM16", 16), fo
 backend = FakeBackend(session, SimulationOptions(folder / "instruments", 7, hang_at_execution=3))
 backend.connect()
 task = CheckRabi()
-task.call_preprocess(backend, "0")
-task.call_run(backend, "0")
+task.prepare(backend, "0")
+task.measure(backend, ["0"])
 """
 
 
