@@ -22,7 +22,7 @@ DECLARE
   v_sweep calib_private.sweeps;
 BEGIN
   SELECT s.* INTO v_sweep FROM calib_private.started_tasks(p_job_id, p_tasks) r
-    JOIN calib_private.sweeps s USING (sweep_id) LIMIT 1;
+    JOIN calib_private.sweeps s USING (sweep_id) ORDER BY s.ended_at NULLS FIRST LIMIT 1;
   IF NOT FOUND THEN RETURN false; END IF;
   IF cardinality(v_sweep.targets) <> jsonb_array_length(p_tasks) OR v_sweep.targets <> ARRAY(
       SELECT r.qid FROM calib_private.started_tasks(p_job_id, p_tasks) r

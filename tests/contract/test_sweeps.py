@@ -137,6 +137,9 @@ def test_a_part_of_a_sweep_that_has_ended_runs_again_in_another_one(timed: Queue
     assert [sweep.targets for sweep in timed.ana.queue.sweeps(claimed.job_id)] == [list(QIDS), ["2", "1"]]
     runs = _runs(timed, claimed, second.sweep_id)
     assert {(run.status, run.started_at) for run in runs} == {("running", begun)}
+    # The second one has not ended.
+    with pytest.raises(IllegalTransitionError, match="CheckRabi runs already in a sweep of 2, 1:"):
+        lease.start_sweep(rest[:1])
 
 
 def test_what_has_ended_does_not_start_again(world: QueueWorld) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from operator import itemgetter
+from typing import Literal
 
 import pytest
 
@@ -27,9 +29,12 @@ class Ran:
 
 
 def ran(world: World, job: JobContext) -> list[Ran]:
-    runs = [run for run in world.queue.task_runs(job.claimed.job_id) if run.started_at is not None]
-    ordered = sorted(runs, key=lambda run: run.started_at or 0)  # type: ignore[arg-type, return-value]
-    return [Ran(run.task, run.qid, run.repetition, run.status.value) for run in ordered]
+    begun = [
+        (run.started_at, Ran(run.task, run.qid, run.repetition, run.status.value))
+        for run in world.queue.task_runs(job.claimed.job_id)
+        if run.started_at is not None
+    ]
+    return [run for _, run in sorted(begun, key=itemgetter(0))]
 
 
 def frequency(world: World, qid: str) -> float:
@@ -76,7 +81,9 @@ def test_what_is_finite_is_there(world: World) -> None:
 
 
 @pytest.mark.parametrize("mode", ["serial", "simultaneous"])
-def test_a_corrected_frequency_leads_to_a_new_pulse_before_it_is_used(world: World, mode: str) -> None:
+def test_a_corrected_frequency_leads_to_a_new_pulse_before_it_is_used(
+    world: World, mode: Literal["serial", "simultaneous"]
+) -> None:
     tasks = [RABI, HPI, RAMSEY, T1]
     off, right = "5", "10"
     truth = {qid: true_qubit(0, CHIP, int(qid)).frequency for qid in (off, right)}
