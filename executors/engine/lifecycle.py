@@ -107,8 +107,9 @@ class _Sweep:
                 prepared = task.prepare(backend, turn.qid)
         except (Exception, TaskTimeout) as error:  # noqa: BLE001 - it is recorded
             self._raise_if_stopped(error)
-            measured.hardware_seconds = self._seconds = backend.hardware_seconds - used_before
+            measured.hardware_seconds = backend.hardware_seconds - used_before
             self._start([measured])
+            self._seconds = measured.hardware_seconds
             self._end()
             self._fail_by(error, [measured])
             return
@@ -227,7 +228,7 @@ class _Sweep:
         # A signal between the rows' commit and the return of their ids would leave them running.
         with uninterrupted():
             started = self._life.recorder.start(self._task, targets)
-            self._open = started.sweep_id
+            self._open, self._seconds = started.sweep_id, 0.0
             for measured in targets:
                 measured.task_id = started.task_ids[measured.turn.qid]
                 self._begun[measured.turn.qid] = measured

@@ -1,4 +1,4 @@
-"""A calibration session: connect, run tasks one by one, end with a verdict."""
+"""A calibration session: connect, run tasks on one qubit or many, end with a verdict."""
 
 from __future__ import annotations
 
