@@ -63,10 +63,11 @@ class FailureKind(StrEnum):
 
 
 class TaskType(StrEnum):
-    """What a task is about: one qubit, one coupling, the whole chip or the control system."""
+    """What a task is about: a qubit, coupling, readout multiplexer, the whole chip or the control system."""
 
     QUBIT = "qubit"
     COUPLING = "coupling"
+    MUX = "mux"
     GLOBAL = "global"
     SYSTEM = "system"
 

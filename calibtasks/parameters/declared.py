@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Final
 
 from calibtasks.results import OutputParameter
@@ -78,6 +80,13 @@ class Param:
 def of(role: str, params: tuple[Param, ...]) -> tuple[Param, ...]:
     """The parameters of a coupling's ``control`` or ``target`` qubit."""
     return tuple(param.of(role) for param in params)
+
+
+@cache
+def declared() -> Mapping[str, Param]:
+    """Every parameter of this module by each of its names."""
+    params = [param for param in globals().values() if isinstance(param, Param)]
+    return {name: param for param in params for name in param.names}
 
 
 QUBIT_FREQUENCY: Final = Param(

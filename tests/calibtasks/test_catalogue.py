@@ -9,7 +9,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from calibtasks.active_protocols import active_tasks, task_class
+from calibtasks.active_protocols import active_tasks
 from calibtasks.base import Figure, OutputParameter
 from calibtasks.figures.plots import Axis, Series, fit_figure, value_and_error
 from qdash_queue.domain import TaskType
@@ -63,7 +63,7 @@ OURS = {"CheckRabi": {"side_detuning"}}
 
 @pytest.mark.parametrize("name", QDASH)
 def test_a_task_has_qdashs_names_and_units(name: str) -> None:
-    task = task_class(name)
+    task = active_tasks()[name]
     inputs, settings, outputs, threshold = QDASH[name]
     assert {key: item.unit for key, item in task.input_parameters.items()} == inputs
     assert {key: item.unit for key, item in task.output_parameters.items()} == outputs

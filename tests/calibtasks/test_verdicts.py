@@ -33,7 +33,7 @@ def conclude(
     task: type[BaseTask], inputs: Mapping[str, float], data: Dataset, **settings: float
 ) -> PostProcessResult:
     stored = {name: ParameterModel(value=value) for name, value in inputs.items()}
-    return task.from_record(stored, settings).call_postprocess(None, "x", RunResult(data), "0")
+    return task.from_record("0", stored, settings).analyse("x", "0", RunResult(data))
 
 
 def rabi(

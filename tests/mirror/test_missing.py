@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from qdash_queue.client.database import Database
-from qdash_queue.client.models import FigureRecord, RawDataRecord, TaskRecord
+from qdash_queue.client.models import FigureRecord, RawDataRecord, SweepTask, TaskRecord
+from qdash_queue.domain import JobState, TaskType
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
@@ -32,6 +33,24 @@ def _no_chip(qdash: QDashDatabase) -> None:
 
 def _no_qubit(qdash: QDashDatabase) -> None:
     qdash["qubit"].delete_many({"chip_id": CHIP, "qid": "1"})
+
+
+def test_a_multiplexer_needs_no_qubit_of_its_number(
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    world.run(["1"])
+    mirror.run_once()
+    _no_qubit(qdash)
+    job = world.submit(["0"])
+    lease = world.start(job)
+    started = lease.start_sweep([SweepTask(task="CheckT1", qid="1", task_type=TaskType.MUX)])
+    record = passing("CheckT1").model_copy(update={"persist_output_parameters": False})
+    lease.record_task(started.task_ids["1"], record)
+    lease.conclude(JobState.COMPLETED)
+    lease.finish()
+    assert mirror.run_once().waiting == {}
+    assert result_of(qdash, "CheckT1", "")["task_type"] == "global"
+    assert_readable(qdash)
 
 
 @pytest.mark.parametrize(
