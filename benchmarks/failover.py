@@ -149,7 +149,8 @@ class Failover:
         exit_code = holder.process.wait(60)
         present = chip.owner.rows(ONE_ROW, id=job_id)[0]
         assert (present["fence"], present["executor_id"] == former["executor_id"]) == (former["fence"], False)
-        taken = self._results_of(job_id, former_pid) + self._call_former_verbs(job_id, former["claim"])
+        taken = self._results_of(job_id, former_pid)
+        taken += self._call_former_verbs(job_id, former["claim"], present["claim"])
         chip.queue.cancel(job_id, CancelMode.NOW)
         chip.ended(job_id)
         last_touch = touches(evidence, former_pid)[-1]
@@ -161,10 +162,11 @@ class Failover:
             connection.execute("SELECT pg_promote()")
         self.primary = standby
 
-    def _call_former_verbs(self, job_id: int, claim: UUID) -> int:
+    def _call_former_verbs(self, job_id: int, former: UUID, present: UUID) -> int:
         """How many calls the promoted server takes that show the former holder's own claim."""
         database = Database(self.chip.executor_url)
-        lease, taken = Lease(database, job_id, claim), 0
+        Lease(database, job_id, present).heartbeat()  # Taken: it is the claim that is refused below.
+        lease, taken = Lease(database, job_id, former), 0
         for verb in (lease.heartbeat, partial(lease.conclude, JobState.COMPLETED), lease.finish):
             with suppress(LeaseLostError):
                 verb()
