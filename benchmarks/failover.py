@@ -29,8 +29,8 @@ from uuid import UUID
 import psutil
 import psycopg
 
-from benchmarks.conditions import Spread, print_conditions
-from benchmarks.installation import Installation, installed, until
+from benchmarks.conditions import Spread, print_conditions, until
+from benchmarks.installation import Installation, installed
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Lease
 from qdash_queue.domain import CancelMode, JobState

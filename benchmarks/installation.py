@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import JsonValue
 
-from benchmarks.conditions import migrate_and_grant
+from benchmarks.conditions import migrate_and_grant, until
 from qdash_queue.cli.chip_setup import Plan, install
 from qdash_queue.client.database import Database
 from qdash_queue.client.models import Job, JobEvent
 from qdash_queue.client.queue import Queue
 from qdash_queue.embedded.prefect_server import PrefectServer
 
-T = TypeVar("T")
 ROOT = Path(__file__).parents[1]
 PLUGIN = Path(__file__).parent / "plugin"
 CHIP, PROJECT, MEMBER = "SIM16", "bench", "alice"
 PLAN = Plan(CHIP, "fake", None, PROJECT, member=MEMBER, admin="chip_admin", mirror="mirror")
-PATIENCE_SECONDS = 300.0
-
-
-def until(ask: Callable[[], T | None], what: str) -> T:
-    """The first answer that is neither None nor false."""
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    while not (answer := ask()):
-        if time.monotonic() > deadline:
-            raise SystemExit(f"waited {PATIENCE_SECONDS:g} s in vain for {what}")
-        time.sleep(0.005)
-    return answer
 
 
 @dataclass
@@ -47,15 +33,6 @@ class ExecutorProcess:
 
     process: subprocess.Popen[bytes]
     log: Path
-
-    def end(self) -> int:
-        """Stop it in order if it still runs; the exit code."""
-        self.process.terminate()
-        try:
-            return self.process.wait(60)
-        except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            return self.process.wait()
 
 
 @dataclass
@@ -80,15 +57,9 @@ class Installation:
     def _start(self, settings: Mapping[str, str]) -> ExecutorProcess:
         log = self.folder / f"executor-{time.monotonic_ns()}.log"
         command = [sys.executable, "-m", "executors", "--chip", CHIP]
+        given = {**self.environment, **settings}
         with log.open("wb") as file:
-            process = subprocess.Popen(
-                command,
-                env={**self.environment, **settings},
-                cwd=ROOT,
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
+            process = subprocess.Popen(command, env=given, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
         return ExecutorProcess(process, log)
 
     def _are_ready(self) -> bool:
@@ -104,8 +75,15 @@ class Installation:
 
     def end(self) -> None:
         """Stop all executors."""
-        while self.executors:
-            self.executors.pop().end()
+        for each in self.executors:
+            each.process.terminate()
+        for each in self.executors:
+            try:
+                each.process.wait(60)
+            except subprocess.TimeoutExpired:
+                each.process.kill()
+                each.process.wait()
+        self.executors = []
 
     def submit(
         self, flow: str, parameters: Mapping[str, JsonValue], not_before: datetime | None = None
@@ -132,9 +110,8 @@ def installed(folder: Path, database_url: str, prefect: PrefectServer) -> Iterat
     migrate_and_grant(database_url)
     urls = {item.name: item.url for item in install(database_url, PLAN) if item.url is not None}
     executor_url = urls[PLAN.executor]
-    mine = {name: value for name, value in os.environ.items() if not name.startswith("QDASH_QUEUE_")}
     environment = {
-        **mine,
+        **{name: value for name, value in os.environ.items() if not name.startswith("QDASH_QUEUE_")},
         **prefect.client_environment,
         "PREFECT_HOME": str(folder / "prefect"),
         "PYTHONPATH": os.pathsep.join(map(str, (ROOT, PLUGIN))),
