@@ -24,13 +24,19 @@ def bare_desk(database: CalibDatabase) -> Iterator[Desk]:
 
 
 @pytest.fixture(scope="module")
-def shared_desk(postgres_server: Cluster) -> Iterator[Desk]:
-    """The same as `desk`, for tests that leave nothing behind."""
+def lasting_desk(postgres_server: Cluster) -> Iterator[Desk]:
     with postgres_server.database() as database, open_queue_world(database, bare=True) as world:
         desk = Desk(world)
         desk.furnish()
         desk.offer()
         yield desk
+
+
+@pytest.fixture
+def shared_desk(lasting_desk: Desk) -> Desk:
+    """The same as `desk`, for tests that leave nothing behind."""
+    lasting_desk.executor.seen()
+    return lasting_desk
 
 
 @pytest.fixture
