@@ -38,7 +38,7 @@ class JobHistory:
 
     def __post_init__(self) -> None:
         self.queue = self.world.person(USER, "calib_operator", access="operator").queue
-        self.executors = [self.world.executor(CHIP, name) for name in ("a", "b")]
+        self.executors = [self.world.executor(CHIP, uuid.uuid4().hex) for _ in range(2)]
 
     def register(self) -> None:
         """Register both executors."""
