@@ -86,10 +86,8 @@ def test_missing_in_qdash_waits_in_words(
     assert execution_of(qdash, job.execution_id)["status"] == "completed"
 
 
-def test_other_chips_pass_one_that_waits(
-    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database
-) -> None:
-    waiting = make_chip(owner, "GHOST").run(["0"], ["CheckT1"])
+def test_other_chips_pass_one_that_waits(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
+    waiting = make_chip(world.world, "GHOST").run(["0"], ["CheckT1"])
     shown = world.run(["0"], ["CheckT1"])
     report = mirror.run_once()
     assert list(report.waiting) == [f"job {waiting.job_id}"]
@@ -133,7 +131,7 @@ def test_fresh_jobs_pass_many_that_wait(
     world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database
 ) -> None:
     record = always(passing("CheckT1", figures=0))
-    ghost = make_chip(owner, "GHOST")
+    ghost = make_chip(world.world, "GHOST")
     waiting = {f"job {ghost.run(['0'], ['CheckT1'], record).job_id}" for _ in range(60)}
     fresh = world.run(["0"], ["CheckT1"], record)
     # All of them are due before it.
