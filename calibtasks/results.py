@@ -6,33 +6,32 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import plotly.graph_objects as go
-from pydantic import ConfigDict, JsonValue
+from pydantic import JsonValue
 
 from calibtasks.dataset import Dataset
 from calibtasks.figures.plots import Figure
+from calibtasks.parameters.outputs import OutputParameter
 from qdash_queue.domain import (
     CalibrationError,
     Failure,
     FailureKind,
-    FiniteRange,
     ParameterModel,
     RunParameterModel,
 )
 
+__all__ = [
+    "Artifact",
+    "Backend",
+    "OutputParameter",
+    "PostProcessResult",
+    "PreProcessResult",
+    "RunResult",
+    "missing_input",
+    "same_unit",
+]
+
 DIMENSIONLESS = frozenset({"", "a.u.", "–", "-"})
 """QDash's spellings of "no unit"."""
-
-
-class OutputParameter(ParameterModel):
-    """A declared output: its unit, description, and the range outside which a value is refused.
-
-    ``exact``: chosen and not measured (a pulse's length), so that it needs no error.
-    """
-
-    model_config = ConfigDict(frozen=True)
-
-    believable: FiniteRange | None = None
-    exact: bool = False
 
 
 class Backend(Protocol):

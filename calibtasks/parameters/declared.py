@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final
 
-from calibtasks.results import OutputParameter
+from calibtasks.parameters.outputs import OutputParameter
 from qdash_queue.domain import FiniteRange, ParameterModel
 
 

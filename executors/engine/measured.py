@@ -60,5 +60,5 @@ def without_files(measured: Measured) -> Measured:
     return replace(
         measured,
         run_result=None,
-        result=None if result is None else replace(result, figures=[]),
+        result=None if result is None else replace(result, figures=[], artifacts=[]),
     )

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+import numpy as np
 from pydantic import JsonValue
 
+from calibtasks.dataset import MeasuredArray
 from calibtasks.task import Task
 from executors.engine.measured import Measured
 from executors.job.persistence import persistently
@@ -164,6 +166,8 @@ def _figures(measured: Measured) -> list[FigureRecord]:
 
 
 def _raw_data(measured: Measured) -> list[RawDataRecord]:
-    if measured.run_result is None:
-        return []
-    return [RawDataRecord(**vars(raw)) for raw in measured.run_result.data.to_raw()]
+    """The measured arrays, then the task's files as bytes."""
+    measured_arrays = [] if measured.run_result is None else list(measured.run_result.data)
+    files = [] if measured.result is None else measured.result.artifacts
+    made = [MeasuredArray(file.name, np.frombuffer(file.data, np.uint8), "") for file in files]
+    return [RawDataRecord(**vars(array.to_raw())) for array in (*measured_arrays, *made)]

@@ -122,10 +122,11 @@ DECLARE
 BEGIN
   SELECT * INTO v_run FROM calib_private.task_runs t WHERE t.task_run_id = p_task_run_id;
   -- A multiplexer's number would be taken for the qubit of that number.
-  IF v_run.task_type = 'mux' AND v_run.output_parameters <> '{}' THEN
+  IF v_run.task_type = 'mux' AND EXISTS (SELECT FROM jsonb_each(v_run.output_parameters) e
+      WHERE e.value ->> 'qid_role' !~ '^[0-9]+$') THEN
     PERFORM calib_private.refuse('CQ007', 'output_parameters',
-      format('task %s is about multiplexer %s: its outputs cannot become parameters of a qubit', v_run.task,
-      v_run.qid), 'With persist_output_parameters false they are kept in the task run only.');
+      format('task %s is about multiplexer %s: expected the number of a qubit as qid_role of each output',
+      v_run.task, v_run.qid), 'With persist_output_parameters false they are kept in the task run only.');
   END IF;
   SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = v_run.job_id;
   PERFORM calib_private.lock_owners(v_chip_id, ARRAY(SELECT calib_private.parameter_owner(v_chip_id,

@@ -4167,10 +4167,11 @@ ALTER FUNCTION calib_private.own_username(p_project_id text) OWNER TO calib_owne
 CREATE FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT coalesce((SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
+    AS $_$
+  SELECT coalesce(substring(p_role FROM '^[0-9]+$'),
+    (SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
     FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid), p_qid)
-$$;
+$_$;
 
 
 ALTER FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) OWNER TO calib_owner;
@@ -5262,16 +5263,17 @@ ALTER FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) 
 CREATE FUNCTION calib_private.store_outputs(p_task_run_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
   v_run calib_private.task_runs; v_chip_id text; v_name text; v_value jsonb;
 BEGIN
   SELECT * INTO v_run FROM calib_private.task_runs t WHERE t.task_run_id = p_task_run_id;
   -- A multiplexer's number would be taken for the qubit of that number.
-  IF v_run.task_type = 'mux' AND v_run.output_parameters <> '{}' THEN
+  IF v_run.task_type = 'mux' AND EXISTS (SELECT FROM jsonb_each(v_run.output_parameters) e
+      WHERE e.value ->> 'qid_role' !~ '^[0-9]+$') THEN
     PERFORM calib_private.refuse('CQ007', 'output_parameters',
-      format('task %s is about multiplexer %s: its outputs cannot become parameters of a qubit', v_run.task,
-      v_run.qid), 'With persist_output_parameters false they are kept in the task run only.');
+      format('task %s is about multiplexer %s: expected the number of a qubit as qid_role of each output',
+      v_run.task, v_run.qid), 'With persist_output_parameters false they are kept in the task run only.');
   END IF;
   SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = v_run.job_id;
   PERFORM calib_private.lock_owners(v_chip_id, ARRAY(SELECT calib_private.parameter_owner(v_chip_id,
@@ -5283,7 +5285,7 @@ BEGIN
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
       p_task_run_id, '');
   END LOOP;
-END $$;
+END $_$;
 
 
 ALTER FUNCTION calib_private.store_outputs(p_task_run_id uuid) OWNER TO calib_owner;

@@ -305,7 +305,7 @@ def test_outputs_of_a_multiplexer_do_not_become_those_of_the_qubit_of_its_number
     claimed, lease = world.running(world.chip())
     task = SweepTask(task="CheckRabi", qid="0", task_type=TaskType.MUX)
     run = lease.start_sweep([task]).task_ids["0"]
-    with pytest.raises(BadValueError, match="about multiplexer 0: its outputs cannot become parameters"):
+    with pytest.raises(BadValueError, match="about multiplexer 0: expected the number of a qubit as qid_role"):
         lease.record_task(run, RECORD)
     lease.record_task(run, RECORD.model_copy(update={"persist_output_parameters": False}))
     [stored] = world.ana.queue.task_runs(claimed.job_id)
@@ -313,6 +313,20 @@ def test_outputs_of_a_multiplexer_do_not_become_those_of_the_qubit_of_its_number
     assert "rabi_frequency" in stored.output_parameters
     history = "SELECT count(*) FROM calib.parameter_history WHERE job_id = %s"
     assert world.value(history, claimed.job_id) == 0
+
+
+def test_outputs_of_a_multiplexer_go_to_the_qubits_that_they_name(world: QueueWorld) -> None:
+    claimed, lease = world.running(world.chip())
+    task = SweepTask(task="CheckRabi", qid="0", task_type=TaskType.MUX)
+    run = lease.start_sweep([task]).task_ids["0"]
+    outputs = {
+        f"{qid}_{name}": given.model_copy(update={"qid_role": qid, "parameter_name": name})
+        for qid in ("0", "1")
+        for name, given in RECORD.output_parameters.items()
+    }
+    lease.record_task(run, RECORD.model_copy(update={"output_parameters": outputs}))
+    history = "SELECT DISTINCT qid FROM calib.parameter_history WHERE job_id = %s ORDER BY 1"
+    assert [row["qid"] for row in world.rows(history, claimed.job_id)] == ["0", "1"]
 
 
 def test_a_task_that_0_5_0_starts_is_a_sweep_of_one(world: QueueWorld) -> None:

@@ -205,7 +205,7 @@ class QueueWorld:
 
     def claim(self, executor: Executor, job_id: int) -> tuple[ClaimedJob, Lease]:
         """The job, claimed by the executor, and its lease."""
-        claimed = executor.claim(60.0, job_id)
+        claimed = executor.claim(30.0, job_id)
         assert claimed is not None
         return claimed, self.lease(claimed)
 
