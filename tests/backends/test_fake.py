@@ -64,7 +64,7 @@ def test_every_task_passes_on_every_qubit_from_its_design_values(
     ("task", "name", "true"),
     [
         ("CheckT1", "t1", lambda truth: truth.t1 * 1e-3),
-        ("CheckRamsey", "t2_star", lambda truth: truth.t2 * 1e-3),
+        ("CheckRamsey", "t2_star", lambda truth: truth.t2_star * 1e-3),
         ("CheckRamsey", "qubit_frequency", lambda truth: truth.frequency),
     ],
 )

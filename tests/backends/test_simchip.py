@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from executors.backends.simchip.device import (
     QubitTruth,
@@ -26,7 +27,8 @@ PERFECT = QubitTruth(
     anharmonicity=-0.34,
     drive=0.4,
     t1=1e12,
-    t2=1e12,
+    t2_star=1e12,
+    t2_echo=1e12,
     thermal=0.0,
     resonator=5.9,
     chi=-1e-3,
@@ -56,7 +58,7 @@ def test_truth_is_physical_and_near_the_design(n_qubits: int) -> None:
     design = design_parameters("SIM", n_qubits)
     for qid in range(n_qubits):
         truth = true_qubit(1, "SIM", qid)
-        assert 0 < truth.t2 <= 2 * truth.t1
+        assert 0 < truth.t2_star < truth.t2_echo <= 2 * truth.t1
         assert abs(truth.frequency - float(design[str(qid)]["qubit_frequency"].value or 0)) < 1e-3
         rabi = truth.drive * float(design[str(qid)]["control_amplitude"].value or 0)
         assert 0.009 < rabi < 0.016
@@ -107,6 +109,12 @@ def test_other_sizes_are_refused(n_qubits: int) -> None:
 # ------------------------------------------------------------------ dynamics
 
 
+def driven(transmon: Transmon, pulses: list[Pulse], at_ns: float) -> NDArray[np.float64]:
+    """Populations at a time, from thermal equilibrium at 0."""
+    thermal = transmon.truth.thermal
+    return transmon.transfer(pulses, at_ns) @ np.array([1 - thermal, thermal, 0.0])
+
+
 def square(
     amplitude: float, length: float, frequency: float, start: float = 0.0, phase: float = 0.0
 ) -> Pulse:
@@ -121,46 +129,48 @@ def test_a_weak_drive_gives_rabis_formula(detuning: float) -> None:
         pulse = square(rabi / PERFECT.drive, length, PERFECT.frequency + detuning)
         total = math.hypot(rabi, detuning)
         expected = (rabi / total * math.sin(math.pi * total * length)) ** 2
-        assert transmon.populations([pulse], length)[1] == pytest.approx(expected, abs=2e-3)
+        assert driven(transmon, [pulse], length)[1] == pytest.approx(expected, abs=2e-3)
 
 
 def test_an_excited_state_decays_with_t1_to_thermal_equilibrium() -> None:
-    truth = with_truth(t1=30e3, t2=40e3, thermal=0.02)
+    truth = with_truth(t1=30e3, t2_star=40e3, t2_echo=40e3, thermal=0.02)
     transmon = Transmon(truth)
     pulse = square(0.01 / truth.drive, 50.0, truth.frequency)
-    start = transmon.populations([pulse], 50.0)
+    start = driven(transmon, [pulse], 50.0)
     for wait in (10e3, 50e3, 500e3):
-        later = transmon.populations([pulse], 50.0 + wait)
+        later = driven(transmon, [pulse], 50.0 + wait)
         expected = truth.thermal + (start[1] - truth.thermal) * math.exp(-wait / truth.t1)
         assert later[1] == pytest.approx(expected, abs=2e-3)
 
 
-def test_a_superposition_turns_with_the_detuning_and_fades_with_t2() -> None:
+def test_a_superposition_turns_with_the_detuning_and_fades_with_t2_star() -> None:
     # Far from the third level, which would shift the phase by a few hundredths.
-    truth = with_truth(t1=30e3, t2=20e3, anharmonicity=-10.0)
+    truth = with_truth(t1=30e3, t2_star=20e3, t2_echo=35e3, anharmonicity=-10.0)
     transmon = Transmon(truth)
     detuning, length = 0.0005, 20.0
     first = square(0.0125 / truth.drive, length, truth.frequency + detuning)
     for wait in (0.0, 500.0, 5e3, 21e3):
         second = square(0.0125 / truth.drive, length, truth.frequency + detuning, length + wait, math.pi)
-        excited = transmon.populations([first, second], second.end_ns)[1]
+        excited = driven(transmon, [first, second], second.end_ns)[1]
         # A resonant π/2 pulse turns the phase like a wait of 2/π of its length.
         fringe = math.cos(2 * math.pi * detuning * (wait + 2 * length * 2 / math.pi))
-        assert excited == pytest.approx(0.5 * (1 - math.exp(-wait / truth.t2) * fringe), abs=0.01)
+        assert excited == pytest.approx(0.5 * (1 - math.exp(-wait / truth.t2_star) * fringe), abs=0.01)
 
 
 def test_a_strong_short_pulse_leaks_into_the_third_level() -> None:
-    gentle = Transmon(PERFECT).populations([square(0.0125 / 0.4, 40.0, 4.2)], 40.0)
-    violent = Transmon(PERFECT).populations([square(0.25 / 0.4, 2.0, 4.2)], 2.0)
+    gentle = driven(Transmon(PERFECT), [square(0.0125 / 0.4, 40.0, 4.2)], 40.0)
+    violent = driven(Transmon(PERFECT), [square(0.25 / 0.4, 2.0, 4.2)], 2.0)
     assert gentle[2] < 2e-3
     assert violent[2] > 0.05
 
 
 def test_impossible_truth_and_overlapping_pulses_are_refused() -> None:
     with pytest.raises(ValueError, match="T2 of at most 2 T1"):
-        Transmon(with_truth(t1=10.0, t2=30.0))
+        Transmon(with_truth(t1=10.0, t2_echo=30.0, t2_star=5.0))
+    with pytest.raises(ValueError, match=r"T2\* of at most the echo's"):
+        Transmon(with_truth(t1=30.0, t2_echo=20.0, t2_star=25.0))
     with pytest.raises(ValueError, match="two pulses overlap at 5 ns"):
-        Transmon(PERFECT).populations([square(0.01, 20, 4.2), square(0.01, 20, 4.2, start=5.0)], 100.0)
+        Transmon(PERFECT).transfer([square(0.01, 20, 4.2), square(0.01, 20, 4.2, start=5.0)], 100.0)
 
 
 # ------------------------------------------------------------------ readout
