@@ -26,6 +26,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
+from pydantic import JsonValue
 
 from calibtasks.checks import STANDARD, Check, Checked
 from calibtasks.dataset import Dataset
@@ -35,7 +36,7 @@ from calibtasks.measure.lab import Lab
 from calibtasks.measure.sweep import Sweep, names_of
 from calibtasks.measure.targets import Qubit, Target
 from calibtasks.parameters.declared import Param
-from calibtasks.results import Backend, PostProcessResult, PreProcessResult, RunResult
+from calibtasks.results import Artifact, Backend, PostProcessResult, PreProcessResult, RunResult
 from calibtasks.task import Task, owner
 from qdash_queue.domain import ParameterModel, RunParameterModel, TaskType
 
@@ -99,6 +100,14 @@ class Protocol(Task, register=False):
     def figures(self, sweeps: Sweeps, fit: Any, target: Target) -> list[Figure]:
         """Figures of data and fit, whatever the verdict."""
 
+    def note(self, fit: Any, target: Target) -> Mapping[str, JsonValue]:
+        """What is recorded beside the values, as JSON; nothing by default."""
+        return {}
+
+    def artifacts(self, fit: Any, target: Target) -> list[Artifact]:
+        """Files that the task makes, such as a classifier; none by default."""
+        return []
+
     # ------------------------------------------------------------------ used by an author
 
     def number(self, name: str) -> float:
@@ -122,7 +131,7 @@ class Protocol(Task, register=False):
 
     def prepare(self, backend: Backend, qid: str) -> PreProcessResult:
         """Read the target's needs; raises CalibrationError (``missing_input``) on the first unusable one."""
-        inputs = {param.key: self._need(backend, qid, param) for param in self.needs}
+        inputs = {param.key: self._need(backend, qid, param) for param in self._needs(backend, qid)}
         self._targets[qid] = self._target(qid, inputs, backend)
         return PreProcessResult(inputs, dict(self.run_parameters))
 
@@ -153,24 +162,36 @@ class Protocol(Task, register=False):
             r2=fit.quality.r2,
             failure=next((failure for failure in failures if failure is not None), None),
             quality_metrics={**fit.metrics(), **_systematic(values)},
+            note=dict(self.note(fit, target)),
+            artifacts=self.artifacts(fit, target),
         )
+
+    def _needs(self, backend: Backend, qid: str) -> Sequence[Param]:
+        """The needs of a target; of a multiplexer and of a chip those of each of their qubits."""
+        if self.task_type in (TaskType.QUBIT, TaskType.COUPLING):
+            return self.needs
+        return [param.of(member) for member in backend.members(qid) for param in self.needs]
 
     def _need(self, backend: Backend, qid: str, param: Param) -> ParameterModel:
         """The value under the first of its names that is stored."""
         where = owner(qid, param.role)
         name = next((name for name in param.names if backend.has_parameter(where, name)), param.name)
         declared = param.as_input().model_copy(update={"parameter_name": name})
-        return self.stored(backend, qid, param.key, declared)
+        found = self.stored(backend, qid, param.key, declared)
+        return found.model_copy(update={"parameter_name": name, "qid_role": param.role})
 
     def _target(self, qid: str, inputs: Mapping[str, ParameterModel], backend: Backend | None) -> Target:
-        roles = ("control", "target") if self.task_type is TaskType.COUPLING else ("",)
+        roles = dict.fromkeys(given.qid_role for given in inputs.values())
         return Target(qid, {role: self._qubit(qid, role, inputs, backend) for role in roles}, dict(inputs))
 
     def _qubit(
         self, qid: str, role: str, inputs: Mapping[str, ParameterModel], backend: Backend | None
     ) -> Qubit:
         number = owner(qid, role)
-        own = {param.name: inputs[param.key] for param in self.needs if param.role == role}
+        prefix = f"{role}_" if role else ""
+        own = {
+            key.removeprefix(prefix): given for key, given in inputs.items() if given.qid_role == role
+        }
         pulse = [name for name in ("hpi_amplitude", "pi_amplitude") if name in own]
         trusted = bool(pulse) and backend is not None
         if backend is not None:

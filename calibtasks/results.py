@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
 import plotly.graph_objects as go
-from pydantic import ConfigDict
+from pydantic import ConfigDict, JsonValue
 
 from calibtasks.dataset import Dataset
 from calibtasks.figures.plots import Figure
@@ -53,6 +53,9 @@ class Backend(Protocol):
     def label(self, qid: str) -> str:
         """The instrument's name of the qubit (``Q05`` for ``5``)."""
 
+    def members(self, qid: str) -> tuple[str, ...]:
+        """The session's qubits of a multiplexer (by its number), or all of them (``""``)."""
+
 
 @dataclass(frozen=True)
 class PreProcessResult:
@@ -71,11 +74,20 @@ class RunResult:
 
 
 @dataclass(frozen=True)
+class Artifact:
+    """A file that a task makes beside its values, such as a classifier."""
+
+    name: str
+    data: bytes
+
+
+@dataclass(frozen=True)
 class PostProcessResult:
     """The result of a task, before the gate accepts or refuses it.
 
     ``failure`` is for what only the task can detect (no signal, a fit at its bound); values and figures given
-    with it are kept as measured but refused. ``r2`` is the fit's coefficient of determination.
+    with it are kept as measured but refused. ``r2`` is the fit's coefficient of determination, ``note`` what is
+    recorded beside the values.
     """
 
     output_parameters: dict[str, ParameterModel] = field(default_factory=dict)
@@ -83,6 +95,8 @@ class PostProcessResult:
     r2: float | None = None
     failure: Failure | None = None
     quality_metrics: dict[str, float] = field(default_factory=dict)
+    note: dict[str, JsonValue] = field(default_factory=dict)
+    artifacts: list[Artifact] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         given = cast("list[Figure | go.Figure]", self.figures)

@@ -157,7 +157,12 @@ class Task(ABC):
 
 
 def owner(qid: str, role: str) -> str:
-    """The qubit or coupling that a value of this role belongs to (``control`` of ``0-1`` is ``0``)."""
+    """The qubit or coupling that a value of this role belongs to (``control`` of ``0-1`` is ``0``).
+
+    A role that is a number is that qubit, of a multiplexer or a chip.
+    """
+    if role.isdecimal():
+        return role
     control, _, target = qid.partition("-")
     return {"control": control, "target": target or control}.get(role, qid)
 

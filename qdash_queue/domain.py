@@ -97,7 +97,7 @@ class ParameterModel(BaseModel):
     """
 
     parameter_name: str = ""
-    qid_role: Literal["", "self", "control", "target", "coupling"] = ""
+    qid_role: str = Field(default="", pattern=r"^(|self|control|target|coupling|0|[1-9][0-9]*)$")
     value: float | int | None = None
     value_type: str = "float"
     error: float = 0.0
