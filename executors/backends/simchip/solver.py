@@ -37,12 +37,8 @@ _LOWER: Final[Complex] = np.diag(np.sqrt(np.arange(1.0, LEVELS)), 1).astype(np.c
 _NUMBER: Final[Complex] = np.diag(np.arange(LEVELS)).astype(np.complex128)
 _KERR: Final[Complex] = np.diag(np.arange(LEVELS) * (np.arange(LEVELS) - 1) / 2).astype(np.complex128)
 _LEVEL_DIFFERENCE: Final = np.subtract.outer(np.arange(LEVELS), np.arange(LEVELS)).ravel()
-_ROWS: Final = {
-    difference: np.flatnonzero(difference == _LEVEL_DIFFERENCE) for difference in range(1 - LEVELS, LEVELS)
-}
-"""Elements of a density matrix (row by row) by the difference of their levels."""
 _POPULATIONS: Final = np.arange(LEVELS) * (LEVELS + 1)
-_NEGLIGIBLE: Final = 1e-7
+_NEGLIGIBLE: Final = 1e-6
 _CACHE_LIMIT: Final = 20_000
 _TIME_TOLERANCE_NS: Final = 1e-6
 _Key = TypeVar("_Key")
@@ -100,7 +96,8 @@ def _modes(idle: Complex) -> tuple[Complex, Complex]:
     """
     rates = np.zeros(LEVELS**2, dtype=np.complex128)
     modes = np.zeros((LEVELS**2, LEVELS**2), dtype=np.complex128)
-    for rows in _ROWS.values():
+    for difference in np.unique(_LEVEL_DIFFERENCE):
+        rows = np.flatnonzero(difference == _LEVEL_DIFFERENCE)
         rates[rows], modes[np.ix_(rows, rows)] = np.linalg.eig(idle[np.ix_(rows, rows)])
     return rates, modes
 
@@ -127,12 +124,11 @@ class _Parts:
         step = round(duration_ns)
         if step == 0:
             return self
-        shifted = {difference: self.turns_ns + difference * step for difference in _ROWS}
-        turns = np.unique(np.concatenate(list(shifted.values())))
-        parts = self.state.reshape(LEVELS**2, -1, LEVELS)
+        shifted = self.turns_ns + step * _LEVEL_DIFFERENCE[:, None]
+        turns = np.unique(shifted)
         state = np.zeros((LEVELS**2, len(turns), LEVELS), dtype=np.complex128)
-        for difference, rows in _ROWS.items():
-            state[rows[:, None], np.searchsorted(turns, shifted[difference])] = parts[rows]
+        rows = np.arange(LEVELS**2)[:, None]
+        state[rows, np.searchsorted(turns, shifted)] = self.state.reshape(LEVELS**2, -1, LEVELS)
         kept = np.abs(state).max(axis=(0, 2)) > _NEGLIGIBLE
         return _Parts(turns[kept], state[:, kept].reshape(LEVELS**2, -1))
 
@@ -163,6 +159,9 @@ class Transmon:
         )
         self._rates, self._modes = _modes(_commutator(truth.anharmonicity * _KERR) + self._decay)
         self._inverse = np.linalg.inv(self._modes)
+        block = np.ix_(_POPULATIONS, _POPULATIONS)
+        self._level_rates, self._levels = self._rates[_POPULATIONS].real, self._modes[block].real
+        self._level_inverse = self._inverse[block].real
 
     def transfer(self, pulses: Sequence[Pulse], at_ns: float) -> Real:
         """Populations at ``at_ns`` (rows) for each level at 0 (columns), shape (3, 3).
@@ -176,14 +175,13 @@ class Transmon:
                 break
             if pulse.start_ns < now - _TIME_TOLERANCE_NS:
                 raise ValueError(f"two pulses overlap at {pulse.start_ns:g} ns on one drive line")
-            if now > 0:
-                parts = parts.turned(pulse.start_ns - now)
-            state = self._idle(pulse.start_ns - now) @ parts.state
-            parts = _Parts(parts.turns_ns, self._drive(pulse.until(at_ns), state))
+            if pulse.start_ns - now > _TIME_TOLERANCE_NS:
+                parts = self._waited(parts, pulse.start_ns - now)
+            parts = _Parts(parts.turns_ns, self._drive(pulse.until(at_ns), parts.state))
             now = min(pulse.end_ns, at_ns)
-        state = self._idle(at_ns - now)[_POPULATIONS] @ parts.state
-        averaged = state.reshape(LEVELS, -1, LEVELS).real
-        return np.asarray(np.einsum("ltc,t->lc", averaged, np.exp(-self._slow * np.abs(parts.turns_ns))))
+        populations = parts.state[_POPULATIONS].real.reshape(LEVELS, -1, LEVELS)
+        averaged = np.exp(-self._slow * np.abs(parts.turns_ns)) @ populations
+        return self._relaxation(at_ns - now) @ averaged
 
     def steady_start(self, transfer: Real, rest_ns: float) -> Real:
         """Populations at the start of each of many equal shots, shape (3,).
@@ -191,8 +189,7 @@ class Transmon:
         A shot changes them by ``transfer`` until its readout, which ends all coherences; then the qubit
         relaxes for ``rest_ns`` until the next shot starts. In the steady state both together change nothing.
         """
-        rest = self._idle(rest_ns)[np.ix_(_POPULATIONS, _POPULATIONS)].real
-        equations = rest @ transfer - np.eye(LEVELS)
+        equations = self._relaxation(rest_ns) @ transfer - np.eye(LEVELS)
         # The rows sum to 0: one of them is redundant, and the sum of the populations is 1.
         equations[0] = 1.0
         return np.asarray(np.linalg.solve(equations, np.array([1.0, 0.0, 0.0])))
@@ -219,8 +216,15 @@ class Transmon:
             _keep(self._pulses, key, known)
         return known
 
-    def _idle(self, duration_ns: float) -> Complex:
-        return np.asarray((self._modes * np.exp(self._rates * duration_ns)) @ self._inverse)
+    def _waited(self, parts: _Parts, duration_ns: float) -> _Parts:
+        """After an idle time of a qubit that may be in a superposition."""
+        turned = parts.turned(duration_ns)
+        decay = np.exp(self._rates * duration_ns)[:, None]
+        return _Parts(turned.turns_ns, self._modes @ (decay * (self._inverse @ turned.state)))
+
+    def _relaxation(self, duration_ns: float) -> Real:
+        """Populations after an idle time (rows) for each level before it (columns), shape (3, 3)."""
+        return (self._levels * np.exp(self._level_rates * duration_ns)) @ self._level_inverse
 
     def _segment(self, amplitude: complex, duration_ns: float, frequency_ghz: float) -> Complex:
         key = (amplitude, round(duration_ns, 6), frequency_ghz)
