@@ -65,7 +65,7 @@ def _prepare_qubex() -> None:
     from qubex.pulse import set_sampling_period  # noqa: PLC0415
 
     from benchmarks.truth_sampler import SAMPLE_NS  # noqa: PLC0415
-    from calibtasks import tasks  # noqa: F401, PLC0415
+    from calibtasks import active_protocols  # noqa: F401, PLC0415
 
     set_sampling_period(SAMPLE_NS)
 
