@@ -2,7 +2,8 @@
 
     python -m benchmarks [NAME ...] [OPTION ...]
 
-Options, from the first that starts with a dash, go to each that is named. The report is what they print. Exit 1 if one of them failed or ran out of time; the others run all the same.
+Options, from the first that starts with a dash, go to each that is named. The report is what they print.
+Exit 1 if one of them failed or ran out of time; the others run all the same.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 Nothing here comes from the tasks. True values are of the transmon's Hamiltonian, diagonalised and integrated
 here; the bound is Cramér's and Rao's for all the data of a run, references included, with every parameter of the
-qubit and of its readout free.
+qubit and of its readout free. The carry-over of shots is none of its own: it follows from T1, the pulses, the
+thermal population and the wait between shots, which is set.
 """
 
 from __future__ import annotations
@@ -120,8 +121,6 @@ _UNKNOWNS: Final = (
     _Unknown(lambda truth, by: replace(truth, frequency=truth.frequency + by), 1e-6, 1.0),
     _Unknown(lambda truth, by: replace(truth, thermal=truth.thermal + by), 1e-4, 0.5),
 )
-_REST_STEP: Final = 1e-2
-_REST_PRIOR: Final = 1.0
 _READOUT_PRIOR: Final = 1e3
 _READOUT_STEP: Final = 1e-4
 
@@ -161,8 +160,6 @@ def _information(truth: QubitTruth, executions: Sequence[Execution], readout: Re
     for u in _UNKNOWNS:
         up, down = (populations(u.moved(truth, sign * u.step), executions) for sign in (1, -1))
         add(u.step, moments(up, readout), moments(down, readout))
-    up, down = (populations(truth, executions, 1 + sign * _REST_STEP) for sign in (1, -1))
-    add(_REST_STEP, moments(up, readout), moments(down, readout))
     for up_readout, down_readout in _moved_readouts(readout):
         add(_READOUT_STEP, moments(levels, up_readout), moments(levels, down_readout))
 
@@ -170,7 +167,7 @@ def _information(truth: QubitTruth, executions: Sequence[Execution], readout: Re
     means, spread = np.array(mean_slopes), np.array(covariance_slopes) @ weight
     information = np.einsum("ani,nij,bnj->ab", means, weight, means, optimize=True)
     information += 0.5 * np.einsum("anij,bnji->ab", spread, spread, optimize=True)
-    priors = [u.prior for u in _UNKNOWNS] + [_REST_PRIOR]
+    priors = [u.prior for u in _UNKNOWNS]
     priors += [_READOUT_PRIOR] * (len(information) - len(priors))
     return np.asarray(information + np.diag(1 / np.square(priors)))
 

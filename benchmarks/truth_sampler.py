@@ -65,16 +65,13 @@ class Execution:
         return self.shots * (self.end_ns + PRE_MARGIN_NS + self.rest_ns) * 1e-9
 
 
-def populations(truth: QubitTruth, executions: Sequence[Execution], rest_factor: float = 1.0) -> Real:
-    """Populations of the levels at the captures in the steady state of equal shots, shape (n, 3).
-
-    ``rest_factor`` stretches the rest between two shots, as if the carry-over were not known.
-    """
+def populations(truth: QubitTruth, executions: Sequence[Execution]) -> Real:
+    """Populations of the levels at the captures in the steady state of equal shots, shape (n, 3)."""
     transmon = Transmon(truth)
     found = np.empty((len(executions), LEVELS))
     for row, execution in zip(found, executions, strict=True):
         transfer = transmon.transfer(execution.pulses, execution.end_ns + PRE_MARGIN_NS)
-        row[:] = transfer @ transmon.steady_start(transfer, execution.rest_ns * rest_factor)
+        row[:] = transfer @ transmon.steady_start(transfer, execution.rest_ns)
     found = np.clip(found, 0.0, None)
     return np.asarray(found / found.sum(axis=1, keepdims=True))
 
