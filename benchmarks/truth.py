@@ -18,6 +18,8 @@ import os
 import time
 from collections import Counter
 from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import walk_packages
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -42,7 +44,7 @@ def main() -> None:
     parser.add_argument("--cell", default="", help="only cells whose name holds this")
     parser.add_argument("--seeds", type=int, default=8, help="qubits that share a cell's runs")
     given = parser.parse_args()
-    _prepare_qubex()
+    _prepare()
     ready = []
     for name in given.task:
         try:
@@ -60,13 +62,15 @@ def main() -> None:
         raise SystemExit("some tasks were not measured")
 
 
-def _prepare_qubex() -> None:
-    """Set the sampling period of the simulated instrument, as connecting to it does."""
+def _prepare() -> None:
+    """Define every task, and set the sampling period of the simulated instrument, as connecting to it does."""
     from qubex.pulse import set_sampling_period  # noqa: PLC0415
 
     from benchmarks.truth_sampler import SAMPLE_NS  # noqa: PLC0415
-    from calibtasks import active_protocols  # noqa: F401, PLC0415
+    from calibtasks import tasks  # noqa: PLC0415
 
+    for module in walk_packages(tasks.__path__, f"{tasks.__name__}."):
+        import_module(module.name)
     set_sampling_period(SAMPLE_NS)
 
 
