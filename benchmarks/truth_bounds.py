@@ -121,7 +121,9 @@ _UNKNOWNS: Final = (
     _Unknown(lambda truth, by: replace(truth, frequency=truth.frequency + by), 1e-6, 1.0),
     _Unknown(lambda truth, by: replace(truth, thermal=truth.thermal + by), 1e-4, 0.5),
 )
-_READOUT_PRIOR: Final = 1e3
+_READOUT_PRIORS: Final = (1e3, 1e3, 1e3, 1e3, 3.0, 3.0, 1e3)
+"""Of each level's signal along both axes, in contrasts, and of the noise. Level 2 cannot lie anywhere: all levels
+are on the circle of one resonator."""
 _READOUT_STEP: Final = 1e-4
 
 Quantity = Callable[[QubitTruth], float]
@@ -167,8 +169,7 @@ def _information(truth: QubitTruth, executions: Sequence[Execution], readout: Re
     means, spread = np.array(mean_slopes), np.array(covariance_slopes) @ weight
     information = np.einsum("ani,nij,bnj->ab", means, weight, means, optimize=True)
     information += 0.5 * np.einsum("anij,bnji->ab", spread, spread, optimize=True)
-    priors = [u.prior for u in _UNKNOWNS]
-    priors += [_READOUT_PRIOR] * (len(information) - len(priors))
+    priors = [*(u.prior for u in _UNKNOWNS), *_READOUT_PRIORS]
     return np.asarray(information + np.diag(1 / np.square(priors)))
 
 
