@@ -20,6 +20,7 @@ from scipy.optimize import brentq, minimize_scalar
 
 from benchmarks.truth_sampler import SAMPLE_NS, Execution, Readout, populations
 from executors.backends.simchip.device import QubitTruth
+from executors.backends.simchip.solver import Pulse
 
 Real = NDArray[np.float64]
 
@@ -111,29 +112,40 @@ def _scaled(name: str) -> Callable[[QubitTruth, float], QubitTruth]:
 
 
 # So wide that they tell nothing; they only keep what the data do not depend on from making the matrix singular.
-# The anharmonicity is the exception: no single one of these sweeps shows it, and a design knows it to a few per cent.
+# Exceptions are what no sweep of lifetimes shows: its pulses were calibrated, so that carrier and strength of the
+# drive are about right, and a design knows the anharmonicity to a few per cent.
 _UNKNOWNS: Final = (
     _Unknown(_scaled("t1"), 1e-3, 10.0),
     _Unknown(_scaled("t2_star"), 1e-3, 10.0),
     _Unknown(_scaled("t2_echo"), 1e-3, 10.0),
-    _Unknown(_scaled("drive"), 1e-4, 10.0),
+    _Unknown(_scaled("drive"), 1e-4, 0.3),
     _Unknown(_scaled("anharmonicity"), 1e-3, 0.05),
-    _Unknown(lambda truth, by: replace(truth, frequency=truth.frequency + by), 1e-6, 1.0),
+    _Unknown(lambda truth, by: replace(truth, frequency=truth.frequency + by), 1e-6, 3e-3),
     _Unknown(lambda truth, by: replace(truth, thermal=truth.thermal + by), 1e-4, 0.5),
 )
 _READOUT_PRIORS: Final = (1e3, 1e3, 1e3, 1e3, 3.0, 3.0, 1e3)
 """Of each level's signal along both axes, in contrasts, and of the noise. Level 2 cannot lie anywhere: all levels
 are on the circle of one resonator."""
 _READOUT_STEP: Final = 1e-4
+_RAMP_STEP: Final = 1e-3
+_RAMP_PRIOR: Final = 10.0
 
 Quantity = Callable[[QubitTruth], float]
 
 
 def bounds(
-    truth: QubitTruth, executions: Sequence[Execution], readout: Readout, quantities: Mapping[str, Quantity]
+    truth: QubitTruth,
+    executions: Sequence[Execution],
+    readout: Readout,
+    quantities: Mapping[str, Quantity],
+    *,
+    free_ramps: bool = False,
 ) -> dict[str, float]:
-    """The least standard deviation of an unbiased estimate of each quantity, in its unit."""
-    inverse = np.linalg.inv(_information(truth, executions, readout))
+    """The least standard deviation of an unbiased estimate of each quantity, in its unit.
+
+    ``free_ramps``: the area of the pulses' ramps is not known, so that an oscillation's phase is free.
+    """
+    inverse = np.linalg.inv(_information(truth, executions, readout, free_ramps=free_ramps))
     found = {}
     for name, quantity in quantities.items():
         slope = np.zeros(len(inverse))
@@ -145,7 +157,9 @@ def bounds(
     return found
 
 
-def _information(truth: QubitTruth, executions: Sequence[Execution], readout: Readout) -> Real:
+def _information(
+    truth: QubitTruth, executions: Sequence[Execution], readout: Readout, *, free_ramps: bool
+) -> Real:
     """Fisher's matrix of Gaussian points whose mean and covariance both depend on the parameters."""
     shots = np.array([execution.shots for execution in executions], dtype=np.float64)
     levels = populations(truth, executions)
@@ -162,6 +176,11 @@ def _information(truth: QubitTruth, executions: Sequence[Execution], readout: Re
     for u in _UNKNOWNS:
         up, down = (populations(u.moved(truth, sign * u.step), executions) for sign in (1, -1))
         add(u.step, moments(up, readout), moments(down, readout))
+    priors = [u.prior for u in _UNKNOWNS]
+    if free_ramps:
+        up, down = (populations(truth, _with_ramps(executions, sign * _RAMP_STEP)) for sign in (1, -1))
+        add(_RAMP_STEP, moments(up, readout), moments(down, readout))
+        priors.append(_RAMP_PRIOR)
     for up_readout, down_readout in _moved_readouts(readout):
         add(_READOUT_STEP, moments(levels, up_readout), moments(levels, down_readout))
 
@@ -169,8 +188,18 @@ def _information(truth: QubitTruth, executions: Sequence[Execution], readout: Re
     means, spread = np.array(mean_slopes), np.array(covariance_slopes) @ weight
     information = np.einsum("ani,nij,bnj->ab", means, weight, means, optimize=True)
     information += 0.5 * np.einsum("anij,bnji->ab", spread, spread, optimize=True)
-    priors = [*(u.prior for u in _UNKNOWNS), *_READOUT_PRIORS]
+    priors += _READOUT_PRIORS
     return np.asarray(information + np.diag(1 / np.square(priors)))
+
+
+def _with_ramps(executions: Sequence[Execution], by: float) -> list[Execution]:
+    """The pulses with their ramps higher by a part ``by``, their plateaus unchanged."""
+
+    def changed(pulse: Pulse) -> Pulse:
+        height = np.abs(pulse.samples)
+        return replace(pulse, samples=np.where(height < height.max(), pulse.samples * (1 + by), pulse.samples))
+
+    return [replace(each, pulses=tuple(changed(pulse) for pulse in each.pulses)) for each in executions]
 
 
 def _moments(levels: Real, readout: Readout, shots: Real) -> tuple[Real, Real]:

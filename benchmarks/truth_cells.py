@@ -55,6 +55,9 @@ VALUES: Final[Mapping[str, Sequence[Value]]] = {
     "CreatePIPulse": [Value("pi_amplitude", "amplitude", pi_amplitude)],
 }
 
+FREE_RAMPS: Final = frozenset({"CheckRabi"})
+"""Tasks that measure the phase of an oscillation too, which the ramps of a real drive shift."""
+
 
 @dataclass(frozen=True)
 class Cell:

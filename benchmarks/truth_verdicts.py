@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.truth_bounds import bounds
-from benchmarks.truth_cells import VALUES, Cell, Value
+from benchmarks.truth_cells import FREE_RAMPS, VALUES, Cell, Value
 from benchmarks.truth_sampler import QID, Bench, Fault
 from executors.backends.simchip.device import QubitTruth
 from executors.engine.gate import judge, judge_data
@@ -129,7 +129,8 @@ def _bounds(bench: Bench, values: Sequence[Value]) -> dict[str, float]:
     quantities = {
         value.key: lambda truth, value=value: value.truth(truth, bench.inputs) for value in values
     }
-    return bounds(bench.truth, executions, bench.lab.readout, quantities)
+    free_ramps = bench.task.name in FREE_RAMPS
+    return bounds(bench.truth, executions, bench.lab.readout, quantities, free_ramps=free_ramps)
 
 
 def wrong(task: str, inputs: Mapping[str, float], found: Outcome, truths: Sequence[QubitTruth]) -> list[str]:
