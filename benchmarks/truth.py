@@ -3,12 +3,12 @@
     python -m benchmarks truth [--runs 1000] [--default-runs 4000] [--broken 2000] [--task CheckT1 ...]
                                [--cell TEXT] [--seeds 8]
 
-A cell is a task on qubits, inputs and settings of one kind. RMSE is in parts of the Cramér-Rao bound of all the
-data taken, everything else free; pull is the error in standard deviations as stated. Bars: RMSE 1.05, |mean|
-0.1, width 0.95 to 1.05, 68.3 ± 3 % at the default; RMSE 1.10 and 68.3 ± 5 % elsewhere. A broken run is wrong when
-a value is accepted that is off by more than 5 of its errors and 5 % (a qubit's frequency 50 kHz); at most 0.2 %
-may be, and at most 0.5 % of the good runs refused. Data are exact draws, without qubex's instrument below the
-pulse program; figures are not drawn.
+A cell is a task on qubits, inputs and settings of one kind. RMSE is in parts of the Cramér-Rao bound of all
+the data taken, everything else free; pull is the error in standard deviations as stated. Bars: RMSE 1.05,
+|mean| 0.1, width 0.95 to 1.05, 68.3 ± 3 % at the default; RMSE 1.10 and 68.3 ± 5 % elsewhere. A broken run
+is wrong when a value is accepted that is off by more than 5 of its errors and 5 % (a qubit's frequency 50
+kHz); at most 0.2 % may be, and at most 0.5 % of the good runs refused. Data are exact draws, without
+qubex's instrument below the pulse program; figures are not drawn.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LEAST_ACCEPTED = 30
 def main() -> None:
     # Before numpy is imported: its threads cost more than they bring on matrices this small.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    from benchmarks.truth_cells import VALUES, cells, protocol  # noqa: PLC0415
+    from benchmarks.truth_cells import VALUES, cells, protocol
 
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--runs", type=int, default=1000, help="of a cell")
@@ -63,11 +63,11 @@ def main() -> None:
 
 
 def _prepare() -> None:
-    """Define every task, and set the sampling period of the simulated instrument, as connecting to it does."""
-    from qubex.pulse import set_sampling_period  # noqa: PLC0415
+    """Define every task; set the simulated instrument's sampling period, as connecting to it does."""
+    from qubex.pulse import set_sampling_period
 
-    from benchmarks.truth_sampler import SAMPLE_NS  # noqa: PLC0415
-    from calibtasks import tasks  # noqa: PLC0415
+    from benchmarks.truth_sampler import SAMPLE_NS
+    from calibtasks import tasks
 
     for module in walk_packages(tasks.__path__, f"{tasks.__name__}."):
         import_module(module.name)
@@ -75,9 +75,11 @@ def _prepare() -> None:
 
 
 def _table(chosen: Sequence[Cell], given: argparse.Namespace) -> list[Tally]:
-    from benchmarks.truth_verdicts import tally  # noqa: PLC0415
+    from benchmarks.truth_verdicts import tally
 
-    print("| task, cell | value | refused % | RMSE/bound | pull mean, width | 68 / 95 % | missed bars | CPU s |")
+    print(
+        "| task, cell | value | refused % | RMSE/bound | pull mean, width | 68 / 95 % | missed bars | CPU s |"
+    )
     print("|---|---|---|---|---|---|---|---|", flush=True)
     tallies = []
     for cell in chosen:
@@ -132,10 +134,10 @@ def _bar(share: float, bar: float) -> str:
 
 
 def _broken(names: Sequence[str], runs: int) -> None:
-    import numpy as np  # noqa: PLC0415
+    import numpy as np
 
-    from benchmarks.truth_faults import KINDS, Situation  # noqa: PLC0415
-    from benchmarks.truth_verdicts import outcome, wrong  # noqa: PLC0415
+    from benchmarks.truth_faults import KINDS, Situation
+    from benchmarks.truth_verdicts import outcome, wrong
 
     rng = np.random.default_rng(0)
     each = max(1, round(runs / (len(names) * len(KINDS))))
@@ -155,8 +157,8 @@ def _broken(names: Sequence[str], runs: int) -> None:
     print(f"\nbroken runs, {each} of each kind and task: accepted (of these wrong)\n")
     print(f"| kind | {' | '.join(names)} |\n|---|{'---|' * len(names)}")
     for kind in KINDS:
-        counts = [f"{accepted[name, kind]} (**{bad[name, kind]}**)" if bad[name, kind] else str(accepted[name, kind])
-                  for name in names]  # fmt: skip
+        found = [(accepted[name, kind], bad[name, kind]) for name in names]
+        counts = [f"{taken} (**{false}**)" if false else str(taken) for taken, false in found]
         print(f"| {kind} | {' | '.join(counts)} |")
     total = each * len(names) * len(KINDS)
     print(f"\naccepted and wrong: {bad.total()} of {total}, {_bar(bad.total() / total, BAR_WRONG)},")

@@ -1,9 +1,9 @@
 """What the tasks' values truly are, and how well any estimator can know them from the same data.
 
-Nothing here comes from the tasks. True values are of the transmon's Hamiltonian, diagonalised and integrated
-here; the bound is Cramér's and Rao's for all the data of a run, references included, with every parameter of the
-qubit and of its readout free. The carry-over of shots is none of its own: it follows from T1, the pulses, the
-thermal population and the wait between shots, which is set.
+Nothing here comes from the tasks. True values are of the transmon's Hamiltonian, diagonalised and
+integrated here; the bound is Cramér's and Rao's for all the data of a run, references included, with every
+parameter of the qubit and of its readout free. The carry-over of shots is none of its own: it follows from
+T1, the pulses, the thermal population and the wait between shots, which is set.
 """
 
 from __future__ import annotations
@@ -111,9 +111,9 @@ def _scaled(name: str) -> Callable[[QubitTruth, float], QubitTruth]:
     return lambda truth, by: replace(truth, **{name: getattr(truth, name) * (1 + by)})
 
 
-# So wide that they tell nothing; they only keep what the data do not depend on from making the matrix singular.
-# Exceptions are what no sweep of lifetimes shows: its pulses were calibrated, so that carrier and strength of the
-# drive are about right, and a design knows the anharmonicity to a few per cent.
+# So wide that they tell nothing; they only keep what the data do not show from making the matrix singular.
+# Exceptions are what no sweep of lifetimes shows: its pulses were calibrated, so that carrier and strength of
+# the drive are about right, and a design knows the anharmonicity to a few per cent.
 _UNKNOWNS: Final = (
     _Unknown(_scaled("t1"), 1e-3, 10.0),
     _Unknown(_scaled("t2_star"), 1e-3, 10.0),
@@ -124,8 +124,8 @@ _UNKNOWNS: Final = (
     _Unknown(lambda truth, by: replace(truth, thermal=truth.thermal + by), 1e-4, 0.5),
 )
 _READOUT_PRIORS: Final = (1e3, 1e3, 1e3, 1e3, 3.0, 3.0, 1e3)
-"""Of each level's signal along both axes, in contrasts, and of the noise. Level 2 cannot lie anywhere: all levels
-are on the circle of one resonator."""
+"""Of each level's signal along both axes, in contrasts, and of the noise. Level 2 cannot lie anywhere: all
+levels are on the circle of one resonator."""
 _READOUT_STEP: Final = 1e-4
 _RAMP_STEP: Final = 1e-3
 _RAMP_PRIOR: Final = 10.0
@@ -197,7 +197,9 @@ def _with_ramps(executions: Sequence[Execution], by: float) -> list[Execution]:
 
     def changed(pulse: Pulse) -> Pulse:
         height = np.abs(pulse.samples)
-        return replace(pulse, samples=np.where(height < height.max(), pulse.samples * (1 + by), pulse.samples))
+        return replace(
+            pulse, samples=np.where(height < height.max(), pulse.samples * (1 + by), pulse.samples)
+        )
 
     return [replace(each, pulses=tuple(changed(pulse) for pulse in each.pulses)) for each in executions]
 

@@ -1,8 +1,8 @@
 """Broken runs: what goes wrong in a laboratory, done to the data in the order in which they are measured.
 
-A fault of the line or the receiver (gain, phase, dead time) hits points and reference points alike; one of the
-order of the points leaves the references alone. A fault of the qubit changes its populations, one of stored
-values the pulses. Times are in parts of the whole run.
+A fault of the line or the receiver (gain, phase, dead time) hits points and reference points alike; one of
+the order of the points leaves the references alone. A fault of the qubit changes its populations, one of
+stored values the pulses. Times are in parts of the whole run.
 """
 
 from __future__ import annotations
@@ -281,9 +281,7 @@ _AMPLITUDES: Final = ("hpi_amplitude", "pi_amplitude", "control_amplitude")
 def _stored(change: Callable[[QubitTruth, Inputs, np.random.Generator], Inputs]) -> Kind:
     def make(situation: Situation, rng: np.random.Generator) -> Broken:
         good = situation.good
-        return Broken(
-            situation.bench(**change(good.truth, dict(good.inputs), rng)), None, [good.truth]
-        )
+        return Broken(situation.bench(**change(good.truth, dict(good.inputs), rng)), None, [good.truth])
 
     return make
 

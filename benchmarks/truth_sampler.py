@@ -1,9 +1,9 @@
-"""Exact data of a simulated qubit, drawn fast: populations are solved once a point, shots are drawn in blocks.
+"""Exact data of a simulated qubit, drawn fast: populations solved once a point, shots drawn in blocks.
 
-A sweep's programs are those of ``calibtasks.measure.lab``: its slices, references and alignment are reused, and
-only the batch that would go to qubex is solved here. An averaged point of n shots has multinomial counts of the
-levels and, given these, a value that is Gaussian with the mean and covariance of one shot of each level, whose
-relaxation during the readout included.
+A sweep's programs are those of ``calibtasks.measure.lab``: its slices, references and alignment are reused,
+and only the batch that would go to qubex is solved here. An averaged point of n shots has multinomial
+counts of the levels and, given these, a value that is Gaussian with the mean and covariance of one shot of
+each level, whose relaxation during the readout included.
 """
 
 from __future__ import annotations

@@ -126,9 +126,7 @@ def tally(cell: Cell, seeds: Sequence[int], runs: int) -> list[Tally]:
 
 def _bounds(bench: Bench, values: Sequence[Value]) -> dict[str, float]:
     executions = [execution for plan in bench.lab.asked for execution in plan.executions]
-    quantities = {
-        value.key: lambda truth, value=value: value.truth(truth, bench.inputs) for value in values
-    }
+    quantities = {value.key: lambda truth, value=value: value.truth(truth, bench.inputs) for value in values}
     free_ramps = bench.task.name in FREE_RAMPS
     return bounds(bench.truth, executions, bench.lab.readout, quantities, free_ramps=free_ramps)
 

@@ -1,4 +1,4 @@
-"""The benchmark of true values: its data are the instrument's, its bound is one, and it sees a planted fault."""
+"""The benchmark of true values: its data, its bound, and the planted faults that it sees."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ def test_the_sampled_programs_are_those_that_qubex_sends(
         return run(engine, program)
 
     monkeypatch.setattr(Engine, "run", recorded)
-    values = {
+    stored = {
         name: ParameterModel(value=value, unit=unit)
         for name, value in calibrated(TRUTH).items()
         for ending, unit in UNITS.items()
         if name.endswith(ending)
     }
-    session = BackendSession(CHIP, 16, ("0",), {"0": values}, tmp_path / "scratch")
+    session = BackendSession(CHIP, 16, ("0",), {"0": stored}, tmp_path / "scratch")
     options = SimulationOptions(instrument_dir=tmp_path / "instrument", seed=3)
     backend = make_backend("fake", session, options, None)
     backend.connect()
@@ -91,9 +91,9 @@ def test_the_sampled_programs_are_those_that_qubex_sends(
     sampled = bench(task)
     drawn = {array.name: array.values for array in sampled.run().data}
     assert drawn.keys() == real.keys()
-    for name in real:
+    for name, values in real.items():
         if not name.endswith("iq"):
-            np.testing.assert_array_equal(drawn[name], real[name])
+            np.testing.assert_array_equal(drawn[name], values)
 
     plans = sampled.lab.asked
     executions = [execution for plan in plans for execution in plan.executions]
@@ -186,12 +186,13 @@ class _Biased(CheckT1, register=False):
 
     def values(self, fit: Any, target: Any) -> Mapping[Param, Estimate]:
         return {
-            param: replace(found, value=found.value * 1.1) for param, found in super().values(fit, target).items()
+            param: replace(found, value=found.value * 1.1)
+            for param, found in super().values(fit, target).items()
         }
 
 
 def test_a_biased_task_misses_its_bars_and_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(truth_cells, "protocol", lambda name: _Biased)
+    monkeypatch.setattr(truth_cells, "protocol", lambda _: _Biased)
     (found,) = tally(Cell("CheckT1", "default", settings={"shots": 20_000}), [3], 60)
     assert {"RMSE", "mean", "coverage"} <= set(found.missed())
     planted = bench(_Biased, shots=100_000)
@@ -222,7 +223,7 @@ def test_a_fault_of_the_receiver_moves_the_references_and_one_of_the_order_does_
         levels = plan.levels() @ plan.readout.means
 
     quiet = replace(plan)
-    quiet.one = lambda rng: Still.levels.copy()  # type: ignore[method-assign]
+    quiet.one = lambda _: Still.levels.copy()  # type: ignore[method-assign]
     changed = made.fault(quiet, times, np.random.default_rng(0)) != Still.levels
     assert np.any(changed[~plan.is_reference])
     assert bool(np.any(changed[plan.is_reference])) is moves_references
