@@ -127,10 +127,12 @@ _READOUT_PRIORS: Final = (1e3, 1e3, 1e3, 1e3, 3.0, 3.0, 1e3)
 """Of each level's signal along both axes, in contrasts, and of the noise. Level 2 cannot lie anywhere: all
 levels are on the circle of one resonator."""
 _READOUT_STEP: Final = 1e-4
-_RAMP_STEP: Final = 1e-3
-_RAMP_PRIOR: Final = 10.0
+_FREE_STEP: Final = 1e-3
+_FREE_PRIOR: Final = 10.0
 
 Quantity = Callable[[QubitTruth], float]
+Change = Callable[[Sequence[Execution], float], list[Execution]]
+"""The executions with one property of their pulses changed by so much."""
 
 
 def bounds(
@@ -139,13 +141,13 @@ def bounds(
     readout: Readout,
     quantities: Mapping[str, Quantity],
     *,
-    free_ramps: bool = False,
+    free: Change | None = None,
 ) -> dict[str, float]:
     """The least standard deviation of an unbiased estimate of each quantity, in its unit.
 
-    ``free_ramps``: the area of the pulses' ramps is not known, so that an oscillation's phase is free.
+    ``free``: of the pulses, what is not known beside the qubit's parameters.
     """
-    inverse = np.linalg.inv(_information(truth, executions, readout, free_ramps=free_ramps))
+    inverse = np.linalg.inv(_information(truth, executions, readout, free=free))
     found = {}
     for name, quantity in quantities.items():
         slope = np.zeros(len(inverse))
@@ -158,7 +160,7 @@ def bounds(
 
 
 def _information(
-    truth: QubitTruth, executions: Sequence[Execution], readout: Readout, *, free_ramps: bool
+    truth: QubitTruth, executions: Sequence[Execution], readout: Readout, *, free: Change | None
 ) -> Real:
     """Fisher's matrix of Gaussian points whose mean and covariance both depend on the parameters."""
     shots = np.array([execution.shots for execution in executions], dtype=np.float64)
@@ -177,10 +179,10 @@ def _information(
         up, down = (populations(u.moved(truth, sign * u.step), executions) for sign in (1, -1))
         add(u.step, moments(up, readout), moments(down, readout))
     priors = [u.prior for u in _UNKNOWNS]
-    if free_ramps:
-        up, down = (populations(truth, _with_ramps(executions, sign * _RAMP_STEP)) for sign in (1, -1))
-        add(_RAMP_STEP, moments(up, readout), moments(down, readout))
-        priors.append(_RAMP_PRIOR)
+    if free is not None:
+        up, down = (populations(truth, free(executions, sign * _FREE_STEP)) for sign in (1, -1))
+        add(_FREE_STEP, moments(up, readout), moments(down, readout))
+        priors.append(_FREE_PRIOR)
     for up_readout, down_readout in _moved_readouts(readout):
         add(_READOUT_STEP, moments(levels, up_readout), moments(levels, down_readout))
 
@@ -192,16 +194,24 @@ def _information(
     return np.asarray(information + np.diag(1 / np.square(priors)))
 
 
-def _with_ramps(executions: Sequence[Execution], by: float) -> list[Execution]:
+def ramps(executions: Sequence[Execution], by: float) -> list[Execution]:
     """The pulses with their ramps higher by a part ``by``, their plateaus unchanged."""
 
     def changed(pulse: Pulse) -> Pulse:
         height = np.abs(pulse.samples)
-        return replace(
-            pulse, samples=np.where(height < height.max(), pulse.samples * (1 + by), pulse.samples)
-        )
+        higher = np.where(height < height.max(), pulse.samples * (1 + by), pulse.samples)
+        return replace(pulse, samples=higher)
 
     return [replace(each, pulses=tuple(changed(pulse) for pulse in each.pulses)) for each in executions]
+
+
+def last_phase(executions: Sequence[Execution], by: float) -> list[Execution]:
+    """The last of several pulses turned by ``by`` radians."""
+
+    def changed(pulses: tuple[Pulse, ...]) -> tuple[Pulse, ...]:
+        return (*pulses[:-1], replace(pulses[-1], phase=pulses[-1].phase + by)) if pulses else ()
+
+    return [replace(each, pulses=changed(each.pulses)) for each in executions]
 
 
 def _moments(levels: Real, readout: Readout, shots: Real) -> tuple[Real, Real]:

@@ -9,10 +9,13 @@ from typing import Final
 import numpy as np
 
 from benchmarks.truth_bounds import (
+    Change,
     drive_strength,
     half_pi_amplitude,
+    last_phase,
     pi_amplitude,
     rabi_frequency,
+    ramps,
 )
 from benchmarks.truth_sampler import CHIP, QID, Bench
 from calibtasks.protocol import Protocol
@@ -55,8 +58,8 @@ VALUES: Final[Mapping[str, Sequence[Value]]] = {
     "CreatePIPulse": [Value("pi_amplitude", "amplitude", pi_amplitude)],
 }
 
-FREE_RAMPS: Final = frozenset({"CheckRabi"})
-"""Tasks that measure the phase of an oscillation too, which the ramps of a real drive shift."""
+FREE: Final[Mapping[str, Change]] = {"CheckRabi": ramps, "CheckRamsey": last_phase}
+"""What shifts the phase of an oscillation that a task measures: real ramps, and real half-π pulses."""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.truth_bounds import bounds
-from benchmarks.truth_cells import FREE_RAMPS, VALUES, Cell, Value
+from benchmarks.truth_cells import FREE, VALUES, Cell, Value
 from benchmarks.truth_sampler import QID, Bench, Fault
 from executors.backends.simchip.device import QubitTruth
 from executors.engine.gate import judge, judge_data
@@ -127,8 +127,8 @@ def tally(cell: Cell, seeds: Sequence[int], runs: int) -> list[Tally]:
 def _bounds(bench: Bench, values: Sequence[Value]) -> dict[str, float]:
     executions = [execution for plan in bench.lab.asked for execution in plan.executions]
     quantities = {value.key: lambda truth, value=value: value.truth(truth, bench.inputs) for value in values}
-    free_ramps = bench.task.name in FREE_RAMPS
-    return bounds(bench.truth, executions, bench.lab.readout, quantities, free_ramps=free_ramps)
+    free = FREE.get(bench.task.name)
+    return bounds(bench.truth, executions, bench.lab.readout, quantities, free=free)
 
 
 def wrong(task: str, inputs: Mapping[str, float], found: Outcome, truths: Sequence[QubitTruth]) -> list[str]:
