@@ -35,7 +35,11 @@ SPARE_POINTS: Final = 5
 RESOLVED_DECAY: Final = 0.5
 """Largest relative error of a resolved decay time."""
 
+CHI2_SIGMAS: Final = 3.0
+"""Excess of chi² over 1 from which errors are widened, in parts of its scatter sqrt(2 / freedom)."""
+
 _MAX_EVALUATIONS: Final = 400
+_WEIGHT_ROUNDS: Final = 3
 _VARIANCE_ROUNDS: Final = 3
 _VARIANCE_FLOOR: Final = 0.05
 
@@ -183,6 +187,99 @@ def refine(
     widening = freedom / (freedom - 4) if freedom > 4 else np.inf
     covariance = widening * (inverse @ (slopes.T * spread) @ slopes @ inverse)
     return Refined(found, covariance, residuals, converged=status in (1, 2, 3, 4))
+
+
+@dataclass(frozen=True)
+class Weighted:
+    """A fit refined with known variances.
+
+    Attributes:
+        parameters: shape (k,).
+        covariance: of the parameters, shape (k, k); widened where the residuals exceed the known noise.
+        residuals: data minus model, shape (n,).
+        sigmas: standard deviation of each of the data, shape (n,).
+        slopes: derivative of the model, shape (n, k).
+        converged: whether the refinement ended by itself with a usable covariance.
+    """
+
+    parameters: Real
+    covariance: Real
+    residuals: Real
+    sigmas: Real
+    slopes: Real
+    converged: bool
+
+    @property
+    def freedom(self) -> int:
+        """Degrees of freedom."""
+        return self.residuals.size - self.parameters.size
+
+    @property
+    def chi2(self) -> float:
+        """Weighted sum of squares per degree of freedom."""
+        return float(np.sum((self.residuals / self.sigmas) ** 2)) / self.freedom
+
+    def error(self, slopes: Mapping[int, float]) -> float:
+        """Standard deviation of what depends on the parameters with these slopes, by their number."""
+        slope = np.zeros(self.parameters.size)
+        slope[list(slopes)] = list(slopes.values())
+        with np.errstate(invalid="ignore"):
+            return float(np.sqrt(slope @ self.covariance @ slope))
+
+    def shift(self, change: Real) -> Real:
+        """What a small change of the data, shape (n,), adds to the parameters, shape (k,)."""
+        weighted = self.slopes / self.sigmas[:, None]
+        found, *_ = np.linalg.lstsq(weighted, change / self.sigmas, rcond=None)
+        return np.asarray(found)
+
+
+def refine_weighted(
+    model: Callable[[Real], Real],
+    jacobian: Callable[[Real], Real],
+    start: ArrayLike,
+    y: Real,
+    variances: Callable[[Real, Real], Real],
+) -> Weighted:
+    """Levenberg-Marquardt from ``start`` with weights from the fitted curve; all arrays scaled to order 1.
+
+    Args:
+        model: of the parameters, shape (k,), to the data, shape (n,).
+        jacobian: its derivative, shape (n, k).
+        start: parameters.
+        y: data.
+        variances: of the data, from the parameters and the fitted curve.
+
+    Shot noise depends on the fitted curve, so the weights are found in a few rounds. The covariance is
+    that of the known variances, times chi² where that exceeds 1 by more than three times its scatter.
+    """
+    found, status, size = np.asarray(start, dtype=np.float64), 0, np.asarray(start).size
+    sigmas = np.ones_like(y)
+    with np.errstate(all="ignore"):
+        for _ in range(_WEIGHT_ROUNDS):
+            fitted = model(found)
+            if np.all(np.isfinite(fitted)):
+                sigmas = np.sqrt(variances(found, fitted))
+            found, _, _, _, status = cast("Any", leastsq)(
+                lambda p, s=sigmas: (model(p) - y) / s,
+                found,
+                Dfun=lambda p, s=sigmas: jacobian(p) / s[:, None],
+                full_output=True,
+                maxfev=_MAX_EVALUATIONS,
+                ftol=1e-10,
+                xtol=1e-10,
+            )
+        residuals, slopes = y - model(found), jacobian(found)
+        weighted = slopes / sigmas[:, None]
+        usable = bool(np.all(np.isfinite(weighted)) and np.all(np.isfinite(residuals)))
+        covariance = np.full((size, size), np.nan)
+        if usable and np.linalg.matrix_rank(weighted) == size:
+            covariance = np.linalg.inv(weighted.T @ weighted)
+        freedom = y.size - size
+        chi2 = float(np.sum((residuals / sigmas) ** 2)) / freedom
+        if chi2 > 1 + CHI2_SIGMAS * np.sqrt(2 / freedom):
+            covariance = covariance * chi2
+    converged = status in (1, 2, 3, 4) and bool(np.all(np.isfinite(covariance)))
+    return Weighted(found, covariance, residuals, sigmas, slopes, converged)
 
 
 def point_variances(fitted: Real, squares: Real) -> Real:
