@@ -166,6 +166,16 @@ class BaseBackend(ABC):
         muxes = self.session.muxes
         return sorted({muxes[int(qid)] for qid in self.session.qubits() if int(qid) in muxes})
 
+    def boxes(self, qid: str) -> tuple[str, ...]:
+        """The ids of the control system's boxes that drive and read a qubit, or both of a coupling, in order.
+
+        qubex hands these ids to the drivers, so an instrument's error names them. None for a qubit without
+        wiring. Raises CalibrationError (``instrument``) before ``connect``.
+        """
+        system = self.get_instance().experiment_system
+        found = system.get_boxes_for_qubits([self.label(part) for part in qid.split("-")])
+        return tuple(sorted(box.id for box in found))
+
     def parameter(self, qid: str, name: str) -> ParameterModel:
         """The current value; raises CalibrationError (``missing_input``) when there is no finite one."""
         stored = self._parameters.get(qid, {}).get(name)

@@ -64,7 +64,7 @@ def test_every_task_passes_on_every_qubit_from_its_design_values(
     ("task", "name", "true"),
     [
         ("CheckT1", "t1", lambda truth: truth.t1 * 1e-3),
-        ("CheckRamsey", "t2_star", lambda truth: truth.t2 * 1e-3),
+        ("CheckRamsey", "t2_star", lambda truth: truth.t2_star * 1e-3),
         ("CheckRamsey", "qubit_frequency", lambda truth: truth.frequency),
     ],
 )
@@ -100,9 +100,15 @@ def test_qubexs_own_numbers_stand_beside_ours(whole_chip: dict[tuple[str, str], 
         ("CheckT1", "t1", "t1", 1e-3),
         ("CheckRamsey", "ramsey_frequency", "ramsey_frequency", 1e3),
     ):
-        found = whole_chip["0", task]
-        value = found.result.output_parameters[ours].value
-        assert found.run.library_values[theirs] * scale == pytest.approx(value, rel=0.05)
+        ratios = []
+        for qid in truths():
+            found = whole_chip[qid, task]
+            # qubex's own fit of a fringe fails on some qubits.
+            if theirs in found.run.library_values:
+                value = float(found.result.output_parameters[ours].value or 0)
+                ratios.append(found.run.library_values[theirs] * scale / value)
+        assert len(ratios) > 8, task
+        assert float(np.median(ratios)) == pytest.approx(1.0, rel=0.05), task
 
 
 def test_stored_raw_data_gives_the_same_result_again(whole_chip: dict[tuple[str, str], Measured]) -> None:
@@ -180,13 +186,20 @@ def test_a_half_pi_pulse_off_resonance_does_not_bring_the_qubit_back(connected: 
         assert failure.kind is FailureKind.BAD_FIT
 
 
-def test_ramsey_refuses_a_drive_that_is_off_by_more_than_its_pulses_reach(connected: Connect) -> None:
-    """Its fringe has the right frequency and decays a third too fast: accepted, it stored a wrong T2*."""
-    frequency = true_qubit(SEED, "SIM16", 0).frequency
-    backend = connected(stored={"0": {"qubit_frequency": frequency - 0.02, **CALIBRATED}})
-    failure = refusal(measure(backend, CheckRamsey()))
-    assert failure is not None
-    assert (failure.kind, failure.cause) == (FailureKind.BAD_FIT, "misfit")
+@pytest.mark.parametrize("detuning", [-0.02, 0.02, -0.025, 0.03])
+def test_ramsey_stores_no_wrong_t2_star_when_the_drive_is_off_by_more_than_its_pulses_reach(
+    connected: Connect, detuning: float
+) -> None:
+    """Its fringe has the right frequency: its decay is right too, or it is refused."""
+    truth = true_qubit(SEED, "SIM16", 0)
+    backend = connected(stored={"0": {"qubit_frequency": truth.frequency + detuning, **CALIBRATED}})
+    found = measure(backend, CheckRamsey())
+    failure = refusal(found)
+    if failure is not None:
+        assert (failure.kind, failure.cause) == (FailureKind.BAD_FIT, "misfit")
+    else:
+        t2_star = found.result.output_parameters["t2_star"]
+        assert abs(float(t2_star.value or 0) - truth.t2_star * 1e-3) < 4 * t2_star.error
 
 
 @pytest.mark.parametrize("detuning", [0.003, 0.011])

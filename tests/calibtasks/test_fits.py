@@ -107,7 +107,7 @@ def test_ramsey_frequency_and_decay_are_unbiased_and_their_errors_honest() -> No
         for _ in range(SEEDS // 20):
             fit = ramsey_fit(qubit)
             frequency.append((fit.values["frequency"] - DETUNING_GHZ) / fit.errors["frequency"])
-            rate.append((fit.values["rate"] - 1 / qubit.truth.t2) / fit.errors["rate"])
+            rate.append((fit.values["rate"] - 1 / qubit.truth.t2_star) / fit.errors["rate"])
     assert_honest(frequency)
     assert_honest(rate)
 
