@@ -56,7 +56,9 @@ class IQLine:
         noise = math.sqrt(across / float(np.mean(shots)))
         return cls(
             angle=Estimate(math.degrees(cmath.phase(direction)), math.degrees(angle_error)),
-            distance=Estimate(centre.real, math.hypot(math.sqrt(across / shots.sum()), centre.imag * angle_error)),
+            distance=Estimate(
+                centre.real, math.hypot(math.sqrt(across / shots.sum()), centre.imag * angle_error)
+            ),
             offset=Estimate(offset, math.hypot(middle.error * signal.scale, centre.real * angle_error)),
             noise=Estimate(noise, noise / math.sqrt(2 * signal.values.size)),
             reference_phase=_phase(signal, found),

@@ -128,7 +128,9 @@ class _Model:
 
     def values(self, p: Real) -> Real:
         """Of all data, shape (n,)."""
-        return stacked(self.signal, [curve(p, which, u) for which, u in enumerate(self.times)], p[-1], math.nan)
+        return stacked(
+            self.signal, [curve(p, which, u) for which, u in enumerate(self.times)], p[-1], math.nan
+        )
 
     def jacobian(self, p: Real) -> Real:
         """Derivatives, shape (n, 12)."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, cast
+
+import numpy as np
 
 from calibtasks.checks import STANDARD, Checked, bad_fit
 from calibtasks.figures.plots import (
@@ -163,7 +164,8 @@ class CheckRabi(Protocol):
             series,
         )
         along = fit.line.place(series[0].line_y)
-        clouds = {"fit": along, "data": sweeps[MAIN].iq, "no drive": [fit.line.reference]}
+        reference = np.array([fit.line.reference])
+        clouds = {"fit": along, "data": sweeps[MAIN].iq, "no drive": reference}
         plane = plane_figure(
             f"Rabi oscillation of qubit {target.qid} in the IQ plane", quality, "a.u.", clouds
         )
