@@ -40,6 +40,10 @@ EQUAL: Final = 1e-9
 """Distance below which two points are equal, in parts of the range: noise never comes so near three times."""
 RESOLVED: Final = 0.5
 """Largest relative error of a resolved decay time."""
+STRETCH_SIGMAS: Final = 3.5
+"""Largest stretch of an exponential that counts as chance, in standard deviations."""
+ALLOWED_STRETCH: Final = 0.02
+"""Stretch that is always allowed: it shifts a decay time by less than 1 %."""
 NEAR_END: Final = 0.1
 """Part of a decay's swing within which it counts as at its end, or at its start."""
 CARRY_OVER_SIGMAS: Final = 0.3
@@ -193,6 +197,15 @@ def decay_resolved(checked: Checked) -> Failure | None:
         f"the {checked.what} is not resolved by the sweep",
         "choose a time_range that ends well after the decay",
     )
+
+
+def single_decay(checked: Checked) -> Failure | None:
+    """There is one decay time: a mixture of two, or a change in the sweep, stretches the exponential."""
+    stretch = cast("DecayFit", checked.fit).stretch
+    if abs(stretch.value) <= max(STRETCH_SIGMAS * stretch.error, ALLOWED_STRETCH):
+        return None
+    message = f"the {checked.what} is no single exponential: its exponent is {1 + stretch.value:.2f}"
+    return bad_fit("not_exponential", message, _LOOK)
 
 
 def carry_over_known(checked: Checked) -> Failure | None:

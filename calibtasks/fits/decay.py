@@ -42,12 +42,14 @@ class DecayFit(Fit):
     Attributes:
         tau: the decay time, μs.
         carried: what is not known of the carry-over shifts tau by this, μs, at most.
+        stretch: β - 1 of a stretched exponential exp(-(t/τ)**β): 0 for a single decay.
         signal: the data.
         curve: values of the signal at waiting times in ns.
     """
 
     tau: Estimate
     carried: float
+    stretch: Estimate
     signal: Signal = field(repr=False)
     curve: Callable[[Real], Real] = field(repr=False)
 
@@ -185,14 +187,24 @@ class _Decay:
         with np.errstate(all="ignore"):
             tau = float(np.exp(found.parameters[place]))
             error = tau * float(np.sqrt(found.covariance[place, place]))
+            turns = self.time[self.time > 0] / tau
+            stretched = np.zeros_like(self.time)
+            stretched[self.time > 0] = -turns * np.log(turns) * np.exp(-turns)
+            amplitude = float(found.parameters[0])
             systematic = tau * abs(float(found.shift(change)[place])) if found.converged else math.nan
         low, high = self.limits
         bound = "" if low < tau < high else f"a decay time of {tau * self.span:.3g} ns is outside the sweep"
+
+        def drawn(time: Real) -> Real:
+            with np.errstate(all="ignore"):
+                return curve(time / self.span)
+
         estimate = Estimate(tau, error, systematic).scaled(self.span * 1e-3)
         return DecayFit(
             self.signal.quality(found, bound),
             estimate,
             0.0 if is_known else estimate.systematic,
+            Estimate(*found.further(amplitude * self.stack(stretched, 0, 0))),
             self.signal,
-            lambda time: curve(time / self.span),
+            drawn,
         )

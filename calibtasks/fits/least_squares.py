@@ -226,6 +226,15 @@ class Weighted:
         with np.errstate(invalid="ignore"):
             return float(np.sqrt(slope @ self.covariance @ slope))
 
+    def further(self, slope: Real) -> tuple[float, float]:
+        """One parameter more, by its slope at 0, shape (n,): its estimate and error."""
+        weighted = np.column_stack([self.slopes, slope]) / self.sigmas[:, None]
+        if not np.all(np.isfinite(weighted)) or np.linalg.matrix_rank(weighted) < weighted.shape[1]:
+            return 0.0, float("inf")
+        covariance = np.linalg.inv(weighted.T @ weighted)
+        found = covariance @ weighted.T @ (self.residuals / self.sigmas)
+        return float(found[-1]), float(np.sqrt(covariance[-1, -1]))
+
     def shift(self, change: Real) -> Real:
         """What a small change of the data, shape (n,), adds to the parameters, shape (k,)."""
         weighted = self.slopes / self.sigmas[:, None]

@@ -5,7 +5,8 @@ shot's variance whatever the qubit's state, C the contrast between ground and ex
 across the axis, and an excess, found from the scatter of neighbouring residuals: of a thermal population q,
 C² q (1 - q), exactly constant when C and p are those between the references. (Populations of 0 and q give a
 visible contrast of C (1 - 2q), and (q + p (1 - 2q)) (1 - q - p (1 - 2q)) = q (1 - q) + (1 - 2q)² p (1 - p).)
-The scatter of neighbours, unlike that of all residuals, does not hide a curve that misses the points.
+Both are found from the scatter of neighbours, which, unlike that about a mean or a curve, hides neither a
+drift nor a curve that misses the points.
 
 References are data like the points: a model describes them too.
 """
@@ -99,7 +100,9 @@ class Signal:
             rotated = (iq - origin) / abs(unit) * (abs(unit) / unit)
         values, across = rotated.real, rotated.imag
         across = across - np.average(across, weights=shots)
-        variance = float(np.sum(shots * across**2) / (iq.size - 2))
+        near = _neighbours(is_ground, is_excited)
+        jumps = np.diff(across)[near] ** 2 / (1 / shots[near] + 1 / shots[near + 1])
+        variance = float(np.mean(jumps))
         if not (np.all(np.isfinite(rotated)) and math.isfinite(variance) and variance > 0):
             raise _refused("noise_unknown", f"the noise of {what} is not known")
         ends = np.cumsum([0, *(sweep.iq.size for sweep in found)])
@@ -143,8 +146,7 @@ class Signal:
 
     def _excess(self, fitted: Real, shot: Real, swing: float, parameters: int) -> float:
         """Variance of a shot that the scatter of neighbouring residuals has beyond ``shot``."""
-        kind = self.ground + 2 * self.excited
-        near = np.flatnonzero(np.diff(kind) == 0)
+        near = _neighbours(self.ground, self.excited)
         jumps = np.diff(self.values - fitted)[near] ** 2 * self.values.size / (self.values.size - parameters)
         known = (shot / self.shots)[near] + (shot / self.shots)[near + 1]
         slope = 1 / self.shots[near] + 1 / self.shots[near + 1]
@@ -180,6 +182,11 @@ class Signal:
             ground=standardised[self.ground],
             excited=standardised[self.excited],
         )
+
+
+def _neighbours(ground: Mask, excited: Mask) -> NDArray[np.int64]:
+    """Places of data that are of one kind with the next."""
+    return np.flatnonzero(np.diff(ground + 2 * excited) == 0)
 
 
 def _axis(what: str, iq: Complex, shots: Real, ground: Mask, excited: Mask) -> tuple[complex, complex]:

@@ -12,6 +12,7 @@ from calibtasks.checks import (
     carry_over_known,
     decay_resolved,
     reaches_ground,
+    single_decay,
     starts_excited,
 )
 from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
@@ -51,7 +52,7 @@ class CheckT1(Protocol):
     needs = (*DRIVE, *HALF_PI, *READ)
     settings: ClassVar = decay_settings(2, 5.699)
     yields = (T1,)
-    checks = (*STANDARD, decay_resolved, carry_over_known, reaches_ground, starts_excited)
+    checks = (*STANDARD, decay_resolved, single_decay, carry_over_known, reaches_ground, starts_excited)
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
         """π, wait, read."""
