@@ -48,16 +48,18 @@ class IQLine:
         shots = np.concatenate([np.full(sweep.iq.size, float(sweep.shots)) for sweep in sweeps.values()])
         iq = np.concatenate([sweep.iq for sweep in sweeps.values()])
         direction = 1j * signal.unit / signal.scale
-        centre = complex(np.average(iq, weights=shots)) * direction.conjugate()
-        across = signal.shot_variance * signal.scale**2
+        # Relative to the scale, because squares of it may be too large or too small for a number.
+        centre = complex(np.average(iq / signal.scale, weights=shots)) * signal.scale * direction.conjugate()
+        across = math.sqrt(signal.shot_variance)
         spread = signal.values - np.average(signal.values, weights=signal.shots)
         angle_error = math.sqrt(signal.shot_variance / float(np.sum(signal.shots * spread**2)))
         offset = (signal.origin * direction.conjugate()).imag - middle.value * signal.scale
-        noise = math.sqrt(across / float(np.mean(shots)))
+        noise = across / math.sqrt(float(np.mean(shots))) * signal.scale
         return cls(
             angle=Estimate(math.degrees(cmath.phase(direction)), math.degrees(angle_error)),
             distance=Estimate(
-                centre.real, math.hypot(math.sqrt(across / shots.sum()), centre.imag * angle_error)
+                centre.real,
+                math.hypot(across / math.sqrt(shots.sum()) * signal.scale, centre.imag * angle_error),
             ),
             offset=Estimate(offset, math.hypot(middle.error * signal.scale, centre.real * angle_error)),
             noise=Estimate(noise, noise / math.sqrt(2 * signal.values.size)),

@@ -141,7 +141,7 @@ class RepeatedPulse(Protocol, register=False):
         line = spaced(float(heights.min()), float(heights.max()), "linear")
         data = fit.signal.values[fit.signal.parts[PULSE]] * scale
         figure = fit_figure(
-            f"{self.what.capitalize()} of qubit {target.qid}: amplitude {found}",
+            f"Amplitude of the {self.what} of qubit {target.qid}: {found}",
             f"R² = {fit.quality.r2:.4f}, {heights.size} points, {self.count} pulses each,"
             f" drive off resonance by {detuning}",
             Axis("Pulse amplitude (a.u.)"),
