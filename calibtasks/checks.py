@@ -8,13 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 import numpy as np
 from scipy.special import chdtrc
 
 from calibtasks.fits.decay import DecayFit
-from calibtasks.fits.fit import Complex, Fit, Quality, Real
+from calibtasks.fits.fit import Complex, Estimate, Fit, Quality, Real, TurningFit
 from calibtasks.fits.least_squares import no_signal
 from calibtasks.measure.sweep import Sweep
 from qdash_queue.domain import Failure, FailureKind
@@ -187,9 +187,17 @@ STANDARD: Final[tuple[Check, ...]] = (
 # ---------------------------------------------------------------------- of decays
 
 
+class HasTau(Protocol):
+    """A fit with a decay time."""
+
+    @property
+    def tau(self) -> Estimate:
+        """The decay time, μs."""
+
+
 def decay_resolved(checked: Checked) -> Failure | None:
-    """The decay time has a relative error of at most a half."""
-    tau = cast("DecayFit", checked.fit).tau
+    """The decay time is a number with a relative error of at most a half."""
+    tau = cast("HasTau", checked.fit).tau
     if tau.error <= RESOLVED * tau.value:
         return None
     return bad_fit(
@@ -243,17 +251,6 @@ def starts_excited(checked: Checked) -> Failure | None:
 
 
 # ---------------------------------------------------------------------- of oscillations
-
-
-@dataclass(frozen=True)
-class TurningFit(Fit):
-    """A fit of an oscillation.
-
-    Attributes:
-        turns: in the sweep.
-    """
-
-    turns: float
 
 
 def fringe_resolved(checked: Checked) -> Failure | None:

@@ -94,6 +94,17 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class TurningFit(Fit):
+    """A fit of an oscillation.
+
+    Attributes:
+        turns: in the sweep.
+    """
+
+    turns: float
+
+
+@dataclass(frozen=True)
 class NoFit:
     """Why there is no fit."""
 

@@ -9,9 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from calibtasks.checks import TurningFit
 from calibtasks.fits.carry_over import MOST, carried
-from calibtasks.fits.fit import Complex, Estimate, NoFit, Real, attempted
+from calibtasks.fits.fit import Complex, Estimate, NoFit, Real, TurningFit, attempted
 from calibtasks.fits.least_squares import Weighted, refine_weighted
 from calibtasks.fits.signal import Signal, stacked
 from calibtasks.measure.sweep import Sweep

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from calibtasks import checks
-from calibtasks.checks import Check, Checked, TurningFit
+from calibtasks.checks import Check, Checked
 from calibtasks.fits.decay import DecayFit, fit_relaxation
-from calibtasks.fits.fit import Quality
+from calibtasks.fits.fit import Quality, TurningFit
 from calibtasks.measure.sweep import Sweep
 from qdash_queue.domain import FailureKind
 from tests.calibtasks.planted import PULSE_NS, WAITS, PlantedQubit, part_of_time
