@@ -1,8 +1,8 @@
 """What the previous shot leaves: the signal of a sequence that starts before the qubit has relaxed.
 
-A readout moves no populations, and the qubit relaxes for a time R until the next sequence. In parts of its
-equilibrium value, the population difference z of a sequence that multiplies it by c is, in the steady state of
-many equal shots with E = exp(-R/T1): z = c z₀ and z₀ = 1 - (1 - z) E, so
+A readout moves no populations, and the qubit relaxes for a time R until the next sequence. In parts of
+its equilibrium value, the population difference z of a sequence that multiplies it by c is, in the steady
+state of many equal shots with E = exp(-R/T1): z = c z₀ and z₀ = 1 - (1 - z) E, so
 
     z = (1 - E) c / (1 - E c).
 
@@ -29,6 +29,6 @@ class Carried(NamedTuple):
 
 
 def carried(c: Real, part: float) -> Carried:
-    """z of a sequence that multiplies the population difference by ``c``; ``part`` is E."""
+    """Of a sequence that multiplies the population difference by ``c``; ``part`` is E."""
     rest = 1 - part * c
     return Carried((1 - part) * c / rest, (1 - part) / rest**2, -c * (1 - c) / rest**2)

@@ -15,7 +15,7 @@ _FOLDING_SIGMAS: Final = 5.0
 
 
 class Start(NamedTuple):
-    """``amplitude * exp(-rate * t) * cos(2π frequency * t + phase) + offset``, and what the points resolve."""
+    """``amplitude * exp(-rate * t) * cos(2π frequency * t + phase) + offset``; the range that is resolved."""
 
     amplitude: float
     frequency: float

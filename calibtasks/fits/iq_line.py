@@ -73,7 +73,7 @@ class IQLine:
 
 
 def _phase(signal: Signal, found: Weighted) -> Estimate:
-    """Of the ground references; shot noise of a hot qubit lies along the line, that of the readout everywhere."""
+    """Of the ground references; a hot qubit's shot noise lies along the line, the readout's everywhere."""
     along = 1 / float(np.sum(found.sigmas[signal.ground] ** -2.0))
     across = signal.shot_variance / float(np.sum(signal.shots[signal.ground]))
     part = (signal.unit / signal.scale / (1j * signal.origin)).real * abs(signal.origin)

@@ -119,7 +119,7 @@ def _described(model: _Model, found: Weighted, span: float, bound: str) -> Ramse
     seen = min(1.0, _VISIBLE / p[_RATE]) if p[_RATE] > 0 else 1.0
     depth = p[_GROUND] - 0.5 * (p[_IN_PHASE] + p[_QUADRATURE])
     contrast = p[_HALF] / depth
-    middles = {middle: 0.5 * contrast / depth for middle in (_IN_PHASE, _QUADRATURE)}
+    middles = dict.fromkeys((_IN_PHASE, _QUADRATURE), 0.5 * contrast / depth)
     return RamseyFit(
         model.signal.quality(found, bound),
         turns=float(abs(p[_FREQUENCY]) * seen),
@@ -136,7 +136,7 @@ def _start(u: Real, z: Complex) -> tuple[list[float], float]:
     """Parameters to start from, and the highest frequency that the points resolve.
 
     The amplitude is negative: a fringe starts in the ground state, where signals are low. A frequency beyond
-    Nyquist's of the usual step looks like a lower one at most points; the few between them distinguish the two.
+    Nyquist's of the usual step looks like a lower one at most points; the few between them distinguish both.
     """
     mean = complex(z.mean())
     w = z - mean

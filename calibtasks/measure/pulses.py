@@ -40,7 +40,7 @@ def half_pi_pulse(amplitude: float, length: float) -> Any:
 
 
 def pulse_steps(length: float) -> tuple[Any, float]:
-    """Heights of such a pulse in equal steps of about 4 ns, in parts of its amplitude, and a step's length in ns."""
+    """Heights of such a pulse in about 4 ns steps, in parts of its amplitude, and a step's length in ns."""
     pulse = half_pi_pulse(1.0, length)
     values = np.asarray(pulse.real, dtype=np.float64)
     count = max(1, round(length / _STEP_NS))

@@ -25,7 +25,7 @@ class Param:
         tolerance: change that spoils what was measured with it, in ``unit``; None: any.
         spoiled_by: parameters whose change makes this one suspect.
         exact: chosen and not measured, so that it needs no error.
-        role: of a coupling's two qubits, whose it is: ``control``, ``target``, or empty for the target itself.
+        role: of a coupling's two qubits, whose it is: ``control``, ``target``, or empty for the target.
     """
 
     name: str
@@ -106,7 +106,7 @@ CONTROL_AMPLITUDE: Final = Param(
     lifetime_hours=24,
 )
 MAXIMUM_RABI_FREQUENCY: Final = Param(
-    "maximum_rabi_frequency", "MHz/a.u.", 10, 20_000, "Rabi frequency per control amplitude", lifetime_hours=24
+    "maximum_rabi_frequency", "MHz/a.u.", 10, 2e4, "Rabi frequency per control amplitude", lifetime_hours=24
 )
 RABI_FREQUENCY: Final = Param("rabi_frequency", "MHz", 2, 40, "Rabi frequency at this control amplitude")
 RABI_AMPLITUDE: Final = Param("rabi_amplitude", "a.u.", 1e-9, 1e3, "half the oscillation")
@@ -117,9 +117,7 @@ RABI_OFFSET: Final = Param("rabi_offset", "a.u.", -1e3, 1e3, "centre of the osci
 RABI_ANGLE: Final = Param(
     "rabi_angle", "degree", -360, 360, "rotation that brings the oscillation to the imaginary axis"
 )
-RABI_NOISE: Final = Param(
-    "rabi_noise", "a.u.", 1e-9, 1e3, "deviation of the points across the oscillation"
-)
+RABI_NOISE: Final = Param("rabi_noise", "a.u.", 1e-9, 1e3, "deviation of the points across the oscillation")
 RABI_DISTANCE: Final = Param(
     "rabi_distance", "a.u.", -1e3, 1e3, "distance of the oscillation's line from the origin"
 )

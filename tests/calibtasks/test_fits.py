@@ -48,7 +48,7 @@ def ramsey(qubit: PlantedQubit, mhz: float = 1.0) -> RamseyFit:
 
 
 def expect_honest(found: list[Estimate], true: float, least: float = 1.0) -> None:
-    """The bounds are three standard deviations of the mean and width (1, or from ``least``) of so many pulls."""
+    """The bounds are three standard deviations of the mean and width (1, or from ``least``) of the pulls."""
     pulls = np.array([(item.value - true) / item.error for item in found])
     assert abs(float(pulls.mean())) < 3 / math.sqrt(pulls.size)
     assert least - 3 / math.sqrt(2 * pulls.size) < float(pulls.std()) < 1 + 3 / math.sqrt(2 * pulls.size)

@@ -45,7 +45,7 @@ def without_pulse(seed: int, **known: float) -> PlantedQubit:
 
 MAKE: dict[type[Protocol], Callable[[int], dict[str, Sweep]]] = {
     CheckRabi: lambda seed: oscillating.rabi(without_pulse(seed)),
-    CreateHPIPulse: lambda seed: oscillating.pulses(without_pulse(seed)),
+    CreateHPIPulse: lambda seed: oscillating.pulses(without_pulse(seed), right=0.0285),
     CheckRamsey: lambda seed: oscillating.ramsey(qubit(seed)),
 }
 TASKS = pytest.mark.parametrize("task", MAKE, ids=lambda task: task.name)
@@ -115,7 +115,7 @@ def test_a_drive_off_resonance_is_refused(off_mhz: float) -> None:
 
 
 def test_a_detuning_that_is_not_known_is_not_taken_for_none() -> None:
-    sweeps = oscillating.rabi(replace(without_pulse(3), shots=200), side_mhz=1.0)
+    sweeps = oscillating.rabi(replace(without_pulse(3), shots=64), side_mhz=1.0)
     assert cause(conclude(CheckRabi, sweeps, side_detuning=0.001)) == "detuning_not_resolved"
 
 
