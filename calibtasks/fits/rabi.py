@@ -26,8 +26,8 @@ ANHARMONICITY_GHZ: Final = -0.3
 """A transmon's usual one; it is -E_C (Koch et al. 2007, eq. 2.12).
 
 The third level takes part in a resonant oscillation: with the coupling g = Ω/√2 from level 1 and level 2
-off by α, level 1 keeps the part 1 - g²/α² of its population, so that the oscillation is slower than Ω by g²/2α² =
-Ω²/4α², besides the shift of its resonance. The strength is corrected for it with this value; its systematic
+off by α, level 1 keeps the part 1 - g²/α² of its population, so that the oscillation is slower than Ω by
+g²/2α² = Ω²/4α², besides the shift of its resonance. The strength is corrected for it with this value; its systematic
 error is the whole correction, which holds from |α| = 0.21 GHz on.
 """
 
@@ -84,7 +84,8 @@ def fit_rabi(what: str, sweeps: Mapping[str, Sweep], side_detuning_mhz: float) -
     """Fit both sweeps (``rabi`` and ``side``, over drive times in ns) at once.
 
     A drive off by Δ turns the qubit with f² = Ω² + Δ². A second drive, off by δ more, has f'² =
-    Ω² + (Δ + δ)², so Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known. It refers to the driven
+    Ω² + (Δ + δ)², so Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known. It
+    refers to the driven
     qubit, whose frequency the third level raises by Ω² / 2|α|: a quarter of a MHz at 12.5 MHz.
     """
     signal = Signal.of(what, sweeps, parameters=_PARAMETERS)
