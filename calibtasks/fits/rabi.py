@@ -27,8 +27,8 @@ ANHARMONICITY_GHZ: Final = -0.3
 
 The third level takes part in a resonant oscillation: with the coupling g = Ω/√2 from level 1 and level 2
 off by α, level 1 keeps the part 1 - g²/α² of its population, so that the oscillation is slower than Ω by
-g²/2α² = Ω²/4α², besides the shift of its resonance. The strength is corrected for it with this value; its systematic
-error is the whole correction, which holds from |α| = 0.21 GHz on.
+g²/2α² = Ω²/4α², besides the shift of its resonance. The strength is corrected for it with this value; its
+systematic error is the whole correction, which holds from |α| = 0.21 GHz on.
 """
 
 _TWO_PI: Final = 2 * np.pi
