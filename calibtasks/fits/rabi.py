@@ -23,7 +23,7 @@ from calibtasks.measure.sweep import Sweep
 MAIN: Final = "rabi"
 SIDE: Final = "side"
 ANHARMONICITY_GHZ: Final = -0.3
-"""A transmon's usual one; it is -E_C (Koch et al. 2007, eq. 2.12).
+"""A transmon's usual one; it is -E_C (Koch et al., Phys. Rev. A 76, 042319, 2007).
 
 The third level takes part in a resonant oscillation: with the coupling g = Ω/√2 from level 1 and level 2
 off by α, level 1 keeps the part 1 - g²/α² of its population, so that the oscillation is slower than Ω by
