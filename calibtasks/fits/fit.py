@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import wraps
+from typing import ParamSpec, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from qdash_queue.domain import Failure
+from qdash_queue.domain import CalibrationError, Failure
 
+P = ParamSpec("P")
+F = TypeVar("F")
 Real = NDArray[np.float64]
+Complex = NDArray[np.complex128]
 
 
 @dataclass(frozen=True)
@@ -33,6 +38,11 @@ class Estimate:
         """Both errors together."""
         return math.hypot(self.error, self.systematic)
 
+    def inverse(self, numerator: float = 1.0) -> Estimate:
+        """``numerator`` divided by it."""
+        slope = abs(numerator) / self.value**2
+        return Estimate(numerator / self.value, self.error * slope, self.systematic * slope)
+
     def scaled(self, factor: float) -> Estimate:
         """The same in another unit."""
         return Estimate(self.value * factor, self.error * abs(factor), self.systematic * abs(factor))
@@ -52,6 +62,10 @@ class Quality:
         at_bound: which parameter ran to a bound of what the data resolve, else empty.
         swing: of the signal, in the data's unit.
         noise: standard deviation of a point, in the data's unit.
+        explained: weighted sum of squares that the points have about their mean and not about the curve.
+        ground: deviation of each ground reference from the fit, in standard deviations, across the axis as
+            the imaginary part, shape (m,).
+        excited: of each excited reference, likewise.
     """
 
     r2: float
@@ -63,6 +77,9 @@ class Quality:
     at_bound: str
     swing: float
     noise: float
+    explained: float = 0.0
+    ground: Complex = field(repr=False, default_factory=lambda: np.empty(0, dtype=np.complex128))
+    excited: Complex = field(repr=False, default_factory=lambda: np.empty(0, dtype=np.complex128))
 
 
 @dataclass(frozen=True)
@@ -77,7 +94,31 @@ class Fit:
 
 
 @dataclass(frozen=True)
+class TurningFit(Fit):
+    """A fit of an oscillation.
+
+    Attributes:
+        turns: in the sweep.
+    """
+
+    turns: float
+
+
+@dataclass(frozen=True)
 class NoFit:
     """Why there is no fit."""
 
     failure: Failure
+
+
+def attempted(fit: Callable[P, F | NoFit]) -> Callable[P, F | NoFit]:
+    """The same fit, which returns a NoFit instead of raising CalibrationError."""
+
+    @wraps(fit)
+    def tried(*args: P.args, **kwargs: P.kwargs) -> F | NoFit:
+        try:
+            return fit(*args, **kwargs)
+        except CalibrationError as error:
+            return NoFit(error.failure)
+
+    return tried

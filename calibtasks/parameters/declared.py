@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -26,7 +27,7 @@ class Param:
         tolerance: change that spoils what was measured with it, in ``unit``; None: any.
         spoiled_by: parameters whose change makes this one suspect.
         exact: chosen and not measured, so that it needs no error.
-        role: of a coupling's two qubits, whose it is: ``control``, ``target``, or empty for the target itself.
+        role: of a coupling's two qubits, whose it is: ``control``, ``target``, or empty for the target.
     """
 
     name: str
@@ -89,6 +90,9 @@ def declared() -> Mapping[str, Param]:
     return {name: param for param in params for name in param.names}
 
 
+NOMINAL_RABI_MHZ: Final = 12.5
+"""The Rabi frequency at the stored control amplitude."""
+
 QUBIT_FREQUENCY: Final = Param(
     "qubit_frequency",
     "GHz",
@@ -109,6 +113,25 @@ CONTROL_AMPLITUDE: Final = Param(
     0.99,
     "control amplitude that gives a Rabi frequency of 12.5 MHz",
     lifetime_hours=24,
+)
+MAXIMUM_RABI_FREQUENCY: Final = Param(
+    "maximum_rabi_frequency", "MHz/a.u.", 10, 2e4, "Rabi frequency per control amplitude", lifetime_hours=24
+)
+RABI_FREQUENCY: Final = Param("rabi_frequency", "MHz", 2, 40, "Rabi frequency at this control amplitude")
+RABI_AMPLITUDE: Final = Param("rabi_amplitude", "a.u.", 1e-9, 1e3, "half the oscillation")
+RABI_PHASE: Final = Param(
+    "rabi_phase", "a.u.", -math.pi, math.pi, "phase of the oscillation at zero pulse area, radians"
+)
+RABI_OFFSET: Final = Param("rabi_offset", "a.u.", -1e3, 1e3, "centre of the oscillation")
+RABI_ANGLE: Final = Param(
+    "rabi_angle", "degree", -360, 360, "rotation that brings the oscillation to the imaginary axis"
+)
+RABI_NOISE: Final = Param("rabi_noise", "a.u.", 1e-9, 1e3, "deviation of the points across the oscillation")
+RABI_DISTANCE: Final = Param(
+    "rabi_distance", "a.u.", -1e3, 1e3, "distance of the oscillation's line from the origin"
+)
+RABI_REFERENCE_PHASE: Final = Param(
+    "rabi_reference_phase", "a.u.", -math.pi, math.pi, "phase of the undriven signal, radians"
 )
 HPI_AMPLITUDE: Final = Param(
     "hpi_amplitude",
@@ -143,5 +166,18 @@ DRIVE: Final = (QUBIT_FREQUENCY,)
 """Needed by every drive."""
 READ: Final = (READOUT_FREQUENCY, READOUT_AMPLITUDE, READOUT_LENGTH)
 """Needed by every readout."""
+RABI: Final = (
+    RABI_AMPLITUDE,
+    RABI_FREQUENCY,
+    RABI_PHASE,
+    RABI_OFFSET,
+    RABI_ANGLE,
+    RABI_NOISE,
+    RABI_DISTANCE,
+    RABI_REFERENCE_PHASE,
+    CONTROL_AMPLITUDE,
+    MAXIMUM_RABI_FREQUENCY,
+)
+"""Set by a Rabi oscillation."""
 HALF_PI: Final = (HPI_AMPLITUDE, HPI_LENGTH)
 """Needed by half-π pulses, and by a π pulse made of two."""

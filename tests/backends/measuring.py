@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
-from calibtasks.results import OutputParameter, PostProcessResult, RunResult
+from calibtasks.results import OutputParameter, PostProcessResult, PreProcessResult, RunResult
 from calibtasks.task import Task
 from executors.backends.base import BaseBackend
-from qdash_queue.domain import Failure, FailureKind, ParameterModel
+from qdash_queue.domain import Failure, FailureKind
 
 
 @dataclass(frozen=True)
 class Measured:
     task: Task
-    inputs: Mapping[str, ParameterModel]
+    prepared: PreProcessResult
     run: RunResult
     result: PostProcessResult
 
@@ -22,7 +21,7 @@ class Measured:
 def measure(backend: BaseBackend, task: Task, qid: str = "0") -> Measured:
     prepared = task.prepare(backend, qid)
     run = task.measure(backend, [qid])[qid]
-    return Measured(task, prepared.input_parameters, run, task.analyse("20261123-q001", qid, run))
+    return Measured(task, prepared, run, task.analyse("20261123-q001", qid, run))
 
 
 def refusal(measured: Measured) -> Failure | None:

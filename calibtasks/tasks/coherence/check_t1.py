@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
 
-from calibtasks.checks import STANDARD
+from calibtasks.checks import (
+    STANDARD,
+    carry_over_known,
+    decay_resolved,
+    reaches_ground,
+    single_decay,
+    starts_excited,
+)
 from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
-from calibtasks.fits.fit import Estimate, Fit, NoFit, Quality
-from calibtasks.fits.iq import project
-from calibtasks.fits.least_squares import Curve
-from calibtasks.fits.models import fit_decay
+from calibtasks.fits.decay import DecayFit, fit_relaxation
+from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.measure.lab import Lab
 from calibtasks.measure.settings import INTERVAL, shots_parameter
 from calibtasks.measure.sweep import Sweep
@@ -24,10 +28,19 @@ from calibtasks.protocol import Protocol, Sweeps
 from qdash_queue.domain import FiniteRange
 
 
-@dataclass(frozen=True)
-class DecayFit(Fit):
-    tau: Estimate
-    curve: Curve = field(repr=False)
+def decay_settings(first: float, last: float) -> dict[str, RunParameter]:
+    """The settings of a decay's sweep, from 10**first to 10**last ns."""
+    return {
+        "time_range": RunParameter(
+            unit="ns",
+            value_type="np.logspace",
+            value=[first, last, 51],
+            description="waiting times (exponents of ten, and how many)",
+            limits=FiniteRange(low=0, high=1e7),
+        ),
+        "shots": shots_parameter(1024),
+        "interval": INTERVAL,
+    }
 
 
 class CheckT1(Protocol):
@@ -35,20 +48,11 @@ class CheckT1(Protocol):
 
     description = "Energy relaxation time T1"
     what = "T1 decay"
+    symbol: ClassVar[str] = "T1"
     needs = (*DRIVE, *HALF_PI, *READ)
-    settings: ClassVar = {
-        "time_range": RunParameter(
-            unit="ns",
-            value_type="np.logspace",
-            value=[2, 5.699, 51],
-            description="waiting times (exponents of ten, and how many)",
-            limits=FiniteRange(low=0, high=1e7),
-        ),
-        "shots": shots_parameter(1024),
-        "interval": INTERVAL,
-    }
+    settings: ClassVar = decay_settings(2, 5.699)
     yields = (T1,)
-    checks = STANDARD
+    checks = (*STANDARD, decay_resolved, single_decay, carry_over_known, reaches_ground, starts_excited)
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
         """π, wait, read."""
@@ -56,30 +60,29 @@ class CheckT1(Protocol):
         return {"decay": lab.sweep(targets, times, lambda t, time: [*t.qubit.x180, Wait(time)])}
 
     def fit(self, sweeps: Sweeps, target: Target) -> DecayFit | NoFit:
-        """An exponential decay; its time in μs."""
-        sweep = sweeps["decay"]
-        projection = project(self.what, sweep.iq)
-        found = fit_decay(self.what, sweep.points * 1e-3, projection.signal)
-        quality = Quality(
-            found.r2, 1.0, 48, projection.signal, projection.across, found.converged, found.at_bound, 1.0,
-            projection.noise,
-        )
-        return DecayFit(quality, Estimate(found.values["tau"], found.errors["tau"]), found.curve)
+        """The decay of the excited population, with the carry-over of shots."""
+        return fit_relaxation(self.what, sweeps["decay"], 2 * target.qubit.value("hpi_length"))
 
     def values(self, fit: DecayFit, target: Target) -> Mapping[Param, Estimate]:
-        """T1."""
-        return {T1: fit.tau}
+        """The decay time in μs."""
+        return {self.yields[0]: fit.tau}
 
     def figures(self, sweeps: Sweeps, fit: DecayFit, target: Target) -> list[Figure]:
-        """Signal and fit over the waiting time."""
-        time = sweeps["decay"].points * 1e-3
-        signal = project(self.what, sweeps["decay"].iq).signal
+        """Data, fit and references over the waiting time."""
+        time, signal = sweeps["decay"].points, fit.signal
+        has_excited = bool(np.any(signal.excited))
+        unit = 1 / signal.contrast if has_excited else signal.scale
         line = spaced(float(time[time > 0].min()), float(time.max()), "log")
+        points, curve = signal.values[signal.parts["decay"]] * unit, fit.curve(line) * unit
         figure = fit_figure(
-            f"T1 of qubit {target.qid}: {value_and_error(fit.tau.value, fit.tau.total, 'μs')}",
-            f"R² = {fit.quality.r2:.4f}, {time.size} points",
+            f"{self.symbol} of qubit {target.qid}: {value_and_error(fit.tau.value, fit.tau.total, 'μs')}",
+            f"R² = {fit.quality.r2:.4f}, χ² = {fit.quality.chi2:.2f}, {time.size} points",
             Axis("Waiting time (μs)", "log"),
-            Axis("Signal along the IQ axis (a.u.)"),
-            [Series("data", time, signal, line, np.asarray(fit.curve(line).real))],
+            Axis("Excited population" if has_excited else "Signal along the IQ axis (a.u.)"),
+            [Series("data", time * 1e-3, points, line * 1e-3, curve)],
         )
-        return [Figure.of("t1", figure)]
+        for name, which in (("ground", signal.ground), ("excited", signal.excited)):
+            if np.any(which):
+                level = float(signal.mean(which) * unit)
+                figure.add_hline(y=level, line_dash="dot", line_width=1, annotation_text=name)
+        return [Figure.of(self.yields[0].name, figure)]
