@@ -116,7 +116,9 @@ def cancel(chip: Installation) -> None:
     asked = time.monotonic()
     chip.queue.cancel(job_id, CancelMode.NOW, "beam time")
     job = _ended(chip, job_id)
-    print(f"\ncancel in a sweep: job {job_id} {job.state.value} {time.monotonic() - asked:.2f} s after the flag")
+    print(
+        f"\ncancel in a sweep: job {job_id} {job.state.value} {time.monotonic() - asked:.2f} s after the flag"
+    )
     report(chip, job)
 
 

@@ -32,7 +32,7 @@ from calibtasks.results import (
     RunResult,
 )
 from calibtasks.task import REGISTRY, Task, finite
-from qdash_queue.domain import ParameterModel, RunParameterModel
+from qdash_queue.domain import ParameterModel
 
 __all__ = [
     "Backend",
@@ -62,6 +62,7 @@ class BaseTask(Task, register=False):
 
     @classmethod
     def _declare(cls) -> None:
+        super()._declare()
         for method, (short, full, signature) in _FORMS.items():
             count = _count(getattr(cls, method))
             if count not in (-1, short + 1, full + 1):

@@ -68,6 +68,7 @@ class Protocol(Task, register=False):
 
     @classmethod
     def _declare(cls) -> None:
+        super()._declare()
         for name in ("shots", "interval"):
             if name not in cls.settings:
                 raise TypeError(f"{cls.__qualname__}.settings: expected {name!r} among them")
@@ -112,7 +113,7 @@ class Protocol(Task, register=False):
 
     def number(self, name: str) -> float:
         """A setting that is a number."""
-        return float(self.setting(name))  # type: ignore[arg-type]
+        return float(self.setting(name))
 
     def points(self, name: str) -> Real:
         """A setting that is the points of a sweep, shape (n,)."""
@@ -189,9 +190,7 @@ class Protocol(Task, register=False):
     ) -> Qubit:
         number = owner(qid, role)
         prefix = f"{role}_" if role else ""
-        own = {
-            key.removeprefix(prefix): given for key, given in inputs.items() if given.qid_role == role
-        }
+        own = {key.removeprefix(prefix): given for key, given in inputs.items() if given.qid_role == role}
         pulse = [name for name in ("hpi_amplitude", "pi_amplitude") if name in own]
         trusted = bool(pulse) and backend is not None
         if backend is not None:
@@ -216,5 +215,7 @@ def _outputs(values: Mapping[Param, Estimate]) -> dict[str, ParameterModel]:
 
 def _systematic(values: Mapping[Param, Estimate]) -> dict[str, float]:
     return {
-        f"{param.key}_systematic_error": found.systematic for param, found in values.items() if found.systematic
+        f"{param.key}_systematic_error": found.systematic
+        for param, found in values.items()
+        if found.systematic
     }

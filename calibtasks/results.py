@@ -85,8 +85,8 @@ class PostProcessResult:
     """The result of a task, before the gate accepts or refuses it.
 
     ``failure`` is for what only the task can detect (no signal, a fit at its bound); values and figures given
-    with it are kept as measured but refused. ``r2`` is the fit's coefficient of determination, ``note`` what is
-    recorded beside the values.
+    with it are kept as measured but refused. ``r2`` is the fit's coefficient of determination, ``note`` what
+    is recorded beside the values.
     """
 
     output_parameters: dict[str, ParameterModel] = field(default_factory=dict)

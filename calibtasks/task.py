@@ -41,12 +41,12 @@ class Registry:
         self._classes[key] = task
 
     def forget(self, name: str) -> None:
-        """Remove the tasks of that name that are not the project's, so that a notebook can define one again."""
+        """Remove the callers' own tasks of that name, so that a notebook can define one again."""
         for key in [key for key in self._classes if key[1] == name and key[0] != PROJECT_SOURCE]:
             del self._classes[key]
 
     def by_name(self) -> dict[str, type[Task]]:
-        """The class that each name stands for: a caller's own before the project's, the last defined first."""
+        """The class that each name stands for: a caller's own before the project's, the last defined."""
         ordered = sorted(self._classes.items(), key=lambda item: item[0][0] != PROJECT_SOURCE)
         return {name: task for (_, name), task in ordered}
 
@@ -101,14 +101,14 @@ class Task(ABC):
             return
         cls.name = cls.__dict__.get("name") or cls.__name__
         cls.task_type = TaskType(cls.task_type)
-        if not cls.timeout > 0:
-            raise TypeError(f"{cls.__qualname__}.timeout: expected seconds above 0, got {cls.timeout}")
         cls._declare()
         REGISTRY.add(cls)
 
     @classmethod
     def _declare(cls) -> None:
         """Check what a class declares; raises TypeError."""
+        if not cls.timeout > 0:
+            raise TypeError(f"{cls.__qualname__}.timeout: expected seconds above 0, got {cls.timeout}")
 
     def __init__(self, run_parameters: Mapping[str, object] | None = None) -> None:
         self.run_parameters = overridden(self.name, type(self).run_parameters, run_parameters or {})

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from qubex.core.async_bridge import get_shared_async_bridge
 from qubex.pulse import Blank, PulseSchedule
 
-from calibtasks.measure.sweep import Complex, Real, Sweep
+from calibtasks.measure.sweep import Real, Sweep
 from calibtasks.measure.targets import Op, Play, Qubit, Target, Wait
 from calibtasks.results import Backend
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
@@ -46,14 +46,14 @@ class Lab:
     backend: Backend
     shots: int
     interval: float
-    _experiment: Any = field(init=False, repr=False)
+    experiment: Any = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
-        self._experiment = self.backend.get_instance()
+        self.experiment = self.backend.get_instance()
 
     def on_grid(self, times: Real) -> Real:
         """Times (ns) on the instrument's grid, each once, in ascending order."""
-        step = float(self._experiment.measurement.sampling_period)
+        step = float(self.experiment.measurement.sampling_period)
         return np.unique(np.round(times / step) * step)
 
     def sweep(
@@ -103,9 +103,7 @@ class _Run:
         (count,) = {self.points[target.qid].size for target in self.targets}
         lines = [self._lines(index) for index in range(count)]
         readout = self._readout_length()
-        seconds = [
-            self.shots * (self.lab.interval + readout + _duration(line)) * 1e-9 for line in lines
-        ]
+        seconds = [self.shots * (self.lab.interval + readout + _duration(line)) * 1e-9 for line in lines]
         excited = [target for target in self.targets if _trusted(target)]
         iq: list[NDArray[np.complex128]] = []
         ground, reference_shots, up = [], [], []
@@ -170,7 +168,7 @@ class _Run:
 
     def _execute(self, lines: Sequence[dict[str, list[Any]]], shots: int) -> NDArray[np.complex128]:
         """One batch; averaged signals, shape (executions, targets)."""
-        experiment, qubits = self.lab._experiment, self._qubits()
+        experiment, qubits = self.lab.experiment, self._qubits()
         frequencies: dict[str, float] = {}
         for qubit in qubits:
             frequencies[qubit.label] = qubit.value("qubit_frequency") + self.detuning
