@@ -223,7 +223,7 @@ def test_a_fault_of_the_receiver_moves_the_references_and_one_of_the_order_does_
         levels = plan.levels() @ plan.readout.means
 
     quiet = replace(plan)
-    quiet.one = lambda rng: Still.levels.copy()  # type: ignore[method-assign]
+    quiet.one = lambda rng: Still.levels.copy()  # type: ignore[method-assign]  # noqa: ARG005
     changed = made.fault(quiet, times, np.random.default_rng(0)) != Still.levels
     assert np.any(changed[~plan.is_reference])
     assert bool(np.any(changed[plan.is_reference])) is moves_references
