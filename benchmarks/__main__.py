@@ -1,8 +1,9 @@
 """Every benchmark of this folder, one after the other, each in a process of its own and bounded in time.
 
-    python -m benchmarks [NAME ...]
+    python -m benchmarks [NAME ...] [OPTION ...]
 
-The report is what they print. Exit 1 if one of them failed or ran out of time; the others run all the same.
+Options, from the first that starts with a dash, go to each that is named. The report is what they print.
+Exit 1 if one of them failed or ran out of time; the others run all the same.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -17,8 +19,13 @@ BOUND_SECONDS = 1800
 
 
 def main() -> None:
-    names = sys.argv[1:] or runnable()
-    failed = [name for name in names if not run(name)]
+    given = sys.argv[1:]
+    count = next((at for at, word in enumerate(given) if word.startswith("-")), len(given))
+    names, options = given[:count], given[count:]
+    if options and not names:
+        raise SystemExit("expected the name of a benchmark before its options")
+    names = names or runnable()
+    failed = [name for name in names if not run(name, options)]
     print(f"\n{len(names) - len(failed)} of {len(names)} benchmarks ran to their end", flush=True)
     if failed:
         raise SystemExit(f"failed: {', '.join(failed)}")
@@ -32,12 +39,12 @@ def runnable() -> list[str]:
     ]
 
 
-def run(name: str) -> bool:
+def run(name: str, options: Sequence[str]) -> bool:
     print(f"\n{'=' * 20} {name} {'=' * 20}", flush=True)
     begin = time.monotonic()
     try:
         done = subprocess.run(
-            [sys.executable, "-m", f"benchmarks.{name}"], timeout=BOUND_SECONDS, check=False
+            [sys.executable, "-m", f"benchmarks.{name}", *options], timeout=BOUND_SECONDS, check=False
         )
     except subprocess.TimeoutExpired:
         print(f"stopped: it had not ended after {BOUND_SECONDS} s")

@@ -6,15 +6,19 @@ import os
 import platform
 import statistics
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import metadata
+from typing import TypeVar
 
 import psycopg
 
 from qdash_queue import migrate
 
+T = TypeVar("T")
 SETTINGS = ("fsync", "synchronous_commit", "full_page_writes", "shared_buffers", "max_connections")
+PATIENCE_SECONDS = 600.0
+"""On the busiest machine, only what never comes takes them."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,16 @@ class Deadline:
     @property
     def has_passed(self) -> bool:
         return time.monotonic() >= self._at
+
+
+def until(ask: Callable[[], T | None], what: str) -> T:
+    """The first answer that is neither None nor false."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while not (answer := ask()):
+        if time.monotonic() > deadline:
+            raise SystemExit(f"waited {PATIENCE_SECONDS:g} s in vain for {what}")
+        time.sleep(0.005)
+    return answer
 
 
 def migrate_and_grant(database_url: str) -> None:

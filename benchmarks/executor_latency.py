@@ -3,52 +3,42 @@
     python -m benchmarks.executor_latency [--jobs 20] [--cancels 60] [--seed 1]
 
 Everything is real: a PostgreSQL that flushes each commit to disk, a Prefect server, an executor with its warm
-child, the simulated chip. First the time from the claim to the first line of the flow's body, warm, with and
-without Prefect's deployment. Then cancels (mode ``now``) aimed at each part of the life of a ``calibrate``
-job: where each one hit, how the job ended, and the time from the flag to the terminal row. All times are
-the database's own.
+child and the default settings, the simulated chip. First, with and without Prefect's deployment, two times of
+an idle chip: from the claim to the first line of the flow's body, and from the committed INSERT to the start
+of the first task. Then cancels (mode ``now``) aimed at each part of the life of a ``calibrate`` job: where
+each one hit, how the job ended, and the time from the flag to the terminal row. The INSERT's time is this
+client's, all others are the database's; both read the clock of one machine.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import random
 import statistics
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
-from prefect.client.orchestration import SyncPrefectClient
 from pydantic import JsonValue
 
-from benchmarks.conditions import migrate_and_grant
-from executors.backends.simchip.device import design_parameters
-from qdash_queue.client.admin import Admin
-from qdash_queue.client.database import Database
+from benchmarks.conditions import Spread, print_conditions
+from benchmarks.installation import Installation, installed
 from qdash_queue.client.models import Job, JobEvent
-from qdash_queue.client.parameters import Parameters
-from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.errors import AlreadyFinalError
-from tests.executors.fleet import PROJECT, Fleet
-from tests.executors.relay import Relay
 
-CHIP = "SIM16"
-TOPOLOGY = "square-lattice-mux-16"
-QUBITS = 16
 CALIBRATION: dict[str, JsonValue] = {"qids": ["0", "1"], "tasks": ["CheckRabi", "CreateHPIPulse", "CheckT1"]}
 TASKS = 6
+ONE_TASK: dict[str, JsonValue] = {"qids": ["0"], "tasks": ["CheckRabi"]}
 TASK_EVENTS = {"task_completed", "task_failed"}
 COMMIT_SECONDS = 0.03
 REST_SECONDS = 1.0
+"""In which the executor makes its next child, as between two jobs that people ask for."""
 PHASES = ("waiting", "claim", "start", "task", "commit", "end", "too late")
 
 
@@ -86,134 +76,76 @@ def main() -> None:
     parser.add_argument("--cancels", type=int, default=60)
     parser.add_argument("--seed", type=int, default=1, help="of the moments")
     given = parser.parse_args()
-    print_conditions("at the start")
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o755)
-        with EmbeddedServers(Path(folder) / "servers", kinds={Kind.POSTGRES, Kind.PREFECT}) as servers:
-            for name, switch in (("with the deployment", "1"), ("without the deployment", "0")):
-                os.environ["QDASH_QUEUE_PREFECT_DEPLOYMENT"] = switch
-                with bench(servers, Path(folder) / switch) as fleet:
-                    report_starts(name, measure_starts(fleet, given.jobs))
-                    if switch == "1":
-                        report_cancels(measure_cancels(fleet, given.cancels, random.Random(given.seed)))  # noqa: S311 - spreads moments
-    print_conditions("at the end")
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        with (
+            EmbeddedServers(folder / "servers", kinds={Kind.POSTGRES, Kind.PREFECT}) as servers,
+            installed(folder, servers.postgres.url, servers.prefect) as chip,
+        ):
+            print_conditions(servers.postgres.url, "prefect", "qubex")
+            for words, switch in (("without", "0"), ("with", "1")):
+                chip.end()
+                chip.need(1, QDASH_QUEUE_PREFECT_DEPLOYMENT=switch)
+                for measure in (claim_to_flow, insert_to_task):
+                    report_starts(measure, words, [measure(chip) for _ in range(given.jobs + 1)][1:])
+            report_cancels(measure_cancels(chip, given.cancels, random.Random(given.seed)))  # noqa: S311 - spreads moments
+            print_conditions(servers.postgres.url)
 
 
-def print_conditions(when: str) -> None:
-    print(
-        f"{when}: {os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}, Python {platform.python_version()}"
-    )
+def claim_to_flow(chip: Installation) -> float:
+    """From the claim to the first line of the flow's body."""
+    time.sleep(REST_SECONDS)
+    job = chip.ended(chip.submit("noop", {}))
+    events = {event.event: event.at for event in chip.queue.events(job.job_id)}
+    return (events["flow_started"] - events["claimed"]).total_seconds()
 
 
-@contextmanager
-def bench(servers: EmbeddedServers, folder: Path, chip_id: str = CHIP) -> Iterator[Fleet]:
-    """One ready executor on a chip with its design values, on a fresh state."""
-    folder.mkdir()
-    owner_url = servers.postgres.url
-    migrate_and_grant(owner_url)
-    with psycopg.connect(owner_url, autocommit=True) as connection:
-        for role, group in (("boss", "admin"), ("olga", "operator"), ("machine", "executor")):
-            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", [role]).fetchone():
-                connection.execute(f"CREATE ROLE {role} LOGIN IN ROLE calib_{group}")
-    admin = Admin(Database(servers.postgres.url_of("postgres", "boss")))
-    admin.add_project(PROJECT)
-    admin.grant_member(PROJECT, "olga", "olga", "operator")
-    admin.add_chip(chip_id, "fake", TOPOLOGY)
-    admin.allow_executor("machine", chip_id)
-    queue = Queue.connect(servers.postgres.url_of("postgres", "olga"))
-    import_design(queue.database, chip_id)
-    fleet = Fleet(
-        chip_id=chip_id,
-        queue=queue,
-        owner=Database(owner_url),
-        executor_url=servers.postgres.url_of("postgres", "machine"),
-        relay=Relay(servers.prefect.port),
-        folder=folder,
-        prefect_environment=servers.prefect.client_environment,
-        prefect=SyncPrefectClient(servers.prefect.url),
-    )
-    try:
-        fleet.need(1)
-        yield fleet
-    finally:
-        fleet.close()
-        fleet.relay.cut()
+def insert_to_task(chip: Installation) -> float:
+    """From the committed INSERT to the start of the first task."""
+    time.sleep(REST_SECONDS)
+    job_id = chip.submit("calibrate", ONE_TASK)
+    committed = datetime.now(UTC)
+    chip.ended(job_id)
+    begun = chip.owner.value("SELECT min(started_at) FROM calib.task_runs WHERE job_id = :id", id=job_id)
+    assert isinstance(begun, datetime)
+    return (begun - committed).total_seconds()
 
 
-def import_design(database: Database, chip_id: str) -> None:
-    values: dict[str, dict[str, JsonValue]] = {
-        qid: {
-            name: {"value": model.value, "unit": model.unit, "error": model.error}
-            for name, model in named.items()
-        }
-        for qid, named in design_parameters(chip_id, QUBITS).items()
-    }
-    Parameters(database, chip_id).import_values(values, "design")
+def report_starts(measure: Callable[[Installation], float], words: str, seconds: Sequence[float]) -> None:
+    what = (measure.__doc__ or "").rstrip(".").lower()
+    print(f"{what}, {words} the deployment, {len(seconds)} jobs, ms: {Spread([1e3 * s for s in seconds])}")
 
 
-def measure_starts(fleet: Fleet, count: int) -> list[float]:
-    """Seconds from the claim to the first line of the flow's body; the first job is not counted.
-
-    The executor has time to make its next child, as between two jobs that people ask for.
-    """
-    seconds = []
-    for number in range(count + 1):
-        time.sleep(REST_SECONDS)
-        job = fleet.ended(fleet.submit("noop"))
-        events = {event.event: event.at for event in fleet.queue.events(job.job_id)}
-        if number > 0:
-            seconds.append((events["flow_started"] - events["claimed"]).total_seconds())
-    return seconds
-
-
-def report_starts(name: str, seconds: Sequence[float]) -> None:
-    print(
-        f"claim to the first line of the flow, {name}, {len(seconds)} jobs:"
-        f" p50 {1e3 * statistics.median(seconds):.0f} ms,"
-        f" {1e3 * min(seconds):.0f} to {1e3 * max(seconds):.0f} ms"
-    )
-
-
-def measure_cancels(fleet: Fleet, count: int, moments: random.Random) -> Cancels:
-    lasts = [duration(fleet, fleet.ended(fleet.submit("calibrate", CALIBRATION))) for _ in range(3)]
+def measure_cancels(chip: Installation, count: int, moments: random.Random) -> Cancels:
+    lasts = [duration(chip, chip.ended(chip.submit("calibrate", CALIBRATION))) for _ in range(3)]
     life = statistics.median(lasts)
     print(f"a calibrate job (2 qubits, 3 tasks) that is not cancelled takes {life:.2f} s (3 jobs)")
     cancels = Cancels()
     for number in range(count):
         aim = AIMS[number % len(AIMS)]
-        job_id = fleet.submit("calibrate", CALIBRATION)
+        job_id = chip.submit("calibrate", CALIBRATION)
         if aim.phase == "end":  # Just before it: what comes after the verdict is too late.
-            wait_for(fleet, job_id, aim, TASKS - 1)
+            wait_for(chip, job_id, aim, TASKS - 1)
             time.sleep(moments.uniform(0.2, 0.8) * life / (TASKS + 1))
         else:
-            wait_for(fleet, job_id, aim, moments.randint(1, TASKS - 1))
+            wait_for(chip, job_id, aim, moments.randint(1, TASKS - 1))
             time.sleep(moments.uniform(0.0, aim.spread or 0.7 * life))
         try:
-            fleet.queue.cancel(job_id, CancelMode.NOW, "benchmark")
+            chip.queue.cancel(job_id, CancelMode.NOW, "benchmark")
         except AlreadyFinalError:
             cancels.hits["too late"] += 1
-        note(cancels, fleet.ended(job_id), fleet.queue.events(job_id))
+        note(cancels, chip.ended(job_id), chip.queue.events(job_id))
     return cancels
 
 
-def wait_for(fleet: Fleet, job_id: int, aim: Aim, times: int) -> None:
-    wanted = times if aim.event == "task_completed" else 1
-
-    def happened() -> bool:
-        rows = fleet.owner.rows(
-            "SELECT count(*) AS n FROM calib_private.job_events WHERE job_id = :job_id AND event = :event",
-            job_id=job_id,
-            event=aim.event,
-        )
-        return bool(rows[0]["n"] >= wanted)
-
-    while not happened():
-        time.sleep(0.001)
+def wait_for(chip: Installation, job_id: int, aim: Aim, times: int) -> None:
+    chip.happened(job_id, aim.event, times if aim.event == "task_completed" else 1)
 
 
-def duration(fleet: Fleet, job: Job) -> float:
-    assert job.state is JobState.COMPLETED, (job.state, job.failure_message, fleet.events(job.job_id))
-    events = fleet.queue.events(job.job_id)
+def duration(chip: Installation, job: Job) -> float:
+    assert job.state is JobState.COMPLETED, (job.state, job.failure_message, chip.queue.events(job.job_id))
+    events = chip.queue.events(job.job_id)
     return (events[-1].at - events[0].at).total_seconds()
 
 

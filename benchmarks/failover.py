@@ -2,92 +2,88 @@
 
     python -m benchmarks.failover [--rounds 20]
 
-Everything is real: a primary and an asynchronous streaming standby, two executors of one role with the
-default lease, which reach the primary through one address, Prefect's server. In each round the line between
-the two servers is cut just before a claim, the primary is killed with SIGKILL as soon as the job measures,
-and the standby is promoted. It knows the job as one that waits, and gives it out again under the same fence.
-The flow writes down each touch of the chip, and its process with each result. The exit status is 1 if one
-write of the former holder was taken.
+Everything is real: a primary and an asynchronous streaming standby on two ports, two executors of one role
+with the default lease, which find the primary by libpq's list of hosts, Prefect's server. In each round the
+standby stops to replicate just before a claim, the primary is killed with SIGKILL as soon as the job touches
+the chip, and the standby is promoted; in the next round a new standby takes the dead server's port. The
+promoted server knows the job as one that waits, and gives it out again under the same fence. The flow writes
+down each touch of the chip, and its process with each result. The exit status is 1 if one write of the former
+holder was taken.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
 import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
+from uuid import UUID
 
 import psutil
 import psycopg
-import sqlalchemy as sa
-from prefect.client.orchestration import SyncPrefectClient
 
-from benchmarks.conditions import Spread, migrate_and_grant, print_conditions
-from qdash_queue.client.admin import Admin
+from benchmarks.conditions import Spread, print_conditions, until
+from benchmarks.installation import Installation, installed
 from qdash_queue.client.database import Database
-from qdash_queue.client.queue import Queue
-from qdash_queue.domain import CancelMode
+from qdash_queue.client.leases import Lease
+from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.postgres import SUPERUSER, PostgresServer
+from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.embedded.process import free_port
-from qdash_queue.embedded.servers import EmbeddedServers, Kind
 from qdash_queue.errors import LeaseLostError
-from qdash_queue.settings import Settings
-from tests.chaos.flows import EVIDENCE
-from tests.chaos.installation import PLUGIN
-from tests.executors.fleet import PROJECT, ROOT, Fleet
-from tests.executors.relay import Relay
-from tests.support.waiting import until
 
-CHIP = "SIM-16"
-MACHINE_PASSWORD = "machine"  # noqa: S105 - of a server that lives for minutes
-DRILL = {"tasks": 20, "seconds": 1.5, "manner": "well", "qid": "0"}
-HEAD_START = timedelta(seconds=2)
-FORMER_VERBS = (
-    "heartbeat(:job_id, :fence)",
-    "conclude(:job_id, :fence, 'completed')",
-    "finish(:job_id, :fence)",
+HEAD_START = timedelta(seconds=3)
+ONE_ROW = (
+    "SELECT a.claim, a.executor_id, a.fence, a.started_at FROM calib_private.attempts a WHERE job_id = :id"
 )
 
 
 class LoopbackPostgres(PostgresServer):
-    """Listens on a loopback port, so that a relay can stand before it; without a password."""
+    """Listens on a given loopback port, without a password."""
 
-    def __init__(self, directory: Path) -> None:
+    def __init__(self, directory: Path, port: int) -> None:
         super().__init__(directory)
+        self._port = port
         self.settings["listen_addresses"] = "127.0.0.1"
 
     def _choose_port(self) -> int:
-        return free_port()
+        return self._port
 
-    def url_of(self, database: str, user: str = SUPERUSER, password: str | None = None) -> str:
-        return f"postgresql://{user}:{password or ''}@127.0.0.1:{self.port}/{database}"
+    def kill(self) -> None:
+        """End it as a crash of its machine would, and remove its files."""
+        postmaster = psutil.Process(int((self.home / "data" / "postmaster.pid").read_text().split()[0]))
+        for process in (postmaster, *postmaster.children(recursive=True)):
+            process.kill()
+        self.stop()
+        shutil.rmtree(self.home)
 
 
 class Standby(LoopbackPostgres):
-    """A streaming copy of a primary, which it reaches through a relay of its own."""
+    """A streaming copy of a primary."""
 
-    def __init__(self, directory: Path, primary: PostgresServer) -> None:
-        super().__init__(directory)
-        self.relay = Relay(primary.port)
+    def __init__(self, directory: Path, port: int, primary: LoopbackPostgres) -> None:
+        super().__init__(directory, port)
+        self._source = f"host=127.0.0.1 port={primary.port} user={SUPERUSER}"
 
-    def promote(self) -> None:
-        """Make it the primary."""
+    def stop_replicating(self) -> None:
+        """Receive nothing any more."""
         with psycopg.connect(self.url, autocommit=True) as connection:
-            connection.execute("SELECT pg_promote()")
+            connection.execute("ALTER SYSTEM SET primary_conninfo = ''")
+            connection.execute("SELECT pg_reload_conf()")
+            receivers = "SELECT FROM pg_stat_wal_receiver"
+            until(lambda: not connection.execute(receivers).rowcount, "the standby to stop replicating")
 
     def _create_cluster(self) -> None:
-        source = f"host=127.0.0.1 port={self.relay.port} user={SUPERUSER}"
         program = str(self._runnable / "pg_basebackup")
         subprocess.run(
-            [program, "-d", source, "-D", str(self._data), "-R", "-X", "stream", "-c", "fast"],
+            [program, "-d", self._source, "-D", str(self._data), "-R", "-X", "stream", "-c", "fast"],
             **self._run_as,
             cwd=self.home,
             check=True,
@@ -103,134 +99,114 @@ class Round:
 
     Attributes:
         shared: seconds from the new holder's claim to the former holder's last touch.
-        heard: writes of the former holder that the promoted server took.
+        taken: writes of the former holder that the promoted server took.
         exit_code: of the former holder.
     """
 
     shared: float
-    heard: int
+    taken: int
     exit_code: int
 
 
 @dataclass
 class Failover:
-    """The present primary behind one address, and the executors that use it."""
+    """The present primary, and the executors that use whichever is the primary."""
 
     folder: Path
-    primary: PostgresServer
-    relay: Relay
-    fleet: Fleet
-    rounds: int = 0
+    ports: tuple[int, int]
+    primary: LoopbackPostgres
+    chip: Installation
+    rounds: list[Round] = field(default_factory=list)
 
     def run_round(self) -> Round:
-        self.rounds += 1
-        fleet = self.fleet
-        fleet.need(2)
-        standby = Standby(self.folder / f"server-{self.rounds}", self.primary)
+        number = len(self.rounds) + 1
+        evidence = self.folder / f"touches-{number}.log"
+        chip = self.chip
+        executors = chip.need(2)
+        (port,) = set(self.ports) - {self.primary.port}
+        standby = Standby(self.folder / f"server-{number}", port, self.primary)
         standby.start()
-        job = fleet.queue.submit(
-            PROJECT, CHIP, DRILL, flow="drill", not_before=datetime.now(UTC) + HEAD_START
+        job_id = chip.submit(
+            "touch",
+            {"tasks": 20, "seconds": 1.5, "evidence": str(evidence)},
+            not_before=datetime.now(UTC) + HEAD_START,
         )
         with psycopg.connect(standby.url, autocommit=True) as copy:
             waits = "SELECT FROM calib_private.jobs WHERE job_id = %s AND state = 'scheduled'"
-            until(lambda: copy.execute(waits, (job.job_id,)).rowcount, "the standby to have the job")
-            standby.relay.cut()
-            former_pid = fleet.started(job.job_id)
-            former = fleet.holder(job.job_id)
-            fence = fleet.owner.value("SELECT fence FROM calib_private.leases WHERE chip_id = :id", id=CHIP)
-            until(lambda: self._touches(former_pid), "the job to measure")
-            assert copy.execute(waits, (job.job_id,)).rowcount, "the claim was not lost"
-        self._replace_primary(standby)
-        pid = fleet.started(job.job_id)
-        until(lambda: self._touches(pid), "the new holder to measure")
-        exit_code = former.leave()
-        rows = fleet.owner.rows(
-            "SELECT a.executor_id, extract(epoch FROM a.started_at)::float AS at, a.fence,"
-            " (SELECT count(*) FROM calib.job_events e WHERE e.job_id = a.job_id AND event = 'concluded')"
-            " + (SELECT count(*) FROM calib.task_runs t WHERE t.job_id = a.job_id"
-            "   AND (t.note ->> 'pid')::integer = :former) AS heard"
-            " FROM calib_private.attempts a WHERE a.job_id = :id",
-            id=job.job_id,
-            former=former_pid,
-        )
-        assert len(rows) == 1
-        assert rows[0]["fence"] == fence, "the same fence was given out again"
-        heard = rows[0]["heard"] + self._call_former_verbs(job.job_id, fence)
-        claimed_at = rows[0]["at"] - time.time() + time.monotonic()
-        fleet.queue.cancel(job.job_id, CancelMode.NOW)
-        fleet.ended(job.job_id)
-        return Round(max(0.0, self._touches(former_pid)[-1] - claimed_at), heard, exit_code)
+            until(lambda: copy.execute(waits, (job_id,)).rowcount, "the standby to have the job")
+            standby.stop_replicating()
+            former_pid = chip.happened(job_id, "flow_started").detail["pid"]
+            assert isinstance(former_pid, int)
+            until(lambda: touches(evidence, former_pid), "the job to touch the chip")
+            former = chip.owner.rows(ONE_ROW, id=job_id)[0]
+            assert copy.execute(waits, (job_id,)).rowcount, "the claim was not lost"
+        self.primary.kill()
+        self._promote(standby)
+        pid = chip.happened(job_id, "flow_started").detail["pid"]
+        assert isinstance(pid, int)
+        until(lambda: touches(evidence, pid), "the new holder to touch the chip")
+        (holder,) = [each for each in executors if f":{each.process.pid}:" in former["executor_id"]]
+        exit_code = holder.process.wait(60)
+        present = chip.owner.rows(ONE_ROW, id=job_id)[0]
+        assert (present["fence"], present["executor_id"] == former["executor_id"]) == (former["fence"], False)
+        taken = self._results_of(job_id, former_pid)
+        taken += self._call_former_verbs(job_id, former["claim"], present["claim"])
+        chip.queue.cancel(job_id, CancelMode.NOW)
+        chip.ended(job_id)
+        last_touch = touches(evidence, former_pid)[-1]
+        self.rounds.append(Round(max(0.0, last_touch - present["started_at"].timestamp()), taken, exit_code))
+        return self.rounds[-1]
 
-    def _call_former_verbs(self, job_id: int, fence: int) -> int:
-        """How many calls the promoted server takes that show job and fence, as the former holder knows."""
-        taken = 0
-        database = Database(self.fleet.executor_url)
-        for verb in FORMER_VERBS:
+    def _promote(self, standby: Standby) -> None:
+        with psycopg.connect(standby.url, autocommit=True) as connection:
+            connection.execute("SELECT pg_promote()")
+        self.primary = standby
+
+    def _call_former_verbs(self, job_id: int, former: UUID, present: UUID) -> int:
+        """How many calls the promoted server takes that show the former holder's own claim."""
+        database = Database(self.chip.executor_url)
+        Lease(database, job_id, present).heartbeat()  # Taken: it is the claim that is refused below.
+        lease, taken = Lease(database, job_id, former), 0
+        for verb in (lease.heartbeat, partial(lease.conclude, JobState.COMPLETED), lease.finish):
             with suppress(LeaseLostError):
-                database.execute(f"SELECT calib.{verb}", job_id=job_id, fence=fence)
+                verb()
                 taken += 1
         database.close()
         return taken
 
-    def _touches(self, pid: int) -> list[float]:
-        """When a process touched the chip, by the machine's monotonic clock."""
-        evidence = Path(os.environ[EVIDENCE]) / f"touches-{CHIP}.log"
-        lines = evidence.read_text().splitlines() if evidence.exists() else []
-        return [float(at) for at, _, who in map(str.split, lines) if int(who) == pid]
+    def _results_of(self, job_id: int, pid: int) -> int:
+        found = self.chip.owner.value(
+            "SELECT count(*) FROM calib.task_runs WHERE job_id = :id AND (note ->> 'pid')::integer = :pid",
+            id=job_id,
+            pid=pid,
+        )
+        return int(found)
 
-    def _replace_primary(self, standby: Standby) -> None:
-        gone, self.primary = self.primary, standby
-        postmaster = psutil.Process(int((gone.home / "data" / "postmaster.pid").read_text().split()[0]))
-        for process in (postmaster, *postmaster.children(recursive=True)):
-            process.kill()
-        self.relay.cut()
-        standby.promote()
-        self.relay.target_port = standby.port
-        self.relay.restore()
-        gone.stop()
-        shutil.rmtree(gone.home)
+
+def touches(evidence: Path, pid: int) -> list[float]:
+    """When a process touched the chip, in seconds of the machine's clock."""
+    lines = evidence.read_text().splitlines() if evidence.exists() else []
+    return [float(at) for who, at in map(str.split, lines) if int(who) == pid]
 
 
 @contextmanager
 def failover(folder: Path) -> Iterator[Failover]:
-    (folder / "evidence").mkdir()
-    (folder / "fleet").mkdir()
-    os.environ[EVIDENCE] = str(folder / "evidence")
+    ports = (free_port(), free_port())
+    url = (
+        f"postgresql://{SUPERUSER}@/postgres?host=127.0.0.1,127.0.0.1&port={ports[0]},{ports[1]}"
+        "&target_session_attrs=read-write"
+    )
     with (
-        EmbeddedServers(folder / "servers", kinds={Kind.PREFECT}) as servers,
-        LoopbackPostgres(folder / "server-0") as primary,
+        PrefectServer(folder / "prefect") as prefect,
+        LoopbackPostgres(folder / "server-0", ports[0]) as primary,
+        installed(folder, url, prefect) as chip,
     ):
-        relay = Relay(primary.port)
-        owner_url = sa.make_url(primary.url).set(port=relay.port).render_as_string(hide_password=False)
-        migrate_and_grant(owner_url)
-        owner = Database(owner_url)
-        owner.execute(f"CREATE ROLE machine LOGIN PASSWORD '{MACHINE_PASSWORD}' IN ROLE calib_executor")
-        admin = Admin(owner)
-        admin.add_project(PROJECT)
-        admin.grant_member(PROJECT, "postgres", "owner", "operator")
-        admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
-        admin.allow_executor("machine", CHIP)
-        print_conditions(owner_url)
-        defaults = Settings()
-        machine_url = sa.make_url(owner_url).set(username="machine", password=MACHINE_PASSWORD)
-        fleet = Fleet(
-            chip_id=CHIP,
-            queue=Queue(owner),
-            owner=owner,
-            executor_url=machine_url.render_as_string(hide_password=False),
-            relay=Relay(servers.prefect.port),
-            folder=folder / "fleet",
-            prefect_environment=servers.prefect.client_environment,
-            prefect=SyncPrefectClient(servers.prefect.url),
-            code=(ROOT, PLUGIN),
-            lease_seconds=defaults.lease_seconds,
-            heartbeat_seconds=defaults.heartbeat_seconds,
-        )
-        setup = Failover(folder, primary, relay, fleet)
+        print_conditions(url)
+        setup = Failover(folder, ports, primary, chip)
         try:
             yield setup
         finally:
-            fleet.close()
+            chip.end()
             setup.primary.stop()
 
 
@@ -238,21 +214,20 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=20)
     count = parser.parse_args().rounds
-    rounds: list[Round] = []
     with tempfile.TemporaryDirectory(prefix="qdq-") as name:
         Path(name).chmod(0o755)
         with failover(Path(name)) as setup:
             for number in range(count):
-                rounds.append(setup.run_round())
-                last = rounds[-1]
+                last = setup.run_round()
                 print(
-                    f"round {number + 1}: the chip was shared for {last.shared:.2f} s, {last.heard} writes of"
+                    f"round {number + 1}: the chip was shared for {last.shared:.2f} s, {last.taken} writes of"
                     f" the former holder were taken, it ended with {last.exit_code}",
                     flush=True,
                 )
-    heard = sum(each.heard for each in rounds)
-    print(f"{count} failovers: shared for {Spread([each.shared for each in rounds])} s, {heard} writes taken")
-    return 1 if heard else 0
+    taken = sum(each.taken for each in setup.rounds)
+    shared = Spread([each.shared for each in setup.rounds])
+    print(f"{count} failovers: shared for {shared} s, {taken} writes taken")
+    return 1 if taken else 0
 
 
 if __name__ == "__main__":

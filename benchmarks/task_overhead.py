@@ -188,8 +188,9 @@ def noop_tasks() -> dict[str, Any]:
     from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
     from calibtasks.dataset import Dataset, MeasuredArray
     from calibtasks.figures.plots import Figure
+    from calibtasks.task import REGISTRY
 
-    defined = BaseTask.defined()
+    defined = REGISTRY.by_name()
     if "NoFigure" in defined:
         return {name: defined[name] for name in ("NoFigure", "OneFigure")}
 

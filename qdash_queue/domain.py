@@ -63,10 +63,11 @@ class FailureKind(StrEnum):
 
 
 class TaskType(StrEnum):
-    """What a task is about: one qubit, one coupling, the whole chip or the control system."""
+    """What a task is about: a qubit, coupling, readout multiplexer, the whole chip or the control system."""
 
     QUBIT = "qubit"
     COUPLING = "coupling"
+    MUX = "mux"
     GLOBAL = "global"
     SYSTEM = "system"
 
@@ -97,7 +98,7 @@ class ParameterModel(BaseModel):
     """
 
     parameter_name: str = ""
-    qid_role: Literal["", "self", "control", "target", "coupling"] = ""
+    qid_role: str = Field(default="", pattern=r"^(|self|control|target|coupling|0|[1-9][0-9]*)$")
     value: float | int | None = None
     value_type: str = "float"
     error: float = 0.0

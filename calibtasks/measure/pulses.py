@@ -6,13 +6,15 @@ import math
 from fractions import Fraction
 from typing import Any, Final
 
+import numpy as np
 from qubex.pulse import FlatTop, get_sampling_period
 
-from calibtasks.base import missing_input
 from calibtasks.parameters.run_parameters import refuse
+from calibtasks.results import missing_input
 
 HALF_PI_RAMP_NS: Final = 12.0
 """Rise time of the half-π pulse; qubex's own."""
+_STEP_NS: Final = 4.0
 
 
 def half_pi_pulse(amplitude: float, length: float) -> Any:
@@ -22,7 +24,7 @@ def half_pi_pulse(amplitude: float, length: float) -> Any:
     """
     if length < 2 * HALF_PI_RAMP_NS:
         raise missing_input(
-            f"expected hpi_length of at least {2 * HALF_PI_RAMP_NS:g} ns, got {length:g} ns", "hpi_too_short"
+            f"expected a pulse of at least {2 * HALF_PI_RAMP_NS:g} ns, got {length:g} ns", "pulse_too_short"
         )
     step = float(get_sampling_period())
     if not math.isclose(length / step, round(length / step), abs_tol=1e-6):
@@ -30,17 +32,22 @@ def half_pi_pulse(amplitude: float, length: float) -> Any:
         whole = Fraction(step).limit_denominator(1000).numerator
         below = math.floor(length / whole) * whole
         raise refuse(
-            f"expected a half-π pulse in whole samples of {step:g} ns, got {length:g} ns:"
+            f"expected a pulse in whole samples of {step:g} ns, got {length:g} ns:"
             f" {below} and {below + whole} ns are nearest",
             "off_sampling_grid",
         )
     return FlatTop(duration=length, amplitude=amplitude, tau=HALF_PI_RAMP_NS)
 
 
-def half_pi_area(length: float) -> float:
-    """Area (ns) of a half-π pulse of amplitude 1: its Rabi angle over 2π times its Rabi frequency in GHz."""
+def pulse_steps(length: float) -> tuple[Any, float]:
+    """Heights of such a pulse in about 4 ns steps, in parts of its amplitude, and a step's length in ns."""
     pulse = half_pi_pulse(1.0, length)
-    return float(pulse.real.sum() * pulse.sampling_period)
+    values = np.asarray(pulse.real, dtype=np.float64)
+    count = max(1, round(length / _STEP_NS))
+    # The area up to each edge, so that a step need be no whole number of samples.
+    area = np.concatenate([[0.0], np.cumsum(values)]) / values.size
+    edges = np.interp(np.linspace(0, values.size, count + 1), np.arange(values.size + 1), area)
+    return np.diff(edges) * count, length / count
 
 
 def rabi_pulse(amplitude: float, time: float, ramp: float) -> Any:

@@ -15,7 +15,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, ClassVar, Self
 
+from calibtasks.results import same_unit
 from executors.backends.configuration import SessionFiles, note_entries, write_note
+from executors.backends.origins import Origin, Spoiler
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 
 _log = logging.getLogger(__name__)
@@ -34,6 +36,7 @@ class BackendSession:
         muxes: number of the readout multiplexer of each qubit of the chip, by qubit number; a qubit that is
             read out by none is missing.
         checkpoint: called before each execution; raises to stop.
+        origins: the measurements that stored values come from, by qid and name.
     """
 
     chip_id: str
@@ -43,6 +46,7 @@ class BackendSession:
     scratch: Path
     muxes: Mapping[int, int] = field(default_factory=dict)
     checkpoint: Callable[[], None] = lambda: None
+    origins: Mapping[str, Mapping[str, Origin]] = field(default_factory=dict)
 
     def qubits(self) -> tuple[str, ...]:
         """The session's qubits, those of its couplings included, in ascending order."""
@@ -72,6 +76,7 @@ class BaseBackend(ABC):
         self._parameters: dict[str, dict[str, ParameterModel]] = {
             qid: dict(values) for qid, values in session.parameters.items()
         }
+        self._origins = {qid: dict(values) for qid, values in session.origins.items()}
         self._experiment: Any = None
 
     @abstractmethod
@@ -152,9 +157,19 @@ class BaseBackend(ABC):
         labels = {qid: self.label(qid) for qid in self.session.qubits()}
         return write_note(self.files, labels, self._parameters)
 
-    def update_note(self, qid: str, accepted: Mapping[str, ParameterModel]) -> None:
-        """Make accepted values current for the following tasks of this session, also in qubex's own note."""
+    def update_note(
+        self, qid: str, accepted: Mapping[str, ParameterModel], origin: Origin | None = None
+    ) -> None:
+        """Make accepted values current for the following tasks of this session, also in qubex's own note.
+
+        Values without ``origin`` were not measured, and are never suspect.
+        """
         self._parameters.setdefault(qid, {}).update(accepted)
+        origins = self._origins.setdefault(qid, {})
+        for name in accepted:
+            origins.pop(name, None)
+            if origin is not None:
+                origins[name] = origin
         if self._experiment is None or not qid.isdecimal():
             return
         label = self.label(qid)
@@ -165,6 +180,23 @@ class BaseBackend(ABC):
         """The readout multiplexers of the session's qubits; none for a session of no qubit."""
         muxes = self.session.muxes
         return sorted({muxes[int(qid)] for qid in self.session.qubits() if int(qid) in muxes})
+
+    def members(self, qid: str) -> tuple[str, ...]:
+        """The session's qubits of a multiplexer (by its number), or all of them (``""``)."""
+        qubits = self.session.qubits()
+        if qid == "":
+            return qubits
+        return tuple(qubit for qubit in qubits if self.session.muxes.get(int(qubit)) == int(qid))
+
+    def boxes(self, qid: str) -> tuple[str, ...]:
+        """The ids of the control system's boxes that drive and read a qubit, or both of a coupling, in order.
+
+        qubex hands these ids to the drivers, so an instrument's error names them. None for a qubit without
+        wiring. Raises CalibrationError (``instrument``) before ``connect``.
+        """
+        system = self.get_instance().experiment_system
+        found = system.get_boxes_for_qubits([self.label(part) for part in qid.split("-")])
+        return tuple(sorted(box.id for box in found))
 
     def parameter(self, qid: str, name: str) -> ParameterModel:
         """The current value; raises CalibrationError (``missing_input``) when there is no finite one."""
@@ -178,6 +210,28 @@ class BaseBackend(ABC):
                 name,
             )
         return stored
+
+    def has_parameter(self, qid: str, name: str) -> bool:
+        """Whether there is a current value that is a finite number."""
+        stored = self._parameters.get(qid, {}).get(name)
+        return stored is not None and stored.value is not None and math.isfinite(stored.value)
+
+    def is_suspect(self, qid: str, name: str) -> bool:
+        """Whether a value that this one was measured with has moved since by more than its tolerance.
+
+        A value that was not measured, or of whose measurement nothing is known, is not suspect.
+        """
+        origin = self._origins.get(qid, {}).get(name)
+        return origin is not None and any(map(self._has_moved, origin.spoilers(qid, name)))
+
+    def _has_moved(self, spoiler: Spoiler) -> bool:
+        stored = [name for name in spoiler.names if self.has_parameter(spoiler.qid, name)]
+        if not stored:
+            return False
+        now, then = self.parameter(spoiler.qid, stored[0]), spoiler.measured
+        if now.value is None or then.value is None or not same_unit(now.unit, then.unit):
+            return True
+        return abs(now.value - then.value) > spoiler.tolerance
 
     def parameters(self, qid: str) -> Iterator[tuple[str, ParameterModel]]:
         """The current values of one qubit or coupling."""

@@ -57,6 +57,11 @@ def _dump(path: Path, content: object) -> None:
     path.write_text(yaml.safe_dump(content, sort_keys=False))
 
 
+def simulated_box(mux: int) -> str:
+    """The id of the box that drives and reads a multiplexer of a simulated chip."""
+    return f"B{mux}"
+
+
 def write_simulated_system(
     files: SessionFiles, chip_id: str, muxes: Mapping[int, int], used: Iterable[int]
 ) -> None:
@@ -70,7 +75,7 @@ def write_simulated_system(
     _dump(files.config / "system.yaml", {SYSTEM_ID: system})
     boxes, wiring = {}, []
     for mux in sorted(set(muxes.values())):
-        box = f"B{mux}"
+        box = simulated_box(mux)
         boxes[box] = {"name": f"sim-{mux}", "type": "quel3"}
         controls = [f"{box}:{port}" for port in (4, 2, 11, 9)]
         wiring.append({"mux": mux, "ctrl": controls, "read_out": f"{box}:1", "read_in": f"{box}:0"})

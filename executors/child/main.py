@@ -16,6 +16,8 @@ from contextlib import suppress
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
+import numpy as np
+
 from executors.child.flow_guard import FlowGuard
 from executors.child.process_guard import die_with_parent, lead_own_group, post_guard
 from executors.engine.backend_session import quiesce
@@ -61,7 +63,17 @@ def preload() -> None:
     """Get ready what a job will need; for the forkserver, whose children then have it from birth."""
     for name in _HEAVY:
         importlib.import_module(name)
+    _draw()
     runtime.preload()
+
+
+def _draw() -> None:
+    """Draw a figure: the first one loads Plotly's template, half a second of work."""
+    from calibtasks.figures.plots import Axis, Figure, Series, fit_figure  # noqa: PLC0415 - heavy
+
+    points = np.ones(1)
+    series = [Series("data", points, points, points, points)]
+    Figure.of("first", fit_figure("", "", Axis(""), Axis(""), series))
 
 
 def child_main(pipe: Connection, stop: StopFlag, lease: LeaseClock, setup: ChildSetup) -> NoReturn:

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
+from calibtasks.parameters.declared import declared
 from executors.backends.base import BackendSession, BaseBackend
+from executors.backends.origins import Origin
 from executors.backends.registry import make_backend
 from executors.backends.simchip.options import SimulationOptions
 from executors.engine.config import CalibConfig, ConfigError
+from executors.engine.grouping import Layout
 from executors.job.context import JobContext
 from executors.job.persistence import persistently
 from executors.job.stop import checkpoint
@@ -49,6 +53,15 @@ def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
     return backend
 
 
+def chip_layout(context: JobContext, backend: BaseBackend) -> Layout:
+    """What lies beside what on the chip: the backend's multiplexers, the chip's couplings."""
+    rows = context.database.rows(
+        "SELECT control, target FROM calib.couplings WHERE chip_id = :chip_id",
+        chip_id=context.claimed.chip_id,
+    )
+    return Layout.of(backend.session.muxes, [(row["control"], row["target"]) for row in rows])
+
+
 def make_idle(context: JobContext, backend: BaseBackend, lease_seconds: float) -> None:
     """Make the instrument idle and record it; if that fails, the chip is paused with the reason.
 
@@ -75,7 +88,7 @@ def quiesce(context: JobContext, chip: Chip) -> None:
     Raises:
         CalibrationError: it stays busy or does not answer.
     """
-    _backend_of(context, chip, (), {}, {}).quiesce()
+    _backend_of(context, chip, ()).quiesce()
 
 
 def make_idle_before_use(context: JobContext, lease_seconds: float) -> None:
@@ -90,26 +103,25 @@ def make_idle_before_use(context: JobContext, lease_seconds: float) -> None:
 def _new_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
     database, chip_id = context.database, context.claimed.chip_id
     chip = Queue(database).chip(chip_id)
+    wanted = sorted({*qids, *(part for qid in qids for part in qid.split("-"))})
     return _backend_of(
-        context, chip, qids, _values_in_force(database, chip_id, qids), _muxes(database, chip_id)
+        context,
+        chip,
+        qids,
+        parameters=_values_in_force(database, chip_id, wanted),
+        muxes=_muxes(database, chip_id),
+        origins=_origins(database, chip_id, wanted),
     )
 
 
-def _backend_of(
-    context: JobContext,
-    chip: Chip,
-    qids: Sequence[str],
-    parameters: dict[str, dict[str, ParameterModel]],
-    muxes: dict[int, int],
-) -> BaseBackend:
+def _backend_of(context: JobContext, chip: Chip, qids: Sequence[str], **stored: Any) -> BaseBackend:
     session = BackendSession(
         chip_id=chip.chip_id,
         n_qubits=chip.n_qubits,
         qids=tuple(qids),
-        parameters=parameters,
         scratch=context.scratch,
-        muxes=muxes,
         checkpoint=checkpoint,
+        **{"parameters": {}, **stored},
     )
     simulation = SimulationOptions(
         instrument_dir=context.instrument_dir,
@@ -130,10 +142,27 @@ def _muxes(database: Database, chip_id: str) -> dict[int, int]:
 
 
 def _values_in_force(
-    database: Database, chip_id: str, qids: Sequence[str]
+    database: Database, chip_id: str, qids: list[str]
 ) -> dict[str, dict[str, ParameterModel]]:
-    wanted = sorted({*qids, *(part for qid in qids for part in qid.split("-"))})
     values: dict[str, dict[str, ParameterModel]] = {}
-    for found in Parameters(database, chip_id).current(wanted):
+    for found in Parameters(database, chip_id).current(qids):
         values.setdefault(found.qid, {})[found.name] = found.as_model()
     return values
+
+
+def _origins(database: Database, chip_id: str, qids: list[str]) -> dict[str, dict[str, Origin]]:
+    """The measurements of the values in force that another value's change can spoil."""
+    rows = database.rows(
+        "SELECT p.qid, p.name, t.qid AS measured, t.input_parameters"
+        " FROM calib.parameters p JOIN calib.task_runs t USING (task_run_id)"
+        " WHERE p.chip_id = :chip_id AND p.qid = ANY(CAST(:qids AS text[]))"
+        " AND p.name = ANY(CAST(:names AS text[]))",
+        chip_id=chip_id,
+        qids=qids,
+        names=[name for name, param in declared().items() if param.spoiled_by],
+    )
+    origins: dict[str, dict[str, Origin]] = {}
+    for row in rows:
+        inputs = {key: ParameterModel.model_validate(value) for key, value in row["input_parameters"].items()}
+        origins.setdefault(row["qid"], {})[row["name"]] = Origin(row["measured"], inputs)
+    return origins

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import inspect
 
-from calibtasks.base import BaseTask
+from calibtasks.task import Task
 from qdash_queue.client.models import TaskEntry
 
 
-def task_entry(task: type[BaseTask]) -> TaskEntry:
+def task_entry(task: type[Task]) -> TaskEntry:
     """The entry: type, description, schema of the run parameters, names of inputs and outputs."""
     return TaskEntry(
         task=task.name,
@@ -20,6 +20,6 @@ def task_entry(task: type[BaseTask]) -> TaskEntry:
     )
 
 
-def _first_line(task: type[BaseTask]) -> str:
+def _first_line(task: type[Task]) -> str:
     """The first line of the class's own docstring; empty if it has none."""
     return inspect.cleandoc(task.__dict__.get("__doc__") or "").partition("\n")[0]

@@ -12,7 +12,8 @@ from itertools import chain
 
 import numpy as np
 
-from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult, same_unit
+from calibtasks.results import OutputParameter, PostProcessResult, RunResult, same_unit
+from calibtasks.task import Task, owner
 from executors.job.failures import subject
 from qdash_queue.domain import Failure, FailureKind, ParameterModel
 
@@ -28,10 +29,10 @@ _REMEDIES: Mapping[str, str] = {
 Reason = tuple[FailureKind, str, str]
 """Kind, cause and message of a refusal."""
 
-Rule = Callable[[BaseTask, PostProcessResult], Iterator[Reason]]
+Rule = Callable[[Task, PostProcessResult], Iterator[Reason]]
 
 
-def judge_data(task: BaseTask, qid: str, run_result: RunResult) -> Failure | None:
+def judge_data(task: Task, qid: str, run_result: RunResult) -> Failure | None:
     """Why the raw data cannot be trusted; ``None`` if every number in it is finite.
 
     A task that declares outputs has to bring data.
@@ -58,7 +59,7 @@ def judge_data(task: BaseTask, qid: str, run_result: RunResult) -> Failure | Non
     return None
 
 
-def judge(task: BaseTask, qid: str, result: PostProcessResult) -> Failure | None:
+def judge(task: Task, qid: str, result: PostProcessResult) -> Failure | None:
     """Why ``result`` is refused; ``None`` if it may change parameters.
 
     The task's own failure stands; else the first of: an output that is missing, undeclared, in another unit
@@ -75,7 +76,7 @@ def judge(task: BaseTask, qid: str, result: PostProcessResult) -> Failure | None
     return Failure(kind=kind, cause=cause, message=message, remedy=_REMEDIES.get(cause, ""))
 
 
-def _outputs_are_declared_and_finite(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
+def _outputs_are_declared_and_finite(task: Task, result: PostProcessResult) -> Iterator[Reason]:
     for name in task.output_parameters:
         given = result.output_parameters.get(name)
         if given is None or given.value is None:
@@ -94,7 +95,7 @@ def _outputs_are_declared_and_finite(task: BaseTask, result: PostProcessResult) 
             yield FailureKind.BAD_FIT, "output_not_finite", message
 
 
-def _fit_is_good(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
+def _fit_is_good(task: Task, result: PostProcessResult) -> Iterator[Reason]:
     if not task.fits and result.r2 is None:
         return
     limit = task.r2_threshold
@@ -109,7 +110,7 @@ def _fit_is_good(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
     yield FailureKind.BAD_FIT, cause, message
 
 
-def _values_are_believable(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
+def _values_are_believable(task: Task, result: PostProcessResult) -> Iterator[Reason]:
     for name, given in result.output_parameters.items():
         value = _number(given)
         if "fidelity" in name and not 0.0 <= value <= 1.0:
@@ -123,7 +124,7 @@ def _values_are_believable(task: BaseTask, result: PostProcessResult) -> Iterato
             yield FailureKind.OUT_OF_RANGE, "value_range", message
 
 
-def _errors_are_known(task: BaseTask, result: PostProcessResult) -> Iterator[Reason]:
+def _errors_are_known(task: Task, result: PostProcessResult) -> Iterator[Reason]:
     for name, given in result.output_parameters.items():
         if not math.isfinite(given.error) or given.error < 0:
             message = f"expected a finite positive error of {name}, got {given.error}"
@@ -145,17 +146,14 @@ def _number(given: ParameterModel) -> float:
     return math.nan if given.value is None else float(given.value)
 
 
-def _is_exact(task: BaseTask, name: str) -> bool:
+def _is_exact(task: Task, name: str) -> bool:
     declared = task.output_parameters.get(name)
     return isinstance(declared, OutputParameter) and declared.exact
 
 
 def accepted_by_qid(qid: str, outputs: Mapping[str, ParameterModel]) -> dict[str, dict[str, ParameterModel]]:
     """Where accepted values belong, by qid and stored name: a coupling's task also serves its two qubits."""
-    control, _, target = qid.partition("-")
-    owners = {"control": control, "target": target or control}
     placed: dict[str, dict[str, ParameterModel]] = {}
     for key, value in outputs.items():
-        owner = owners.get(value.qid_role, qid)
-        placed.setdefault(owner, {})[value.parameter_name or key] = value
+        placed.setdefault(owner(qid, value.qid_role), {})[value.parameter_name or key] = value
     return placed

@@ -1,53 +1,32 @@
-"""A calibration session: connect, run tasks one by one, end with a verdict."""
+"""A calibration session: connect, run tasks on one qubit or many, end with a verdict."""
 
 from __future__ import annotations
 
 import atexit
 import logging
-import math
 import sys
-from collections import Counter
-from contextlib import AbstractContextManager, nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
-from uuid import UUID
 
-from calibtasks.active_protocols import task_class
-from calibtasks.base import BaseTask
-from calibtasks.parameters.overrides import TaskDetails, check_defaults, overrides_for
-from calibtasks.parameters.run_parameters import refuse
-from executors.backends.base import BaseBackend
+from calibtasks import active_protocols as _active_protocols  # noqa: F401 - defines the active tasks
+from calibtasks.parameters.overrides import TaskDetails, check_defaults
+from calibtasks.task import REGISTRY
 from executors.engine.backend_session import make_idle, make_idle_before_use, open_backend, session_qids
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.interactive import InteractiveJob
-from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
-from executors.engine.recorder import TaskRecorder
+from executors.engine.session import Session, TaskOutputs
 from executors.job.context import JobContext, current_job
 from executors.job.failures import Phase, TaskFailedError, failure_of
 from executors.job.persistence import persistently
 from executors.job.stop import StopReason
-from executors.prefect.task_runs import run_visibly
 from executors.prefect.verdict import give_verdict
-from qdash_queue.client.models import PlannedTask
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, JobState, ParameterModel
 from qdash_queue.errors import AlreadyFinalError, DatabaseUnreachableError, LeaseLostError, QueueError
 from qdash_queue.settings import Settings
 
 logger = logging.getLogger(__name__)
-
-TaskOutputs = dict[str, ParameterModel | str]
-"""Output parameters by name, and under ``task_id`` the id of the record."""
-
-
-@dataclass(slots=True)
-class _Session:
-    context: JobContext
-    backend: BaseBackend
-    qids: tuple[str, ...]
-    interactive: InteractiveJob | None
-    runs: Counter[tuple[str, str]] = field(default_factory=Counter)
-    last_run: dict[str, UUID] = field(default_factory=dict)
 
 
 class CalibOrchestrator:
@@ -66,7 +45,7 @@ class CalibOrchestrator:
     def __init__(self, config: CalibConfig, settings: Settings | None = None) -> None:
         self.config = config
         self._settings = settings
-        self._session: _Session | None = None
+        self._session: Session | None = None
         self._verdict: JobState | None = None
 
     # ------------------------------------------------------------------ begin
@@ -92,13 +71,13 @@ class CalibOrchestrator:
             )
         check_defaults(
             self.config.default_run_parameters,
-            {name: task.run_parameters for name, task in BaseTask.defined().items()},
+            {name: task.run_parameters for name, task in REGISTRY.by_name().items()},
         )
         context = current_job()
         if context is not None:
             self._check_agreement(context)
             qids = persistently(lambda: session_qids(context.database, self.config))
-            self._session = _Session(context, open_backend(context, qids), qids, None)
+            self._session = Session(self.config, context, open_backend(context, qids), qids, None)
         elif self.config.skip_execution:
             raise ConfigError(
                 "CalibConfig.skip_execution: expected a running job to write to, got a plain script"
@@ -106,7 +85,7 @@ class CalibOrchestrator:
         else:
             self._session = self._open_script_session()
 
-    def _open_script_session(self) -> _Session:
+    def _open_script_session(self) -> Session:
         job = InteractiveJob.open(self.config, self._settings)
         try:
             with job.at_work():
@@ -117,7 +96,7 @@ class CalibOrchestrator:
             self._verdict = job.end(JobState.FAILED, failure_of(error, "connecting", Phase.PREPARE))
             raise
         atexit.register(self._abandon)
-        return _Session(job.context, backend, job.qids, job)
+        return Session(self.config, job.context, backend, job.qids, job)
 
     def _check_agreement(self, context: JobContext) -> None:
         claimed = context.claimed
@@ -152,16 +131,7 @@ class CalibOrchestrator:
         Raises:
             CalibrationError: ``invalid_request``; a task or a qubit that the session does not know.
         """
-        session = self._open()
-        seen: Counter[tuple[str, str]] = Counter()
-        planned = []
-        for name, qid in tasks:
-            self._require_qid(qid)
-            task_type = task_class(name).task_type
-            planned.append(PlannedTask(task=name, qid=qid, task_type=task_type, repetition=seen[name, qid]))
-            seen[name, qid] += 1
-        with self._inside(session):
-            persistently(lambda: session.context.lease.plan_tasks(planned))
+        self._open().plan(tasks)
 
     def run_task(
         self,
@@ -186,24 +156,48 @@ class CalibOrchestrator:
             Stopped: the job has to stop.
             RuntimeError: before :meth:`initialize` or after the end.
         """
-        session = self._open()
-        self._require_qid(qid)
-        found, defaults = task_class(task_name), self.config.default_run_parameters
-        task = found(overrides_for(task_name, found.run_parameters, defaults, task_details))
-        upstream = session.last_run.get(qid) if upstream_id is None else UUID(upstream_id)
-        repetition = session.runs[task_name, qid]
-        context = session.context
-        recorder = TaskRecorder(context.lease, self.config.persist_output_parameters)
-        life = TaskLifecycle(recorder, session.backend, context.stop, context.claimed.execution_id)
+        upstream = None if upstream_id is None else {qid: upstream_id}
+        result = self._open().run(task_name, [qid], task_details, upstream)[qid]
+        if isinstance(result, TaskFailedError):
+            raise result
+        return result
 
-        def work() -> TaskOutcome:
-            return life.execute(task, qid, repetition, upstream)
+    def run_tasks(
+        self,
+        task_name: str,
+        qids: Sequence[str],
+        task_details: TaskDetails | None = None,
+        upstream_ids: Mapping[str, str] | None = None,
+    ) -> dict[str, TaskOutputs | TaskFailedError]:
+        """Run one task on many qubits or couplings, and record everything of each.
 
-        session.runs[task_name, qid] += 1
-        with self._inside(session):
-            outcome = run_visibly(task_name, qid, work)
-        session.last_run[qid] = outcome.task_id
-        return {**outcome.outputs, "task_id": str(outcome.task_id)}
+        A task that is ``simultaneous`` is measured in groups, each in one sweep: qubits that are neither
+        coupled nor on one readout multiplexer, and couplings that are not neighbours. Any other task runs on
+        one after another.
+
+        Args:
+            task_name: an active task, or one that the caller has defined.
+            qids: qubits or couplings, each once.
+            task_details: as of :meth:`run_task`.
+            upstream_ids: the task run before it, by qid; by default the last one on the qid that passed.
+
+        Returns:
+            By qid, in the order given, the outputs as of :meth:`run_task`, or why there are none.
+
+        Raises:
+            CalibrationError: ``invalid_request``; nothing was measured.
+            Stopped: the job has to stop.
+            RuntimeError: before :meth:`initialize` or after the end.
+        """
+        return self._open().run(task_name, qids, task_details, upstream_ids)
+
+    def to_repeat(self, task_name: str, qid: str, earlier: Sequence[str]) -> list[str]:
+        """Those of the ``earlier`` tasks that must run on ``qid`` again before this one.
+
+        Each yields a value that the task needs and that was measured with another value (of a frequency,
+        say) than is in force now.
+        """
+        return self._open().to_repeat(task_name, qid, earlier)
 
     def get_parameter(self, qid: str, name: str) -> ParameterModel:
         """The value that the session works with.
@@ -221,24 +215,9 @@ class CalibOrchestrator:
         Raises:
             ValueError: ``value`` is not a finite number.
         """
-        if not math.isfinite(value):
-            raise ValueError(f"{name} of qubit {qid}: expected a finite number, got {value}")
-        backend = self._open().backend
-        present = dict(backend.parameters(qid)).get(name)
-        kept = unit or ("" if present is None else present.unit)
-        backend.update_note(qid, {name: ParameterModel(parameter_name=name, value=value, unit=kept)})
+        self._open().set_parameter(qid, name, value, unit)
 
-    def _require_qid(self, qid: str) -> None:
-        qids = self._open().qids
-        if qid not in ("", *qids):
-            known = ", ".join(qids) or "none"
-            raise refuse(f'qid "{qid}" does not belong to this session (its qubits: {known})', "unknown_qid")
-
-    def _inside(self, session: _Session) -> AbstractContextManager[object]:
-        # A notebook runs each cell in its own context, so a script's job is made current call by call.
-        return nullcontext() if session.interactive is None else session.interactive.at_work()
-
-    def _open(self) -> _Session:
+    def _open(self) -> Session:
         if self._session is None:
             raise RuntimeError("the session is not open: call initialize() first")
         return self._session
@@ -278,7 +257,7 @@ class CalibOrchestrator:
             self._verdict = self._conclude(session, state, failure, free_chip=is_settled)
         return self._verdict
 
-    def _close_backend(self, session: _Session, state: JobState) -> bool:
+    def _close_backend(self, session: Session, state: JobState) -> bool:
         """Close the backend; whether the chip can be freed: the instrument is idle or the chip paused."""
         job = session.interactive
         try:
@@ -303,7 +282,7 @@ class CalibOrchestrator:
             logger.warning("the session could not be ended: %s", error)
 
     def _conclude(
-        self, session: _Session | None, state: JobState, failure: Failure | None, *, free_chip: bool
+        self, session: Session | None, state: JobState, failure: Failure | None, *, free_chip: bool
     ) -> JobState | None:
         if session is not None and session.interactive is not None:
             atexit.unregister(self._abandon)

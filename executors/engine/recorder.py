@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from uuid import UUID
 
+import numpy as np
 from pydantic import JsonValue
 
-from calibtasks.base import BaseTask
+from calibtasks.dataset import MeasuredArray
+from calibtasks.task import Task
 from executors.engine.measured import Measured
 from executors.job.persistence import persistently
-from qdash_queue.client.leases import Lease
-from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.client.leases import Lease, StartedSweep
+from qdash_queue.client.models import FigureRecord, RawDataRecord, SweepTask, TaskRecord
 from qdash_queue.domain import Failure, ParameterModel, RunParameterModel, TaskStatus
 
 
@@ -30,20 +32,32 @@ class TaskRecorder:
     lease: Lease
     persist_output_parameters: bool
 
-    def start(self, task: BaseTask, qid: str, repetition: int, upstream_id: UUID | None) -> UUID:
-        """Mark the task as running; its task run's id."""
-        planned = PlannedTask(task=task.name, qid=qid, task_type=task.task_type, repetition=repetition)
-        settings = _plain(task.run_parameters)
-        return persistently(
-            lambda: self.lease.start_task(planned, upstream_id=upstream_id, run_parameters=settings)
-        )
+    def start(self, task: Task, targets: Sequence[Measured]) -> StartedSweep:
+        """Mark the task as running on all targets of a sweep, in one transaction."""
+        tasks = [
+            SweepTask(
+                task=task.name,
+                qid=measured.turn.qid,
+                task_type=task.task_type,
+                repetition=measured.turn.repetition,
+                upstream_id=measured.turn.upstream_id,
+                input_parameters=dict(measured.input_parameters),
+                run_parameters=_plain(measured.run_parameters),
+            )
+            for measured in targets
+        ]
+        return persistently(lambda: self.lease.start_sweep(tasks))
 
-    def completed(self, task_id: UUID, measured: Measured, outputs: Mapping[str, ParameterModel]) -> None:
+    def ended(self, sweep_id: UUID, hardware_seconds: float) -> None:
+        """End a sweep with the instrument time of all its targets together."""
+        persistently(lambda: self.lease.end_sweep(sweep_id, hardware_seconds))
+
+    def completed(self, measured: Measured, outputs: Mapping[str, ParameterModel]) -> None:
         """Record a task that passed, with its outputs as parameters in force."""
         record = self._record(TaskStatus.COMPLETED, measured, outputs)
-        persistently(lambda: self.lease.record_task(task_id, record))
+        persistently(lambda: self.lease.record_task(measured.record, record))
 
-    def failed(self, task_id: UUID, measured: Measured, failure: Failure, trace: str) -> None:
+    def failed(self, measured: Measured, failure: Failure, trace: str) -> None:
         """Record a task that failed: what was measured is kept and changes no parameter."""
         given = measured.result.output_parameters if measured.result is not None else {}
         refused = {name: _storable(value) for name, value in given.items()}
@@ -55,16 +69,22 @@ class TaskRecorder:
             "stack_trace": trace,
         }
         record = self._record(TaskStatus.FAILED, measured, refused).model_copy(update=update)
-        persistently(lambda: self.lease.record_task(task_id, record))
+        persistently(lambda: self.lease.record_task(measured.record, record))
 
-    def cancelled(self, task_id: UUID, measured: Measured, message: str) -> None:
-        """Record a task that was stopped before it had a result."""
-        self.lease.record_task(
-            task_id,
-            TaskRecord(
+    def stopped(
+        self, sweep_id: UUID | None, hardware_seconds: float, targets: Sequence[Measured], message: str
+    ) -> None:
+        """Record targets that were stopped before they had a result, and end their sweep if it is open.
+
+        Nothing is repeated while the database is unreachable: a stop must not wait for it.
+        """
+        if sweep_id is not None:
+            self.lease.end_sweep(sweep_id, hardware_seconds)
+        for measured in targets:
+            record = TaskRecord(
                 status=TaskStatus.CANCELLED, message=message, hardware_seconds=measured.hardware_seconds
-            ),
-        )
+            )
+            self.lease.record_task(measured.record, record)
 
     def _record(
         self, status: TaskStatus, measured: Measured, outputs: Mapping[str, ParameterModel]
@@ -126,12 +146,17 @@ def _quality(measured: Measured) -> dict[str, float]:
 
 
 def _note(measured: Measured) -> dict[str, JsonValue]:
-    """Qubex's own fit results, kept beside the task's."""
+    """The task's own note, qubex's fit results, and what was measured together with it."""
     found = measured.run_result.library_values if measured.run_result is not None else {}
     values: dict[str, JsonValue] = {
         name: float(value) for name, value in found.items() if math.isfinite(value)
     }
-    return {"library_values": values} if values else {}
+    note: dict[str, JsonValue] = dict(measured.result.note) if measured.result is not None else {}
+    if values:
+        note["library_values"] = values
+    if measured.measured_with:
+        note["measured_with"] = list(measured.measured_with)
+    return note
 
 
 def _figures(measured: Measured) -> list[FigureRecord]:
@@ -141,6 +166,8 @@ def _figures(measured: Measured) -> list[FigureRecord]:
 
 
 def _raw_data(measured: Measured) -> list[RawDataRecord]:
-    if measured.run_result is None:
-        return []
-    return [RawDataRecord(**vars(raw)) for raw in measured.run_result.data.to_raw()]
+    """The measured arrays, then the task's files as bytes."""
+    measured_arrays = [] if measured.run_result is None else list(measured.run_result.data)
+    files = [] if measured.result is None else measured.result.artifacts
+    made = [MeasuredArray(file.name, np.frombuffer(file.data, np.uint8), "") for file in files]
+    return [RawDataRecord(**vars(array.to_raw())) for array in (*measured_arrays, *made)]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, Literal
 
 from prefect import flow
 
@@ -23,11 +24,13 @@ def calibrate(
     run_parameters: dict[str, dict[str, Any]] | None = None,
     flow_name: str | None = None,
     tags: list[str] | None = None,
+    mode: Literal["serial", "simultaneous"] = "serial",
 ) -> None:
-    """Run ``tasks`` in order on each of ``qids``.
+    """Run ``tasks`` in order on each of ``qids``: qubit by qubit, or task by task on all of them.
 
-    A qubit's first failure ends that qubit's list; the other qubits go on. Each attempt measures from the
-    start.
+    A qubit's first failure ends that qubit's list; the other qubits go on. A task is run once more before a
+    later one that needs its value, when a parameter that the value was measured with has moved since. Each
+    attempt measures from the start.
 
     Raises:
         CalibrationError: at the end, if any task failed; with the kind of the first failure and the counts.
@@ -42,8 +45,9 @@ def calibrate(
         default_run_parameters=run_parameters,
     )
     try:
-        cal.plan([(task, qid) for qid in qids for task in tasks])
-        _run_lists(cal, qids, tasks)
+        batches = [qids] if mode == "simultaneous" else [[qid] for qid in qids]
+        cal.plan([(task, qid) for batch in batches for task in tasks for qid in batch])
+        _run_all(cal, batches, tasks)
         cal.finish_calibration()
     except BaseException as error:
         if is_cancellation(error):
@@ -53,23 +57,64 @@ def calibrate(
         raise
 
 
-def _run_lists(cal: CalibService, qids: Sequence[str], tasks: Sequence[str]) -> None:
+def _run_all(cal: CalibService, batches: Sequence[Sequence[str]], tasks: Sequence[str]) -> None:
     failed: list[TaskFailedError] = []
-    for qid in qids:
-        try:
-            for task in tasks:
-                cal.execute_task(task, qid)
-        except TaskFailedError as error:
-            failed.append(error)
+    repeated = 0
+    for qids in batches:
+        run = _Batch(cal, list(qids), tasks)
+        run.all()
+        failed += run.failed
+        repeated += len(run.repeated)
     if failed:
-        message = f"{len(failed)} of {len(qids) * len(tasks)} tasks failed; first: {failed[0]}"
+        count = sum(map(len, batches)) * len(tasks) + repeated
+        message = f"{len(failed)} of {count} tasks failed; first: {failed[0]}"
         raise CalibrationError(failed[0].failure.model_copy(update={"message": message})) from failed[0]
+
+
+@dataclass
+class _Batch:
+    """Qubits that go through the list of tasks together.
+
+    Attributes:
+        qids: those that have not failed.
+        failed: the failures of the others.
+        repeated: tasks that had to run again, with their qubits.
+    """
+
+    cal: CalibService
+    qids: list[str]
+    tasks: Sequence[str]
+    failed: list[TaskFailedError] = field(default_factory=list)
+    repeated: set[tuple[str, str]] = field(default_factory=set)
+
+    def all(self) -> None:
+        """Run every task on the qubits that have not failed before it."""
+        for position, task in enumerate(self.tasks):
+            self._repeat_before(task, self.tasks[:position])
+            self._run(task, self.qids)
+
+    def _repeat_before(self, task: str, earlier: Sequence[str]) -> None:
+        """Run those earlier tasks again, once, of which ``task`` needs a value that is suspect by now."""
+        for name in dict.fromkeys(earlier):
+            again = [
+                qid
+                for qid in self.qids
+                if (name, qid) not in self.repeated and name in self.cal.to_repeat(task, qid, earlier)
+            ]
+            self.repeated |= {(name, qid) for qid in again}
+            self._run(name, again)
+
+    def _run(self, task: str, qids: Sequence[str]) -> None:
+        results = self.cal.execute_tasks(task, qids)
+        failed = {qid: result for qid, result in results.items() if isinstance(result, TaskFailedError)}
+        self.failed += failed.values()
+        self.qids = [qid for qid in self.qids if qid not in failed]
 
 
 CALIBRATE = FlowDefinition(
     name="calibrate",
     flow=calibrate,
-    description="Runs tasks in order on each qubit; a qubit's first failure ends that qubit's list.",
+    description="Runs tasks in order on one qubit or on many at once; a qubit's first failure ends its list.",
     schema={
         "type": "object",
         "required": ["qids", "tasks"],
@@ -108,6 +153,12 @@ CALIBRATE = FlowDefinition(
                     },
                     {"type": "null"},
                 ],
+            },
+            "mode": {
+                "description": "serial: all tasks on one qubit, then on the next; simultaneous: each task on"
+                " all qubits, those that do not disturb each other measured together.",
+                "enum": ["serial", "simultaneous"],
+                "default": "serial",
             },
         },
     },

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
 from calibtasks.parameters.overrides import RunParameterDefaults, TaskDetails
 from executors.engine.config import CalibConfig, ConfigError
-from executors.engine.orchestrator import CalibOrchestrator, TaskOutputs
+from executors.engine.orchestrator import CalibOrchestrator
+from executors.engine.session import TaskOutputs
 from executors.job.context import current_job
+from executors.job.failures import TaskFailedError
 from executors.job.stop import is_cancellation as _is_cancellation
 from executors.service.cancellation import on_flow_cancellation
 from qdash_queue.domain import JobState, ParameterModel
@@ -95,6 +97,23 @@ class CalibService:
     ) -> TaskOutputs:
         """Run one task on one qubit; see :meth:`CalibOrchestrator.run_task`."""
         return self._opened().run_task(task_name, qid, task_details, upstream_id)
+
+    def execute_tasks(
+        self,
+        task_name: str,
+        qids: Sequence[str],
+        task_details: TaskDetails | None = None,
+        upstream_ids: Mapping[str, str] | None = None,
+    ) -> dict[str, TaskOutputs | TaskFailedError]:
+        """Run one task on many qubits, measured together where that may be.
+
+        The outcome of each; see :meth:`CalibOrchestrator.run_tasks`.
+        """
+        return self._opened().run_tasks(task_name, qids, task_details, upstream_ids)
+
+    def to_repeat(self, task_name: str, qid: str, earlier: Sequence[str]) -> list[str]:
+        """Those of the ``earlier`` tasks that must run again; see :meth:`CalibOrchestrator.to_repeat`."""
+        return self._opened().to_repeat(task_name, qid, earlier)
 
     def get_parameter(self, qid: str, name: str) -> ParameterModel:
         """The value that the session works with; CalibrationError (``missing_input``) when there is none."""

@@ -164,7 +164,8 @@ COMMENT ON COLUMN calib.job_events.detail IS
 CREATE OR REPLACE VIEW calib.task_runs WITH (security_barrier) AS
 SELECT t.task_run_id, t.job_id, t.attempt, t.task, t.qid, t.repetition, t.task_type, t.status, t.ordinal,
   t.upstream_id, t.started_at, t.ended_at, t.hardware_seconds, t.message, t.failure_kind, t.cause, t.remedy,
-  t.stack_trace, t.input_parameters, t.output_parameters, t.run_parameters, t.quality_metrics, t.note
+  t.stack_trace, t.input_parameters, t.output_parameters, t.run_parameters, t.quality_metrics, t.note,
+  t.sweep_id
   FROM calib_private.task_runs t JOIN calib_private.jobs j USING (job_id)
  WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
 COMMENT ON VIEW calib.task_runs IS
@@ -175,10 +176,12 @@ COMMENT ON COLUMN calib.task_runs.task_run_id IS
 COMMENT ON COLUMN calib.task_runs.task IS
   'Name of the task, such as CheckRabi; calib.tasks lists those of a chip.';
 COMMENT ON COLUMN calib.task_runs.qid IS
-  'Qubit such as 0, or coupling control-target such as 0-1; empty for a task about the whole chip.';
+  'Qubit such as 0, coupling control-target such as 0-1, or the multiplexer''s number if task_type is mux; '
+  'empty for a task about the whole chip.';
 COMMENT ON COLUMN calib.task_runs.repetition IS
   'How many times the attempt ran the same task on the same qid before; 0 for the first.';
-COMMENT ON COLUMN calib.task_runs.task_type IS 'What the task is about: qubit, coupling, global or system.';
+COMMENT ON COLUMN calib.task_runs.task_type IS
+  'What the task is about: qubit, coupling, mux (a readout multiplexer), global or system.';
 COMMENT ON COLUMN calib.task_runs.status IS
   'scheduled, running, completed, failed, skipped (the attempt ended before it started) or cancelled.';
 COMMENT ON COLUMN calib.task_runs.ordinal IS 'Order of the task runs in the attempt, from 1.';
@@ -199,6 +202,17 @@ COMMENT ON COLUMN calib.task_runs.run_parameters IS
 COMMENT ON COLUMN calib.task_runs.quality_metrics IS
   'JSON object of numbers that judge the measurement, such as r2.';
 COMMENT ON COLUMN calib.task_runs.note IS 'JSON object with further remarks of the task.';
+
+CREATE OR REPLACE VIEW calib.sweeps WITH (security_barrier) AS
+SELECT s.sweep_id, s.job_id, s.attempt, s.task, s.targets, s.started_at, s.ended_at, s.hardware_seconds
+  FROM calib_private.sweeps s JOIN calib_private.jobs j USING (job_id)
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.sweeps IS
+  'Measurements of one task on many targets at once, for members of the project. Each target has a task run; '
+  'the instrument time of a sweep is that of all its targets together.';
+COMMENT ON COLUMN calib.sweeps.sweep_id IS
+  'Identifier of the sweep. In task_runs NULL: not started, or by a release that knew no sweeps.';
+COMMENT ON COLUMN calib.sweeps.targets IS 'The qids that are driven and read together, in order.';
 
 CREATE OR REPLACE VIEW calib.figures WITH (security_barrier) AS
 SELECT f.figure_id, f.task_run_id, t.job_id, t.attempt, t.task, t.qid, f.ordinal, f.name, f.plotly, f.png,
@@ -416,7 +430,7 @@ COMMENT ON COLUMN calib.mirror_lag.dead_at IS 'When it was set aside as a dead l
 
 CREATE OR REPLACE FUNCTION calib.schema_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 6
+  SELECT 7
 $$;
 COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. For calib_reader.';
 

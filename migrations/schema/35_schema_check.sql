@@ -240,9 +240,11 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT CASE p_of
     WHEN 'tasks' THEN '{"type": "array", "maxItems": 500000, "items": {"type": "object", "required":
       ["task", "qid", "task_type"], "properties": {"task": {"type": "string", "minLength": 1, "maxLength":
-      200}, "qid": {"type": "string", "maxLength": 200}, "task_type": {"enum": ["qubit", "coupling",
+      200}, "qid": {"type": "string", "maxLength": 200}, "task_type": {"enum": ["qubit", "coupling", "mux",
       "global", "system"]}, "repetition": {"type": ["integer", "null"], "minimum": 0, "maximum":
-      32767}}}}'::jsonb
+      32767}, "upstream_id": {"type": ["string", "null"], "pattern":
+      "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"}, "input_parameters": {"type": "object"},
+      "run_parameters": {"type": "object"}}}}'::jsonb
     WHEN 'result' THEN '{"type": "object", "properties": {"hardware_seconds": {"type": ["number", "null"],
       "minimum": 0, "maximum": 1000000000.0}, "persist_output_parameters": {"type": ["boolean", "null"]},
       "message": {"type": ["string", "null"], "maxLength": 10000}, "cause": {"type": ["string", "null"],
@@ -264,10 +266,11 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
       "maximum": 604800}, "on_cancellation": {"type": "array", "items": {"type": "string"}}}}'
     WHEN 'task' THEN '{"type": "object", "required": ["task", "task_type", "schema", "input_parameters",
       "output_parameters"], "properties": {"task": {"type": "string", "pattern":
-      "^[A-Za-z][A-Za-z0-9]{0,62}$"}, "task_type": {"enum": ["qubit", "coupling", "global", "system"]},
-      "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters": {"type":
-      "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}}, "output_parameters":
-      {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}}}}'
+      "^[A-Za-z][A-Za-z0-9]{0,62}$"}, "task_type": {"enum": ["qubit", "coupling", "mux", "global",
+      "system"]}, "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters":
+      {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}},
+      "output_parameters": {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength":
+      200}}}}'
     WHEN 'object' THEN '{"type": "object"}' WHEN 'array' THEN '{"type": "array"}' END
 $$;
 

@@ -29,8 +29,9 @@ $$;
 CREATE OR REPLACE FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_now timestamptz := calib_private.now(); v_found boolean;
+  v_now timestamptz := calib_private.now();
 BEGIN
+  UPDATE calib_private.sweeps s SET ended_at = v_now WHERE s.job_id = p_job_id AND s.ended_at IS NULL;
   UPDATE calib_private.task_runs t
      SET status = CASE WHEN t.status = 'scheduled' THEN 'skipped' WHEN p_state = 'failed' THEN 'failed'
          ELSE 'cancelled' END, failure_kind = CASE WHEN t.status = 'running'
@@ -62,38 +63,6 @@ END $$;
 COMMENT ON FUNCTION calib.plan_tasks(bigint, uuid, jsonb) IS
   'Announces the tasks that the attempt will run, in order. p_tasks: array of {task, qid, task_type, '
   'repetition}. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
-
-CREATE OR REPLACE FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text,
-  p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb,
-  p_run_parameters jsonb)
-RETURNS uuid LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_id uuid; v_new boolean;
-BEGIN
-  PERFORM calib_private.hold_lease(p_job_id, p_claim);
-  PERFORM calib_private.require_shape('tasks', jsonb_build_array(jsonb_build_object('task', p_task, 'qid',
-    p_qid, 'task_type', p_task_type, 'repetition', p_repetition)), 'tasks');
-  PERFORM calib_private.require_shape('input_parameters', p_input_parameters, 'object');
-  PERFORM calib_private.require_shape('run_parameters', p_run_parameters, 'object');
-  INSERT INTO calib_private.task_runs AS t (job_id, attempt, task, qid, repetition, task_type, ordinal,
-    status, started_at, upstream_id, input_parameters, run_parameters)
-  SELECT j.job_id, j.attempt, p_task, p_qid, coalesce(p_repetition, 0), p_task_type, j.tasks_total + 1,
-      'running', calib_private.now(), p_upstream_id, p_input_parameters, p_run_parameters
-    FROM calib_private.jobs j WHERE j.job_id = p_job_id
-  ON CONFLICT (job_id, attempt, task, qid, repetition) DO UPDATE SET status = 'running',
-    started_at = coalesce(t.started_at, excluded.started_at),
-     upstream_id = excluded.upstream_id, input_parameters = excluded.input_parameters,
-       run_parameters = excluded.run_parameters
-  RETURNING t.task_run_id, t.xmax = 0 INTO v_id, v_new;
-  IF v_new THEN PERFORM calib_private.count_tasks(p_job_id); ELSE PERFORM calib_private.touch_job(p_job_id);
-      END IF;
-  PERFORM calib_private.mark_job(p_job_id);
-  RETURN v_id;
-END $$;
-COMMENT ON FUNCTION calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb) IS
-  'Marks a task as running, announced or not, and returns its task_run_id. p_input_parameters, '
-  'p_run_parameters: JSON objects as in calib.task_runs. For calib_notebook, calib_executor. Raises CQ003, '
-  'CQ007, CQ020.';
 
 CREATE OR REPLACE FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -152,6 +121,13 @@ DECLARE
   v_run calib_private.task_runs; v_chip_id text; v_name text; v_value jsonb;
 BEGIN
   SELECT * INTO v_run FROM calib_private.task_runs t WHERE t.task_run_id = p_task_run_id;
+  -- A multiplexer's number would be taken for the qubit of that number.
+  IF v_run.task_type = 'mux' AND EXISTS (SELECT FROM jsonb_each(v_run.output_parameters) e
+      WHERE e.value ->> 'qid_role' !~ '^[0-9]+$') THEN
+    PERFORM calib_private.refuse('CQ007', 'output_parameters',
+      format('task %s is about multiplexer %s: expected the number of a qubit as qid_role of each output',
+      v_run.task, v_run.qid), 'With persist_output_parameters false they are kept in the task run only.');
+  END IF;
   SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = v_run.job_id;
   PERFORM calib_private.lock_owners(v_chip_id, ARRAY(SELECT calib_private.parameter_owner(v_chip_id,
     v_run.qid, e.value ->> 'qid_role')

@@ -20,7 +20,8 @@ CREATE OR REPLACE TRIGGER guard_origin BEFORE INSERT ON calib_private.parameter_
 -- Of a coupling "0-1", an output with role control or target belongs to that qubit.
 CREATE OR REPLACE FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text)
 RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT coalesce((SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
+  SELECT coalesce(substring(p_role FROM '^[0-9]+$'),
+    (SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
     FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid), p_qid)
 $$;
 

@@ -12,8 +12,8 @@ GRANT EXECUTE ON FUNCTION
 TO calib_reader;
 
 GRANT SELECT ON
-  calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.figures, calib.raw_data,
-  calib.chips, calib.qubits, calib.couplings, calib.executors, calib.executor_permissions,
+  calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.sweeps, calib.figures,
+  calib.raw_data, calib.chips, calib.qubits, calib.couplings, calib.executors, calib.executor_permissions,
   calib.flows, calib.tasks,
   calib.parameters, calib.parameter_history, calib.projects, calib.memberships, calib.settings,
   calib.retention, calib.mirrors, calib.mirror_lag
@@ -61,6 +61,8 @@ GRANT EXECUTE ON FUNCTION
   calib.unsynced_flow_runs(text),
   calib.flow_run_synced(bigint, integer),
   calib.plan_tasks(bigint, uuid, jsonb),
+  calib.start_sweep(bigint, uuid, jsonb),
+  calib.end_sweep(bigint, uuid, uuid, double precision),
   calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb),
   calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[])
 TO calib_executor;
@@ -76,6 +78,8 @@ GRANT EXECUTE ON FUNCTION
   calib.conclude(bigint, uuid, text, text, text),
   calib.finish(bigint, uuid),
   calib.plan_tasks(bigint, uuid, jsonb),
+  calib.start_sweep(bigint, uuid, jsonb),
+  calib.end_sweep(bigint, uuid, uuid, double precision),
   calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb),
   calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[])
 TO calib_notebook;

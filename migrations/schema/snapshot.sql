@@ -141,6 +141,26 @@ COMMENT ON TYPE calib.outbox_mark IS 'What take_marks() returns: a job or a chip
 
 
 --
+-- Name: started_task; Type: TYPE; Schema: calib; Owner: calib_owner
+--
+
+CREATE TYPE calib.started_task AS (
+	qid text,
+	task_run_id uuid,
+	sweep_id uuid
+);
+
+
+ALTER TYPE calib.started_task OWNER TO calib_owner;
+
+--
+-- Name: TYPE started_task; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON TYPE calib.started_task IS 'What start_sweep() returns: a task that runs now, and its sweep.';
+
+
+--
 -- Name: swept_job; Type: TYPE; Schema: calib; Owner: calib_owner
 --
 
@@ -508,6 +528,45 @@ ALTER FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) OWNER T
 --
 
 COMMENT ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) IS 'Ends the permission of a database role to execute jobs on a chip: its executors claim nothing, and lose the lease that they hold. p_role_name: as calib.executor_permissions shows it, a number if the role was dropped. For calib_admin. Raises CQ001, CQ003, CQ007.';
+
+
+--
+-- Name: end_sweep(bigint, uuid, uuid, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim); v_sweep calib_private.sweeps;
+BEGIN
+  SELECT s.* INTO v_sweep FROM calib_private.sweeps s JOIN calib_private.jobs j USING (job_id, attempt)
+   WHERE s.sweep_id = p_sweep_id AND s.job_id = p_job_id;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'sweep_id',
+      format('unknown sweep %s of job %s', coalesce(p_sweep_id::text, 'nothing'), p_job_id));
+  ELSIF (p_hardware_seconds BETWEEN 0 AND 1000000000) IS NOT TRUE THEN
+    PERFORM calib_private.refuse('CQ007', 'hardware_seconds',
+      format('hardware_seconds: expected a number from 0 to 1000000000, got %s',
+      coalesce(p_hardware_seconds::text, 'nothing')));
+  ELSIF v_sweep.hardware_seconds <> p_hardware_seconds THEN
+    PERFORM calib_private.refuse('CQ010', 'hardware_seconds',
+      format('sweep %s of task %s has already ended, with %s hardware_seconds', p_sweep_id, v_sweep.task,
+      v_sweep.hardware_seconds));
+  END IF;
+  UPDATE calib_private.sweeps s SET ended_at = calib_private.now(), hardware_seconds = p_hardware_seconds
+   WHERE s.sweep_id = p_sweep_id AND s.ended_at IS NULL;
+END $$;
+
+
+ALTER FUNCTION calib.end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision) IS 'Ends a sweep with the instrument time of all its targets together, in seconds. For calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ010, CQ020.';
 
 
 --
@@ -1691,7 +1750,7 @@ CREATE FUNCTION calib.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 6
+  SELECT 7
 $$;
 
 
@@ -1851,36 +1910,69 @@ COMMENT ON FUNCTION calib.set_time_zone(p_time_zone text) IS 'Sets the time zone
 
 
 --
--- Name: start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+-- Name: start_sweep(bigint, uuid, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
-CREATE FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) RETURNS uuid
+CREATE FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) RETURNS SETOF calib.started_task
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_id uuid; v_new boolean;
+  v_sweep_id uuid; v_new boolean;
 BEGIN
   PERFORM calib_private.hold_lease(p_job_id, p_claim);
-  PERFORM calib_private.require_shape('tasks', jsonb_build_array(jsonb_build_object('task', p_task, 'qid',
-    p_qid, 'task_type', p_task_type, 'repetition', p_repetition)), 'tasks');
-  PERFORM calib_private.require_shape('input_parameters', p_input_parameters, 'object');
-  PERFORM calib_private.require_shape('run_parameters', p_run_parameters, 'object');
-  INSERT INTO calib_private.task_runs AS t (job_id, attempt, task, qid, repetition, task_type, ordinal,
-    status, started_at, upstream_id, input_parameters, run_parameters)
-  SELECT j.job_id, j.attempt, p_task, p_qid, coalesce(p_repetition, 0), p_task_type, j.tasks_total + 1,
-      'running', calib_private.now(), p_upstream_id, p_input_parameters, p_run_parameters
-    FROM calib_private.jobs j WHERE j.job_id = p_job_id
-  ON CONFLICT (job_id, attempt, task, qid, repetition) DO UPDATE SET status = 'running',
-    started_at = coalesce(t.started_at, excluded.started_at),
-     upstream_id = excluded.upstream_id, input_parameters = excluded.input_parameters,
-       run_parameters = excluded.run_parameters
-  RETURNING t.task_run_id, t.xmax = 0 INTO v_id, v_new;
-  IF v_new THEN PERFORM calib_private.count_tasks(p_job_id); ELSE PERFORM calib_private.touch_job(p_job_id);
-      END IF;
-  PERFORM calib_private.mark_job(p_job_id);
-  RETURN v_id;
+  PERFORM calib_private.require_shape('tasks', p_tasks, 'tasks');
+  PERFORM calib_private.require_one_sweep(p_tasks);
+  IF NOT calib_private.sweep_runs(p_job_id, p_tasks) THEN
+    INSERT INTO calib_private.sweeps (job_id, attempt, task, targets, started_at)
+    SELECT j.job_id, j.attempt, p_tasks -> 0 ->> 'task', ARRAY(SELECT e.item ->> 'qid'
+      FROM jsonb_array_elements(p_tasks) WITH ORDINALITY AS e(item, n) ORDER BY e.n), calib_private.now()
+      FROM calib_private.jobs j WHERE j.job_id = p_job_id
+    RETURNING sweep_id INTO v_sweep_id;
+    WITH started AS (
+      INSERT INTO calib_private.task_runs AS t (job_id, attempt, task, qid, repetition, task_type, ordinal,
+        status, started_at, upstream_id, input_parameters, run_parameters, sweep_id)
+      SELECT j.job_id, j.attempt, e.item ->> 'task', e.item ->> 'qid',
+          coalesce((e.item ->> 'repetition')::numeric::smallint, 0), e.item ->> 'task_type',
+          j.tasks_total + e.n, 'running', calib_private.now(), (e.item ->> 'upstream_id')::uuid,
+          coalesce(e.item -> 'input_parameters', '{}'), coalesce(e.item -> 'run_parameters', '{}'), v_sweep_id
+        FROM calib_private.jobs j, jsonb_array_elements(p_tasks) WITH ORDINALITY AS e(item, n)
+       WHERE j.job_id = p_job_id ORDER BY e.n
+      ON CONFLICT (job_id, attempt, task, qid, repetition) DO UPDATE SET status = 'running',
+        started_at = coalesce(t.started_at, excluded.started_at), upstream_id = excluded.upstream_id,
+        input_parameters = excluded.input_parameters, run_parameters = excluded.run_parameters,
+        sweep_id = excluded.sweep_id
+      RETURNING t.xmax = 0 AS is_new)
+    SELECT bool_or(s.is_new) INTO v_new FROM started s;
+    IF v_new THEN PERFORM calib_private.count_tasks(p_job_id);
+        ELSE PERFORM calib_private.touch_job(p_job_id); END IF;
+    PERFORM calib_private.mark_job(p_job_id);
+  END IF;
+  RETURN QUERY SELECT * FROM calib_private.started_tasks(p_job_id, p_tasks);
 END $$;
+
+
+ALTER FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) IS 'Marks the tasks of a sweep as running, announced or not, all or none. p_tasks: array of {task, qid, task_type, repetition, upstream_id, input_parameters, run_parameters}, one task on each qid once. While they run, the same call again repeats the answer; after end_sweep() a part of them may run in another sweep. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
+
+
+--
+-- Name: start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) RETURNS uuid
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT s.task_run_id FROM calib.start_sweep(p_job_id, p_claim, jsonb_build_array(jsonb_build_object(
+    'task', p_task, 'qid', p_qid, 'task_type', p_task_type, 'repetition', p_repetition, 'upstream_id',
+    p_upstream_id, 'input_parameters', p_input_parameters, 'run_parameters', p_run_parameters))) s
+$$;
 
 
 ALTER FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) OWNER TO calib_owner;
@@ -1889,7 +1981,7 @@ ALTER FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qi
 -- Name: FUNCTION start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) IS 'Marks a task as running, announced or not, and returns its task_run_id. p_input_parameters, p_run_parameters: JSON objects as in calib.task_runs. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ020.';
+COMMENT ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) IS 'As release 0.5.0 calls it: start_sweep() of one task; returns its task_run_id.';
 
 
 --
@@ -3250,8 +3342,9 @@ CREATE FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_f
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_now timestamptz := calib_private.now(); v_found boolean;
+  v_now timestamptz := calib_private.now();
 BEGIN
+  UPDATE calib_private.sweeps s SET ended_at = v_now WHERE s.job_id = p_job_id AND s.ended_at IS NULL;
   UPDATE calib_private.task_runs t
      SET status = CASE WHEN t.status = 'scheduled' THEN 'skipped' WHEN p_state = 'failed' THEN 'failed'
          ELSE 'cancelled' END, failure_kind = CASE WHEN t.status = 'running'
@@ -4074,10 +4167,11 @@ ALTER FUNCTION calib_private.own_username(p_project_id text) OWNER TO calib_owne
 CREATE FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) RETURNS text
     LANGUAGE sql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT coalesce((SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
+    AS $_$
+  SELECT coalesce(substring(p_role FROM '^[0-9]+$'),
+    (SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
     FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid), p_qid)
-$$;
+$_$;
 
 
 ALTER FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role text) OWNER TO calib_owner;
@@ -4769,6 +4863,32 @@ END $$;
 ALTER FUNCTION calib_private.require_labelled_role(p_role_name text) OWNER TO calib_owner;
 
 --
+-- Name: require_one_sweep(jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_one_sweep(p_tasks jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_tasks text[] := ARRAY(SELECT DISTINCT e ->> 'task' FROM jsonb_array_elements(p_tasks) e ORDER BY 1);
+  v_twice text := (SELECT e ->> 'qid' FROM jsonb_array_elements(p_tasks) e GROUP BY 1 HAVING count(*) > 1
+    ORDER BY 1 LIMIT 1);
+BEGIN
+  IF cardinality(v_tasks) <> 1 THEN
+    PERFORM calib_private.refuse('CQ007', 'tasks',
+      format('tasks: expected one task, on one qid or more, got %s',
+      coalesce(nullif(array_to_string(v_tasks, ' and '), ''), 'none')));
+  ELSIF v_twice IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ007', 'tasks',
+      format('tasks: expected every qid once, got %s twice', calib_private.shown(v_twice)));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_one_sweep(p_tasks jsonb) OWNER TO calib_owner;
+
+--
 -- Name: require_operator(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4999,9 +5119,11 @@ CREATE FUNCTION calib_private.shape(p_of text) RETURNS jsonb
   SELECT CASE p_of
     WHEN 'tasks' THEN '{"type": "array", "maxItems": 500000, "items": {"type": "object", "required":
       ["task", "qid", "task_type"], "properties": {"task": {"type": "string", "minLength": 1, "maxLength":
-      200}, "qid": {"type": "string", "maxLength": 200}, "task_type": {"enum": ["qubit", "coupling",
+      200}, "qid": {"type": "string", "maxLength": 200}, "task_type": {"enum": ["qubit", "coupling", "mux",
       "global", "system"]}, "repetition": {"type": ["integer", "null"], "minimum": 0, "maximum":
-      32767}}}}'::jsonb
+      32767}, "upstream_id": {"type": ["string", "null"], "pattern":
+      "^[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}$"}, "input_parameters": {"type": "object"},
+      "run_parameters": {"type": "object"}}}}'::jsonb
     WHEN 'result' THEN '{"type": "object", "properties": {"hardware_seconds": {"type": ["number", "null"],
       "minimum": 0, "maximum": 1000000000.0}, "persist_output_parameters": {"type": ["boolean", "null"]},
       "message": {"type": ["string", "null"], "maxLength": 10000}, "cause": {"type": ["string", "null"],
@@ -5023,10 +5145,11 @@ CREATE FUNCTION calib_private.shape(p_of text) RETURNS jsonb
       "maximum": 604800}, "on_cancellation": {"type": "array", "items": {"type": "string"}}}}'
     WHEN 'task' THEN '{"type": "object", "required": ["task", "task_type", "schema", "input_parameters",
       "output_parameters"], "properties": {"task": {"type": "string", "pattern":
-      "^[A-Za-z][A-Za-z0-9]{0,62}$"}, "task_type": {"enum": ["qubit", "coupling", "global", "system"]},
-      "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters": {"type":
-      "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}}, "output_parameters":
-      {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}}}}'
+      "^[A-Za-z][A-Za-z0-9]{0,62}$"}, "task_type": {"enum": ["qubit", "coupling", "mux", "global",
+      "system"]}, "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters":
+      {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}},
+      "output_parameters": {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength":
+      200}}}}'
     WHEN 'object' THEN '{"type": "object"}' WHEN 'array' THEN '{"type": "array"}' END
 $_$;
 
@@ -5048,6 +5171,25 @@ $$;
 
 
 ALTER FUNCTION calib_private.shown(p_text text) OWNER TO calib_owner;
+
+--
+-- Name: started_tasks(bigint, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.started_tasks(p_job_id bigint, p_tasks jsonb) RETURNS SETOF calib.started_task
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT t.qid, t.task_run_id, t.sweep_id
+    FROM calib_private.jobs j JOIN calib_private.task_runs t USING (job_id, attempt)
+      JOIN jsonb_array_elements(p_tasks) WITH ORDINALITY AS e(item, n) ON t.task = e.item ->> 'task'
+        AND t.qid = e.item ->> 'qid'
+        AND t.repetition = coalesce((e.item ->> 'repetition')::numeric::smallint, 0)
+   WHERE j.job_id = p_job_id AND t.status = 'running' AND t.sweep_id IS NOT NULL ORDER BY e.n
+$$;
+
+
+ALTER FUNCTION calib_private.started_tasks(p_job_id bigint, p_tasks jsonb) OWNER TO calib_owner;
 
 --
 -- Name: store_cancel(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5121,11 +5263,18 @@ ALTER FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) 
 CREATE FUNCTION calib_private.store_outputs(p_task_run_id uuid) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
+    AS $_$
 DECLARE
   v_run calib_private.task_runs; v_chip_id text; v_name text; v_value jsonb;
 BEGIN
   SELECT * INTO v_run FROM calib_private.task_runs t WHERE t.task_run_id = p_task_run_id;
+  -- A multiplexer's number would be taken for the qubit of that number.
+  IF v_run.task_type = 'mux' AND EXISTS (SELECT FROM jsonb_each(v_run.output_parameters) e
+      WHERE e.value ->> 'qid_role' !~ '^[0-9]+$') THEN
+    PERFORM calib_private.refuse('CQ007', 'output_parameters',
+      format('task %s is about multiplexer %s: expected the number of a qubit as qid_role of each output',
+      v_run.task, v_run.qid), 'With persist_output_parameters false they are kept in the task run only.');
+  END IF;
   SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = v_run.job_id;
   PERFORM calib_private.lock_owners(v_chip_id, ARRAY(SELECT calib_private.parameter_owner(v_chip_id,
     v_run.qid, e.value ->> 'qid_role')
@@ -5136,7 +5285,7 @@ BEGIN
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
       p_task_run_id, '');
   END LOOP;
-END $$;
+END $_$;
 
 
 ALTER FUNCTION calib_private.store_outputs(p_task_run_id uuid) OWNER TO calib_owner;
@@ -5270,6 +5419,34 @@ END $$;
 
 
 ALTER FUNCTION calib_private.sweep_leases() OWNER TO calib_owner;
+
+--
+-- Name: sweep_runs(bigint, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.sweep_runs(p_job_id bigint, p_tasks jsonb) RETURNS boolean
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_sweep calib_private.sweeps;
+BEGIN
+  SELECT s.* INTO v_sweep FROM calib_private.started_tasks(p_job_id, p_tasks) r
+    JOIN calib_private.sweeps s USING (sweep_id) ORDER BY s.ended_at NULLS FIRST LIMIT 1;
+  IF NOT FOUND THEN RETURN false; END IF;
+  IF cardinality(v_sweep.targets) <> jsonb_array_length(p_tasks) OR v_sweep.targets <> ARRAY(
+      SELECT r.qid FROM calib_private.started_tasks(p_job_id, p_tasks) r
+       WHERE r.sweep_id = v_sweep.sweep_id) THEN
+    IF v_sweep.ended_at IS NOT NULL THEN RETURN false; END IF;
+    PERFORM calib_private.refuse('CQ010', 'tasks',
+      format('task %s runs already in a sweep of %s: expected all of these, while all run, or none',
+      v_sweep.task, array_to_string(v_sweep.targets, ', ')));
+  END IF;
+  RETURN true;
+END $$;
+
+
+ALTER FUNCTION calib_private.sweep_runs(p_job_id bigint, p_tasks jsonb) OWNER TO calib_owner;
 
 --
 -- Name: take_due_job(text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5930,11 +6107,12 @@ CREATE TABLE calib_private.task_runs (
     run_parameters jsonb DEFAULT '{}'::jsonb NOT NULL,
     quality_metrics jsonb DEFAULT '{}'::jsonb NOT NULL,
     note jsonb DEFAULT '{}'::jsonb NOT NULL,
+    sweep_id uuid,
     CONSTRAINT ended_iff_over CHECK (((ended_at IS NOT NULL) = (status = ANY (ARRAY['completed'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text])))),
     CONSTRAINT failed_has_kind CHECK (((failure_kind IS NOT NULL) = (status = 'failed'::text))),
     CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
     CONSTRAINT task_runs_status_check CHECK ((status = ANY (ARRAY['scheduled'::text, 'running'::text, 'completed'::text, 'failed'::text, 'skipped'::text, 'cancelled'::text]))),
-    CONSTRAINT task_runs_task_type_check CHECK ((task_type = ANY (ARRAY['qubit'::text, 'coupling'::text, 'global'::text, 'system'::text])))
+    CONSTRAINT task_runs_task_type_check CHECK ((task_type = ANY (ARRAY['qubit'::text, 'coupling'::text, 'mux'::text, 'global'::text, 'system'::text])))
 )
 WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
 
@@ -6855,6 +7033,69 @@ COMMENT ON COLUMN calib.settings.time_zone IS 'Time zone of the day in execution
 
 
 --
+-- Name: sweeps; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.sweeps (
+    sweep_id uuid DEFAULT gen_random_uuid() NOT NULL,
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    task text NOT NULL,
+    targets text[] NOT NULL,
+    started_at timestamp with time zone NOT NULL,
+    ended_at timestamp with time zone,
+    hardware_seconds double precision,
+    CONSTRAINT measured_has_ended CHECK (((ended_at IS NOT NULL) OR (hardware_seconds IS NULL))),
+    CONSTRAINT sweeps_hardware_seconds_check CHECK (((hardware_seconds >= (0)::double precision) AND (hardware_seconds <= (1000000000)::double precision))),
+    CONSTRAINT sweeps_targets_check CHECK ((cardinality(targets) > 0))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
+
+
+ALTER TABLE calib_private.sweeps OWNER TO calib_owner;
+
+--
+-- Name: sweeps; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.sweeps WITH (security_barrier='true') AS
+ SELECT s.sweep_id,
+    s.job_id,
+    s.attempt,
+    s.task,
+    s.targets,
+    s.started_at,
+    s.ended_at,
+    s.hardware_seconds
+   FROM (calib_private.sweeps s
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.sweeps OWNER TO calib_owner;
+
+--
+-- Name: VIEW sweeps; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.sweeps IS 'Measurements of one task on many targets at once, for members of the project. Each target has a task run; the instrument time of a sweep is that of all its targets together.';
+
+
+--
+-- Name: COLUMN sweeps.sweep_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.sweeps.sweep_id IS 'Identifier of the sweep. In task_runs NULL: not started, or by a release that knew no sweeps.';
+
+
+--
+-- Name: COLUMN sweeps.targets; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.sweeps.targets IS 'The qids that are driven and read together, in order.';
+
+
+--
 -- Name: task_runs; Type: VIEW; Schema: calib; Owner: calib_owner
 --
 
@@ -6881,7 +7122,8 @@ CREATE VIEW calib.task_runs WITH (security_barrier='true') AS
     t.output_parameters,
     t.run_parameters,
     t.quality_metrics,
-    t.note
+    t.note,
+    t.sweep_id
    FROM (calib_private.task_runs t
      JOIN calib_private.jobs j USING (job_id))
   WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
@@ -6914,7 +7156,7 @@ COMMENT ON COLUMN calib.task_runs.task IS 'Name of the task, such as CheckRabi; 
 -- Name: COLUMN task_runs.qid; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON COLUMN calib.task_runs.qid IS 'Qubit such as 0, or coupling control-target such as 0-1; empty for a task about the whole chip.';
+COMMENT ON COLUMN calib.task_runs.qid IS 'Qubit such as 0, coupling control-target such as 0-1, or the multiplexer''s number if task_type is mux; empty for a task about the whole chip.';
 
 
 --
@@ -6928,7 +7170,7 @@ COMMENT ON COLUMN calib.task_runs.repetition IS 'How many times the attempt ran 
 -- Name: COLUMN task_runs.task_type; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON COLUMN calib.task_runs.task_type IS 'What the task is about: qubit, coupling, global or system.';
+COMMENT ON COLUMN calib.task_runs.task_type IS 'What the task is about: qubit, coupling, mux (a readout multiplexer), global or system.';
 
 
 --
@@ -7039,7 +7281,7 @@ CREATE TABLE calib_private.tasks (
     registered_at timestamp with time zone NOT NULL,
     CONSTRAINT tasks_schema_check CHECK ((jsonb_typeof(schema) = 'object'::text)),
     CONSTRAINT tasks_task_check CHECK ((task ~ '^[A-Za-z][A-Za-z0-9]{0,62}$'::text)),
-    CONSTRAINT tasks_task_type_check CHECK ((task_type = ANY (ARRAY['qubit'::text, 'coupling'::text, 'global'::text, 'system'::text])))
+    CONSTRAINT tasks_task_type_check CHECK ((task_type = ANY (ARRAY['qubit'::text, 'coupling'::text, 'mux'::text, 'global'::text, 'system'::text])))
 );
 
 
@@ -7489,6 +7731,22 @@ ALTER TABLE ONLY calib_private.settings
 
 
 --
+-- Name: sweeps sweeps_job_id_attempt_sweep_id_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.sweeps
+    ADD CONSTRAINT sweeps_job_id_attempt_sweep_id_key UNIQUE (job_id, attempt, sweep_id);
+
+
+--
+-- Name: sweeps sweeps_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.sweeps
+    ADD CONSTRAINT sweeps_pkey PRIMARY KEY (sweep_id);
+
+
+--
 -- Name: task_runs task_runs_job_id_attempt_task_qid_repetition_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
@@ -7889,11 +8147,27 @@ ALTER TABLE ONLY calib_private.raw_data
 
 
 --
+-- Name: sweeps sweeps_job_id_attempt_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.sweeps
+    ADD CONSTRAINT sweeps_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES calib_private.attempts(job_id, attempt) ON DELETE CASCADE;
+
+
+--
 -- Name: task_runs task_runs_job_id_attempt_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
 ALTER TABLE ONLY calib_private.task_runs
     ADD CONSTRAINT task_runs_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES calib_private.attempts(job_id, attempt) ON DELETE CASCADE;
+
+
+--
+-- Name: task_runs task_runs_job_id_attempt_sweep_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.task_runs
+    ADD CONSTRAINT task_runs_job_id_attempt_sweep_id_fkey FOREIGN KEY (job_id, attempt, sweep_id) REFERENCES calib_private.sweeps(job_id, attempt, sweep_id);
 
 
 --
@@ -7983,6 +8257,15 @@ GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text
 
 REVOKE ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision) TO calib_executor;
+GRANT ALL ON FUNCTION calib.end_sweep(p_job_id bigint, p_claim uuid, p_sweep_id uuid, p_hardware_seconds double precision) TO calib_notebook;
 
 
 --
@@ -8322,6 +8605,15 @@ GRANT ALL ON FUNCTION calib.set_retention(p_jobs interval, p_events interval, p_
 
 REVOKE ALL ON FUNCTION calib.set_time_zone(p_time_zone text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.set_time_zone(p_time_zone text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) TO calib_notebook;
 
 
 --
@@ -9032,6 +9324,13 @@ REVOKE ALL ON FUNCTION calib_private.require_labelled_role(p_role_name text) FRO
 
 
 --
+-- Name: FUNCTION require_one_sweep(p_tasks jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_one_sweep(p_tasks jsonb) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION require_operator(p_what text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9124,6 +9423,13 @@ REVOKE ALL ON FUNCTION calib_private.shown(p_text text) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION started_tasks(p_job_id bigint, p_tasks jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.started_tasks(p_job_id bigint, p_tasks jsonb) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION store_cancel(p_job_id bigint, p_mode text, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9177,6 +9483,13 @@ REVOKE ALL ON FUNCTION calib_private.sweep_expired() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.sweep_leases() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION sweep_runs(p_job_id bigint, p_tasks jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.sweep_runs(p_job_id bigint, p_tasks jsonb) FROM PUBLIC;
 
 
 --
@@ -9366,6 +9679,13 @@ GRANT SELECT ON TABLE calib.retention TO calib_reader;
 --
 
 GRANT SELECT ON TABLE calib.settings TO calib_reader;
+
+
+--
+-- Name: TABLE sweeps; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.sweeps TO calib_reader;
 
 
 --

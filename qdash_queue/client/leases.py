@@ -13,6 +13,7 @@ import os
 import socket
 import uuid
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from pydantic import JsonValue
 
@@ -22,6 +23,7 @@ from qdash_queue.client.models import (
     ClaimedJob,
     FlowEntry,
     PlannedTask,
+    SweepTask,
     SweptJob,
     TaskEntry,
     TaskRecord,
@@ -138,6 +140,14 @@ class Executor:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class StartedSweep:
+    """A running sweep, and the ids of its task runs by qid."""
+
+    sweep_id: uuid.UUID
+    task_ids: Mapping[str, uuid.UUID]
+
+
 class Lease:
     """The right to drive a chip for one attempt of one job.
 
@@ -202,6 +212,38 @@ class Lease:
             **self._key,
         )
 
+    def start_sweep(self, tasks: Sequence[SweepTask]) -> StartedSweep:
+        """Mark one task as running on many targets, which are measured together: all of them or none.
+
+        Raises:
+            BadValueError: they are none, of several tasks, or name a qid twice.
+            IllegalTransitionError: one of them has ended, or runs in a sweep of other targets.
+        """
+        rows = self.database.rows(
+            "SELECT qid, task_run_id, sweep_id"
+            " FROM calib.start_sweep(:job_id, :claim, CAST(:tasks AS jsonb))",
+            tasks=_json([task.model_dump(mode="json") for task in tasks]),
+            **self._key,
+        )
+        return StartedSweep(
+            sweep_id=rows[0]["sweep_id"], task_ids={row["qid"]: row["task_run_id"] for row in rows}
+        )
+
+    def end_sweep(self, sweep_id: uuid.UUID, hardware_seconds: float) -> None:
+        """End a sweep with the instrument time of all its targets together, in seconds.
+
+        Raises:
+            UnknownNameError: the attempt has no such sweep.
+            BadValueError: the time is negative or not finite.
+            IllegalTransitionError: it has ended with another time.
+        """
+        self.database.execute(
+            "SELECT calib.end_sweep(:job_id, :claim, :sweep_id, :hardware_seconds)",
+            sweep_id=sweep_id,
+            hardware_seconds=hardware_seconds,
+            **self._key,
+        )
+
     def start_task(
         self,
         task: PlannedTask,
@@ -210,20 +252,14 @@ class Lease:
         input_parameters: Mapping[str, ParameterModel] | None = None,
         run_parameters: Mapping[str, RunParameterModel] | None = None,
     ) -> uuid.UUID:
-        """Mark a (task, qid, repetition) as running; returns its task run id."""
-        task_run_id = self.database.value(
-            "SELECT calib.start_task(:job_id, :claim, :task, :qid, :task_type, :repetition, :upstream_id,"
-            " CAST(:input_parameters AS jsonb), CAST(:run_parameters AS jsonb)) AS task_run_id",
-            **self._key,
-            task=task.task,
-            qid=task.qid,
-            task_type=task.task_type.value,
-            repetition=task.repetition,
+        """Mark a (task, qid, repetition) as running, as a sweep of one target; returns its task run id."""
+        alone = SweepTask(
+            **task.model_dump(),
             upstream_id=upstream_id,
-            input_parameters=_dumped(input_parameters or {}),
-            run_parameters=_dumped(run_parameters or {}),
+            input_parameters=dict(input_parameters or {}),
+            run_parameters=dict(run_parameters or {}),
         )
-        return uuid.UUID(str(task_run_id))
+        return self.start_sweep([alone]).task_ids[task.qid]
 
     def record_task(self, task_run_id: uuid.UUID, record: TaskRecord) -> None:
         """Commit a finished task as a whole: verdict, outputs, figures, raw data, parameters, event.
@@ -280,10 +316,6 @@ class Lease:
     @property
     def _key(self) -> dict[str, int | uuid.UUID]:
         return {"job_id": self.job_id, "claim": self.claim}
-
-
-def _dumped(models: Mapping[str, ParameterModel] | Mapping[str, RunParameterModel]) -> str:
-    return _json({name: model.model_dump(mode="json") for name, model in models.items()})
 
 
 def _json(value: object) -> str:

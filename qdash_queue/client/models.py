@@ -161,6 +161,14 @@ class PlannedTask(BaseModel):
     repetition: int = 0
 
 
+class SweepTask(PlannedTask):
+    """One target of a sweep, with what its task run builds on, reads and is set to."""
+
+    upstream_id: UUID | None = None
+    input_parameters: dict[str, ParameterModel] = Field(default_factory=dict)
+    run_parameters: dict[str, RunParameterModel] = Field(default_factory=dict)
+
+
 class FigureRecord(BaseModel):
     """A figure as Plotly JSON text."""
 
@@ -230,6 +238,20 @@ class TaskRun(Row):
     run_parameters: JsonObject
     quality_metrics: dict[str, float]
     note: JsonObject
+    sweep_id: UUID | None
+
+
+class Sweep(Row):
+    """A row of ``calib.sweeps``: one measurement of one task on many targets."""
+
+    sweep_id: UUID
+    job_id: int
+    attempt: int
+    task: str
+    targets: list[str]
+    started_at: datetime
+    ended_at: datetime | None
+    hardware_seconds: float | None
 
 
 class Figure(Row):

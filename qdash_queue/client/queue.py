@@ -19,6 +19,7 @@ from qdash_queue.client.models import (
     Job,
     JobEvent,
     RawData,
+    Sweep,
     TaskRow,
     TaskRun,
 )
@@ -202,6 +203,14 @@ class Queue:
         return self.database.models(
             TaskRun,
             "SELECT * FROM calib.task_runs WHERE job_id = :job_id ORDER BY attempt, ordinal",
+            job_id=job_id,
+        )
+
+    def sweeps(self, job_id: int) -> Sequence[Sweep]:
+        """The job's sweeps of all attempts, in their order."""
+        return self.database.models(
+            Sweep,
+            "SELECT * FROM calib.sweeps WHERE job_id = :job_id ORDER BY attempt, started_at",
             job_id=job_id,
         )
 

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from calibtasks.base import BaseTask, OutputParameter, PostProcessResult, RunResult
+from calibtasks.results import OutputParameter, PostProcessResult, PreProcessResult, RunResult
+from calibtasks.task import Task
 from executors.backends.base import BaseBackend
 from qdash_queue.domain import Failure, FailureKind
 
 
 @dataclass(frozen=True)
 class Measured:
-    task: BaseTask
+    task: Task
+    prepared: PreProcessResult
     run: RunResult
     result: PostProcessResult
 
 
-def measure(backend: BaseBackend, task: BaseTask, qid: str = "0") -> Measured:
-    task.call_preprocess(backend, qid)
-    run = task.call_run(backend, qid)
-    return Measured(task, run, task.call_postprocess(None, "20261123-q001", run, qid))
+def measure(backend: BaseBackend, task: Task, qid: str = "0") -> Measured:
+    prepared = task.prepare(backend, qid)
+    run = task.measure(backend, [qid])[qid]
+    return Measured(task, prepared, run, task.analyse("20261123-q001", qid, run))
 
 
 def refusal(measured: Measured) -> Failure | None:

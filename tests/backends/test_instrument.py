@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import signal
@@ -11,7 +12,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from qubex.pulse import FlatTop, PulseSchedule
 
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from executors.backends.base import BackendSession, BaseBackend
@@ -25,21 +28,89 @@ Connect = Callable[..., BaseBackend]
 MakeSession = Callable[..., BackendSession]
 
 
-def test_checkpoint_is_called_before_each_execution(connected: Connect) -> None:
+def sweep(backend: BaseBackend, *qids: str) -> None:
+    """Three points of qubex's own sweep, one batch of 100 shots each, that drive and read the qubits."""
+    labels = [backend.label(qid) for qid in qids]
+
+    def point(time_ns: float) -> PulseSchedule:
+        with PulseSchedule(labels) as schedule:
+            for label in labels:
+                schedule.add(label, FlatTop(duration=time_ns, amplitude=0.03, tau=12))
+        return schedule
+
+    asyncio.run(
+        backend.get_instance().run_sweep_measurement(
+            point, sweep_values=np.array([32.0, 64.0, 96.0]), n_shots=100, final_measurement=True, plot=False
+        )
+    )
+
+
+def test_a_batch_has_one_checkpoint_and_is_not_stopped_within(connected: Connect) -> None:
     calls = 0
 
     def checkpoint() -> None:
         nonlocal calls
         calls += 1
-        if calls == 10:
+        if calls == 3:
             raise KeyboardInterrupt
 
     backend = connected(checkpoint=checkpoint)
+    sweep(backend, "0")
+    assert calls == 1
+    seconds = backend.hardware_seconds
+    assert seconds > 3 * 100 * 1e-4
+    sweep(backend, "0")
     with pytest.raises(KeyboardInterrupt):
-        measure(backend, CheckRabi())
-    assert calls == 10
-    # Nine sixteenths of the undriven qubit's shots, each a readout of 552 ns and the interval.
-    assert backend.hardware_seconds == pytest.approx(9 * 2048 / 16 * (552 + 153_600) * 1e-9)
+        sweep(backend, "0")
+    assert calls == 3
+    assert backend.hardware_seconds == pytest.approx(2 * seconds)
+
+
+def test_single_executions_have_a_checkpoint_each(connected: Connect) -> None:
+    calls = 0
+
+    def checkpoint() -> None:
+        nonlocal calls
+        calls += 1
+
+    backend = connected(checkpoint=checkpoint)
+    for _ in range(2):
+        with PulseSchedule(["Q00"]) as schedule:
+            schedule.add("Q00", FlatTop(duration=32, amplitude=0.03, tau=12))
+        backend.get_instance().measure(schedule, mode="avg", n_shots=100)
+    assert calls == 2
+
+
+def test_a_fault_counts_the_executions_of_a_batch(connected: Connect) -> None:
+    backend = connected(error_at_execution=5)
+    sweep(backend, "0")
+    with pytest.raises(CalibrationError, match="reported an error in execution 5"):
+        sweep(backend, "0")
+
+
+def test_a_broken_box_is_named_and_stops_only_what_touches_it(connected: Connect) -> None:
+    backend = connected(("0", "5", "6", "9"), error_box="B1", error_at_execution=4)
+    sweep(backend, "5")
+    for qids, broken in ((("0", "9"), False), (("5",), True), (("0", "6"), True), (("9",), False)):
+        if broken:
+            with pytest.raises(CalibrationError, match=r"box B1 reported an error") as failed:
+                sweep(backend, *qids)
+            assert (failed.value.failure.kind, failed.value.failure.cause) == (
+                FailureKind.INSTRUMENT,
+                "simulated_fault",
+            )
+            backend.quiesce()
+        else:
+            sweep(backend, *qids)
+
+
+def test_the_boxes_of_a_qubit_are_those_that_a_drivers_error_names(
+    connected: Connect, new_backend: Connect
+) -> None:
+    backend = connected(("0", "5", "6"))
+    assert [backend.boxes(qid) for qid in ("0", "5", "6", "0-5")] == [("B0",), ("B1",), ("B1",), ("B0", "B1")]
+    with pytest.raises(CalibrationError, match="not connected"):
+        new_backend().boxes("0")
 
 
 def test_an_instrument_error_leaves_it_busy_until_it_is_quiesced(connected: Connect, tmp_path: Path) -> None:
@@ -65,8 +136,8 @@ session = BackendSession("SIM16", 16, ("0",), design_parameters("SIM16", 16), fo
 backend = FakeBackend(session, SimulationOptions(folder / "instruments", 7, hang_at_execution=3))
 backend.connect()
 task = CheckRabi()
-task.call_preprocess(backend, "0")
-task.call_run(backend, "0")
+task.prepare(backend, "0")
+task.measure(backend, ["0"])
 """
 
 

@@ -79,25 +79,28 @@ def test_a_missing_driver_is_reported_with_what_to_install(
     assert f"qubex[{flavour}]" in failure.remedy
 
 
-def test_a_sweep_is_stopped_between_its_points(connected: Callable[..., BaseBackend]) -> None:
+def test_a_measurement_is_stopped_between_its_calls_of_the_instrument(
+    connected: Callable[..., BaseBackend],
+) -> None:
     """On the way that real instruments take too: qubex's own, down to its backend controller."""
     backend = connected()
     calls: list[None] = []
     check_before_executions(backend.get_instance().ctx.backend_controller, lambda: calls.append(None))
-    measured = measure(backend, CheckRabi())
-    points = len(measured.run.data["time"].values)
-    assert len(calls) >= points
+    measure(backend, CheckRabi())
+    in_all = len(calls)
+    assert in_all > 2
 
     def stop() -> None:
         calls.append(None)
-        if len(calls) == 5:
+        if len(calls) == 2:
             raise StoppedByTest
 
     calls.clear()
+    backend = connected()
     check_before_executions(backend.get_instance().ctx.backend_controller, stop)
     with pytest.raises(StoppedByTest):
         measure(backend, CheckRabi())
-    assert len(calls) < points
+    assert len(calls) < in_all
 
 
 def test_stored_values_replace_those_of_a_parameter_file_and_leave_the_others(tmp_path: Path) -> None:

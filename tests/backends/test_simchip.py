@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from executors.backends.simchip.device import (
     QubitTruth,
@@ -26,7 +28,8 @@ PERFECT = QubitTruth(
     anharmonicity=-0.34,
     drive=0.4,
     t1=1e12,
-    t2=1e12,
+    t2_star=1e12,
+    t2_echo=1e12,
     thermal=0.0,
     resonator=5.9,
     chi=-1e-3,
@@ -56,7 +59,7 @@ def test_truth_is_physical_and_near_the_design(n_qubits: int) -> None:
     design = design_parameters("SIM", n_qubits)
     for qid in range(n_qubits):
         truth = true_qubit(1, "SIM", qid)
-        assert 0 < truth.t2 <= 2 * truth.t1
+        assert 0 < truth.t2_star < truth.t2_echo <= 2 * truth.t1
         assert abs(truth.frequency - float(design[str(qid)]["qubit_frequency"].value or 0)) < 1e-3
         rabi = truth.drive * float(design[str(qid)]["control_amplitude"].value or 0)
         assert 0.009 < rabi < 0.016
@@ -107,6 +110,12 @@ def test_other_sizes_are_refused(n_qubits: int) -> None:
 # ------------------------------------------------------------------ dynamics
 
 
+def driven(transmon: Transmon, pulses: list[Pulse], at_ns: float) -> NDArray[np.float64]:
+    """Populations at a time, from thermal equilibrium at 0."""
+    thermal = transmon.truth.thermal
+    return np.asarray(transmon.transfer(pulses, at_ns) @ np.array([1 - thermal, thermal, 0.0]))
+
+
 def square(
     amplitude: float, length: float, frequency: float, start: float = 0.0, phase: float = 0.0
 ) -> Pulse:
@@ -121,46 +130,164 @@ def test_a_weak_drive_gives_rabis_formula(detuning: float) -> None:
         pulse = square(rabi / PERFECT.drive, length, PERFECT.frequency + detuning)
         total = math.hypot(rabi, detuning)
         expected = (rabi / total * math.sin(math.pi * total * length)) ** 2
-        assert transmon.populations([pulse], length)[1] == pytest.approx(expected, abs=2e-3)
+        assert driven(transmon, [pulse], length)[1] == pytest.approx(expected, abs=2e-3)
 
 
 def test_an_excited_state_decays_with_t1_to_thermal_equilibrium() -> None:
-    truth = with_truth(t1=30e3, t2=40e3, thermal=0.02)
+    truth = with_truth(t1=30e3, t2_star=40e3, t2_echo=40e3, thermal=0.02)
     transmon = Transmon(truth)
     pulse = square(0.01 / truth.drive, 50.0, truth.frequency)
-    start = transmon.populations([pulse], 50.0)
+    start = driven(transmon, [pulse], 50.0)
     for wait in (10e3, 50e3, 500e3):
-        later = transmon.populations([pulse], 50.0 + wait)
+        later = driven(transmon, [pulse], 50.0 + wait)
         expected = truth.thermal + (start[1] - truth.thermal) * math.exp(-wait / truth.t1)
         assert later[1] == pytest.approx(expected, abs=2e-3)
 
 
-def test_a_superposition_turns_with_the_detuning_and_fades_with_t2() -> None:
+def test_a_superposition_turns_with_the_detuning_and_fades_with_t2_star() -> None:
     # Far from the third level, which would shift the phase by a few hundredths.
-    truth = with_truth(t1=30e3, t2=20e3, anharmonicity=-10.0)
+    truth = with_truth(t1=30e3, t2_star=20e3, t2_echo=35e3, anharmonicity=-10.0)
     transmon = Transmon(truth)
     detuning, length = 0.0005, 20.0
     first = square(0.0125 / truth.drive, length, truth.frequency + detuning)
     for wait in (0.0, 500.0, 5e3, 21e3):
         second = square(0.0125 / truth.drive, length, truth.frequency + detuning, length + wait, math.pi)
-        excited = transmon.populations([first, second], second.end_ns)[1]
+        excited = driven(transmon, [first, second], second.end_ns)[1]
         # A resonant π/2 pulse turns the phase like a wait of 2/π of its length.
         fringe = math.cos(2 * math.pi * detuning * (wait + 2 * length * 2 / math.pi))
-        assert excited == pytest.approx(0.5 * (1 - math.exp(-wait / truth.t2) * fringe), abs=0.01)
+        assert excited == pytest.approx(0.5 * (1 - math.exp(-wait / truth.t2_star) * fringe), abs=0.01)
 
 
 def test_a_strong_short_pulse_leaks_into_the_third_level() -> None:
-    gentle = Transmon(PERFECT).populations([square(0.0125 / 0.4, 40.0, 4.2)], 40.0)
-    violent = Transmon(PERFECT).populations([square(0.25 / 0.4, 2.0, 4.2)], 2.0)
+    gentle = driven(Transmon(PERFECT), [square(0.0125 / 0.4, 40.0, 4.2)], 40.0)
+    violent = driven(Transmon(PERFECT), [square(0.25 / 0.4, 2.0, 4.2)], 2.0)
     assert gentle[2] < 2e-3
     assert violent[2] > 0.05
 
 
 def test_impossible_truth_and_overlapping_pulses_are_refused() -> None:
     with pytest.raises(ValueError, match="T2 of at most 2 T1"):
-        Transmon(with_truth(t1=10.0, t2=30.0))
+        Transmon(with_truth(t1=10.0, t2_echo=30.0, t2_star=5.0))
+    with pytest.raises(ValueError, match=r"T2\* of at most the echo's"):
+        Transmon(with_truth(t1=30.0, t2_echo=20.0, t2_star=25.0))
     with pytest.raises(ValueError, match="two pulses overlap at 5 ns"):
-        Transmon(PERFECT).populations([square(0.01, 20, 4.2), square(0.01, 20, 4.2, start=5.0)], 100.0)
+        Transmon(PERFECT).transfer([square(0.01, 20, 4.2), square(0.01, 20, 4.2, start=5.0)], 100.0)
+
+
+# ------------------------------------------------------------------ slow noise
+
+# Pulses of 4 ns, so that nothing decays in them, and a third level too far off to be reached.
+SLOW = {"t1": 30e3, "t2_star": 8e3, "t2_echo": 25e3, "anharmonicity": -50.0}
+
+
+def hard(angle: float, start: float, phase: float = 0.0) -> Pulse:
+    return square(angle / (2 * math.pi) / 4.0 / PERFECT.drive, 4.0, PERFECT.frequency, start, phase)
+
+
+def sequence(angles: Sequence[float], waits: Sequence[float], phases: Sequence[float]) -> list[Pulse]:
+    """Pulses about axes in the equator, with waits between them."""
+    pulses = [hard(angles[0], 0.0, phases[0])]
+    for angle, wait, phase in zip(angles[1:], waits, phases[1:], strict=True):
+        pulses.append(hard(angle, pulses[-1].end_ns + wait, phase))
+    return pulses
+
+
+def excited(truth: QubitTruth, pulses: list[Pulse]) -> float:
+    return float(driven(Transmon(truth), pulses, pulses[-1].end_ns)[1])
+
+
+def test_a_fringe_decays_exponentially_with_t2_star() -> None:
+    truth = with_truth(**SLOW)
+    for wait in (0.0, 100.0, 1e3, 4e3, 8e3, 24e3, 80e3):
+        pulses = sequence((math.pi / 2,) * 2, (wait,), (0.0, 0.0))
+        assert excited(truth, pulses) == pytest.approx(0.5 * (1 + math.exp(-wait / 8e3)), abs=1e-3)
+
+
+def test_an_echo_refocuses_the_slow_noise_and_decays_with_t2_echo() -> None:
+    truth = with_truth(**SLOW)
+    for wait in (400.0, 4e3, 20e3, 60e3):
+        pulses = sequence((math.pi / 2, math.pi, math.pi / 2), (wait / 2,) * 2, (0.0, math.pi / 2, 0.0))
+        assert excited(truth, pulses) == pytest.approx(0.5 * (1 + math.exp(-wait / 25e3)), abs=1e-3)
+        three = sequence((math.pi / 2, math.pi, math.pi / 2), (wait / 4, wait * 3 / 4), (0, math.pi / 2, 0))
+        unfocused = math.exp(-wait / 25e3 - wait / 2 * (1 / 8e3 - 1 / 25e3))
+        assert excited(truth, three) == pytest.approx(0.5 * (1 + unfocused), abs=1e-3)
+
+
+def turn(angle: float, phase: float) -> NDArray[np.float64]:
+    """Rotation of a Bloch vector about an axis in the equator, by Rodrigues' formula."""
+    x, y = math.cos(phase), math.sin(phase)
+    cross = np.array([[0, 0, y], [0, 0, -x], [-y, x, 0]])
+    return np.asarray(np.eye(3) + math.sin(angle) * cross + (1 - math.cos(angle)) * cross @ cross)
+
+
+def test_any_sequence_averages_over_a_lorentzian_of_detunings() -> None:
+    angles, phases = (1.4, 2.1, 0.8, 1.7, 2.9), (0.0, 0.4, 2.0, -1.1, 0.7)
+    waits = (900.0, 2500.0, 1600.0, 900.0)
+    slow = 1 / 9e3
+    count = 400_000
+    detunings = slow * np.tan(math.pi * ((np.arange(count) + 0.5) / count - 0.5))
+    vectors = np.tile(turn(angles[0], phases[0])[:, 2:], (1, count))
+    for angle, wait, phase in zip(angles[1:], waits, phases[1:], strict=True):
+        transverse = (vectors[0] + 1j * vectors[1]) * np.exp(1j * detunings * wait)
+        vectors = turn(angle, phase) @ np.array([transverse.real, transverse.imag, vectors[2]])
+    expected = float(0.5 * (1 - vectors[2].mean()))
+    truth = with_truth(t2_star=9e3, anharmonicity=-50.0)
+    assert excited(truth, sequence(angles, waits, phases)) == pytest.approx(expected, abs=4e-3)
+    assert abs(expected - excited(replace(truth, t2_star=1e12), sequence(angles, waits, phases))) > 0.05
+
+
+# ------------------------------------------------------------------ carry-over
+
+
+def share_excited(
+    truth: QubitTruth, pulses: list[Pulse], starts: tuple[float, ...], interval: float
+) -> list[float]:
+    """The share of shots that are not in level 0 at the start of each capture, from noiseless shots."""
+    probe = tuple(Pulse(start, np.full(480, 0.1 + 0j), 0.8, truth.resonator) for start in starts)
+    line = ReadLine(0, truth.resonator, probe, tuple(Capture(start, CAPTURED) for start in starts))
+
+    def shots(truth: QubitTruth, drive: list[Pulse], count: int) -> list[NDArray[np.complex128]]:
+        engine = Engine("SIM16", 3)
+        engine._transmons[0] = Transmon(replace(truth, noise=0.0))
+        program = Program({0: tuple(drive)}, {"r": line}, count, interval, CaptureMode.VALUES_PER_SHOT, 0.8)
+        return engine.run(program)["r"]
+
+    ground = [values[0] for values in shots(replace(truth, thermal=0.0), [], 1)]
+    found = zip(shots(truth, pulses, 400_000), ground, strict=True)
+    return [float(np.mean(np.abs(values - zero) > 1e-9)) for values, zero in found]
+
+
+CAPTURED = 15e3
+"""Long, so that the relaxation within it counts."""
+RELAXING = with_truth(t1=60e3, t2_star=50e3, t2_echo=80e3, anharmonicity=-50.0)
+
+
+@pytest.mark.parametrize("interval", [5e3, 60e3, 153.6e3])
+@pytest.mark.parametrize("wait", [100.0, 30e3, 200e3])
+def test_a_shot_starts_from_what_the_last_one_left(wait: float, interval: float) -> None:
+    pulse = hard(math.pi, 0.0)
+    period = wait + CAPTURED + interval
+    expected = math.exp(-wait / 60e3) / (1 + math.exp(-period / 60e3))
+    assert share_excited(RELAXING, [pulse], (4.0 + wait,), interval) == [pytest.approx(expected, abs=4e-3)]
+
+
+def test_nothing_but_populations_is_carried_over() -> None:
+    """Were the superposition kept as well, two shots would make one π pulse."""
+    assert share_excited(RELAXING, [hard(math.pi / 2, 0.0)], (4.0,), 10.0) == [pytest.approx(0.5, abs=4e-3)]
+
+
+def test_an_undriven_qubit_stays_in_thermal_equilibrium() -> None:
+    warm = replace(RELAXING, thermal=0.1)
+    assert share_excited(warm, [], (4.0,), 1e3) == [pytest.approx(0.1, abs=2e-3)]
+
+
+def test_with_two_captures_the_second_one_is_the_start_of_the_next_shot() -> None:
+    pulses = [hard(math.pi, 0.0), hard(math.pi, 20e3)]
+    first, second = share_excited(RELAXING, pulses, (4.0, 20_004.0), 40e3)
+    between, rest = math.exp(-20e3 / 60e3), math.exp(-(CAPTURED + 40e3) / 60e3)
+    expected = (1 - between) / (1 - between * rest)
+    assert second == pytest.approx(expected, abs=4e-3)
+    assert first == pytest.approx(1 - expected * rest, abs=4e-3)
 
 
 # ------------------------------------------------------------------ readout

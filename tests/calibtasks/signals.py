@@ -66,9 +66,6 @@ class SimulatedQubit:
         answers = []
         for point in points:
             pulses, end = drive(float(point))
-            if not self.is_noisy:
-                answers.append(self.engine._transmon(self.qid).populations(pulses, end)[0] + 0j)
-                continue
             line = ReadLine(
                 self.qid,
                 self.truth.resonator,
@@ -78,7 +75,10 @@ class SimulatedQubit:
             program = Program(
                 {self.qid: tuple(pulses)}, {"r": line}, shots, 153_600, CaptureMode.AVERAGED_VALUE, CAPTURE_NS
             )
-            answers.append(self.engine.run(program)["r"][0][0])
+            if self.is_noisy:
+                answers.append(self.engine.run(program)["r"][0][0])
+            else:
+                answers.append(self.engine._populations(line, program)[0][0] + 0j)
         return np.array(answers)
 
     @property

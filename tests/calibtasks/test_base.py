@@ -10,7 +10,7 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from calibtasks.active_protocols import active_tasks, task_class
+from calibtasks.active_protocols import ACTIVE, active_tasks
 from calibtasks.base import (
     BaseTask,
     Dataset,
@@ -19,9 +19,10 @@ from calibtasks.base import (
     PostProcessResult,
     RunParameter,
     RunResult,
-    same_unit,
 )
 from calibtasks.dataset import RawArray
+from calibtasks.results import same_unit
+from calibtasks.task import REGISTRY
 from qdash_queue.domain import CalibrationError, FailureKind, FiniteRange, ParameterModel, TaskType
 
 
@@ -37,6 +38,15 @@ class StoredValues:
     def label(self, qid: str) -> str:
         return f"Q{qid}"
 
+    def members(self, qid: str) -> tuple[str, ...]:
+        return (qid,)
+
+    def has_parameter(self, qid: str, name: str) -> bool:  # noqa: ARG002
+        return name in self.stored
+
+    def is_suspect(self, qid: str, name: str) -> bool:  # noqa: ARG002
+        return False
+
     def parameter(self, qid: str, name: str) -> ParameterModel:
         if name not in self.stored:
             raise CalibrationError(_missing(qid, name))
@@ -51,7 +61,7 @@ def _missing(qid: str, name: str) -> Any:
 
 @pytest.fixture(autouse=True)
 def own_registry(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(BaseTask, "_registry", BaseTask.defined())
+    monkeypatch.setattr(REGISTRY, "_classes", dict(REGISTRY._classes))
 
 
 def define_short() -> type[BaseTask]:
@@ -98,10 +108,10 @@ def define_full() -> type[BaseTask]:
 def test_short_form_runs_through_the_engines_calls() -> None:
     task = define_short()()
     assert task.task_type is TaskType.QUBIT
-    assert task.call_preprocess(StoredValues(), "0").input_parameters == {}
-    result = task.call_run(StoredValues(), "0")
+    assert task.prepare(StoredValues(), "0").input_parameters == {}
+    result = task.measure(StoredValues(), ["0"])["0"]
     assert len(result.data) == 0
-    assert task.call_postprocess(None, "20261123-q001", result, "0") == PostProcessResult()
+    assert task.analyse("20261123-q001", "0", result) == PostProcessResult()
 
 
 def test_the_short_form_knows_its_qubit() -> None:
@@ -116,11 +126,11 @@ def test_the_short_form_knows_its_qubit() -> None:
             return PostProcessResult(quality_metrics={"qid": float(self.qid)})
 
     task = Asking()
-    prepared = task.call_preprocess(StoredValues(t1=ParameterModel(value=3.0, unit="μs")), "5")
+    prepared = task.prepare(StoredValues(t1=ParameterModel(value=3.0, unit="μs")), "5")
     assert prepared.input_parameters["t1"].value == 3.0
-    result = task.call_run(StoredValues(), "6")
+    result = task.measure(StoredValues(), ["6"])["6"]
     assert result.data.values("measured").tolist() == [6]
-    assert task.call_postprocess(None, "x", result, "7").quality_metrics == {"qid": 7.0}
+    assert task.analyse("x", "7", result).quality_metrics == {"qid": 7.0}
 
 
 @pytest.mark.parametrize("seconds", [0, -1.0, math.nan])
@@ -132,15 +142,15 @@ def test_a_time_limit_that_would_limit_nothing_is_refused(seconds: float) -> Non
 def test_name_and_type_may_be_left_out() -> None:
     cls = define_full()
     assert (cls.name, cls.task_type) == ("Gain", "qubit")
-    assert task_class("Gain") is cls
+    assert REGISTRY.find("Gain") is cls
 
 
 def test_full_form_reads_inputs_measures_and_concludes() -> None:
     task = define_full()({"shots": 5})
-    prepared = task.call_preprocess(StoredValues(qubit_frequency=ParameterModel(value=2.0, unit="GHz")), "0")
+    prepared = task.prepare(StoredValues(qubit_frequency=ParameterModel(value=2.0, unit="GHz")), "0")
     assert prepared.input_parameters["qubit_frequency"].value == 2.0
     assert prepared.run_parameters["shots"].value == 5
-    result = task.call_postprocess(None, "x", task.call_run(StoredValues(), "0"), "0")
+    result = task.analyse("x", "0", task.measure(StoredValues(), ["0"])["0"])
     assert result.output_parameters["gain"].value == pytest.approx(5.0)
     assert (result.output_parameters["gain"].unit, result.output_parameters["gain"].error) == ("GHz", 0.5)
     assert result.figures[0].name == "figure_0"
@@ -149,12 +159,12 @@ def test_full_form_reads_inputs_measures_and_concludes() -> None:
 def test_postprocess_can_be_run_again_from_a_record() -> None:
     cls = define_full()
     first = cls()
-    prepared = first.call_preprocess(StoredValues(qubit_frequency=ParameterModel(value=3.0, unit="GHz")), "0")
-    run = first.call_run(StoredValues(), "0")
-    again = cls.from_record(prepared.input_parameters, prepared.run_parameters)
+    prepared = first.prepare(StoredValues(qubit_frequency=ParameterModel(value=3.0, unit="GHz")), "0")
+    run = first.measure(StoredValues(), ["0"])["0"]
+    again = cls.from_record("0", prepared.input_parameters, prepared.run_parameters)
     stored = RunResult(Dataset.from_raw(run.data.to_raw()))
-    assert again.call_postprocess(None, "x", stored, "0").output_parameters == (
-        first.call_postprocess(None, "x", run, "0").output_parameters
+    assert again.analyse("x", "0", stored).output_parameters == (
+        first.analyse("x", "0", run).output_parameters
     )
 
 
@@ -165,7 +175,7 @@ def test_missing_and_wrongly_measured_inputs_are_refused() -> None:
         (StoredValues(qubit_frequency=ParameterModel(value=2.0, unit="MHz")), "wrong_unit"),
     ):
         with pytest.raises(CalibrationError) as refused:
-            task.call_preprocess(backend, "0")
+            task.prepare(backend, "0")
         assert refused.value.failure.kind is FailureKind.MISSING_INPUT
         assert refused.value.failure.cause == cause
 
@@ -180,7 +190,7 @@ def test_a_forgotten_name_can_be_defined_again() -> None:
     define_short()
     BaseTask.forget("MyNewTask")
     again = define_short()
-    assert task_class("MyNewTask") is again
+    assert REGISTRY.find("MyNewTask") is again
 
 
 def test_a_method_of_another_form_is_refused_when_it_is_defined() -> None:
@@ -193,8 +203,8 @@ def test_a_method_of_another_form_is_refused_when_it_is_defined() -> None:
 
 def test_an_unknown_task_is_answered_with_the_nearest_name() -> None:
     with pytest.raises(CalibrationError, match='unknown task "CheckRaby": did you mean "CheckRabi"'):
-        task_class("CheckRaby")
-    assert list(active_tasks()) == ["CheckRabi", "CreateHPIPulse", "CheckT1", "CheckRamsey"]
+        REGISTRY.find("CheckRaby")
+    assert list(active_tasks()) == [task.name for task in ACTIVE]
 
 
 def test_units_that_qdash_mixes_are_the_same() -> None:
@@ -260,9 +270,9 @@ KEYWORDS = {
 
 @pytest.mark.parametrize("name", ["CheckRabi", "CreateHPIPulse", "CheckT1", "CheckRamsey"])
 def test_schema_keeps_to_the_subset_that_the_database_checks(name: str) -> None:
-    schema = task_class(name).run_parameters_schema()
+    schema = REGISTRY.find(name).run_parameters_schema()
     assert schema["additionalProperties"] is False
-    assert set(schema["properties"]) == set(task_class(name).run_parameters)
+    assert set(schema["properties"]) == set(REGISTRY.find(name).run_parameters)
     for entry in (schema, *schema["properties"].values()):
         assert set(entry) <= KEYWORDS
 

@@ -9,9 +9,9 @@ import numpy as np
 import plotly.graph_objects as go
 import pytest
 
-from calibtasks.active_protocols import active_tasks, task_class
-from calibtasks.base import Figure, OutputParameter
-from calibtasks.figures.plots import Axis, Series, fit_figure, value_and_error
+from calibtasks.active_protocols import active_tasks
+from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, value_and_error
+from calibtasks.results import OutputParameter
 from qdash_queue.domain import TaskType
 
 READOUT = {"readout_frequency": "GHz", "readout_amplitude": "a.u.", "readout_length": "ns"}
@@ -44,10 +44,22 @@ QDASH = {
         {"hpi_amplitude": "a.u.", "hpi_length": "ns"},
         0.7,
     ),
+    "CreatePIPulse": (
+        {"qubit_frequency": "GHz", "control_amplitude": "a.u.", **READOUT},
+        {"pi_duration": (32, "ns"), **SHOTS_2048},
+        {"pi_amplitude": "a.u.", "pi_length": "ns"},
+        0.7,
+    ),
     "CheckT1": (
         {**PULSE, **READOUT},
         {"time_range": ([2, 5.699, 51], "ns"), **SHOTS_1024},
         {"t1": "μs"},
+        0.7,
+    ),
+    "CheckT2Echo": (
+        {**PULSE, **READOUT},
+        {"time_range": ([2.477, 5, 51], "ns"), **SHOTS_1024},
+        {"t2_echo": "μs"},
         0.7,
     ),
     "CheckRamsey": (
@@ -59,14 +71,17 @@ QDASH = {
 }
 OURS = {"CheckRabi": {"side_detuning"}}
 """Settings that QDash does not have."""
+ALIASES = {"qubit_frequency": "control_frequency", "hpi_length": "hpi_duration", "pi_length": "pi_duration"}
+"""The other name under which a value is written."""
 
 
 @pytest.mark.parametrize("name", QDASH)
 def test_a_task_has_qdashs_names_and_units(name: str) -> None:
-    task = task_class(name)
+    task = active_tasks()[name]
     inputs, settings, outputs, threshold = QDASH[name]
     assert {key: item.unit for key, item in task.input_parameters.items()} == inputs
-    assert {key: item.unit for key, item in task.output_parameters.items()} == outputs
+    both = {**outputs, **{ALIASES[key]: unit for key, unit in outputs.items() if key in ALIASES}}
+    assert {key: item.unit for key, item in task.output_parameters.items()} == both
     declared = {
         key: (item.value, item.unit)
         for key, item in task.run_parameters.items()

@@ -16,9 +16,10 @@ from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from tests.chaos.auditor import Violation
 from tests.chaos.damaged import Copy, Mirrored, Note
-from tests.chaos.installation import PROJECT, QUBITS, TOPOLOGY, USER
+from tests.chaos.installation import QUBITS, USER
 from tests.chaos.job_history import CHIP, FlowRuns, JobHistory
 from tests.support.databases import CalibDatabase, Cluster
+from tests.support.queue_world import FULL_CHIP, PROJECT, open_queue_world
 
 FOUND = pytest.StashKey[dict[str, list[Violation]]]()
 _SHOWN = 3
@@ -54,13 +55,11 @@ def flow_runs(prefect_server: PrefectServer) -> Iterator[FlowRuns]:
 def clean(postgres_server: Cluster, flow_runs: FlowRuns) -> Iterator[CalibDatabase]:
     """A database with the clean history and no connections, to be copied."""
     with postgres_server.database() as database:
-        owner = Database(database.overseer.url)
-        history = JobHistory(owner, flow_runs.make)
-        history.set_up()
-        history.run_all()
-        owner.execute("SELECT calib.store_png(figure_id, '\\x89504e47') FROM calib.figures")
-        owner.execute("DELETE FROM calib_private.outbox")  # What is mirrored here is rebuilt.
-        owner.close()
+        with open_queue_world(database) as world:
+            world.add_chip(CHIP)
+            JobHistory(world, flow_runs.make).run_all()
+            world.owner.execute("SELECT calib.store_png(figure_id, '\\x89504e47') FROM calib.figures")
+            world.owner.execute("DELETE FROM calib_private.outbox")  # What is mirrored here is rebuilt.
         yield database
 
 
@@ -69,12 +68,12 @@ def copy(postgres_server: Cluster, clean: CalibDatabase, flow_runs: FlowRuns, no
     with (
         postgres_server.database(template=clean.name) as database,
         psycopg.connect(database.overseer.url, autocommit=True) as connection,
+        open_queue_world(database, bare=True) as world,
     ):
-        owner = Database(database.overseer.url)
-        history = JobHistory(owner, flow_runs.make)
+        world.admin.allow_executor(world.machine.name, CHIP)
+        history = JobHistory(world, flow_runs.make)
         history.register()
         yield Copy(history, connection, note)
-        owner.close()
 
 
 @pytest.fixture
@@ -85,11 +84,11 @@ def mirrored(copy: Copy, mongo_url: str, mongo_database: str, tmp_path: Path) ->
     setup.make_indexes()
     setup.make_project(PROJECT, USER)
     qids = [str(number) for number in range(QUBITS)]
-    plan = ChipPlan(chip_id=CHIP, topology_id=TOPOLOGY, qids=qids, edges=[])
+    plan = ChipPlan(chip_id=CHIP, topology_id=FULL_CHIP, qids=qids, edges=[])
     setup.make_chip(PROJECT, USER, plan)
     data_path = tmp_path / "calib_data"
     layout = Layout(base=data_path, base_in_qdash=PurePosixPath("/app/calib_data"))
-    with Mirror(Database(str(copy.history.database.conninfo)), mongo, mongo_database, layout) as mirror:
+    with Mirror(Database(str(copy.history.world.database.conninfo)), mongo, mongo_database, layout) as mirror:
         mirror.rebuild()
         yield Mirrored(copy.connection, qdash, data_path, mirror, copy.note)
 

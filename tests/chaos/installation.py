@@ -21,9 +21,8 @@ from typing import Self
 import psutil
 import psycopg
 
-from executors.backends.simchip.device import design_parameters
 from qdash_queue import migrate
-from qdash_queue.client.admin import Admin
+from qdash_queue.cli.inputs import DESIGN_QUBITS, design_values
 from qdash_queue.client.database import Database
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.embedded.postgres import PostgresServer, system_bin
@@ -33,16 +32,22 @@ from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from tests.chaos.disk import Disk
 from tests.chaos.flows import EVIDENCE, POISONED
 from tests.support.databases import CalibDatabase
-from tests.support.executor_world import ROOT, StartedProcess, executor_environment, prefect_home, start
+from tests.support.executor_world import (
+    ROOT,
+    StartedProcess,
+    executor_environment,
+    prefect_home,
+    ready_executors,
+    start,
+)
 from tests.support.killable_servers import FailingMongo
+from tests.support.queue_world import FULL_CHIP, PROJECT, open_queue_world
 
 PLUGIN = Path(__file__).parent / "plugin"
 CLOCK = "QDASH_CHAOS_CLOCK"
 """Names the file by which a process' clock is set; the plugin's sitecustomize reads it."""
-PROJECT = "lab"
 USER = "alice"
-TOPOLOGY = "square-lattice-mux-16"
-QUBITS = 16
+QUBITS = DESIGN_QUBITS
 LEASE_SECONDS = 5.0
 EXIT_UNREACHABLE = 4
 _POLL_SECONDS = 0.2
@@ -239,17 +244,12 @@ class Installation:
         """Wait until every chip has all its executors, warm."""
         deadline = time.monotonic() + seconds
         wanted = self.size.chips * self.size.executors
-        with psycopg.connect(self.database.overseer.url, autocommit=True) as connection:
-            while True:
-                row = connection.execute(
-                    "SELECT count(*) FROM calib.executors"
-                    " WHERE condition = 'ready' AND last_seen_at > started_at"
-                ).fetchone()
-                if row is not None and row[0] >= wanted:
-                    return
-                if time.monotonic() > deadline:
-                    raise TimeoutError(f"{row} of {wanted} executors were ready in {seconds:g} s")
-                time.sleep(0.1)
+        owner = Database(self.database.overseer.url)
+        while (ready := len(ready_executors(owner))) < wanted:
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{ready} of {wanted} executors were ready in {seconds:g} s")
+            time.sleep(0.1)
+        owner.close()
 
 
 @contextmanager
@@ -283,29 +283,15 @@ def set_up(size: Size) -> Iterator[Installation]:
 def _set_up_queue(installation: Installation) -> None:
     with psycopg.connect(installation.postgres.url, autocommit=True) as connection:
         connection.execute("CREATE DATABASE calib")
-    database = installation.database
-    migrate.upgrade(database.url)
-    submitter, operator = database.login("calib_submitter"), database.login("calib_operator")
-    executor, mirror = database.login("calib_executor"), database.login("calib_mirror")
-    installation.submitter_url, installation.operator_url = submitter.url, operator.url
-    installation.executor_url, installation.mirror_url = executor.url, mirror.url
-    owner = Database(database.overseer.url)
-    admin = Admin(owner)
-    admin.add_project(PROJECT)
-    admin.grant_member(PROJECT, submitter.name, USER, "submitter")
-    admin.grant_member(PROJECT, operator.name, "olga", "operator")
-    for chip_id in installation.size.chip_ids:
-        admin.add_chip(chip_id, "fake", TOPOLOGY)
-        admin.allow_executor(executor.name, chip_id)
-        design = {
-            qid: {
-                name: value.model_dump(mode="json", include={"value", "error", "unit"})
-                for name, value in named.items()
-            }
-            for qid, named in design_parameters(chip_id, QUBITS).items()
-        }
-        Parameters(owner, chip_id).import_values(design, "design values")
-    owner.close()
+    migrate.upgrade(installation.database.url)
+    with open_queue_world(installation.database) as world:
+        installation.submitter_url = world.person(USER, "calib_submitter", access="submitter").url
+        installation.operator_url = world.person("olga", "calib_operator", access="operator").url
+        installation.executor_url = world.machine.url
+        installation.mirror_url = world.person("mirror", "calib_mirror").url
+        for chip_id in installation.size.chip_ids:
+            world.add_chip(chip_id)
+            Parameters(world.database, chip_id).import_values(design_values(), "design values")
 
 
 def _set_up_qdash(installation: Installation) -> None:
@@ -318,6 +304,6 @@ def _set_up_qdash(installation: Installation) -> None:
     for chip_id in installation.size.chip_ids:
         qids = [str(number) for number in range(QUBITS)]
         setup.make_chip(
-            PROJECT, USER, ChipPlan(chip_id=chip_id, topology_id=TOPOLOGY, qids=qids, edges=[("0", "1")])
+            PROJECT, USER, ChipPlan(chip_id=chip_id, topology_id=FULL_CHIP, qids=qids, edges=[("0", "1")])
         )
     client.close()

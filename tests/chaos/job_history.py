@@ -10,14 +10,13 @@ from typing import Any
 
 import httpx
 
-from qdash_queue.client.admin import Admin
-from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import Job, JsonObject, PlannedTask
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import Failure, FailureKind, JobState
 from tests.chaos.flows import DRILL, drill_record
-from tests.chaos.installation import PROJECT, TOPOLOGY, USER
+from tests.chaos.installation import USER
+from tests.support.queue_world import PROJECT, QueueWorld
 
 CHIP = "SIM-0"
 _TRIES = 10
@@ -31,23 +30,15 @@ MakeFlowRun = Callable[[JobState], uuid.UUID]
 class JobHistory:
     """A chip with two executors, and what happens to its jobs."""
 
-    database: Database
+    world: QueueWorld
     make_flow_run: MakeFlowRun
     executors: list[Executor] = field(init=False)
     queue: Queue = field(init=False)
     fences: dict[Lease, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.queue = Queue(self.database)
-        self.executors = [Executor(self.database, CHIP, "fake", "0") for _ in range(2)]
-
-    def set_up(self) -> None:
-        """Make project and chip."""
-        admin = Admin(self.database)
-        admin.add_project(PROJECT)
-        admin.grant_member(PROJECT, "calib_operator", USER, "operator")
-        admin.add_chip(CHIP, "fake", TOPOLOGY)
-        admin.allow_executor("calib_executor", CHIP)
+        self.queue = self.world.person(USER, "calib_operator", access="operator").queue
+        self.executors = [self.world.executor(CHIP, uuid.uuid4().hex) for _ in range(2)]
 
     def register(self) -> None:
         """Register both executors."""
@@ -64,9 +55,7 @@ class JobHistory:
 
     def start(self, job: Job, by: int = 0, ends: JobState = JobState.COMPLETED) -> Lease:
         """Claim; ``ends`` is the state in which Prefect is left."""
-        claimed = self.executors[by].claim(60.0, job.job_id)
-        assert claimed is not None
-        lease = Lease(self.database, claimed.job_id, claimed.claim)
+        claimed, lease = self.world.claim(self.executors[by], job.job_id)
         self.fences[lease] = claimed.fence
         lease.set_flow_run(self.make_flow_run(ends))
         return lease
@@ -78,7 +67,7 @@ class JobHistory:
 
     def lose(self) -> None:
         """Let the present lease run out, and sweep."""
-        self.database.execute(
+        self.world.database.execute(
             "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id IS NOT NULL"
         )
         assert len(self.executors[1].sweep()) == 1

@@ -16,7 +16,8 @@ import httpx
 import psycopg
 
 from tests.chaos.flows import Manner
-from tests.chaos.installation import PROJECT, Installation
+from tests.chaos.installation import Installation
+from tests.support.queue_world import PROJECT
 
 Connection = psycopg.Connection[tuple[object, ...]]
 

@@ -8,6 +8,7 @@ import pytest
 
 from tests.cli.desk import Desk
 from tests.support.databases import CalibDatabase, Cluster
+from tests.support.queue_world import open_queue_world
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -18,20 +19,24 @@ def pytest_configure(config: pytest.Config) -> None:
 @pytest.fixture
 def bare_desk(database: CalibDatabase) -> Iterator[Desk]:
     """People with roles, and nothing else: no project, no chip."""
-    desk = Desk(database)
-    yield desk
-    desk.close()
+    with open_queue_world(database, bare=True) as world:
+        yield Desk(world)
 
 
 @pytest.fixture(scope="module")
-def shared_desk(postgres_server: Cluster) -> Iterator[Desk]:
-    """The same as `desk`, for tests that leave nothing behind."""
-    with postgres_server.database() as database:
-        desk = Desk(database)
+def lasting_desk(postgres_server: Cluster) -> Iterator[Desk]:
+    with postgres_server.database() as database, open_queue_world(database, bare=True) as world:
+        desk = Desk(world)
         desk.furnish()
         desk.offer()
         yield desk
-        desk.close()
+
+
+@pytest.fixture
+def shared_desk(lasting_desk: Desk) -> Desk:
+    """The same as `desk`, for tests that leave nothing behind."""
+    lasting_desk.executor.seen()
+    return lasting_desk
 
 
 @pytest.fixture

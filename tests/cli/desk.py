@@ -4,31 +4,18 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from typer.testing import CliRunner
 
 from qdash_queue.cli import app
-from qdash_queue.client.admin import Admin
-from qdash_queue.client.database import Database
-from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import FlowEntry, Job, PlannedTask, TaskEntry, TaskRecord
-from qdash_queue.client.queue import Queue
-from qdash_queue.domain import Failure, FailureKind, JobState, ParameterModel, TaskStatus, TaskType
-from tests.support.databases import CalibDatabase, LoginRole
+from qdash_queue.client.leases import Lease
+from qdash_queue.client.models import Job, PlannedTask, TaskRecord
+from qdash_queue.domain import Failure, FailureKind, JobState, ParameterModel, TaskStatus
+from tests.support.queue_world import CALIBRATE, PROJECT, QueueWorld, qubit_task
 
-PROJECT = "demo"
 CHIP = "SIM16"
-ROLES = {
-    "admin": "calib_admin",
-    "submitter": "calib_submitter",
-    "operator": "calib_operator",
-    "executor": "calib_executor",
-    "mirror": "calib_mirror",
-}
-QIDS = {"type": "array", "items": {"type": "string", "format": "qid"}, "minItems": 1}
-TASKS = {"type": "array", "items": {"type": "string", "format": "task"}, "minItems": 1}
 PASSED = TaskRecord(
     status=TaskStatus.COMPLETED,
     hardware_seconds=1.5,
@@ -79,27 +66,20 @@ def type_in(*words: str, environment: Mapping[str, str] | None = None) -> Outcom
     return Outcome(result.exit_code, result.stdout, result.stderr)
 
 
-@dataclass
 class Desk:
-    """Everything that a test of a command needs."""
+    """Everything that a test of a command needs: people with roles; project and chip once furnished."""
 
-    database: CalibDatabase
-    roles: dict[str, LoginRole] = field(default_factory=dict)
-    _connections: list[Database] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.roles = {name: self.database.login(group) for name, group in ROLES.items()}
-
-    def connect(self, role: str) -> Database:
-        """A connection that is closed with the desk."""
-        database = Database(self.roles[role].url)
-        self._connections.append(database)
-        return database
-
-    def close(self) -> None:
-        """Close what was opened."""
-        for database in self._connections:
-            database.close()
+    def __init__(self, world: QueueWorld) -> None:
+        self.world = world
+        self.database = world.calib
+        self.roles = {
+            "admin": world.person("root", "calib_admin"),
+            "submitter": world.person("alice", "calib_submitter"),
+            "operator": world.person("olga", "calib_operator"),
+            "executor": world.machine,
+            "mirror": world.person("mirror", "calib_mirror"),
+        }
+        self.queue = self.roles["submitter"].queue
 
     def run(self, *words: str, role: str = "operator", **settings: str) -> Outcome:
         """Type a command as one of the people."""
@@ -109,41 +89,17 @@ class Desk:
 
     def furnish(self) -> None:
         """Make the project, its members and the chip."""
-        admin = Admin(self.connect("admin"))
-        admin.add_project(PROJECT)
-        admin.grant_member(PROJECT, self.roles["submitter"].name, "alice", "submitter")
-        admin.grant_member(PROJECT, self.roles["operator"].name, "olga", "operator")
-        admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
-        admin.allow_executor(self.roles["executor"].name, CHIP)
-        self.executor = Executor(self.connect("executor"), CHIP, "fake", "0.0")
-        self.queue = Queue(self.connect("submitter"))
+        self.world.admin.add_project(PROJECT)
+        for person, access in (("alice", "submitter"), ("olga", "operator")):
+            self.world.admin.grant_member(PROJECT, self.world.person(person).name, person, access)
+        self.world.add_chip(CHIP)
+        self.executor = self.world.executor(CHIP)
 
     def offer(self) -> None:
         """Register an executor with a flow and two tasks."""
         self.executor.register()
-        flow = FlowEntry(
-            flow="calibrate",
-            parameters_schema={
-                "type": "object",
-                "required": ["qids", "tasks"],
-                "additionalProperties": False,
-                "properties": {"qids": QIDS, "tasks": TASKS},
-            },
-            repeatable=True,
-            timeout_seconds=3600,
-            on_cancellation=["on_flow_cancellation"],
-        )
-        tasks = [
-            TaskEntry(
-                task=name,
-                task_type=TaskType.QUBIT,
-                parameters_schema={"type": "object"},
-                input_parameters=["qubit_frequency"],
-                output_parameters=["t1"],
-            )
-            for name in ("CheckRabi", "CheckT1")
-        ]
-        self.executor.register_catalogue([flow], tasks)
+        tasks = [qubit_task(name, "t1") for name in ("CheckRabi", "CheckT1")]
+        self.executor.register_catalogue([CALIBRATE.model_copy(update={"repeatable": True})], tasks)
 
     def submit(self, *qids: str) -> Job:
         """A waiting job."""
@@ -151,9 +107,7 @@ class Desk:
 
     def start(self, job: Job) -> Lease:
         """Claim a job and plan its tasks."""
-        claimed = self.executor.claim(60.0, job.job_id)
-        assert claimed is not None
-        lease = Lease(self.executor.database, claimed.job_id, claimed.claim)
+        _, lease = self.world.claim(self.executor, job.job_id)
         lease.plan_tasks(_planned(job))
         return lease
 

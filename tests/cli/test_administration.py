@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from qdash_queue.domain import JobState
-from tests.cli.desk import CHIP, PROJECT, Desk
+from tests.cli.desk import CHIP, Desk
+from tests.support.queue_world import PROJECT
 
 
 def test_a_place_to_work_is_made_by_commands_alone(bare_desk: Desk) -> None:

@@ -13,7 +13,8 @@ import pytest
 from qdash_queue.cli.demo.processes import MARKER
 from qdash_queue.cli.demo.report import DemoFailedError, DemoReport
 from qdash_queue.embedded.process import Lifetime, ProcessSpec, ServerProcess
-from tests.cli.desk import CHIP, PROJECT, Desk, type_in
+from tests.cli.desk import CHIP, Desk, type_in
+from tests.support.queue_world import PROJECT
 from tests.support.waiting import PATIENCE, until
 
 INSERT = "INSERT INTO calib.jobs (project_id, chip_id, parameters) VALUES ('{}', '{}', '{}') RETURNING job_id"

@@ -17,8 +17,9 @@ from qdash_queue.cli.doctor.findings import Level
 from qdash_queue.cli.doctor.transactions import notification_findings
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.mirror.heartbeat import MirrorHeartbeat
-from tests.cli.desk import CHIP, PROJECT, Desk, Outcome, type_in
+from tests.cli.desk import CHIP, Desk, Outcome, type_in
 from tests.support.databases import CalibDatabase
+from tests.support.queue_world import PROJECT
 from tests.support.waiting import PATIENCE
 
 CLOSED = "127.0.0.1:1"
@@ -43,7 +44,7 @@ def at(url: str, **settings: str) -> Outcome:
 
 def test_all_is_well(desk: Desk, prefect_server: PrefectServer, mongo_url: str) -> None:
     settings = {"prefect_api_url": prefect_server.url, "mongo_url": mongo_url}
-    mirror = MirrorHeartbeat(desk.connect("mirror"))
+    mirror = MirrorHeartbeat(desk.roles["mirror"].database)
     mirror.report()
     outcome = desk.run("doctor", **settings)
     assert outcome.status == 0, outcome.out
@@ -254,7 +255,7 @@ def test_the_mirror_is_late(desk: Desk) -> None:
 
 def test_the_mirrors_own_words_are_told(desk: Desk) -> None:
     assert diagnosis(desk.run("doctor", "--json"), "mirrors")["words"] == "no mirror is alive"
-    mirror = MirrorHeartbeat(desk.connect("mirror"))
+    mirror = MirrorHeartbeat(desk.roles["mirror"].database)
     mirror.report("tag holds doubles")
     outcome = desk.run("doctor", "--json")
     assert problems(outcome) == ["mirrors"]

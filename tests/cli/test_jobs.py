@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from qdash_queue.domain import JobState
-from tests.cli.desk import CHIP, PROJECT, Desk, type_in
+from tests.cli.desk import CHIP, Desk, type_in
+from tests.support.queue_world import PROJECT
 
 ASK = ("submit", PROJECT, CHIP, "--qids", "0,1", "--tasks", "CheckRabi,CheckT1")
 

@@ -98,7 +98,7 @@ def test_too_many_tasks_for_the_screen_are_grouped(desk: Desk) -> None:
 
 def test_an_outage_of_the_database_is_waited_out(desk: Desk) -> None:
     job = desk.submit()
-    queue = Queue(desk.connect("submitter"))
+    queue = Queue(desk.queue.database)
     said: list[str] = []
 
     class Listener:
@@ -109,7 +109,7 @@ def test_an_outage_of_the_database_is_waited_out(desk: Desk) -> None:
 
         def lose_sight(self, words: str) -> None:
             said.append(words)
-            queue.database = desk.connect("submitter")
+            queue.database = desk.queue.database
             desk.queue.cancel(job.job_id)
 
     ended = follow(queue, [job.job_id], Listener())

@@ -41,9 +41,14 @@ WITH old AS (
   INSERT INTO calib_private.job_events (job_id, at, actor, event, old_state, new_state)
   SELECT job_id, at, 'gone', event, 'running', state
     FROM old, (VALUES ('flow_started', NULL), ('completed', 'completed')) e(event, state)
+), sweeps AS (
+  INSERT INTO calib_private.sweeps (job_id, attempt, task, targets, started_at, ended_at)
+  SELECT job_id, 1, 'CheckRabi', '{0}', at, at FROM old
+  RETURNING sweep_id, job_id, ended_at AS at
 ), runs AS (
-  INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, task_type, status, ordinal, ended_at)
-  SELECT job_id, 1, 'CheckRabi', '0', 'qubit', 'completed', 1, at FROM old
+  INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, task_type, status, ordinal, ended_at,
+      sweep_id)
+  SELECT job_id, 1, 'CheckRabi', '0', 'qubit', 'completed', 1, at, sweep_id FROM sweeps
   RETURNING task_run_id, ended_at AS at
 ), figures AS (
   INSERT INTO calib_private.figures (task_run_id, ordinal, name, plotly, png, stored_at)
@@ -101,7 +106,7 @@ class RetentionWorld:
         """How much of a job there is."""
         return {
             part: self.world.value(f"SELECT count(*) FROM calib.{part} WHERE job_id = %s", job_id)
-            for part in ("jobs", "job_events", "attempts", "task_runs", "figures", "raw_data")
+            for part in ("jobs", "job_events", "attempts", "task_runs", "sweeps", "figures", "raw_data")
         }
 
     def wait(self, time: timedelta) -> None:

@@ -22,7 +22,7 @@ GROUPS = {
 }
 VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
-    *("attempts", "job_events", "task_runs", "figures", "raw_data", "settings", "mirror_lag"),
+    *("attempts", "job_events", "task_runs", "sweeps", "figures", "raw_data", "settings", "mirror_lag"),
     *("parameters", "parameter_history", "retention", "mirrors", "executor_permissions"),
 }
 # Which groups each function is granted to.
@@ -49,6 +49,8 @@ FUNCTIONS = {
     "quiesced": {"executor", "notebook"},
     "quiesce_failed": {"executor", "notebook"},
     "plan_tasks": {"executor", "notebook"},
+    "start_sweep": {"executor", "notebook"},
+    "end_sweep": {"executor", "notebook"},
     "start_task": {"executor", "notebook"},
     "record_task": {"executor", "notebook"},
     "conclude": {"executor", "notebook"},

@@ -12,7 +12,7 @@ from sqlalchemy.engine import RowMapping
 
 from qdash_queue.client.database import Database, Statement
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import ClaimedJob, PlannedTask
+from qdash_queue.client.models import ClaimedJob, SweepTask
 from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import BadValueError, DatabaseUnreachableError, LeaseLostError
 from tests.contract.test_results import RABI, RECORD
@@ -29,7 +29,7 @@ VERBS: dict[str, Verb] = {
     "quiesced": lambda lease, _: lease.quiesced(),
     "quiesce_failed": lambda lease, _: lease.quiesce_failed("x"),
     "plan_tasks": lambda lease, _: lease.plan_tasks([RABI]),
-    "start_task": lambda lease, _: lease.start_task(PlannedTask(task="CheckT1", qid="0")),
+    "start_sweep": lambda lease, _: lease.start_sweep([SweepTask(task="CheckT1", qid="0")]),
     "record_task": lambda lease, run: lease.record_task(run, RECORD),
     "conclude": lambda lease, _: lease.conclude(JobState.COMPLETED),
     "finish": lambda lease, _: lease.finish(),
@@ -71,7 +71,7 @@ def _expect_refusal(world: QueueWorld, claimed: ClaimedJob, act: Callable[[], ob
 
 
 def _traces(world: QueueWorld, job_id: int) -> object:
-    tables = ("job_events", "task_runs", "attempts", "outbox", "cancel_requests")
+    tables = ("job_events", "task_runs", "sweeps", "attempts", "outbox", "cancel_requests")
     counts = [
         world.value(f"SELECT count(*) FROM calib_private.{table} WHERE job_id = {job_id}") for table in tables
     ]

@@ -130,7 +130,16 @@ def superuser(world: QueueWorld) -> Person:
 
 def test_a_superuser_without_a_membership_reads_no_project(world: QueueWorld, superuser: Person) -> None:
     claimed, _ = world.running(world.chip())
-    for view in ("jobs", "attempts", "job_events", "task_runs", "figures", "raw_data", "mirror_lag"):
+    for view in (
+        "jobs",
+        "attempts",
+        "job_events",
+        "task_runs",
+        "sweeps",
+        "figures",
+        "raw_data",
+        "mirror_lag",
+    ):
         statement = f"SELECT FROM calib.{view} WHERE job_id = {claimed.job_id}"
         assert superuser.database.rows(statement) == [], view
     for view in ("projects", "memberships"):

@@ -7,9 +7,10 @@ import json
 import numpy as np
 import pytest
 
-from calibtasks.active_protocols import active_tasks, task_class
-from calibtasks.base import Dataset, RunResult
-from calibtasks.dataset import RawArray
+from calibtasks.active_protocols import active_tasks
+from calibtasks.dataset import Dataset, RawArray
+from calibtasks.results import RunResult
+from calibtasks.task import REGISTRY
 from executors.engine import TaskFailedError
 from executors.flows.calibrate import calibrate
 from qdash_queue.client.models import TaskRun
@@ -43,14 +44,15 @@ def test_four_tasks_calibrate_a_qubit_and_can_be_analysed_again(world: World) ->
 
 
 def expect_same_analysis(world: World, run: TaskRun) -> None:
-    """``postprocess`` on the stored data, without an instrument, gives the stored outputs."""
+    """``analyse`` on the stored data, without an instrument, gives the stored outputs."""
     stored = [raw for raw in world.queue.raw_data(run.job_id) if raw.task_run_id == run.task_run_id]
     arrays = [RawArray(raw.name, raw.dtype, tuple(raw.shape), raw.unit, raw.data) for raw in stored]
-    task = task_class(run.task).from_record(
+    task = REGISTRY.find(run.task).from_record(
+        run.qid,
         {name: ParameterModel.model_validate(given) for name, given in run.input_parameters.items()},
         dict(run.run_parameters.items()),
     )
-    result = task.call_postprocess(None, "again", RunResult(Dataset.from_raw(arrays)), run.qid)
+    result = task.analyse("again", run.qid, RunResult(Dataset.from_raw(arrays)))
     assert result.failure is None
     assert set(result.output_parameters) == set(run.output_parameters)
     for name, given in run.output_parameters.items():

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
@@ -16,6 +15,7 @@ from executors.engine.recorder import TaskRecorder
 from executors.flows.calibrate import calibrate
 from executors.job.context import JobContext
 from executors.job.stop import Stopped, StopReason
+from qdash_queue.client.leases import StartedSweep
 from qdash_queue.domain import CancelMode
 from qdash_queue.errors import LeaseLostError
 from tests.engine.outage import CUT
@@ -148,10 +148,10 @@ def test_a_signal_while_a_task_is_put_down_as_running_does_not_leave_it_so(
 ) -> None:
     start = TaskRecorder.start
 
-    def start_and_be_stopped(*given: Any) -> UUID:
-        task_id = start(*given)
+    def start_and_be_stopped(*given: Any) -> StartedSweep:
+        started = start(*given)
         os.kill(os.getpid(), signal.SIGTERM)
-        return task_id
+        return started
 
     monkeypatch.setattr(TaskRecorder, "start", start_and_be_stopped)
     with raising_on_term(), world.job(["GoodTask"], ["0"]) as job, pytest.raises(TerminationSignal):

@@ -21,6 +21,7 @@ from qdash_queue.client.models import Job, Parameter, TaskRun
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.client.queue import Queue
 from qdash_queue.settings import Settings
+from tests.engine.many_tasks import MANY_TASKS
 from tests.engine.tasks import NOTEBOOK_TASKS
 from tests.support.databases import CalibDatabase, LoginRole
 
@@ -67,7 +68,7 @@ class World:
         """Register an executor with the flows, the active tasks and the tests' own."""
         executor = self.executor if chip_id == CHIP else Executor(self.database, chip_id, "fake", "test")
         executor.register()
-        own = [task_entry(task) for task in NOTEBOOK_TASKS]
+        own = [task_entry(task) for task in (*NOTEBOOK_TASKS, *MANY_TASKS)]
         executor.register_catalogue(catalogue_flows(load_flows().values()), catalogue_tasks() + own)
 
     def claim(self, tasks: list[str], qids: list[str], **parameters: Any) -> JobContext:

@@ -41,7 +41,6 @@ _BEGINNINGS = {
     "flow_run_created": "start",
     "claimed": "claim",
 }
-MOMENTS = ("waiting", "claim", "start", "task", "border", "end", "too late")
 
 
 class CancelPath(StrEnum):
@@ -163,19 +162,6 @@ class Cancel:
     def moment(self) -> str:
         """In which part of the job's life it was requested."""
         return moment(self.asked_at, self.events)
-
-    @property
-    def seconds(self) -> float:
-        """From the request to the terminal row."""
-        assert self.job.finished_at is not None
-        return (self.job.finished_at - self.asked_at).total_seconds()
-
-    @property
-    def outcome(self) -> str:
-        """The end state, and whether the client was told that it was too late."""
-        if not self.answer.is_taken:
-            return f"{self.job.state.value}, refused"
-        return self.job.state.value if self.job.state is JobState.CANCELLED else "finished first"
 
 
 def moment(at: datetime, events: Sequence[JobEvent]) -> str:

@@ -2,80 +2,62 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
-import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
 import psutil
-from prefect.client.orchestration import SyncPrefectClient
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import JsonValue
 
 from qdash_queue.client.database import Database
 from qdash_queue.client.models import Job
 from qdash_queue.client.queue import Queue
+from qdash_queue.embedded.prefect_server import PrefectServer
 from tests.executors.relay import Relay
+from tests.support.executor_world import (
+    ROOT,
+    StartedProcess,
+    executor_environment,
+    prefect_home,
+    ready_executors,
+    start,
+)
+from tests.support.queue_world import PROJECT, QueueWorld
 from tests.support.waiting import PATIENCE, until
 
-ROOT = Path(__file__).parents[2]
 PLUGIN = Path(__file__).parent / "plugin"
-TAG = "QDASH_TEST_EXECUTOR"
-PROJECT = "lab"
-
-
-@dataclass
-class ExecutorProcess:
-    """One executor process."""
-
-    process: subprocess.Popen[bytes]
-    log: Path
-    tag: str
-
-    @property
-    def pid(self) -> int:
-        return self.process.pid
-
-    def signal(self, number: signal.Signals) -> None:
-        self.process.send_signal(number)
-
-    def leave(self) -> int:
-        """Wait for its end; the exit code."""
-        return self.process.wait(PATIENCE)
-
-    def family(self) -> list[psutil.Process]:
-        """Every living process that it started, wherever it hangs by now, and itself."""
-        return [process for process in psutil.process_iter() if self._is_of_family(process)]
-
-    def _is_of_family(self, process: psutil.Process) -> bool:
-        try:
-            return process.status() != psutil.STATUS_ZOMBIE and process.environ().get(TAG) == self.tag
-        except psutil.Error:
-            return False
 
 
 @dataclass
 class Fleet:
-    """The executors of one chip."""
+    """The executors of one chip in a queue.
+
+    Attributes:
+        queue: of an operator.
+        code: the folders in which the executors find their code.
+        module: what runs as an executor.
+    """
 
     chip_id: str
+    world: QueueWorld
     queue: Queue
-    owner: Database
-    executor_url: str
+    prefect_server: PrefectServer
     relay: Relay
-    folder: Path
-    prefect_environment: dict[str, str]
     prefect: SyncPrefectClient
+    folder: Path
     code: tuple[Path, ...] = (ROOT, PLUGIN)
     module: str = "executors"
     lease_seconds: float = 6
     heartbeat_seconds: float = 1
-    members: list[ExecutorProcess] = field(default_factory=list)
+    members: list[StartedProcess] = field(default_factory=list)
 
     # ------------------------------------------------------------------ executors
 
@@ -84,19 +66,21 @@ class Fleet:
         return self.folder / "state"
 
     @property
+    def owner(self) -> Database:
+        """The queue for the overseer."""
+        return self.world.database
+
+    @property
     def environment(self) -> dict[str, str]:
-        return {
-            **os.environ,
-            **self.prefect_environment,
-            "PYTHONPATH": os.pathsep.join(map(str, self.code)),
-            "QDASH_QUEUE_DATABASE_URL": self.executor_url,
-            "QDASH_QUEUE_PREFECT_API_URL": f"http://127.0.0.1:{self.relay.port}/api",
-            "QDASH_QUEUE_STATE_PATH": str(self.state_path),
-            "QDASH_QUEUE_LEASE_SECONDS": f"{self.lease_seconds}",
-            "QDASH_QUEUE_HEARTBEAT_SECONDS": f"{self.heartbeat_seconds}",
-            "QDASH_QUEUE_POLL_SECONDS": "0.2",
-            "QDASH_QUEUE_TERM_GRACE_SECONDS": "1",
-        }
+        return executor_environment(
+            database_url=self.world.machine.url,
+            prefect_api_url=f"http://127.0.0.1:{self.relay.port}/api",
+            prefect_environment=self.prefect_server.client_environment | prefect_home(self.folder),
+            state_path=self.state_path,
+            code=self.code,
+            lease_seconds=self.lease_seconds,
+            heartbeat_seconds=self.heartbeat_seconds,
+        )
 
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``qdash-executor`` to its end."""
@@ -110,13 +94,13 @@ class Fleet:
             check=False,
         )
 
-    def need(self, count: int) -> list[ExecutorProcess]:
+    def need(self, count: int) -> list[StartedProcess]:
         """So many living executors, started where there are fewer, all of them ready."""
         self.replace_dead(count)
         until(self._all_are_ready, "executors to be ready")
         return self.members[:count]
 
-    def alone(self, **environment: str) -> ExecutorProcess:
+    def alone(self, **environment: str) -> StartedProcess:
         """The only living executor, started with other settings than the rest."""
         self.close()
         self.replace_dead(0)
@@ -125,58 +109,41 @@ class Fleet:
 
     def replace_dead(self, count: int) -> None:
         """What a service manager does: start where there are fewer than so many, without waiting."""
-        self.members = [executor for executor in self.members if executor.process.poll() is None]
+        self.members = [executor for executor in self.members if executor.is_alive]
         while len(self.members) < count:
             self.members.append(self.start())
 
     def _all_are_ready(self) -> bool:
         for executor in self.members:
-            assert executor.process.poll() is None, executor.log.read_text()
-        return self._ready() >= {executor.pid for executor in self.members}
+            assert executor.is_alive, executor.log.read_text()
+        return ready_executors(self.owner) >= {executor.pid for executor in self.members}
 
-    def start(self, **environment: str) -> ExecutorProcess:
+    def start(self, **environment: str) -> StartedProcess:
         """One more executor; does not wait until it is ready."""
-        tag = uuid.uuid4().hex
-        log = self.folder / f"{tag}.log"
-        with log.open("wb") as file:
-            process = subprocess.Popen(
-                [sys.executable, "-m", self.module, "--chip", self.chip_id],
-                env={**self.environment, **environment, TAG: tag},
-                cwd=self.code[0],  # Python looks there before all.
-                stdout=file,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return ExecutorProcess(process, log, tag)
-
-    def _ready(self) -> set[int]:
-        # A row says "ready" for a moment when it is made; no executor is ready in its first second.
-        rows = self.owner.rows(
-            "SELECT pid FROM calib_private.executors"
-            " WHERE condition = 'ready' AND last_seen_at > started_at + interval '1 s'"
-        )
-        return {row["pid"] for row in rows}
+        command = [sys.executable, "-m", self.module, "--chip", self.chip_id]
+        # Python looks in its working folder before all.
+        return start(command, {**self.environment, **environment}, self.folder, cwd=self.code[0])
 
     def settle(self) -> None:
         """Let a job pass, so that the instrument is idle and Prefect's events come in."""
         self.prefect_state(self.ended(self.submit("noop")).job_id)
 
-    def holder(self, job_id: int) -> ExecutorProcess:
+    def holder(self, job_id: int) -> StartedProcess:
         """The executor that runs the job."""
         executor_id = self.queue.get(job_id).executor_id or ""
         return next(executor for executor in self.members if f":{executor.pid}:" in executor_id)
 
     def close(self) -> None:
         for executor in self.members:
-            if executor.process.poll() is None:
+            if executor.is_alive:
                 executor.signal(signal.SIGCONT)
                 executor.signal(signal.SIGTERM)
         for executor in self.members:
             try:
-                executor.leave()
+                executor.wait()
             except subprocess.TimeoutExpired:
                 executor.process.kill()
-                executor.leave()
+                executor.wait()
 
     # ------------------------------------------------------------------ jobs
 
@@ -235,6 +202,17 @@ class Fleet:
         state = self.flow_run(job_id, attempt).state
         assert state is not None
         return state.type.value
+
+
+@contextmanager
+def open_relay(server: PrefectServer) -> Iterator[tuple[Relay, SyncPrefectClient]]:
+    """A connection to Prefect's server for executors, and a client of its own for the test."""
+    relay = Relay(server.port)
+    with temporary_settings({PREFECT_API_URL: server.url}), get_client(sync_client=True) as client:
+        try:
+            yield relay, client
+        finally:
+            relay.cut()
 
 
 def is_alive(pid: int) -> bool:

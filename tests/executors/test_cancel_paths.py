@@ -1,4 +1,4 @@
-"""A short mixed form of ``benchmarks/cancel_doors.py``: three cancel paths, all moments of a job's life."""
+"""Cancels by every path, at all moments of a job's life, judged by every promise about them."""
 
 from __future__ import annotations
 

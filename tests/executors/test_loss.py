@@ -16,7 +16,8 @@ import pytest
 from executors.child.forkserver import SOCKET_FOLDER
 from executors.main import EXIT_LOST
 from qdash_queue.domain import CancelMode, FailureKind, JobState
-from tests.executors.fleet import ExecutorProcess, Fleet, is_alive
+from tests.executors.fleet import Fleet, is_alive
+from tests.support.executor_world import StartedProcess
 from tests.support.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
@@ -136,7 +137,7 @@ def test_sessions_that_are_ended_in_a_loop_pause_no_chip(fleet: Fleet) -> None:
         assert ending.result() > len(jobs)
     assert [job.failure_kind for job in ended if job.failure_kind is FailureKind.INSTRUMENT] == []
     assert not fleet.queue.chip(fleet.chip_id).paused
-    assert executor.process.poll() is None, executor.log.read_text()
+    assert executor.is_alive, executor.log.read_text()
 
 
 @pytest.mark.parametrize("table", ["leases", "executors"])
@@ -155,7 +156,7 @@ def test_a_statement_that_is_cancelled_costs_nothing(fleet: Fleet, table: str) -
     assert fleet.ended(job_id).state is JobState.COMPLETED
     assert fleet.events(job_id) == [*START, "concluded", "child_exited", "completed"]
     assert fleet.ended(fleet.submit("noop")).state is JobState.COMPLETED
-    assert executor.process.poll() is None
+    assert executor.is_alive
 
 
 def test_a_job_waits_while_no_folder_can_be_made_for_it(fleet: Fleet) -> None:
@@ -175,9 +176,9 @@ def test_a_job_waits_while_no_folder_can_be_made_for_it(fleet: Fleet) -> None:
     assert fleet.ended(job_id).state is JobState.COMPLETED
 
 
-def _expect_to_end(executor: ExecutorProcess, job_id: int, said_before: str) -> None:
+def _expect_to_end(executor: StartedProcess, job_id: int, said_before: str) -> None:
     """The executor stops its job and itself, and says why in one sentence."""
-    assert executor.leave() == EXIT_LOST
+    assert executor.wait() == EXIT_LOST
     until(lambda: not executor.family(), "all processes of the executor to end")
     *_, last = executor.log.read_text().splitlines()
     assert last == (
@@ -210,7 +211,7 @@ def test_lease_is_taken_away(fleet: Fleet) -> None:
 def _leave(fleet: Fleet) -> None:
     for executor in fleet.members:
         executor.signal(signal.SIGTERM)
-        assert executor.leave() == 0
+        assert executor.wait() == 0
     fleet.members = []
 
 
@@ -257,7 +258,7 @@ def test_executor_is_killed_while_it_comes_up(fleet: Fleet) -> None:
     executor = fleet.start()
     until(lambda: len(executor.family()) > 1, "the forkserver")
     executor.signal(signal.SIGKILL)
-    executor.leave()
+    executor.wait()
     until(lambda: not executor.family(), "the forkserver to end")
 
 
@@ -272,7 +273,7 @@ def test_executor_is_killed_beside_a_standby(fleet: Fleet, max_attempts: int) ->
     folder = Path(next(name for name in folders if name))
     assert folder.is_dir()
     executor.signal(signal.SIGKILL)
-    executor.leave()
+    executor.wait()
     until(lambda: not executor.family(), "all processes of the killed executor to end")
     assert not is_alive(pid)
     assert not folder.exists(), "nothing of it stays behind"
@@ -294,12 +295,12 @@ def test_executor_is_told_to_stop(fleet: Fleet, max_attempts: int) -> None:
     (executor, *_) = fleet.need(1)
     for other in fleet.members[1:]:
         other.signal(signal.SIGTERM)
-        assert other.leave() == 0
+        assert other.wait() == 0
     fleet.settle()
     job_id = fleet.submit("patient", {"seconds": 3000}, max_attempts=max_attempts)
     fleet.started(job_id)
     executor.signal(signal.SIGTERM)
-    assert executor.leave() == 0
+    assert executor.wait() == 0
     until(lambda: not executor.family(), "all processes of the executor to end")
     stop = ["stop_requested", "sigterm", "child_exited", "quiesced"]
     job = fleet.queue.get(job_id)

@@ -19,16 +19,14 @@ from prefect.states import Cancelling, Crashed, Pending, Running
 from executors.prefect.client import PrefectLink, PrefectUnreachableError
 from executors.prefect.flow_runs import FlowRunRequest, Origin
 from executors.prefect.reconcile import close_leftover_flow_runs
-from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
-from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
 from qdash_queue.embedded.prefect_server import PrefectServer
 from qdash_queue.stopping import Wakeup
-from tests.executors.fleet import PROJECT, Fleet
+from tests.executors.fleet import Fleet
 from tests.executors.flows import NOOP, noop
 from tests.support.databases import CalibDatabase
+from tests.support.queue_world import QueueWorld, open_queue_world
 from tests.support.waiting import until
 
 CHIP = "STRAGGLING"
@@ -116,27 +114,23 @@ def link(meddler: Meddler) -> Iterator[PrefectLink]:
 
 
 @pytest.fixture
-def owner(database: CalibDatabase) -> Iterator[Database]:
-    owner = Database(database.overseer.url)
-    yield owner
-    owner.close()
+def world(database: CalibDatabase) -> Iterator[QueueWorld]:
+    with open_queue_world(database) as world:
+        yield world
 
 
 @pytest.fixture
-def stragglers(owner: Database, prefect: SyncPrefectClient) -> list[FlowRun]:
+def owner(world: QueueWorld) -> Database:
+    return world.database
+
+
+@pytest.fixture
+def stragglers(world: QueueWorld, prefect: SyncPrefectClient) -> list[FlowRun]:
     """Five open flow runs of one attempt that is over, in the order in which Prefect tells of them."""
-    admin, me = Admin(owner), owner.rows("SELECT current_user::text AS me")[0]["me"]
-    admin.add_project(PROJECT)
-    admin.grant_member(PROJECT, me, "alice", "operator")
-    admin.add_chip(CHIP, "fake", "square-lattice-mux-16")
-    admin.allow_executor(me, CHIP)
-    executor = Executor(owner, CHIP, "fake", "0")
-    executor.register()
+    world.add_chip(CHIP)
+    executor = world.ready(CHIP)
     executor.register_catalogue([NOOP.entry()], [])
-    Queue(owner).submit(PROJECT, CHIP, {}, flow="noop")
-    claimed = executor.claim(60.0)
-    assert claimed is not None
-    lease = Lease(owner, claimed.job_id, claimed.claim)
+    claimed, lease = world.claim(executor, world.submit(CHIP, flow="noop", parameters={}))
     lease.conclude(JobState.COMPLETED)
     lease.finish()
     tags = FlowRunRequest.of(claimed, executor.executor_id).tags

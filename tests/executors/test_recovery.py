@@ -18,8 +18,9 @@ from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.domain import FailureKind, JobState
-from tests.executors.fleet import PROJECT, Fleet, is_alive
+from tests.executors.fleet import Fleet, is_alive
 from tests.executors.flows import NOOP, noop
+from tests.support.queue_world import FULL_CHIP, PROJECT
 from tests.support.waiting import until
 
 ATTEMPT = ["claimed", "flow_run_created", "flow_started", "child_exited"]
@@ -94,7 +95,7 @@ def test_a_stuck_group_ends_before_its_lease(
     until(lambda: not is_alive(child) and not is_alive(other), "the whole group to end")
     assert _lease_holds(fleet, job_id), "the group was dead while the lease still held"
     executor.signal(signal.SIGKILL)
-    executor.leave()
+    executor.wait()
     until(lambda: not executor.family(), "all processes of the killed executor to end")
     fleet.need(1)
     assert fleet.ended(job_id).failure_kind is FailureKind.LOST
@@ -110,14 +111,14 @@ def test_a_group_ends_with_its_leader_though_the_executor_is_frozen(fleet: Fleet
     executor.signal(signal.SIGCONT)
     assert fleet.ended(job_id).state is JobState.FAILED
     executor.signal(signal.SIGTERM)
-    assert executor.leave() == 0
+    assert executor.wait() == 0
 
 
 def test_flow_runs_of_a_chip_without_executors_are_closed_by_others(fleet: Fleet) -> None:
     fleet.need(1)
     chip_id = f"GONE-{time.monotonic_ns()}"
     admin = Admin(fleet.owner)
-    admin.add_chip(chip_id, "fake", "square-lattice-mux-16")
+    admin.add_chip(chip_id, "fake", FULL_CHIP)
     # Not the fleet's role: it has no right of its own on this chip.
     admin.allow_executor(fleet.owner.rows("SELECT current_user::text AS me")[0]["me"], chip_id)
     noted, unnoted = _leave_for_ever(fleet, chip_id)

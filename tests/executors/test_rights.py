@@ -24,7 +24,7 @@ def test_an_executor_that_may_not_serve_any_more_stops_its_job_and_leaves(fleet:
     assert row is not None
     admin.disallow_executor(row["role_name"], fleet.chip_id)
     try:
-        assert executor.leave() == EXIT_LOST
+        assert executor.wait() == EXIT_LOST
         assert not is_alive(child)
         assert "may not execute on chip" in executor.log.read_text()
     finally:

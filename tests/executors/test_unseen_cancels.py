@@ -13,7 +13,8 @@ import pytest
 
 from qdash_queue.domain import CancelMode, JobState
 from tests.executors.cancel_paths import CancelPath, CancelPaths
-from tests.executors.fleet import ExecutorProcess, Fleet
+from tests.executors.fleet import Fleet
+from tests.support.executor_world import StartedProcess
 
 pytestmark = pytest.mark.timeout(900)  # Each starts an executor anew.
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
@@ -29,16 +30,16 @@ def paths(fleet: Fleet) -> Iterator[CancelPaths]:
 
 
 @pytest.fixture
-def alone(fleet: Fleet) -> Iterator[ExecutorProcess]:
+def alone(fleet: Fleet) -> Iterator[StartedProcess]:
     """The only executor."""
     (executor, *others) = fleet.need(1)
     for other in others:
         other.signal(signal.SIGTERM)
-        assert other.leave() == 0
+        assert other.wait() == 0
     fleet.need(1)
     fleet.settle()
     yield executor
-    if executor.process.poll() is None:
+    if executor.is_alive:
         executor.signal(signal.SIGCONT)
 
 
@@ -65,13 +66,13 @@ def _held(fleet: Fleet, event: str) -> Iterator[None]:
             holder.execute("DROP FUNCTION public.hold() CASCADE")
 
 
-def _power_off(executor: ExecutorProcess) -> None:
+def _power_off(executor: StartedProcess) -> None:
     """Kill all its processes at once; a job that outlived the supervisor would end its flow run first."""
     executor.signal(signal.SIGSTOP)
     for process in executor.family():
         with suppress(psutil.NoSuchProcess):
             process.kill()
-    executor.leave()
+    executor.wait()
 
 
 def _cancel(fleet: Fleet, paths: CancelPaths, path: CancelPath, job_id: int) -> None:
@@ -81,7 +82,7 @@ def _cancel(fleet: Fleet, paths: CancelPaths, path: CancelPath, job_id: int) -> 
 
 @pytest.mark.parametrize("path", PREFECT_PATHS)
 def test_a_cancel_taken_while_the_executor_is_dead(
-    fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess, tmp_path: Path, path: CancelPath
+    fleet: Fleet, paths: CancelPaths, alone: StartedProcess, tmp_path: Path, path: CancelPath
 ) -> None:
     mark = tmp_path / "mark"
     job_id = fleet.submit("patient", {"seconds": 60, "mark": str(mark)}, max_attempts=2)
@@ -97,7 +98,7 @@ def test_a_cancel_taken_while_the_executor_is_dead(
 
 
 def test_a_cancel_of_a_flow_that_never_started_runs_no_hook(
-    fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess
+    fleet: Fleet, paths: CancelPaths, alone: StartedProcess
 ) -> None:
     with _held(fleet, "flow_started"):
         job_id = fleet.submit("patient", {"seconds": 60}, max_attempts=2)
@@ -109,7 +110,7 @@ def test_a_cancel_of_a_flow_that_never_started_runs_no_hook(
     assert fleet.events(job_id) == [*START[:3], *REQUEUED[4:], *CANCEL, "cancelled"]
 
 
-def test_housekeeping_keeps_a_cancel(fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess) -> None:
+def test_housekeeping_keeps_a_cancel(fleet: Fleet, paths: CancelPaths, alone: StartedProcess) -> None:
     """It brings the flow run in line with its attempt before the job is claimed again."""
     job_id = fleet.submit("patient", {"seconds": 60}, max_attempts=2)
     fleet.started(job_id)
@@ -128,7 +129,7 @@ def test_housekeeping_keeps_a_cancel(fleet: Fleet, paths: CancelPaths, alone: Ex
 @pytest.mark.parametrize("end", ["complete", "fail", "die"])
 @pytest.mark.parametrize("path", PREFECT_PATHS)
 def test_a_cancel_taken_just_before_the_verdict(
-    fleet: Fleet, paths: CancelPaths, alone: ExecutorProcess, tmp_path: Path, path: CancelPath, end: str
+    fleet: Fleet, paths: CancelPaths, alone: StartedProcess, tmp_path: Path, path: CancelPath, end: str
 ) -> None:
     """The executor is frozen, so that it cannot hear of the cancel until its job's process has ended."""
     mark, gate = tmp_path / "mark", tmp_path / "gate"

@@ -212,11 +212,9 @@ def attack(target: Target, tries: int, seed: int) -> Tally:
 def present(target: Target, chip_id: str, claimed: ClaimedJob) -> dict[str, Fair]:
     """What fits a running job of the executor `one`, by the argument's name; starts a task of it."""
     job_id = claimed.job_id
-    started = target.session("executor").execute(
-        "SELECT calib.start_task(%s, %s, 'CheckRabi', '0', 'qubit', 0, NULL, '{}', '{}') AS task_run_id",
-        [job_id, claimed.claim],
+    [started] = target.session("executor").execute(
+        "SELECT * FROM calib.start_sweep(%s, %s, %s)", [job_id, claimed.claim, json.dumps([PLANNED])]
     )
-    [task_run_id] = [row["task_run_id"] for row in started]
     mark = target.world.rows("SELECT mark_id, version FROM calib_private.outbox WHERE job_id = %s", job_id)[0]
     return LIKELY | {
         "p_job_id": (str(job_id),),
@@ -224,7 +222,8 @@ def present(target: Target, chip_id: str, claimed: ClaimedJob) -> dict[str, Fair
         "p_fence": (str(claimed.fence),),
         "p_chip_id": (chip_id,),
         "p_executor_id": (f"{chip_id}/one",),
-        "p_task_run_id": (str(task_run_id),),
+        "p_task_run_id": (str(started["task_run_id"]),),
+        "p_sweep_id": (str(started["sweep_id"]),),
         "p_mark_id": (str(mark["mark_id"]),),
         "p_version": (str(mark["version"]),),
         "p_role_name": (target.person("reader").name,),

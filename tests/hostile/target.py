@@ -101,8 +101,7 @@ def open_target(calib: CalibDatabase) -> Iterator[Target]:
     with open_queue_world(calib) as world:
         world.owner.execute(f"CREATE TABLE {CANARY} (said text)")
         world.owner.execute(f"ALTER TABLE {CANARY} OWNER TO calib_owner")
-        world.admin.add_chip("HOSTILE1", "fake", "linear-2")
-        world.admin.allow_executor(world.machine.name, "HOSTILE1")
+        world.add_chip("HOSTILE1", "linear-2")
         world.admin.set_chip("HOSTILE1", 1_000_000)
         target = Target(world, "HOSTILE1")
         flows = [*catalogue_flows(load_flows().values()), REPEAT]

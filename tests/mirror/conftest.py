@@ -8,7 +8,6 @@ from pathlib import Path, PurePosixPath
 import pytest
 from pymongo import MongoClient
 
-from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.embedded.mongo import find_mongod
 from qdash_queue.embedded.process import EmbeddedServerError
@@ -18,28 +17,31 @@ from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import MongoDocument, QDashDatabase
 from tests.mirror.qdash import set_up_qdash
-from tests.support.chip_jobs import CHIP, PROJECT, USER, ChipJobs, make_chip
+from tests.support.chip_jobs import CHIP, ChipJobs, make_chip
 from tests.support.databases import CalibDatabase
 from tests.support.killable_servers import FailingMongo, kill
+from tests.support.queue_world import QueueWorld, open_queue_world
 
 MirrorMaker = Callable[..., Mirror]
 QUICK = Pace(idle_seconds=0.02, away_seconds=0.1, sweep_seconds=0.1)
 
 
 @pytest.fixture
-def owner(database: CalibDatabase) -> Iterator[Database]:
-    """The queue's database, as its overseer, with a project."""
-    owner = Database(database.overseer.url)
-    Admin(owner).add_project(PROJECT)
-    Admin(owner).grant_member(PROJECT, "calib_operator", USER, "operator")
-    yield owner
-    owner.close()
+def queue(database: CalibDatabase) -> Iterator[QueueWorld]:
+    with open_queue_world(database) as queue:
+        yield queue
 
 
 @pytest.fixture
-def world(owner: Database) -> ChipJobs:
+def owner(queue: QueueWorld) -> Database:
+    """The queue's database, as its overseer."""
+    return queue.database
+
+
+@pytest.fixture
+def world(queue: QueueWorld) -> ChipJobs:
     """The queue with a chip and an executor."""
-    return make_chip(owner, CHIP)
+    return make_chip(queue, CHIP)
 
 
 @pytest.fixture

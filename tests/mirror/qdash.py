@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
-from tests.support.chip_jobs import CHIP, PROJECT, USER
+from tests.support.chip_jobs import CHIP, USER
+from tests.support.queue_world import PROJECT
 
 
 def make_plan(chip_id: str) -> ChipPlan:

@@ -16,8 +16,8 @@ from qdash_queue.mirror.read.queue_database import QueueDatabase
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.qdash import make_plan
 from tests.mirror.reading import assert_readable, state_of
-from tests.support.chip_jobs import CHIP, PROJECT, USER, ChipJobs
-from tests.support.queue_world import STOPPED_CLOCK
+from tests.support.chip_jobs import CHIP, USER, ChipJobs
+from tests.support.queue_world import PROJECT, STOPPED_CLOCK
 
 # Noon in Tokyo, whose days the queue counts.
 NOON = datetime(2026, 3, 1, 3, tzinfo=UTC)

@@ -92,6 +92,7 @@ RUN = TaskRun(
     run_parameters={"shots": {"value": 1024, "value_type": "int", "unit": "", "description": ""}},
     quality_metrics={"r2": 0.98},
     note={},
+    sweep_id=None,
 )
 
 
@@ -193,6 +194,7 @@ def test_job_that_never_started_has_no_execution() -> None:
 def test_documents_pass_the_lint_but_for_the_id_that_mongodb_gives() -> None:
     for shown, collection in (
         (document(RUN), "task_result_history"),
+        (document(run_with(task_type=TaskType.MUX, qid="3")), "task_result_history"),
         (execution_document(JOB, USER_ID, LAYOUT), "execution_history"),
     ):
         fields = shown.model_dump()
@@ -224,6 +226,14 @@ def test_names_of_files_tell_attempts_and_repetitions_apart() -> None:
     assert task_stem(RUN) == "CheckT1_0"
     assert task_stem(run_with(task_type=TaskType.COUPLING, qid="0-1")) == "CheckT1_0-1"
     assert task_stem(run_with(task_type=TaskType.GLOBAL, qid="")) == "CheckT1"
+    assert task_stem(run_with(task_type=TaskType.MUX, qid="0")) == "CheckT1_mux0"
+
+
+def test_a_multiplexer_is_not_taken_for_the_qubit_of_its_number() -> None:
+    run = run_with(task_type=TaskType.MUX, qid="3", output_parameters={})
+    shown = document(run)
+    assert (shown.task_type, shown.qid) == ("global", "")
+    assert JobSnapshot(job=JOB, task_runs=[RUN, run]).qids == {"0"}
 
 
 @pytest.mark.parametrize("word", ["..", ".", "../../etc", "a/b", "a b;c"])

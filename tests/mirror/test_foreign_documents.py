@@ -21,7 +21,8 @@ from tests.mirror.conftest import MirrorMaker
 from tests.mirror.qdash_lint import lint_references
 from tests.mirror.reading import MIRRORED, execution_of, qubit_of
 from tests.mirror.running_mirror import running
-from tests.support.chip_jobs import CHIP, PROJECT, USER, ChipJobs, always, passing
+from tests.support.chip_jobs import CHIP, USER, ChipJobs, always, passing
+from tests.support.queue_world import PROJECT
 from tests.support.waiting import until
 
 KEYED = ("execution_history", "task_result_history", "qubit_history", "execution_counter", "tag")

@@ -20,7 +20,8 @@ from qdash_queue.mirror.write.qdash_lookup import QDashDatabase, QDashLookup
 from qdash_queue.mirror.write.writer import WriteMode, Writer
 from tests.mirror.qdash import make_plan
 from tests.mirror.reading import MIRRORED, assert_readable, execution_of, qubit_of, result_of, state_of
-from tests.support.chip_jobs import CHIP, PROJECT, TASKS, USER, ChipJobs, failing, passing
+from tests.support.chip_jobs import CHIP, TASKS, USER, ChipJobs, failing, passing
+from tests.support.queue_world import PROJECT
 
 
 def test_shows_a_whole_job(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout) -> None:

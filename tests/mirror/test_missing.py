@@ -9,7 +9,8 @@ import pytest
 import sqlalchemy as sa
 
 from qdash_queue.client.database import Database
-from qdash_queue.client.models import FigureRecord, RawDataRecord, TaskRecord
+from qdash_queue.client.models import FigureRecord, RawDataRecord, SweepTask, TaskRecord
+from qdash_queue.domain import JobState, TaskType
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.documents.layout import Layout
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
@@ -32,6 +33,24 @@ def _no_chip(qdash: QDashDatabase) -> None:
 
 def _no_qubit(qdash: QDashDatabase) -> None:
     qdash["qubit"].delete_many({"chip_id": CHIP, "qid": "1"})
+
+
+def test_a_multiplexer_needs_no_qubit_of_its_number(
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    world.run(["1"])
+    mirror.run_once()
+    _no_qubit(qdash)
+    job = world.submit(["0"])
+    lease = world.start(job)
+    started = lease.start_sweep([SweepTask(task="CheckT1", qid="1", task_type=TaskType.MUX)])
+    record = passing("CheckT1").model_copy(update={"persist_output_parameters": False})
+    lease.record_task(started.task_ids["1"], record)
+    lease.conclude(JobState.COMPLETED)
+    lease.finish()
+    assert mirror.run_once().waiting == {}
+    assert result_of(qdash, "CheckT1", "")["task_type"] == "global"
+    assert_readable(qdash)
 
 
 @pytest.mark.parametrize(
@@ -67,10 +86,8 @@ def test_missing_in_qdash_waits_in_words(
     assert execution_of(qdash, job.execution_id)["status"] == "completed"
 
 
-def test_other_chips_pass_one_that_waits(
-    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database
-) -> None:
-    waiting = make_chip(owner, "GHOST").run(["0"], ["CheckT1"])
+def test_other_chips_pass_one_that_waits(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase) -> None:
+    waiting = make_chip(world.world, "GHOST").run(["0"], ["CheckT1"])
     shown = world.run(["0"], ["CheckT1"])
     report = mirror.run_once()
     assert list(report.waiting) == [f"job {waiting.job_id}"]
@@ -114,7 +131,7 @@ def test_fresh_jobs_pass_many_that_wait(
     world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, owner: Database
 ) -> None:
     record = always(passing("CheckT1", figures=0))
-    ghost = make_chip(owner, "GHOST")
+    ghost = make_chip(world.world, "GHOST")
     waiting = {f"job {ghost.run(['0'], ['CheckT1'], record).job_id}" for _ in range(60)}
     fresh = world.run(["0"], ["CheckT1"], record)
     # All of them are due before it.

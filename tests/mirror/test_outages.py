@@ -22,9 +22,10 @@ from tests.mirror.conftest import MirrorMaker
 from tests.mirror.qdash_lint import lint_database, lint_references
 from tests.mirror.reading import MIRRORED, execution_of, state_of
 from tests.mirror.running_mirror import running
-from tests.support.chip_jobs import CHIP, PROJECT, ChipJobs, passing
+from tests.support.chip_jobs import CHIP, ChipJobs, passing
 from tests.support.databases import CalibDatabase
 from tests.support.killable_servers import FailingMongo, kill
+from tests.support.queue_world import PROJECT
 from tests.support.waiting import PATIENCE, until, until_while_running
 
 KILLED_MIRROR = Path(__file__).with_name("killed_mirror.py")

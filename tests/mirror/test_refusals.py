@@ -18,8 +18,9 @@ from qdash_queue.mirror.write.refusals import is_for_good
 from tests.mirror.conftest import MirrorMaker
 from tests.mirror.qdash import set_up_qdash
 from tests.mirror.reading import execution_of, qubit_of
-from tests.support.chip_jobs import CHIP, PROJECT, ChipJobs, passing
+from tests.support.chip_jobs import CHIP, ChipJobs, passing
 from tests.support.killable_servers import FailingMongo, kill
+from tests.support.queue_world import PROJECT
 
 REFUSALS_UNTIL_DEAD = 5
 TASKS_OF_JOB = ["CheckT1", "CheckRamsey"]

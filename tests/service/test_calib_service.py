@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import pytest
 from prefect import flow
@@ -18,8 +18,10 @@ from executors.engine import ConfigError, TaskFailedError
 from executors.job.context import JobContext, use_job
 from executors.job.stop import StopReason
 from executors.prefect.runtime import flush
+from executors.prefect.task_runs import _shown
 from executors.service.calib_service import CalibService, _is_cancellation, on_flow_cancellation
-from qdash_queue.domain import CancelMode
+from qdash_queue.domain import CancelMode, ParameterModel
+from tests.engine.test_sweeps import give
 from tests.engine.world import CHIP, PROJECT, USERNAME, World
 from tests.support.waiting import until
 
@@ -140,6 +142,21 @@ def test_a_cancel_is_recognised_by_the_reason_only(world: World, reason: StopRea
     assert not _is_cancellation(KeyboardInterrupt())
 
 
+def test_tasks_on_many_qubits_give_the_outcome_of_each(world: World) -> None:
+    give(world, ["0", "8"], pi_amplitude=0.1)
+    with world.job(["ManyTask"], ["0", "4", "8"]):
+        cal = CalibService(USERNAME, CHIP, ["0", "4", "8"])
+        results = cal.execute_tasks("ManyTask", ["8", "4", "0"])
+        cal.finish_calibration()
+    assert list(results) == ["8", "4", "0"]
+    assert isinstance(results["4"], TaskFailedError)
+    passed = results["8"]
+    assert isinstance(passed, dict)
+    value = passed["t1"]
+    assert isinstance(value, ParameterModel)
+    assert (value.value, value.task_id) == (8.0, passed["task_id"])
+
+
 # ---------------------------------------------------------------------- the hook
 
 
@@ -197,11 +214,52 @@ def test_in_a_flow_run_prefect_shows_every_task_by_name(world: World, prefect: N
     flow_run_id = state.state_details.flow_run_id
     assert flow_run_id is not None
 
+    until(lambda: shown(flow_run_id) == {"GoodTask-0": "Completed", "RefusedTask-0": "Failed"})
+
+
+def test_in_a_flow_run_prefect_shows_a_sweep_as_one_task(world: World, prefect: None) -> None:
+    qids = ["0", "4", "1"]
+    give(world, ["0", "1"], pi_amplitude=0.1)
+
+    @flow
+    def sweeping() -> None:
+        cal = CalibService(USERNAME, CHIP, qids)
+        cal.execute_tasks("ManyTask", ["0", "1"])
+        cal.execute_tasks("GoodTask", ["0", "4"])
+        cal.execute_tasks("ManyTask", ["0", "4"])
+        cal.finish_calibration()
+
+    with use_job(world.claim(["ManyTask"], qids)):
+        state = sweeping(return_state=True)
+    assert state.is_completed()
+    flow_run_id = state.state_details.flow_run_id
+    assert flow_run_id is not None
+    expected = {
+        "ManyTask-0": "Completed",
+        "ManyTask-1": "Completed",
+        "GoodTask-0": "Completed",
+        "GoodTask-4": "Completed",
+        # One of its targets has failed.
+        "ManyTask-0,4": "Failed",
+    }
+    until(lambda: shown(flow_run_id) == expected)
+
+
+def shown(flow_run_id: UUID) -> dict[str, str]:
+    """Prefect's states of a flow run's task runs, by name."""
     wanted = FlowRunFilter.model_validate({"id": {"any_": [flow_run_id]}})
+    with get_client(sync_client=True) as client:
+        runs = client.read_task_runs(flow_run_filter=wanted)
+    return {run.name: run.state_name or "" for run in runs}
 
-    def shown() -> dict[str, str]:
-        with get_client(sync_client=True) as client:
-            runs = client.read_task_runs(flow_run_filter=wanted)
-        return {run.name: run.state_name or "" for run in runs}
 
-    until(lambda: shown() == {"GoodTask-0": "Completed", "RefusedTask-0": "Failed"})
+@pytest.mark.parametrize(
+    ("count", "name"),
+    [
+        (1, "0"),
+        (8, "0,1,2,3,4,5,6,7"),
+        (64, "0,1,2,3,4,5,6,7 and 56 more"),
+    ],
+)
+def test_a_long_list_of_targets_is_shortened(count: int, name: str) -> None:
+    assert _shown([str(qid) for qid in range(count)]) == name

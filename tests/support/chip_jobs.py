@@ -8,16 +8,13 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import (
     FigureRecord,
-    FlowEntry,
     Job,
     PlannedTask,
     RawDataRecord,
-    TaskEntry,
     TaskRecord,
 )
 from qdash_queue.client.queue import Queue
@@ -30,8 +27,8 @@ from qdash_queue.domain import (
     TaskStatus,
     TaskType,
 )
+from tests.support.queue_world import PROJECT, QueueWorld, open_flow, qubit_task
 
-PROJECT = "demo"
 CHIP = "SIM16"
 USER = "alice"
 TASKS = ("CheckRabi", "CreateHPIPulse", "CheckT1", "CheckRamsey")
@@ -114,15 +111,21 @@ def always(record: TaskRecord) -> Record:
 
 @dataclass
 class ChipJobs:
-    """The jobs of one chip."""
+    """The jobs of one chip: an operator's queue and an executor."""
 
-    database: Database
-    executor: Executor
+    world: QueueWorld
     chip_id: str = CHIP
     queue: Queue = field(init=False)
+    executor: Executor = field(init=False)
 
     def __post_init__(self) -> None:
-        self.queue = Queue(self.database)
+        self.queue = self.world.person(USER, "calib_operator", access="operator").queue
+        self.executor = self.world.executor(self.chip_id)
+
+    @property
+    def database(self) -> Database:
+        """The queue for the overseer."""
+        return self.world.database
 
     def submit(self, qids: Sequence[str] = ("0", "1"), tasks: Sequence[str] = TASKS) -> Job:
         return self.queue.submit(
@@ -134,9 +137,7 @@ class ChipJobs:
         )
 
     def start(self, job: Job) -> Lease:
-        claimed = self.executor.claim(60.0, job.job_id)
-        assert claimed is not None
-        lease = Lease(self.database, claimed.job_id, claimed.claim)
+        _, lease = self.world.claim(self.executor, job.job_id)
         lease.set_flow_run(uuid.uuid4())
         return lease
 
@@ -170,29 +171,11 @@ class ChipJobs:
         return self.queue.get(job.job_id)
 
 
-def make_chip(database: Database, chip_id: str) -> ChipJobs:
+def make_chip(world: QueueWorld, chip_id: str) -> ChipJobs:
     """A chip in the queue with its executor and catalogue."""
-    admin = Admin(database)
-    admin.add_chip(chip_id, "fake", "square-lattice-mux-16")
-    admin.allow_executor("calib_executor", chip_id)
-    executor = Executor(database, chip_id, "fake", "0.0")
-    executor.register()
-    flow = FlowEntry(
-        flow="calibrate",
-        parameters_schema={"type": "object"},
-        repeatable=True,
-        timeout_seconds=3600,
-        on_cancellation=["on_flow_cancellation"],
-    )
-    tasks = [
-        TaskEntry(
-            task=task,
-            task_type=TaskType.QUBIT,
-            parameters_schema={"type": "object"},
-            input_parameters=[],
-            output_parameters=[OUTPUTS[task][0]],
-        )
-        for task in TASKS
-    ]
-    executor.register_catalogue([flow], tasks)
-    return ChipJobs(database, executor, chip_id)
+    world.add_chip(chip_id)
+    jobs = ChipJobs(world, chip_id)
+    jobs.executor.register()
+    tasks = [qubit_task(task, OUTPUTS[task][0]) for task in TASKS]
+    jobs.executor.register_catalogue([open_flow("calibrate", repeatable=True)], tasks)
+    return jobs

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import psutil
 
+from qdash_queue.client.database import Database
 from tests.support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[2]
@@ -71,6 +72,16 @@ def tag_of(process: psutil.Process) -> str | None:
         return None if process.status() == psutil.STATUS_ZOMBIE else process.environ().get(TAG)
     except (psutil.Error, OSError):
         return None
+
+
+def ready_executors(owner: Database) -> set[int]:
+    """The processes of executors that are ready."""
+    # A row says "ready" for a moment when it is made; no executor is ready in its first second.
+    rows = owner.rows(
+        "SELECT pid FROM calib_private.executors"
+        " WHERE condition = 'ready' AND last_seen_at > started_at + interval '1 s'"
+    )
+    return {row["pid"] for row in rows}
 
 
 def prefect_home(folder: Path) -> dict[str, str]:

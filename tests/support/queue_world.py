@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import cached_property
 from typing import Any
 
 import psycopg
@@ -28,6 +29,7 @@ Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
 PROJECT = "demo"
+FULL_CHIP = "square-lattice-mux-16"
 PARAMETERS: dict[str, JsonValue] = {"qids": ["0"], "tasks": ["CheckRabi"]}
 
 CALIBRATE = FlowEntry(
@@ -52,29 +54,34 @@ CALIBRATE = FlowEntry(
     timeout_seconds=3600,
     on_cancellation=["on_flow_cancellation"],
 )
-# Takes anything and may be tried again.
-REPEAT = FlowEntry(
-    flow="repeat",
-    parameters_schema={"type": "object"},
-    repeatable=True,
-    timeout_seconds=600,
-    on_cancellation=["on_flow_cancellation"],
-)
-INTERACTIVE = FlowEntry(
-    flow="interactive",
-    parameters_schema={"type": "object"},
-    repeatable=False,
-    timeout_seconds=3600,
-    on_cancellation=["on_flow_cancellation"],
-)
-TASKS = [
-    TaskEntry(
+
+
+def open_flow(name: str, *, repeatable: bool, timeout_seconds: int = 3600) -> FlowEntry:
+    """A flow that takes any object."""
+    return FlowEntry(
+        flow=name,
+        parameters_schema={"type": "object"},
+        repeatable=repeatable,
+        timeout_seconds=timeout_seconds,
+        on_cancellation=["on_flow_cancellation"],
+    )
+
+
+def qubit_task(name: str, output: str, **settings: JsonValue) -> TaskEntry:
+    """A task of one qubit with one output, and these properties of its settings' schema."""
+    return TaskEntry(
         task=name,
         task_type=TaskType.QUBIT,
-        parameters_schema={"type": "object", "properties": {"shots": {"type": "integer", "minimum": 1}}},
+        parameters_schema={"type": "object", "properties": settings},
         input_parameters=["qubit_frequency"],
-        output_parameters=["rabi_frequency"],
+        output_parameters=[output],
     )
+
+
+REPEAT = open_flow("repeat", repeatable=True, timeout_seconds=600)
+INTERACTIVE = open_flow("interactive", repeatable=False)
+TASKS = [
+    qubit_task(name, "rabi_frequency", shots={"type": "integer", "minimum": 1})
     for name in ("CheckRabi", "CheckT1", "CreateHPIPulse")
 ]
 
@@ -124,6 +131,13 @@ class QueueWorld:
                 self.admin.grant_member(PROJECT, role.name, key, access)
         return self.people[key]
 
+    @cached_property
+    def database(self) -> Database:
+        """The queue for the overseer."""
+        database = Database(self.calib.overseer.url)
+        self._open.callback(database.close)
+        return database
+
     @property
     def admin(self) -> Admin:
         return Admin(self.person("root", "calib_admin").database)
@@ -157,11 +171,15 @@ class QueueWorld:
 
     # ------------------------------------------------------------------ chips and jobs
 
+    def add_chip(self, chip_id: str, topology: str = FULL_CHIP) -> None:
+        """A simulated chip that `machine` may serve; nothing can be submitted to it yet."""
+        self.admin.add_chip(chip_id, "fake", topology)
+        self.admin.allow_executor(self.machine.name, chip_id)
+
     def chip(self, *, topology: str = "linear-2") -> str:
         """A new chip with a registered catalogue."""
         chip_id = f"CHIP{next(self._numbers)}"
-        self.admin.add_chip(chip_id, "fake", topology)
-        self.admin.allow_executor(self.machine.name, chip_id)
+        self.add_chip(chip_id, topology)
         self.executor(chip_id, "registrar").register_catalogue([CALIBRATE, REPEAT, INTERACTIVE], TASKS)
         return chip_id
 
@@ -183,9 +201,12 @@ class QueueWorld:
     def running(self, chip_id: str, **given: Any) -> tuple[ClaimedJob, Lease]:
         """A job that has just been claimed, and its lease."""
         job_id = self.submit(chip_id, **given)
-        claimed = self.ready(chip_id).claim()
+        return self.claim(self.ready(chip_id), job_id)
+
+    def claim(self, executor: Executor, job_id: int) -> tuple[ClaimedJob, Lease]:
+        """The job, claimed by the executor, and its lease."""
+        claimed = executor.claim(30.0, job_id)
         assert claimed is not None
-        assert claimed.job_id == job_id
         return claimed, self.lease(claimed)
 
     def lease(self, claimed: ClaimedJob) -> Lease:
@@ -230,12 +251,13 @@ class QueueWorld:
 
 
 @contextmanager
-def open_queue_world(calib: CalibDatabase) -> Iterator[QueueWorld]:
-    """A world on a migrated database, with the project made."""
+def open_queue_world(calib: CalibDatabase, *, bare: bool = False) -> Iterator[QueueWorld]:
+    """A world on a migrated database; with the project, unless it is to stay bare."""
     with psycopg.connect(calib.overseer.url, autocommit=True, row_factory=dict_row) as owner:
         world = QueueWorld(calib, owner)
         with world._open:
-            world.admin.add_project(PROJECT)
+            if not bare:
+                world.admin.add_project(PROJECT)
             yield world
 
 

@@ -14,7 +14,7 @@ import pytest
 
 from qdash_queue.mirror.connection import connect_mongo, open_qdash
 from qdash_queue.mirror.qdash_setup import ChipPlan, QDashSetup
-from tests.executors.fleet import ExecutorProcess
+from tests.support.executor_world import StartedProcess
 from tests.support.waiting import until
 from tests.upgrade.release import CHIP, PROJECT, QUBITS, TASKS, TOPOLOGY, USER
 from tests.upgrade.upgrade_world import Upgrade, UpgradeWorld
@@ -127,7 +127,7 @@ def _nothing_waits(world: UpgradeWorld) -> bool:
 
 
 @contextmanager
-def frozen(hand: ExecutorProcess) -> Iterator[None]:
+def frozen(hand: StartedProcess) -> Iterator[None]:
     """Keep an executor that stands by from claiming."""
     hand.signal(signal.SIGSTOP)
     try:
@@ -143,7 +143,7 @@ def test_old_and_new_take_over_from_each_other(world: UpgradeWorld) -> None:
         job_id = world.submit(*SOME_QUBITS, max_attempts=2)
         world.measuring(job_id)
     old.signal(signal.SIGKILL)
-    old.leave()
+    old.wait()
     job = world.ended(job_id)
     assert (job["state"], job["attempt"]) == ("completed", 2), job
     assert world.present.holder(job_id) is new
@@ -154,7 +154,7 @@ def test_old_and_new_take_over_from_each_other(world: UpgradeWorld) -> None:
         world.measuring(lost_id)
         next_id = world.submit("0")
     new.signal(signal.SIGKILL)
-    new.leave()
+    new.wait()
     lost = world.ended(lost_id)
     assert (lost["state"], lost["failure_kind"]) == ("failed", "lost"), lost
     assert world.ended(next_id)["state"] == "completed"

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 from qdash_queue import migrate
-from tests.executors.fleet import ROOT
 from tests.support.databases import CalibDatabase, LoginRole
+from tests.support.executor_world import ROOT
 from tests.upgrade.release import CHIP, Release
 
 EXIT_AWAY = 4

@@ -8,19 +8,16 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from prefect.client.orchestration import SyncPrefectClient
-
 from qdash_queue import migrate
-from qdash_queue.client.database import Database
-from qdash_queue.client.queue import Queue
 from qdash_queue.embedded.prefect_server import PrefectServer
-from tests.executors.fleet import ROOT, Fleet
-from tests.executors.relay import Relay
-from tests.support.databases import CalibDatabase, LoginRole
-from tests.support.executor_world import prefect_home
+from tests.executors.fleet import Fleet, open_relay
+from tests.support.databases import CalibDatabase
+from tests.support.executor_world import ROOT
+from tests.support.queue_world import Person, open_queue_world
 from tests.support.waiting import until
 from tests.upgrade.release import CHIP, PROJECT, TASKS, TOPOLOGY, USER, Release
 
@@ -38,8 +35,8 @@ class UpgradeWorld:
 
     release: Release
     database: CalibDatabase
-    operator: LoginRole
-    mirror: LoginRole
+    operator: Person
+    mirror: Person
     released: Fleet
     present: Fleet
 
@@ -136,53 +133,34 @@ def set_up(
     release: Release, database: CalibDatabase, prefect_server: PrefectServer, folder: Path
 ) -> Iterator[UpgradeWorld]:
     """The release's schema with a project, people and a chip, all made by the release's commands."""
-    operator, executor = database.login("calib_operator"), database.login("calib_executor")
-    relay = Relay(prefect_server.port)
-    prefect = SyncPrefectClient(prefect_server.url)
-
-    def fleet(code: Path, module: str) -> Fleet:
-        return Fleet(
-            chip_id=CHIP,
-            queue=Queue.connect(operator.url),
-            owner=Database(database.overseer.url),
-            executor_url=executor.url,
-            relay=relay,
-            folder=folder,
-            prefect_environment={
-                **prefect_server.client_environment,
-                **prefect_home(folder),
-            },
-            prefect=prefect,
-            code=(code,),
-            module=module,
-        )
-
-    world = UpgradeWorld(
-        release,
-        database,
-        operator,
-        database.login("calib_mirror"),
-        fleet(release.folder, "executors.main"),  # 0.4.0 has no executors/__main__.py.
-        fleet(ROOT, "executors"),
-    )
-    design = folder / "design.json"
-    design.write_text(json.dumps(release.design()), encoding="utf-8")
-    admin = database.login("calib_admin")
-    release.command(database.url, "migrate")
-    for words in (
-        ("projects", "add", PROJECT),
-        ("members", "grant", PROJECT, operator.name, "--username", USER, "--access", "operator"),
-        ("chips", "add", CHIP, "--backend", "fake", "--topology", TOPOLOGY),
-        ("executors", "allow", executor.name, CHIP),
-        ("parameters", "import", CHIP, str(design), "--reason", "design values"),
+    with (
+        open_queue_world(database, bare=True) as queue_world,
+        open_relay(prefect_server) as (relay, prefect),
     ):
-        release.command(admin.url, *words)
-    try:
-        with prefect:
+        operator = queue_world.person("operator", "calib_operator")
+        fleet = partial(Fleet, CHIP, queue_world, operator.queue, prefect_server, relay, prefect, folder)
+        world = UpgradeWorld(
+            release,
+            database,
+            operator,
+            queue_world.person("mirror", "calib_mirror"),
+            fleet(code=(release.folder,), module="executors.main"),  # 0.4.0 has no executors/__main__.py.
+            fleet(code=(ROOT,)),
+        )
+        design = folder / "design.json"
+        design.write_text(json.dumps(release.design()), encoding="utf-8")
+        admin = queue_world.person("root", "calib_admin")
+        release.command(database.url, "migrate")
+        for words in (
+            ("projects", "add", PROJECT),
+            ("members", "grant", PROJECT, operator.name, "--username", USER, "--access", "operator"),
+            ("chips", "add", CHIP, "--backend", "fake", "--topology", TOPOLOGY),
+            ("executors", "allow", queue_world.machine.name, CHIP),
+            ("parameters", "import", CHIP, str(design), "--reason", "design values"),
+        ):
+            release.command(admin.url, *words)
+        try:
             yield world
-    finally:
-        for each in (world.released, world.present):
-            each.close()
-            each.queue.database.close()
-            each.owner.close()
-        relay.cut()
+        finally:
+            for each in (world.released, world.present):
+                each.close()

@@ -3,52 +3,68 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Final, cast
 
-import numpy as np
-from qubex.pulse import Blank
-
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
-from calibtasks.dataset import Dataset, MeasuredArray
+from calibtasks.checks import STANDARD, Checked, bad_fit, decay_resolved, fringe_resolved
 from calibtasks.figures.plots import (
     DATA_COLOUR,
     SECOND_COLOUR,
     Axis,
     Figure,
-    Real,
     Series,
     fit_figure,
     plane_figure,
     spaced,
     value_and_error,
 )
-from calibtasks.fits.iq import Projection, project
-from calibtasks.fits.least_squares import Fit, is_signal, no_signal, unresolved_decay
-from calibtasks.fits.models import fit_ramsey
-from calibtasks.fits.qubex_fits import library_ramsey
-from calibtasks.measure.pulses import half_pi_pulse
-from calibtasks.measure.sweeps import HALF_PI_INPUTS, INTERVAL, Sweep, shots_parameter, with_guards
-from qdash_queue.domain import Failure, FailureKind, FiniteRange, ParameterModel, RunParameterModel, TaskType
+from calibtasks.fits.fit import Estimate, NoFit
+from calibtasks.fits.ramsey import QUADRATURES, RamseyFit, fit_ramsey
+from calibtasks.measure.lab import Lab
+from calibtasks.measure.settings import INTERVAL, shots_parameter, with_guards
+from calibtasks.measure.sweep import Sweep
+from calibtasks.measure.targets import Op, Target, Wait
+from calibtasks.parameters.declared import (
+    DRIVE,
+    HALF_PI,
+    QUBIT_FREQUENCY,
+    RAMSEY_FREQUENCY,
+    READ,
+    T2_STAR,
+    Param,
+)
+from calibtasks.parameters.run_parameters import RunParameter
+from calibtasks.protocol import Protocol, Sweeps
+from qdash_queue.domain import Failure, FiniteRange
 
-IN_PHASE_ROTATION: Final = math.pi
-QUADRATURE_ROTATION: Final = -math.pi / 2
+ROTATIONS: Final = (math.pi, -math.pi / 2)
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
-MIN_TURNS: Final = 1.0
-"""Fewest turns of a fringe in the sweep; with fewer it may be the decay of an excited state."""
+CONTRAST_TOLERANCE: Final = 0.25
+"""Largest relative deviation of a fringe's swing from that of half-π pulses."""
 
 
-class CheckRamsey(BaseTask):
+def pulses_are_half_pi(checked: Checked) -> Failure | None:
+    """The fringe swings about its middle as far as the ground state is from there."""
+    contrast = cast("RamseyFit", checked.fit).contrast
+    if abs(contrast.value - 1) <= max(CONTRAST_TOLERANCE, 3 * contrast.error):
+        return None
+    return bad_fit(
+        "not_half_pi",
+        f"the {checked.what} has {contrast.value:.0%} of the swing that half-π pulses give",
+        "run CreateHPIPulse; if that changes nothing, choose a smaller detuning",
+    )
+
+
+class CheckRamsey(Protocol):
     """Two half-π pulses, detuned, with a varied wait between them, read along two axes.
 
     Both quadratures are fitted at once, so the sign of the detuning is known.
     """
 
-    name = "CheckRamsey"
-    task_type = TaskType.QUBIT
     description = "Ramsey fringe: qubit frequency and dephasing time T2*"
-    input_parameters: Mapping[str, ParameterModel] = HALF_PI_INPUTS
-    run_parameters: Mapping[str, RunParameterModel] = {
+    what = "Ramsey fringe"
+    needs = (*DRIVE, *HALF_PI, *READ)
+    settings: ClassVar = {
         "detuning": RunParameter(
             unit="GHz",
             value_type="float",
@@ -66,116 +82,58 @@ class CheckRamsey(BaseTask):
         "shots": shots_parameter(1024),
         "interval": INTERVAL,
     }
-    output_parameters: Mapping[str, ParameterModel] = {
-        "ramsey_frequency": OutputParameter(
-            unit="MHz",
-            description="frequency of the fringe",
-            believable=FiniteRange(low=0, high=100),
-        ),
-        "qubit_frequency": OutputParameter(
-            unit="GHz",
-            description="0-1 transition frequency",
-            believable=FiniteRange(low=2, high=12),
-        ),
-        "t2_star": OutputParameter(
-            unit="μs",
-            description="dephasing time",
-            believable=FiniteRange(low=0.05, high=2000),
-        ),
-    }
-    fits = True
-    r2_threshold = 0.7
+    yields = (RAMSEY_FREQUENCY, QUBIT_FREQUENCY, T2_STAR)
+    checks = (*STANDARD, fringe_resolved, decay_resolved, pulses_are_half_pi)
 
-    def run(self, backend: Backend, qid: str) -> RunResult:
-        """Measure; arrays ``time`` (ns), ``iq_x`` and ``iq_y`` (a.u., complex), each of shape (n,)."""
-        sweep = Sweep.of(self, backend, qid, detuning=float(self.setting("detuning")))
-        time = sweep.on_grid(with_guards(np.asarray(self.setting("time_range"))))
-        half_pi = half_pi_pulse(self.input("hpi_amplitude"), self.input("hpi_length"))
+    def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
+        """Half π, wait, half π about -X, and about -Y."""
+        times, detuning = lab.on_grid(with_guards(self.points("time_range"))), self.number("detuning")
 
-        def sequence(rotation: float) -> Any:
-            return lambda wait: [half_pi, Blank(wait), half_pi.shifted(rotation)]
+        def quadrature(rotation: float) -> dict[str, Sweep]:
+            def sequence(target: Target, time: float) -> Sequence[Op]:
+                return [target.qubit.x90, Wait(time), target.qubit.half_pi(rotation)]
 
-        iq_x = sweep.measure(sequence(IN_PHASE_ROTATION), time)
-        iq_y = sweep.measure(sequence(QUADRATURE_ROTATION), time)
-        return RunResult(
-            Dataset(
-                [
-                    MeasuredArray("time", time, "ns", "waiting time"),
-                    MeasuredArray("iq_x", iq_x, "a.u.", "averaged IQ signal, second pulse about -X"),
-                    MeasuredArray("iq_y", iq_y, "a.u.", "averaged IQ signal, second pulse about -Y"),
-                ]
-            ),
-            library_ramsey(sweep.label, time, iq_y),
+            return lab.sweep(targets, times, sequence, detuning=detuning)
+
+        return {name: quadrature(rotation) for name, rotation in zip(QUADRATURES, ROTATIONS, strict=True)}
+
+    def fit(self, sweeps: Sweeps, target: Target) -> RamseyFit | NoFit:
+        """Both quadratures at once."""
+        return fit_ramsey(self.what, sweeps)
+
+    def values(self, fit: RamseyFit, target: Target) -> Mapping[Param, Estimate]:
+        """The drive's frequency less the fringe's is the qubit's."""
+        fringe = fit.frequency
+        return {
+            RAMSEY_FREQUENCY: Estimate(abs(fringe.value), fringe.error),
+            QUBIT_FREQUENCY: Estimate(self._drive(target) - fringe.value * 1e-3, fringe.error * 1e-3),
+            T2_STAR: fit.tau,
+        }
+
+    def figures(self, sweeps: Sweeps, fit: RamseyFit, target: Target) -> list[Figure]:
+        """Both quadratures over the waiting time, and one over the other."""
+        time, scale = sweeps[QUADRATURES[0]].points, fit.signal.scale
+        line = spaced(float(time.min()), float(time.max()), "linear")
+        fitted = fit.curve(line) * scale
+        first, second = (fit.signal.values[fit.signal.parts[name]] * scale for name in QUADRATURES)
+        t2_star = value_and_error(fit.tau.value, fit.tau.total, "μs")
+        found = self.values(fit, target)[QUBIT_FREQUENCY]
+        frequency = value_and_error(found.value, found.total, "GHz")
+        quality = f"R² = {fit.quality.r2:.4f}, {2 * time.size} points, drive at {self._drive(target):.6f} GHz"
+        fringe = fit_figure(
+            f"Ramsey fringe of qubit {target.qid}: T2* = {t2_star}",
+            f"qubit frequency {frequency}, {quality}",
+            Axis("Waiting time (μs)"),
+            Axis("Signal along the IQ axis (a.u.)"),
+            [
+                Series("in phase", time * 1e-3, first, line * 1e-3, fitted.real, DATA_COLOUR),
+                Series("quadrature", time * 1e-3, second, line * 1e-3, fitted.imag, SECOND_COLOUR),
+            ],
         )
+        clouds = {"fit": fitted, "data": first + 1j * second}
+        title = f"Ramsey fringe of qubit {target.qid} in the equatorial plane"
+        plane = plane_figure(title, quality, "a.u.", clouds)
+        return [Figure.of("ramsey", fringe), Figure.of("equatorial_plane", plane)]
 
-    def postprocess(
-        self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
-    ) -> PostProcessResult:
-        """Fit both quadratures at once; the drive's frequency less the fringe's is the qubit's."""
-        data = run_result.data
-        time, iq_x, iq_y = data.values("time") * 1e-3, data.values("iq_x"), data.values("iq_y")
-        projection = project("Ramsey fringe", np.concatenate([iq_x, iq_y]))
-        in_phase, quadrature = projection.apply(iq_x), projection.apply(iq_y)
-        fit = fit_ramsey("Ramsey fringe", time, in_phase, quadrature)
-        drive = self.input("qubit_frequency") + float(self.setting("detuning"))
-        fringe, fringe_error = fit.values["frequency"], fit.errors["frequency"]
-        rate, rate_error = fit.values["rate"], fit.errors["rate"]
-        t2_star = 1 / rate if rate > 0 else math.nan
-        return PostProcessResult(
-            output_parameters={
-                "ramsey_frequency": self.output("ramsey_frequency", abs(fringe), fringe_error),
-                "qubit_frequency": self.output("qubit_frequency", drive - fringe * 1e-3, fringe_error * 1e-3),
-                "t2_star": self.output("t2_star", t2_star, rate_error * t2_star**2),
-            },
-            figures=_figures(qid, time, in_phase, quadrature, fit, drive),
-            r2=fit.r2,
-            failure=_failure(fit, time, projection, int(self.setting("shots"))),
-            quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
-        )
-
-
-def _failure(fit: Fit, time: Real, projection: Projection, shots: int) -> Failure | None:
-    if not is_signal(fit.r2, 2 * time.size, 6):
-        return no_signal("Ramsey fringe")
-    rate, error = fit.values["rate"], fit.errors["rate"]
-    curve = np.asarray(fit.curve(time), dtype=np.complex128)
-    return (
-        fit.failure("Ramsey fringe")
-        or _standing(fit, time)
-        or unresolved_decay("the Ramsey fringe", rate, error)
-        or projection.misfit("Ramsey fringe", np.concatenate([curve.real, curve.imag]), shots)
-    )
-
-
-def _standing(fit: Fit, time: Real) -> Failure | None:
-    turns = abs(fit.values["frequency"]) * float(np.ptp(time))
-    if turns >= MIN_TURNS:
-        return None
-    return Failure(
-        kind=FailureKind.BAD_FIT,
-        cause="zero_frequency",
-        message=f"the Ramsey fringe makes {turns:.2f} turns in the sweep: it may be the decay of T1",
-        remedy="choose another detuning; if that changes nothing, run CreateHPIPulse: the pulse is no half π",
-    )
-
-
-def _figures(qid: str, time: Real, in_phase: Real, quadrature: Real, fit: Fit, drive: float) -> list[Figure]:
-    rate, error = fit.values["rate"], fit.errors["rate"]
-    t2_star = value_and_error(1 / rate, error / rate**2, "μs") if rate > 0 else "not seen"
-    frequency = value_and_error(drive - fit.values["frequency"] * 1e-3, fit.errors["frequency"] * 1e-3, "GHz")
-    quality = f"R² = {fit.r2:.4f}, {2 * time.size} points, drive at {drive:.6f} GHz"
-    line = spaced(float(time.min()), float(time.max()), "linear")
-    fitted = np.asarray(fit.curve(line), dtype=np.complex128)
-    fringe = fit_figure(
-        f"Ramsey fringe of qubit {qid}: T2* = {t2_star}",
-        f"qubit frequency {frequency}, {quality}",
-        Axis("Waiting time (μs)"),
-        Axis("Signal along the IQ axis (a.u.)"),
-        [
-            Series("in phase", time, in_phase, line, fitted.real, DATA_COLOUR),
-            Series("quadrature", time, quadrature, line, fitted.imag, SECOND_COLOUR),
-        ],
-    )
-    clouds = {"fit": fitted, "data": in_phase + 1j * quadrature}
-    plane = plane_figure(f"Ramsey fringe of qubit {qid} in the equatorial plane", quality, "a.u.", clouds)
-    return [Figure.of("ramsey", fringe), Figure.of("equatorial_plane", plane)]
+    def _drive(self, target: Target) -> float:
+        return target.value("qubit_frequency") + self.number("detuning")

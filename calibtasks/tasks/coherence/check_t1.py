@@ -2,101 +2,87 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import ClassVar
 
 import numpy as np
-from qubex.pulse import Blank
 
-from calibtasks.base import Backend, BaseTask, OutputParameter, PostProcessResult, RunParameter, RunResult
-from calibtasks.dataset import Dataset, MeasuredArray
+from calibtasks.checks import (
+    STANDARD,
+    carry_over_known,
+    decay_resolved,
+    reaches_ground,
+    single_decay,
+    starts_excited,
+)
 from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
-from calibtasks.fits.iq import Projection, project
-from calibtasks.fits.least_squares import Fit, Real, is_signal, no_signal, unresolved_decay
-from calibtasks.fits.models import fit_decay
-from calibtasks.fits.qubex_fits import library_t1
-from calibtasks.measure.pulses import half_pi_pulse
-from calibtasks.measure.sweeps import HALF_PI_INPUTS, INTERVAL, Sweep, shots_parameter
-from qdash_queue.domain import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
+from calibtasks.fits.decay import DecayFit, fit_relaxation
+from calibtasks.fits.fit import Estimate, NoFit
+from calibtasks.measure.lab import Lab
+from calibtasks.measure.settings import INTERVAL, shots_parameter
+from calibtasks.measure.sweep import Sweep
+from calibtasks.measure.targets import Target, Wait
+from calibtasks.parameters.declared import DRIVE, HALF_PI, READ, T1, Param
+from calibtasks.parameters.run_parameters import RunParameter
+from calibtasks.protocol import Protocol, Sweeps
+from qdash_queue.domain import FiniteRange
 
 
-class CheckT1(BaseTask):
-    """Excite the qubit by two half-π pulses, wait, read out; the signal decays with T1."""
-
-    name = "CheckT1"
-    task_type = TaskType.QUBIT
-    description = "Energy relaxation time T1"
-    input_parameters: Mapping[str, ParameterModel] = HALF_PI_INPUTS
-    run_parameters: Mapping[str, RunParameterModel] = {
+def decay_settings(first: float, last: float) -> dict[str, RunParameter]:
+    """The settings of a decay's sweep, from 10**first to 10**last ns."""
+    return {
         "time_range": RunParameter(
             unit="ns",
             value_type="np.logspace",
-            value=[2, 5.699, 51],
+            value=[first, last, 51],
             description="waiting times (exponents of ten, and how many)",
             limits=FiniteRange(low=0, high=1e7),
         ),
         "shots": shots_parameter(1024),
         "interval": INTERVAL,
     }
-    output_parameters: Mapping[str, ParameterModel] = {
-        "t1": OutputParameter(
-            unit="μs",
-            description="energy relaxation time",
-            believable=FiniteRange(low=0.1, high=2000),
-        ),
-    }
-    fits = True
-    r2_threshold = 0.7
 
-    def run(self, backend: Backend, qid: str) -> RunResult:
-        """Measure; arrays ``time`` (ns, shape (n,)) and ``iq`` (a.u., complex, shape (n,))."""
-        sweep = Sweep.of(self, backend, qid)
-        time = sweep.on_grid(np.asarray(self.setting("time_range")))
-        half_pi = half_pi_pulse(self.input("hpi_amplitude"), self.input("hpi_length"))
 
-        def sequence(wait: float) -> list[Any]:
-            return [half_pi, half_pi, Blank(wait)]
+class CheckT1(Protocol):
+    """Excite the qubit, wait, read out; the excited population decays with T1."""
 
-        iq = sweep.measure(sequence, time)
-        return RunResult(
-            Dataset(
-                [
-                    MeasuredArray("time", time, "ns", "waiting time"),
-                    MeasuredArray("iq", iq, "a.u.", "averaged IQ signal"),
-                ]
-            ),
-            library_t1(sweep.label, time, iq),
-        )
+    description = "Energy relaxation time T1"
+    what = "T1 decay"
+    symbol: ClassVar[str] = "T1"
+    needs = (*DRIVE, *HALF_PI, *READ)
+    settings: ClassVar = decay_settings(2, 5.699)
+    yields = (T1,)
+    checks = (*STANDARD, decay_resolved, single_decay, carry_over_known, reaches_ground, starts_excited)
 
-    def postprocess(
-        self, backend: Backend | None, execution_id: str, run_result: RunResult, qid: str
-    ) -> PostProcessResult:
-        """Fit a decay to the signal along its axis in the IQ plane; T1 in μs with its error."""
-        time = run_result.data.values("time") * 1e-3
-        projection = project("T1 decay", run_result.data.values("iq"))
-        fit = fit_decay("T1 decay", time, projection.signal)
+    def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
+        """π, wait, read."""
+        times = lab.on_grid(self.points("time_range"))
+        return {"decay": lab.sweep(targets, times, lambda t, time: [*t.qubit.x180, Wait(time)])}
+
+    def fit(self, sweeps: Sweeps, target: Target) -> DecayFit | NoFit:
+        """The decay of the excited population, with the carry-over of shots."""
+        return fit_relaxation(self.what, sweeps["decay"], 2 * target.qubit.value("hpi_length"))
+
+    def values(self, fit: DecayFit, target: Target) -> Mapping[Param, Estimate]:
+        """The decay time in μs."""
+        return {self.yields[0]: fit.tau}
+
+    def figures(self, sweeps: Sweeps, fit: DecayFit, target: Target) -> list[Figure]:
+        """Data, fit and references over the waiting time."""
+        time, signal = sweeps["decay"].points, fit.signal
+        has_excited = bool(np.any(signal.excited))
+        unit = 1 / signal.contrast if has_excited else signal.scale
         line = spaced(float(time[time > 0].min()), float(time.max()), "log")
+        points, curve = signal.values[signal.parts["decay"]] * unit, fit.curve(line) * unit
         figure = fit_figure(
-            f"T1 of qubit {qid}: {value_and_error(fit.values['tau'], fit.errors['tau'], 'μs')}",
-            f"R² = {fit.r2:.4f}, {time.size} points",
+            f"{self.symbol} of qubit {target.qid}: {value_and_error(fit.tau.value, fit.tau.total, 'μs')}",
+            f"R² = {fit.quality.r2:.4f}, χ² = {fit.quality.chi2:.2f}, {time.size} points",
             Axis("Waiting time (μs)", "log"),
-            Axis("Signal along the IQ axis (a.u.)"),
-            [Series("data", time, projection.signal, line, np.asarray(fit.curve(line).real))],
+            Axis("Excited population" if has_excited else "Signal along the IQ axis (a.u.)"),
+            [Series("data", time * 1e-3, points, line * 1e-3, curve)],
         )
-        return PostProcessResult(
-            output_parameters={"t1": self.output("t1", fit.values["tau"], fit.errors["tau"])},
-            figures=[Figure.of("t1", figure)],
-            r2=fit.r2,
-            failure=_failure(fit, time, projection, int(self.setting("shots"))),
-            quality_metrics={"r2": fit.r2, "iq_noise": projection.noise},
-        )
-
-
-def _failure(fit: Fit, time: Real, projection: Projection, shots: int) -> Failure | None:
-    if not is_signal(fit.r2, time.size, 3):
-        return no_signal("T1 decay")
-    return (
-        fit.failure("T1 decay")
-        or unresolved_decay("the excited state", fit.values["tau"], fit.errors["tau"])
-        or projection.misfit("T1 decay", np.asarray(fit.curve(time).real), shots)
-    )
+        for name, which in (("ground", signal.ground), ("excited", signal.excited)):
+            if np.any(which):
+                level = float(signal.mean(which) * unit)
+                figure.add_hline(y=level, line_dash="dot", line_width=1, annotation_text=name)
+        return [Figure.of(self.yields[0].name, figure)]

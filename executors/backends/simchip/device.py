@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -44,7 +44,9 @@ class QubitTruth:
         anharmonicity: 1-2 transition minus 0-1 transition.
         drive: Rabi frequency per unit of control amplitude.
         t1: energy relaxation time.
-        t2: dephasing time of a superposition, at most 2 T1.
+        t2_star: decay time of a Ramsey fringe, at most ``t2_echo``.
+        t2_echo: decay time of an echo, at most 2 T1. What an echo refocuses is a detuning that stays within a
+            shot and differs between shots: Lorentzian, so that a fringe decays exponentially.
         thermal: population of level 1 when idle.
         resonator: resonator frequency with the qubit in level 0.
         chi: half the resonator's shift from level 0 to 1.
@@ -59,7 +61,8 @@ class QubitTruth:
     anharmonicity: float
     drive: float
     t1: float
-    t2: float
+    t2_star: float
+    t2_echo: float
     thermal: float
     resonator: float
     chi: float
@@ -129,12 +132,13 @@ def true_qubit(seed: int, chip_id: str, qid: int) -> QubitTruth:
     """The hidden truth of one qubit; for the engine, tests and benchmarks only."""
     rng = random_stream(seed, chip_id, qid)
     t1 = rng.uniform(20e3, 60e3)
-    return QubitTruth(
+    truth = QubitTruth(
         frequency=_design_frequency(qid) + 3e-4 * float(np.clip(rng.normal(), -2.5, 2.5)),
         anharmonicity=DESIGN_ANHARMONICITY_GHZ * (1 + 0.02 * rng.normal()),
         drive=DESIGN_DRIVE_GHZ * (1 + 0.08 * float(np.clip(rng.normal(), -2.5, 2.5))),
         t1=t1,
-        t2=t1 * rng.uniform(0.5, 1.3),
+        t2_star=math.nan,
+        t2_echo=t1 * rng.uniform(0.7, 1.6),
         thermal=rng.uniform(0.003, 0.02),
         resonator=_design_resonator(qid) + 1e-4 * rng.normal(),
         chi=-rng.uniform(0.8e-3, 1.5e-3),
@@ -144,3 +148,4 @@ def true_qubit(seed: int, chip_id: str, qid: int) -> QubitTruth:
         delay=20.0,
         noise=2.5e-3,
     )
+    return replace(truth, t2_star=truth.t2_echo * rng.uniform(0.4, 0.9))

@@ -6,10 +6,14 @@ level from the populations at the start of the capture; a level may relax within
 Gaussian noise. So repeated shots give IQ blobs with some wrong assignments, and an average carries shot
 noise ∝ 1/√shots.
 
-Not modelled: drives during a capture, back-action and ring-up of the resonator, couplings between qubits, and
-the memory of the previous shot: each starts in the thermal state, however short the interval is against T1.
-(A real qubit keeps exp(-interval / T1) of its excitation: 8 % with 153.6 μs and a T1 of 60 μs, which then
-reads 5 % longer.)
+A shot starts from what the previous one has left, in the steady state of many equal shots: the readout ends
+superpositions but moves no populations, which then relax until the next shot. After a perfect π pulse, a time
+t up to the capture and a time I from there to the next pulse, level 1 is captured with a population of
+exp(-t/T1) / (1 + exp(-(t+I)/T1)), when it is empty in equilibrium.
+
+Not modelled: drives from a capture on (the carry-over counts from a shot's last one), back-action of captures
+on later ones of the same shot, ring-up of the resonator, couplings between qubits, correlations between the
+single shots (each draws its level on its own), and the approach to the steady state over the first T1.
 """
 
 from __future__ import annotations
@@ -24,7 +28,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from executors.backends.simchip.device import QubitTruth, random_stream, true_qubit
-from executors.backends.simchip.solver import LEVELS, Pulse, Transmon
+from executors.backends.simchip.solver import LEVELS, Pulse, Real, Transmon
 
 Complex = NDArray[np.complex128]
 
@@ -79,13 +83,22 @@ class Program:
     mode: CaptureMode
     capture_step_ns: float
 
-    def hardware_seconds(self) -> float:
-        """Instrument time that the program takes; QuEL's control systems wait the interval after a shot."""
+    @property
+    def period_ns(self) -> float:
+        """From one shot's start to the next one's; QuEL's control systems wait the interval after a shot."""
         captures = [capture for line in self.reads.values() for capture in line.captures]
         lines = [*self.drives.values(), *(line.pulses for line in self.reads.values())]
         ends = [capture.start_ns + capture.duration_ns for capture in captures]
         ends += [pulse.end_ns for pulses in lines for pulse in pulses]
-        return self.shots * (self.interval_ns + max(ends, default=0.0)) / _NS_PER_S
+        return self.interval_ns + max(ends, default=0.0)
+
+    def hardware_seconds(self) -> float:
+        """Instrument time that the program takes."""
+        return self.shots * self.period_ns / _NS_PER_S
+
+    def qubits(self) -> frozenset[int]:
+        """The qubits that the program drives or reads."""
+        return frozenset(self.drives) | {line.qid for line in self.reads.values()}
 
 
 @dataclass
@@ -111,13 +124,23 @@ class Engine:
         return {name: self._read(line, program) for name, line in program.reads.items()}
 
     def _read(self, line: ReadLine, program: Program) -> list[Complex]:
-        pulses = program.drives.get(line.qid, ())
         answers = []
-        for capture in line.captures:
-            populations = self._transmon(line.qid).populations(pulses, capture.start_ns)
+        for capture, populations in zip(line.captures, self._populations(line, program), strict=True):
             levels = self._rng(line.qid).choice(LEVELS, size=program.shots, p=populations)
             answers.append(self._capture(line, capture, levels, program))
         return answers
+
+    def _populations(self, line: ReadLine, program: Program) -> list[Real]:
+        """Populations of the levels, shape (3,), at the start of each capture, in the steady state."""
+        if not line.captures:
+            return []
+        transmon, pulses = self._transmon(line.qid), program.drives.get(line.qid, ())
+        transfers = [transmon.transfer(pulses, capture.start_ns) for capture in line.captures]
+        last = max(range(len(transfers)), key=lambda index: line.captures[index].start_ns)
+        rest_ns = program.period_ns - line.captures[last].start_ns
+        start = transmon.steady_start(transfers[last], rest_ns)
+        found = [np.clip(transfer @ start, 0.0, None) for transfer in transfers]
+        return [populations / populations.sum() for populations in found]
 
     def _capture(
         self, line: ReadLine, capture: Capture, levels: NDArray[np.int64], program: Program

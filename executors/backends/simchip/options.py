@@ -17,6 +17,9 @@ class SimulationOptions:
         noise_seed: of the simulated noise; the same one gives the same data again.
         wall_seconds_per_run: extra wall time of each execution.
         error_at_execution: this execution raises an instrument error.
+        error_box: a control system's box, as qubex names it, that is broken from ``error_at_execution`` on
+            (from the first one when that is not given): then not that execution fails, but each one that
+            drives or reads a qubit of the box, with an error that names the box.
         hang_at_execution: this execution never returns, and SIGTERM has no effect on it.
         error_at_quiesce: ``quiesce`` fails.
     """
@@ -26,6 +29,7 @@ class SimulationOptions:
     noise_seed: int = 0
     wall_seconds_per_run: float = 0.0
     error_at_execution: int | None = None
+    error_box: str | None = None
     hang_at_execution: int | None = None
     error_at_quiesce: bool = False
 

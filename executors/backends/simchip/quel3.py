@@ -26,6 +26,7 @@ from qubex.backend.quel3 import (
 from qubex.system import SystemManager
 
 from executors.backends.base import instrument_failure
+from executors.backends.configuration import simulated_box
 from executors.backends.simchip.engine import Capture, CaptureMode, Engine, Program, ReadLine
 from executors.backends.simchip.instrument import InstrumentState
 from executors.backends.simchip.options import SimulationOptions
@@ -43,7 +44,7 @@ _MODES: Final[Mapping[Quel3CaptureMode, CaptureMode]] = {
 
 @dataclass
 class SimulatedRuns:
-    """Executions on the simulated instrument: checkpoints, busy state, extra wall time, faults."""
+    """Executions on the simulated instrument: busy state, extra wall time, faults; and the checkpoint."""
 
     instrument: InstrumentState
     checkpoint: Callable[[], None]
@@ -52,19 +53,26 @@ class SimulatedRuns:
 
     def execute(self, engine: Engine, program: Program) -> dict[str, list[Any]]:
         """One execution; raises CalibrationError (``instrument``) when the instrument is busy or faulty."""
-        self.checkpoint()
         self.executions += 1
         with self.instrument.measuring():
             if self.executions == self.options.hang_at_execution:
                 _hang()
-            if self.executions == self.options.error_at_execution:
-                raise instrument_failure(
-                    f"the simulated instrument reported an error in execution {self.executions}",
-                    "simulated_fault",
-                )
+            error = self._error(engine, program)
+            if error is not None:
+                raise instrument_failure(error, "simulated_fault")
             if self.options.wall_seconds_per_run > 0:
                 time.sleep(self.options.wall_seconds_per_run)
             return engine.run(program)
+
+    def _error(self, engine: Engine, program: Program) -> str | None:
+        box, at = self.options.error_box, self.options.error_at_execution
+        if box is None:
+            is_due = self.executions == at
+            return f"the simulated instrument reported an error in execution {at}" if is_due else None
+        touched = {simulated_box(engine.muxes[qid]) for qid in program.qubits()}
+        if box in touched and self.executions >= (at or 1):
+            return f"the simulated instrument's box {box} reported an error in execution {self.executions}"
+        return None
 
 
 def _hang() -> None:
@@ -123,10 +131,8 @@ class SimulatedQuel3Controller(Quel3BackendController):
 
     def execute_sync(self, *, request: Any, **_: Any) -> Quel3BackendExecutionResult:
         """Run one request; result arrays by target, one per capture window."""
-        data = self._runs.execute(self._engine, _program(request.payload))
-        return Quel3BackendExecutionResult(
-            status={}, data=data, config={"sampling_period_ns": CAPTURE_STEP_NS}
-        )
+        self._runs.checkpoint()
+        return self._execute(request)
 
     async def execute_async(self, *, request: Any, **_: Any) -> Quel3BackendExecutionResult:
         """Run one request."""
@@ -135,8 +141,15 @@ class SimulatedQuel3Controller(Quel3BackendController):
     async def execute_batch_async(
         self, *, requests: Sequence[Any], **_: Any
     ) -> list[Quel3BackendExecutionResult]:
-        """Run requests one after another."""
-        return [self.execute_sync(request=request) for request in requests]
+        """Run requests one after another; nothing stops them between, as an instrument's batch."""
+        self._runs.checkpoint()
+        return [self._execute(request) for request in requests]
+
+    def _execute(self, request: Any) -> Quel3BackendExecutionResult:
+        data = self._runs.execute(self._engine, _program(request.payload))
+        return Quel3BackendExecutionResult(
+            status={}, data=data, config={"sampling_period_ns": CAPTURE_STEP_NS}
+        )
 
 
 def _program(payload: Quel3ExecutionPayload) -> Program:

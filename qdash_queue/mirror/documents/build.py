@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
 from qdash_queue.client.models import Job, JsonObject, Parameter, TaskRun
-from qdash_queue.domain import TaskStatus
+from qdash_queue.domain import TaskStatus, TaskType
 from qdash_queue.mirror.documents.bson_values import bson_key, bson_object, finite_number
 from qdash_queue.mirror.documents.layout import Layout, TaskFiles
 from qdash_queue.mirror.documents.models import (
@@ -128,6 +128,8 @@ def task_result_document(
     """
     outputs, refused = _outputs(job, task_run)
     start = task_run.started_at
+    # QDash would take a multiplexer's number for the qubit of that number.
+    of_mux = task_run.task_type is TaskType.MUX
     status = TaskStatus.CANCELLED if task_run.status is TaskStatus.SKIPPED else task_run.status
     return TaskResultHistory(
         project_id=job.project_id,
@@ -151,12 +153,12 @@ def task_result_document(
         start_at=start,
         end_at=task_run.ended_at,
         elapsed_time=elapsed_seconds(start, task_run.ended_at),
-        task_type=task_run.task_type.value,
+        task_type=TaskType.GLOBAL if of_mux else task_run.task_type,
         system_info=SystemInfo(
             created_at=start or job.started_at or job.submitted_at,
             updated_at=task_run.ended_at or start or job.started_at or job.submitted_at,
         ),
-        qid=task_run.qid,
+        qid="" if of_mux else task_run.qid,
         execution_id=job.execution_id or "",
         tags=execution_tags(job),
         chip_id=job.chip_id,

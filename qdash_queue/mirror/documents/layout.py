@@ -52,6 +52,8 @@ def task_stem(task_run: TaskRun) -> str:
     parts = [path_part(task_run.task)]
     if task_run.task_type in (TaskType.QUBIT, TaskType.COUPLING):
         parts.append(path_part(task_run.qid))
+    elif task_run.task_type is TaskType.MUX:
+        parts.append(f"mux{path_part(task_run.qid)}")
     if task_run.attempt > 1:
         parts.append(f"attempt{task_run.attempt}")
     if task_run.repetition > 0:

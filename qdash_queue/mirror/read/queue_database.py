@@ -72,7 +72,8 @@ SELECT jsonb_build_object(
     SELECT coalesce(jsonb_agg(to_jsonb(p)), '[]') FROM calib.parameters p
      WHERE p.chip_id = j.chip_id
        AND (p.job_id = j.job_id
-            OR p.qid IN (SELECT t.qid FROM calib.task_runs t WHERE t.job_id = j.job_id))))::text
+            OR p.qid IN (SELECT t.qid FROM calib.task_runs t
+                          WHERE t.job_id = j.job_id AND t.task_type <> 'mux'))))::text
   FROM calib.jobs j WHERE j.job_id = :job_id
 """
 

@@ -12,6 +12,7 @@ from uuid import UUID
 from pydantic import BaseModel, ConfigDict, Field
 
 from qdash_queue.client.models import Job, Parameter, Row, TaskRun
+from qdash_queue.domain import TaskType
 
 
 class Refusal(BaseModel):
@@ -73,7 +74,7 @@ class JobSnapshot(Row):
     @property
     def qids(self) -> set[str]:
         """The qubits and couplings that the job is about."""
-        measured = {task_run.qid for task_run in self.task_runs}
+        measured = {run.qid for run in self.task_runs if run.task_type is not TaskType.MUX}
         return (measured | {parameter.qid for parameter in self.parameters}) - {""}
 
     @property

@@ -1,0 +1,1 @@
+"""What the queue, its executors and its mirror cost on real servers; ``python -m benchmarks`` runs all."""

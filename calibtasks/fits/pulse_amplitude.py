@@ -1,0 +1,212 @@
+"""Fit of the amplitude at which a repeated pulse turns the qubit once, and of the drive's detuning.
+
+Both come from the exact rotations of a two-level system: a detuning turns the qubit while the ramps hardly
+drive it, so that its effect is no simple change of the Rabi frequency.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from calibtasks.fits.carry_over import MOST, carried
+from calibtasks.fits.fit import Complex, Estimate, Fit, NoFit, Real, attempted
+from calibtasks.fits.least_squares import Weighted, refine_weighted, search
+from calibtasks.fits.rabi import ANHARMONICITY_GHZ
+from calibtasks.fits.signal import Signal, stacked
+from calibtasks.measure.sweep import Sweep
+
+PULSE: Final = "pulse"
+PHASE: Final = "phase"
+
+_HALF, _TURN, _STRETCH, _MIDDLE, _PART, _DETUNING, _TILT, _GROUND = range(8)
+_GRID: Final = 201
+_STEP: Final = 1e-4
+"""Of numerical derivatives, relative; their error is its square."""
+
+Spinor = tuple[Complex, Complex]
+"""The first column of a rotation's SU(2) matrix."""
+
+
+@dataclass(frozen=True)
+class Pulse:
+    """A pulse of which a number makes a whole turn at the right amplitude.
+
+    Attributes:
+        heights: of its equal steps, in parts of its largest, shape (k,).
+        step: their length, ns.
+        count: of pulses in a whole turn.
+    """
+
+    heights: Real
+    step: float
+    count: int
+
+    @property
+    def rabi_ghz(self) -> float:
+        """Rabi frequency at the largest height of a pulse of the right amplitude."""
+        return 1 / (self.count * float(self.heights.sum()) * self.step)
+
+    def whole_turn(self, height: Real, detuning: float) -> Real:
+        """Factor of the population difference, shape (n,), after all pulses.
+
+        ``height`` is in parts of the right amplitude, shape (n,), ``detuning`` in Rabi frequencies.
+        """
+        total = once = self.rotation(height, detuning)
+        for _ in range(self.count - 1):
+            total = _after(once, total)
+        return _difference(total)
+
+    def two_quarters(self, signs: Real, detuning: float) -> Real:
+        """The same after two quarter turns, the second about +Y or -Y (the sign of ``signs``)."""
+        up, down = self.rotation(np.full(signs.shape, self.count / 4), detuning)
+        return _difference(_after((up, down * np.exp(0.5j * np.pi * np.sign(signs))), (up, down)))
+
+    def rotation(self, height: Real, detuning: float) -> Spinor:
+        """One pulse about X."""
+        total: Spinor = (np.ones(height.shape, np.complex128), np.zeros(height.shape, np.complex128))
+        for part in self.heights:
+            x = height * part
+            size = np.hypot(x, detuning) + 1e-12
+            half = np.pi * self.rabi_ghz * self.step * size
+            sine = np.sin(half) / size
+            total = _after((np.cos(half) - 1j * detuning * sine, -1j * x * sine), total)
+        return total
+
+
+def _after(second: Spinor, first: Spinor) -> Spinor:
+    (a, b), (up, down) = second, first
+    return a * up - b.conj() * down, b * up + a.conj() * down
+
+
+def _difference(spinor: Spinor) -> Real:
+    return np.asarray(np.abs(spinor[0]) ** 2 - np.abs(spinor[1]) ** 2)
+
+
+@dataclass(frozen=True)
+class PulseFit(Fit):
+    """The pulses' turn, whose size goes as ``1 + stretch (a / full_turn - 1)`` with the amplitude a.
+
+    Attributes:
+        full_turn: amplitude of a whole turn on resonance, a.u. The third level moves the resonance by Ω²/2|α|
+            at a Rabi frequency Ω; it is taken as constant, so that the size Δ²/2Ω² of a detuning's effect is
+            uncertain by |Δ|/2|α|: the systematic error.
+        stretch: 1 for a drive of the expected linearity.
+        missed: how far from the ground references the whole turn ends, in parts of the swing.
+        detuning: drive frequency minus the qubit's, MHz; of the driven qubit, as in CheckRabi.
+        rabi_mhz: Rabi frequency of the pulse.
+        signal: the data.
+        curve: values of the signal at amplitudes in a.u.
+    """
+
+    full_turn: Estimate
+    stretch: Estimate
+    missed: Estimate
+    detuning: Estimate
+    rabi_mhz: float
+    signal: Signal = field(repr=False)
+    curve: Callable[[Real], Real] = field(repr=False)
+
+    def metrics(self) -> Mapping[str, float]:
+        """The checked numbers beside the usual ones."""
+        return {
+            **super().metrics(),
+            "stretch": self.stretch.value,
+            "missed_return": self.missed.value,
+            "detuning_mhz": self.detuning.value,
+            "detuning_error_mhz": self.detuning.error,
+        }
+
+
+@attempted
+def fit_pulse_amplitude(what: str, sweeps: Mapping[str, Sweep], pulse: Pulse) -> PulseFit | NoFit:
+    """Fit ``pulse``, over the amplitude, and ``phase``: two quarter turns, the second about +Y and about -Y.
+
+    On resonance both of these end at the same signal. A detuning turns the superposition between the pulses,
+    which moves them apart, whatever the quarter turns' errors.
+    """
+    signal = Signal.of(what, sweeps, parameters=8)
+    amplitude = sweeps[PULSE].points
+    unit = float(np.max(np.abs(amplitude)))
+    model = _Model(signal, amplitude / unit, sweeps[PHASE].points, pulse)
+    found = refine_weighted(model.values, model.jacobian, model.start(), signal.values, signal.variances)
+    return _described(model, found, unit)
+
+
+@dataclass(frozen=True)
+class _Model:
+    signal: Signal
+    u: Real
+    signs: Real
+    pulse: Pulse
+
+    def start(self) -> list[float]:
+        """The best of a grid of full turns, on resonance."""
+        seen = self.signal.values[self.signal.parts[PULSE]]
+        grid = np.linspace(float(np.min(self.u)), float(np.max(self.u)), _GRID)[1:-1]
+        grid = grid[grid > 0]
+        columns = np.cos(2 * np.pi * self.u[None, :] / grid[:, None])
+        best, (half, middle) = search(np.stack([columns, np.ones_like(columns)], axis=2), seen)
+        ground = self.signal.mean(self.signal.ground)
+        return [float(half), float(grid[best]), 1.0, float(middle), 0.0, 0.0, 0.0, ground]
+
+    def turned(self, p: Real, u: Real) -> Real:
+        """Factor of the population difference at amplitudes in parts of the largest."""
+        return self.pulse.whole_turn(1 + p[_STRETCH] * (u / p[_TURN] - 1), p[_DETUNING])
+
+    def factors(self, p: Real) -> Real:
+        return np.concatenate(
+            [self.turned(p, self.u), p[_TILT] + self.pulse.two_quarters(self.signs, p[_DETUNING])]
+        )
+
+    def signals(self, p: Real, c: Real) -> Real:
+        return np.asarray(p[_MIDDLE] + p[_HALF] * carried(c, p[_PART]).z)
+
+    def values(self, p: Real) -> Real:
+        return stacked(self.signal, [self.signals(p, self.factors(p))], p[_GROUND], math.nan)
+
+    def jacobian(self, p: Real) -> Real:
+        z, by_c, by_part = carried(self.factors(p), p[_PART])
+        slopes = np.zeros((z.size, p.size))
+        slopes[:, _HALF], slopes[:, _MIDDLE], slopes[:, _PART] = z, 1.0, p[_HALF] * by_part
+        for parameter in (_TURN, _STRETCH, _DETUNING, _TILT):
+            change = _STEP * (np.arange(p.size) == parameter)
+            slope = (self.factors(p + change) - self.factors(p - change)) / (2 * _STEP)
+            slopes[:, parameter] = p[_HALF] * by_c * slope
+        full = np.zeros((self.signal.values.size, p.size))
+        full[self.signal.points] = slopes
+        full[self.signal.ground, _GROUND] = 1.0
+        return full
+
+    def bound(self, p: Real, unit: float) -> str:
+        if not float(np.min(self.u)) < p[_TURN] < float(np.max(self.u)):
+            return f"the amplitude {p[_TURN] * unit:.3g} is outside the sweep"
+        if not 0.8 < p[_STRETCH] < 1.25:
+            return f"the rotation per amplitude is {p[_STRETCH]:.2f} times the one expected"
+        return "" if abs(p[_PART]) < MOST else "the signal does not fit to the shots before"
+
+
+def _described(model: _Model, found: Weighted, unit: float) -> PulseFit:
+    p, rabi_mhz = found.parameters, model.pulse.rabi_ghz * 1e3
+
+    def estimate(value: float, slopes: Mapping[int, float], unit: float = 1.0) -> Estimate:
+        return Estimate(float(value), found.error(slopes)).scaled(unit)
+
+    missed = {_MIDDLE: 1.0, _HALF: 1.0, _GROUND: -1.0}
+    turn = estimate(p[_TURN], {_TURN: 1.0}, unit)
+    detuning = estimate(p[_DETUNING], {_DETUNING: 1.0}, rabi_mhz)
+    moved = abs(detuning.value) * 1e-3 / (2 * abs(ANHARMONICITY_GHZ))
+    return PulseFit(
+        model.signal.quality(found, model.bound(p, unit)),
+        full_turn=replace(turn, systematic=turn.value * moved),
+        stretch=estimate(p[_STRETCH], {_STRETCH: 1.0}),
+        missed=estimate(p[_MIDDLE] + p[_HALF] - p[_GROUND], missed, 1 / abs(2 * float(p[_HALF]))),
+        detuning=detuning,
+        rabi_mhz=rabi_mhz,
+        signal=model.signal,
+        curve=lambda amplitude: model.signals(p, model.turned(p, amplitude / unit)),
+    )

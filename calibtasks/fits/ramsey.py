@@ -1,0 +1,167 @@
+"""Fit of a Ramsey fringe: both quadratures at once, so that the frequency keeps its sign."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import numpy as np
+
+from calibtasks.fits.carry_over import MOST, carried
+from calibtasks.fits.fit import Complex, Estimate, NoFit, Real, TurningFit, attempted
+from calibtasks.fits.least_squares import Weighted, refine_weighted
+from calibtasks.fits.signal import Signal, stacked
+from calibtasks.measure.sweep import Sweep
+
+QUADRATURES: Final = ("in_phase", "quadrature")
+
+_HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _GROUND, _EXCITED = range(9)
+_OVERSAMPLING: Final = 4
+_ALIASES: Final = 5
+"""Number of foldings of a fringe's frequency that are distinguished."""
+_VISIBLE: Final = 3.0
+"""Decay times for which a fringe is seen."""
+
+
+@dataclass(frozen=True)
+class RamseyFit(TurningFit):
+    """``exp(-t / T2*) cos(2π frequency t + phase)``, and the sine, are the population difference's factors.
+
+    ``turns`` are those that are seen: within the sweep, and three decay times.
+
+    Attributes:
+        frequency: of the fringe, MHz; positive when the drive is above the qubit.
+        rate: of the decay, 1/μs; zero or negative when none is seen.
+        tau: the decay time T2*, μs; not a number when none is seen.
+        contrast: swing of the fringe in parts of twice the distance of its middle from the ground references;
+            1 for half-π pulses.
+        signal: the data.
+        curve: both quadratures' signals at waiting times in ns, as in phase + i quadrature.
+    """
+
+    frequency: Estimate
+    rate: Estimate
+    tau: Estimate
+    contrast: Estimate
+    signal: Signal = field(repr=False)
+    curve: Callable[[Real], Complex] = field(repr=False)
+
+
+@attempted
+def fit_ramsey(what: str, sweeps: Mapping[str, Sweep]) -> RamseyFit | NoFit:
+    """Fit ``in_phase`` and ``quadrature``, both over the same waiting times in ns.
+
+    Both are fitted with one carry-over, which at T1 above the interval makes the fringe's amplitude depend on
+    its phase; each has a middle of its own, because a wrong half-π pulse moves it.
+    """
+    signal = Signal.of(what, sweeps, parameters=9)
+    times = sweeps[QUADRATURES[0]].points
+    span = float(np.ptp(times))
+    seen = [signal.values[signal.parts[name]] for name in QUADRATURES]
+    model = _Model(signal, times / span, 9 if np.any(signal.excited) else 8)
+    start, highest = _start(times / span, seen[0] + 1j * seen[1])
+    ground, excited = signal.mean(signal.ground), signal.mean(signal.excited)
+    begin = np.array([*start, 0.0, ground, excited])[: model.parameters]
+    found = refine_weighted(model.values, model.jacobian, begin, signal.values, signal.variances)
+    bound = ""
+    if not abs(found.parameters[_FREQUENCY]) < highest:
+        frequency = found.parameters[_FREQUENCY] / span * 1e3
+        bound = f"a frequency of {frequency:.3g} MHz is outside the range that the sweep resolves"
+    elif not abs(found.parameters[_PART]) < MOST:
+        bound = "the signal does not fit to the shots before"
+    return _described(model, found, span, bound)
+
+
+@dataclass(frozen=True)
+class _Model:
+    signal: Signal
+    u: Real
+    parameters: int
+
+    def fringe(self, p: Real, u: Real) -> Complex:
+        return np.asarray(np.exp(-p[_RATE] * u + 1j * (2 * np.pi * p[_FREQUENCY] * u + p[_PHASE])))
+
+    def curve(self, p: Real, u: Real) -> Complex:
+        wave = self.fringe(p, u)
+        first, second = (p[_HALF] * carried(c, p[_PART]).z for c in (wave.real, wave.imag))
+        return np.asarray(p[_IN_PHASE] + first + 1j * (p[_QUADRATURE] + second))
+
+    def values(self, p: Real) -> Real:
+        both = self.curve(p, self.u)
+        excited = p[_EXCITED] if self.parameters > _EXCITED else math.nan
+        return stacked(self.signal, [both.real, both.imag], p[_GROUND], excited)
+
+    def jacobian(self, p: Real) -> Real:
+        wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, self.parameters))
+        turning = {_FREQUENCY: 2j * np.pi * self.u * wave, _PHASE: 1j * wave, _RATE: -self.u * wave}
+        for name, middle, part in zip(QUADRATURES, (_IN_PHASE, _QUADRATURE), (np.real, np.imag), strict=True):
+            rows = self.signal.parts[name]
+            z, by_c, by_part = carried(part(wave), p[_PART])
+            full[rows, _HALF], full[rows, middle], full[rows, _PART] = z, 1.0, p[_HALF] * by_part
+            for parameter, slope in turning.items():
+                full[rows, parameter] = p[_HALF] * by_c * part(slope)
+        full[self.signal.ground, _GROUND] = 1.0
+        full[self.signal.excited, _EXCITED:] = 1.0
+        return full
+
+
+def _described(model: _Model, found: Weighted, span: float, bound: str) -> RamseyFit:
+    p, per_us = found.parameters, 1e3 / span
+
+    def estimate(value: float, slopes: Mapping[int, float]) -> Estimate:
+        return Estimate(float(value), found.error(slopes))
+
+    rate = estimate(p[_RATE], {_RATE: 1.0}).scaled(per_us)
+    frequency = estimate(p[_FREQUENCY], {_FREQUENCY: 1.0}).scaled(per_us)
+    tau = rate.inverse() if rate.value > 0 else Estimate(math.nan, math.nan)
+    seen = min(1.0, _VISIBLE / p[_RATE]) if p[_RATE] > 0 else 1.0
+    depth = p[_GROUND] - 0.5 * (p[_IN_PHASE] + p[_QUADRATURE])
+    contrast = p[_HALF] / depth
+    middles = dict.fromkeys((_IN_PHASE, _QUADRATURE), 0.5 * contrast / depth)
+    return RamseyFit(
+        model.signal.quality(found, bound),
+        turns=float(abs(p[_FREQUENCY]) * seen),
+        frequency=frequency,
+        rate=rate,
+        tau=tau,
+        contrast=estimate(contrast, {_HALF: 1 / depth, _GROUND: -contrast / depth, **middles}),
+        signal=model.signal,
+        curve=lambda time: model.curve(p, time / span),
+    )
+
+
+def _start(u: Real, z: Complex) -> tuple[list[float], float]:
+    """Parameters to start from, and the highest frequency that the points resolve.
+
+    The amplitude is negative: a fringe starts in the ground state, where signals are low. A frequency beyond
+    Nyquist's of the usual step looks like a lower one at most points; the few between them distinguish both.
+    """
+    mean = complex(z.mean())
+    w = z - mean
+    sampling = 1 / float(np.median(np.diff(np.sort(u))))
+    frequencies = np.arange(-0.5 * sampling, 0.5 * sampling, 1 / _OVERSAMPLING)
+    rates = np.array([0.3, 1.0, 3.0, 8.0])
+    _, _, explained = _overlaps(u, w, frequencies, rates)
+    row, column = np.unravel_index(np.argmax(explained), explained.shape)
+    fine = frequencies[row] + np.arange(-1, 2) / (2 * _OVERSAMPLING)
+    aliases = (fine[:, None] + sampling * np.arange(-_ALIASES, _ALIASES + 1)).ravel()
+    overlaps, means, explained = _overlaps(u, w, aliases, rates[column : column + 1])
+    good = np.flatnonzero(explained[:, 0] >= (1 - 1e-6) * np.max(explained[:, 0]))
+    best = int(good[np.argmin(np.abs(aliases[good]))])
+    overlap = complex(overlaps[best, 0])
+    middle = mean - overlap * complex(means[best, 0])
+    phase = math.remainder(float(np.angle(overlap)) - math.pi, 2 * math.pi)
+    start = [-abs(overlap), aliases[best], phase, rates[column], middle.real, middle.imag]
+    return list(map(float, start)), (_ALIASES + 0.5) * sampling
+
+
+def _overlaps(u: Real, w: Complex, frequencies: Real, rates: Real) -> tuple[Complex, Complex, Real]:
+    """For each (frequency, rate): best amplitude, the candidate's mean, and how much it explains."""
+    waves = np.exp(-2j * np.pi * frequencies[:, None] * u)
+    damping = np.exp(-rates[:, None] * u).T
+    means = (waves @ damping).conj() / len(u)
+    norms = np.sum(damping**2, axis=0) - len(u) * np.abs(means) ** 2
+    overlaps = (waves @ (damping * w[:, None])) / np.maximum(norms, 1e-9)
+    return overlaps, means, np.abs(overlaps) ** 2 * norms

@@ -1,0 +1,221 @@
+"""The form of the project's own tasks: declared, measured for many targets at once, a verdict per target.
+
+::
+
+    class CheckT1(Protocol):
+        '''π, wait, read: the excited population decays with T1.'''
+
+        needs = (*DRIVE, *HALF_PI, *READ)
+        settings = {"time_range": ..., "shots": shots_parameter(1024), "interval": INTERVAL}
+        yields = (T1,)
+        checks = (*STANDARD, reaches_ground)
+        what = "T1 decay"
+
+        def acquire(self, lab, targets):
+            return {"decay": lab.sweep(targets, lab.on_grid(self.points("time_range")), ...)}
+
+        def fit(self, sweeps, target): ...      # -> a Fit or a NoFit; pure
+        def values(self, fit, target): ...      # -> {T1: Estimate}
+        def figures(self, sweeps, fit, target): ...
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from pydantic import JsonValue
+
+from calibtasks.checks import STANDARD, Check, Checked
+from calibtasks.dataset import Dataset
+from calibtasks.figures.plots import Figure
+from calibtasks.fits.fit import Estimate, Fit, NoFit, Real
+from calibtasks.measure.lab import Lab
+from calibtasks.measure.sweep import Sweep, names_of
+from calibtasks.measure.targets import Qubit, Target
+from calibtasks.parameters.declared import Param
+from calibtasks.results import Artifact, Backend, PostProcessResult, PreProcessResult, RunResult
+from calibtasks.task import Task, owner
+from qdash_queue.domain import ParameterModel, RunParameterModel, TaskType
+
+Sweeps = Mapping[str, Sweep]
+"""One target's sweeps by name."""
+
+
+class Protocol(Task, register=False):
+    """A task in the project's form; see the module. Raises TypeError when a class is declared wrongly.
+
+    Attributes:
+        needs: required stored parameters; of a coupling's qubits with their role.
+        settings: the run parameters with their defaults; ``shots`` and ``interval`` among them.
+        yields: the parameters that it must set.
+        checks: what may be wrong with a fit; the first failure is the verdict.
+        what: what is measured, in words, for messages.
+    """
+
+    needs: ClassVar[Sequence[Param]] = ()
+    settings: ClassVar[Mapping[str, RunParameterModel]] = {}
+    yields: ClassVar[Sequence[Param]] = ()
+    checks: ClassVar[Sequence[Check]] = STANDARD
+    what: ClassVar[str] = ""
+    fits = True
+    simultaneous = True
+
+    def __init_subclass__(cls, *, register: bool = True, **kwargs: Any) -> None:
+        super().__init_subclass__(register=register, **kwargs)
+
+    @classmethod
+    def _declare(cls) -> None:
+        super()._declare()
+        for name in ("shots", "interval"):
+            if name not in cls.settings:
+                raise TypeError(f"{cls.__qualname__}.settings: expected {name!r} among them")
+        cls.input_parameters = {param.key: param.as_input() for param in cls.needs}
+        cls.run_parameters = cls.settings
+        cls.output_parameters = {
+            name: output for param in cls.yields for name, output in param.as_outputs().items()
+        }
+        cls.what = cls.what or cls.name
+
+    def __init__(self, run_parameters: Mapping[str, object] | None = None) -> None:
+        super().__init__(run_parameters)
+        self._targets: dict[str, Target] = {}
+
+    # ------------------------------------------------------------------ implemented by an author
+
+    @abstractmethod
+    def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
+        """Measure all targets together; the sweeps by name, then by qid."""
+
+    @abstractmethod
+    def fit(self, sweeps: Sweeps, target: Target) -> Fit | NoFit:
+        """Fit one target's data; pure."""
+
+    @abstractmethod
+    def values(self, fit: Any, target: Target) -> Mapping[Param, Estimate]:
+        """The values that a fit gives, in their declared units."""
+
+    @abstractmethod
+    def figures(self, sweeps: Sweeps, fit: Any, target: Target) -> list[Figure]:
+        """Figures of data and fit, whatever the verdict."""
+
+    def note(self, fit: Any, target: Target) -> Mapping[str, JsonValue]:
+        """What is recorded beside the values, as JSON; nothing by default."""
+        return {}
+
+    def artifacts(self, fit: Any, target: Target) -> list[Artifact]:
+        """Files that the task makes, such as a classifier; none by default."""
+        return []
+
+    # ------------------------------------------------------------------ used by an author
+
+    def number(self, name: str) -> float:
+        """A setting that is a number."""
+        return float(self.setting(name))
+
+    def points(self, name: str) -> Real:
+        """A setting that is the points of a sweep, shape (n,)."""
+        return np.asarray(self.setting(name), dtype=np.float64)
+
+    # ------------------------------------------------------------------ called by the engine
+
+    @classmethod
+    def from_record(
+        cls, qid: str, input_parameters: Mapping[str, ParameterModel], run_parameters: Mapping[str, object]
+    ) -> Self:
+        """The task as it once ran on ``qid``, so that its stored data can be analysed again."""
+        task = cls(run_parameters)
+        task._targets[qid] = task._target(qid, input_parameters, None)
+        return task
+
+    def prepare(self, backend: Backend, qid: str) -> PreProcessResult:
+        """Read the target's needs; raises CalibrationError (``missing_input``) on the first unusable one."""
+        inputs = {param.key: self._need(backend, qid, param) for param in self._needs(backend, qid)}
+        self._targets[qid] = self._target(qid, inputs, backend)
+        return PreProcessResult(inputs, dict(self.run_parameters))
+
+    def measure(self, backend: Backend, qids: Sequence[str]) -> Mapping[str, RunResult]:
+        """Measure the prepared targets together; every sweep's arrays by qid."""
+        lab = Lab(backend, int(self.number("shots")), self.number("interval"))
+        found = self.acquire(lab, [self._targets[qid] for qid in qids])
+        return {
+            qid: RunResult(
+                Dataset(array for name, by_qid in found.items() for array in by_qid[qid].arrays(name))
+            )
+            for qid in qids
+        }
+
+    def analyse(self, execution_id: str, qid: str, run_result: RunResult) -> PostProcessResult:
+        """Fit, check, and draw one target's data."""
+        target, data = self._targets[qid], run_result.data
+        sweeps = {name: Sweep.from_dataset(data, name) for name in names_of(data)}
+        fit = self.fit(sweeps, target)
+        if isinstance(fit, NoFit):
+            return PostProcessResult(failure=fit.failure)
+        checked = Checked(self.what, fit, sweeps)
+        failures = (check(checked) for check in self.checks)
+        values = self.values(fit, target)
+        return PostProcessResult(
+            output_parameters=_outputs(values),
+            figures=self.figures(sweeps, fit, target),
+            r2=fit.quality.r2,
+            failure=next((failure for failure in failures if failure is not None), None),
+            quality_metrics={**fit.metrics(), **_systematic(values)},
+            note=dict(self.note(fit, target)),
+            artifacts=self.artifacts(fit, target),
+        )
+
+    def _needs(self, backend: Backend, qid: str) -> Sequence[Param]:
+        """The needs of a target; of a multiplexer and of a chip those of each of their qubits."""
+        if self.task_type in (TaskType.QUBIT, TaskType.COUPLING):
+            return self.needs
+        return [param.of(member) for member in backend.members(qid) for param in self.needs]
+
+    def _need(self, backend: Backend, qid: str, param: Param) -> ParameterModel:
+        """The value under the first of its names that is stored."""
+        where = owner(qid, param.role)
+        name = next((name for name in param.names if backend.has_parameter(where, name)), param.name)
+        declared = param.as_input().model_copy(update={"parameter_name": name})
+        found = self.stored(backend, qid, param.key, declared)
+        return found.model_copy(update={"parameter_name": name, "qid_role": param.role})
+
+    def _target(self, qid: str, inputs: Mapping[str, ParameterModel], backend: Backend | None) -> Target:
+        roles = dict.fromkeys(given.qid_role for given in inputs.values())
+        return Target(qid, {role: self._qubit(qid, role, inputs, backend) for role in roles}, dict(inputs))
+
+    def _qubit(
+        self, qid: str, role: str, inputs: Mapping[str, ParameterModel], backend: Backend | None
+    ) -> Qubit:
+        number = owner(qid, role)
+        prefix = f"{role}_" if role else ""
+        own = {key.removeprefix(prefix): given for key, given in inputs.items() if given.qid_role == role}
+        pulse = [name for name in ("hpi_amplitude", "pi_amplitude") if name in own]
+        trusted = bool(pulse) and backend is not None
+        if backend is not None:
+            trusted = trusted and not any(backend.is_suspect(number, name) for name in pulse)
+        return Qubit(number, "" if backend is None else backend.label(number), own, trusted)
+
+
+def _outputs(values: Mapping[Param, Estimate]) -> dict[str, ParameterModel]:
+    return {
+        key: ParameterModel(
+            parameter_name=declared.parameter_name,
+            qid_role=declared.qid_role,
+            value=found.value,
+            error=found.total,
+            unit=declared.unit,
+            description=declared.description,
+        )
+        for param, found in values.items()
+        for key, declared in param.as_outputs().items()
+    }
+
+
+def _systematic(values: Mapping[Param, Estimate]) -> dict[str, float]:
+    return {
+        f"{param.key}_systematic_error": found.systematic
+        for param, found in values.items()
+        if found.systematic
+    }
