@@ -9,7 +9,7 @@ import inspect
 import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -121,12 +121,24 @@ def run_guarded(
         Whatever the flow raises, and Prefect's own errors when the run cannot start.
     """
     guarded = copy.copy(flow)
-    guarded.fn = functools.wraps(flow.fn)(guard(flow.fn))
+    guarded.fn = _wrapped(flow.fn, guard)
     _keep_results_here(guarded)
     # Without its deployment's id the engine opens no websocket of its own to watch for a suspension; the
     # server's row keeps the link, so that the UI still offers Cancel.
     lean = flow_run.model_copy(update={"deployment_id": None, "parameters": dict(parameters)})
     run_flow(guarded, flow_run=lean)
+
+
+def _wrapped(body: FlowBody, guard: Callable[[FlowBody], FlowBody]) -> FlowBody:
+    """The guarded body, with its parameters' types as they read in the body's own module.
+
+    Prefect looks up names of types in the module of the function that it calls, here the guard's.
+    """
+    wrapper = functools.wraps(body)(guard(body))
+    # A type that is imported for type checkers only cannot be looked up; Prefect says so.
+    with suppress(NameError):
+        wrapper.__signature__ = inspect.signature(body, eval_str=True)  # type: ignore[attr-defined]
+    return wrapper
 
 
 def _keep_results_here(flow: Flow[Any, Any]) -> None:

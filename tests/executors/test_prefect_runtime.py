@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from enum import StrEnum
 from typing import Any
 
 import pytest
@@ -24,6 +25,11 @@ from executors.prefect import runtime
 from executors.prefect.runtime import FlowBody, flush, run_cancellation_hooks, run_guarded, warm_client
 from qdash_queue.embedded.prefect_server import PrefectServer
 from tests.support.waiting import PATIENCE
+
+
+class Shade(StrEnum):
+    LIGHT = "light"
+
 
 HOOKS_SWITCH = "PREFECT__ENABLE_CANCELLATION_AND_CRASHED_HOOKS"
 
@@ -54,6 +60,22 @@ def state_of(client: SyncPrefectClient, flow_run: FlowRun) -> str:
     state = client.read_flow_run(flow_run.id).state
     assert state is not None
     return state.name or ""
+
+
+def test_types_of_parameters_are_those_of_the_flows_own_module(prefect: SyncPrefectClient) -> None:
+    """As with ``from __future__ import annotations``, and a guard that knows none of their names."""
+    seen: list[Shade] = []
+
+    @flow
+    def paint(shade: Shade) -> None:
+        seen.append(shade)
+
+    def guard(body: FlowBody) -> FlowBody:
+        unaware: FlowBody = eval("lambda *given, **named: body(*given, **named)", {"body": body})
+        return unaware
+
+    run_guarded(paint, make_run(prefect, paint, {"shade": "light"}), {"shade": "light"}, guard)
+    assert seen == [Shade.LIGHT]
 
 
 def test_runs_in_this_thread_with_the_parameters_given(prefect: SyncPrefectClient) -> None:
