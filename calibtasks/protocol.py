@@ -28,17 +28,83 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from pydantic import JsonValue
 
-from calibtasks.checks import STANDARD, Check, Checked
+from calibtasks.checks import (
+    STANDARD,
+    Check,
+    Checked,
+    bad_fit,
+    carry_over_known,
+    decay_resolved,
+    fringe_resolved,
+    reaches_ground,
+    single_decay,
+    starts_excited,
+)
 from calibtasks.dataset import Dataset
-from calibtasks.figures.plots import Figure
-from calibtasks.fits.fit import Estimate, Fit, NoFit, Real
+from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, plane_figure, spaced, value_and_error
+from calibtasks.fits.decay import DecayFit, fit_echo, fit_relaxation
+from calibtasks.fits.fit import Estimate, Fit, NoFit, Quality, Real
+from calibtasks.fits.ramsey import RamseyFit, fit_ramsey
 from calibtasks.measure.lab import Lab
+from calibtasks.measure.settings import INTERVAL, shots_parameter, with_guards
 from calibtasks.measure.sweep import Sweep, names_of
-from calibtasks.measure.targets import Qubit, Target
-from calibtasks.parameters.declared import Param
+from calibtasks.measure.targets import BARRIER, Op, Qubit, Target, Wait
+from calibtasks.parameters.declared import DRIVE, HALF_PI, READ, Param, of
+from calibtasks.parameters.run_parameters import RunParameter
 from calibtasks.results import Artifact, Backend, PostProcessResult, PreProcessResult, RunResult
 from calibtasks.task import Task, owner
-from qdash_queue.domain import ParameterModel, RunParameterModel, TaskType
+from qdash_queue.domain import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
+
+__all__ = [
+    "BARRIER",
+    "DRIVE",
+    "HALF_PI",
+    "INTERVAL",
+    "READ",
+    "STANDARD",
+    "Artifact",
+    "Axis",
+    "Check",
+    "Checked",
+    "DecayFit",
+    "Estimate",
+    "Failure",
+    "Figure",
+    "FiniteRange",
+    "Fit",
+    "Lab",
+    "NoFit",
+    "Op",
+    "Param",
+    "Protocol",
+    "Quality",
+    "Qubit",
+    "RamseyFit",
+    "RunParameter",
+    "Series",
+    "Sweep",
+    "Sweeps",
+    "Target",
+    "TaskType",
+    "Wait",
+    "bad_fit",
+    "carry_over_known",
+    "decay_resolved",
+    "fit_echo",
+    "fit_figure",
+    "fit_ramsey",
+    "fit_relaxation",
+    "fringe_resolved",
+    "of",
+    "plane_figure",
+    "reaches_ground",
+    "shots_parameter",
+    "single_decay",
+    "spaced",
+    "starts_excited",
+    "value_and_error",
+    "with_guards",
+]
 
 Sweeps = Mapping[str, Sweep]
 """One target's sweeps by name."""
