@@ -23,8 +23,12 @@ from qdash_queue.embedded.prefect_server import PrefectServer
 
 ROOT = Path(__file__).parents[1]
 PLUGIN = Path(__file__).parent / "plugin"
-CHIP, PROJECT, MEMBER = "SIM16", "bench", "alice"
-PLAN = Plan(CHIP, "fake", None, PROJECT, member=MEMBER, admin="chip_admin", mirror="mirror")
+PROJECT, MEMBER = "bench", "alice"
+
+
+def plan(chip_id: str = "SIM16", topology: str | None = None) -> Plan:
+    """A simulated chip with logins for each role."""
+    return Plan(chip_id, "fake", topology, PROJECT, member=MEMBER, admin="chip_admin", mirror="mirror")
 
 
 @dataclass
@@ -39,6 +43,7 @@ class ExecutorProcess:
 class Installation:
     """One chip with its executors; `owner` is the superuser who was granted every right."""
 
+    chip_id: str
     folder: Path
     owner: Database
     queue: Queue
@@ -56,7 +61,7 @@ class Installation:
 
     def _start(self, settings: Mapping[str, str]) -> ExecutorProcess:
         log = self.folder / f"executor-{time.monotonic_ns()}.log"
-        command = [sys.executable, "-m", "executors", "--chip", CHIP]
+        command = [sys.executable, "-m", "executors", "--chip", self.chip_id]
         given = {**self.environment, **settings}
         with log.open("wb") as file:
             process = subprocess.Popen(command, env=given, cwd=ROOT, stdout=file, stderr=subprocess.STDOUT)
@@ -88,7 +93,7 @@ class Installation:
     def submit(
         self, flow: str, parameters: Mapping[str, JsonValue], not_before: datetime | None = None
     ) -> int:
-        return self.queue.submit(PROJECT, CHIP, parameters, flow=flow, not_before=not_before).job_id
+        return self.queue.submit(PROJECT, self.chip_id, parameters, flow=flow, not_before=not_before).job_id
 
     def happened(self, job_id: int, event: str, times: int = 1) -> JobEvent:
         """Wait until an event has been logged so many times; the last of them."""
@@ -105,11 +110,14 @@ class Installation:
 
 
 @contextmanager
-def installed(folder: Path, database_url: str, prefect: PrefectServer) -> Iterator[Installation]:
+def installed(
+    folder: Path, database_url: str, prefect: PrefectServer, wanted: Plan | None = None
+) -> Iterator[Installation]:
     """A migrated database with project, chip and logins; no executor is started yet."""
     migrate_and_grant(database_url)
-    urls = {item.name: item.url for item in install(database_url, PLAN) if item.url is not None}
-    executor_url = urls[PLAN.executor]
+    wanted = wanted or plan()
+    urls = {item.name: item.url for item in install(database_url, wanted) if item.url is not None}
+    executor_url = urls[wanted.executor]
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("QDASH_QUEUE_")},
         **prefect.client_environment,
@@ -120,7 +128,7 @@ def installed(folder: Path, database_url: str, prefect: PrefectServer) -> Iterat
         "QDASH_QUEUE_STATE_PATH": str(folder / "state"),
     }
     owner, queue = Database(database_url), Queue.connect(urls[MEMBER])
-    installation = Installation(folder, owner, queue, executor_url, environment)
+    installation = Installation(wanted.chip_id, folder, owner, queue, executor_url, environment)
     try:
         yield installation
     finally:

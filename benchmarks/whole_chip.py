@@ -24,19 +24,16 @@ import psutil
 from pydantic import JsonValue
 
 from benchmarks.conditions import print_conditions, until
-from benchmarks.installation import Installation, installed
+from benchmarks.installation import Installation, installed, plan
 from executors.backends.simchip.device import design_parameters
 from executors.job.context import instruments_folder
-from qdash_queue.cli.chip_setup import Plan
 from qdash_queue.client.models import Job
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.domain import CancelMode
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 
 QUBITS = 64
-PLAN = Plan(
-    "SIM64", "fake", "square-lattice-mux-64", "bench", member="alice", admin="chip_admin", mirror="mirror"
-)
+PLAN = plan("SIM64", "square-lattice-mux-64")
 TASKS = ("CheckRabi", "CreateHPIPulse", "CreatePIPulse", "CheckRamsey", "CheckT1", "CheckT2Echo")
 MODES = ("serial", "simultaneous")
 SLEEP = 0.25

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,13 +21,13 @@ CALIBRATED = {"hpi_amplitude": 0.0275, "hpi_length": 32.0}
 
 
 @pytest.fixture(params=EXAMPLES, ids=lambda code: re.findall(r"class (\w+)", code)[0])
-def task(request: pytest.FixtureRequest) -> type[Task]:
+def task(request: pytest.FixtureRequest) -> Iterator[type[Task]]:
     names: dict[str, Any] = {"__name__": "page"}
     exec(request.param, names)
     found = [item for item in names.values() if isinstance(item, type) and item.__module__ == "page"]
     (task,) = (item for item in found if issubclass(item, Task))
-    request.addfinalizer(lambda: REGISTRY.forget(task.name))
-    return task
+    yield task
+    REGISTRY.forget(task.name)
 
 
 def test_an_example_measures_what_it_says(task: type[Task], new_backend: MakeBackend) -> None:
