@@ -43,7 +43,6 @@ class Fleet:
     Attributes:
         queue: of an operator.
         code: the folders in which the executors find their code.
-        module: what runs as an executor.
     """
 
     chip_id: str
@@ -54,7 +53,6 @@ class Fleet:
     prefect: SyncPrefectClient
     folder: Path
     code: tuple[Path, ...] = (ROOT, PLUGIN)
-    module: str = "executors"
     lease_seconds: float = 6
     heartbeat_seconds: float = 1
     members: list[StartedProcess] = field(default_factory=list)
@@ -85,7 +83,7 @@ class Fleet:
     def command(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Run ``qdash-executor`` to its end."""
         return subprocess.run(
-            [sys.executable, "-m", self.module, *arguments],
+            [sys.executable, "-m", "executors", *arguments],
             env=self.environment,
             cwd=self.code[0],
             capture_output=True,
@@ -120,7 +118,7 @@ class Fleet:
 
     def start(self, **environment: str) -> StartedProcess:
         """One more executor; does not wait until it is ready."""
-        command = [sys.executable, "-m", self.module, "--chip", self.chip_id]
+        command = [sys.executable, "-m", "executors", "--chip", self.chip_id]
         # Python looks in its working folder before all.
         return start(command, {**self.environment, **environment}, self.folder, cwd=self.code[0])
 

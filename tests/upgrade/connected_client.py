@@ -12,8 +12,7 @@ import threading
 
 import psycopg
 
-# Where 0.4.0 has it; mypy sees the present tree.
-from qdash_queue.queue import Queue  # type: ignore[import-not-found]
+from qdash_queue import Queue
 
 
 def main() -> None:

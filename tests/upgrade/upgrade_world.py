@@ -144,7 +144,7 @@ def set_up(
             database,
             operator,
             queue_world.person("mirror", "calib_mirror"),
-            fleet(code=(release.folder,), module="executors.main"),  # 0.4.0 has no executors/__main__.py.
+            fleet(code=(release.folder,)),
             fleet(code=(ROOT,)),
         )
         design = folder / "design.json"
