@@ -138,6 +138,12 @@ class Protocol(Task, register=False):
         for name in ("shots", "interval"):
             if name not in cls.settings:
                 raise TypeError(f"{cls.__qualname__}.settings: expected {name!r} among them")
+        for role in ("control", "target") if cls.task_type is TaskType.COUPLING else ("",):
+            given = {param.name for param in cls.needs if param.role == role}
+            for param in (*DRIVE, *READ):
+                if param.name not in given:
+                    whose = f" of the {role} qubit" if role else ""
+                    raise TypeError(f"{cls.__qualname__}.needs: expected {param.name}{whose} among them")
         cls.input_parameters = {param.key: param.as_input() for param in cls.needs}
         cls.run_parameters = cls.settings
         cls.output_parameters = {
