@@ -41,7 +41,7 @@ class Probe(Protocol, register=False):
     """Measures two points; its fit is the mean, its file the letters of the qid."""
 
     settings: ClassVar = SETTINGS
-    needs = (*DRIVE, *HALF_PI, *READ)
+    needs: ClassVar[Sequence[Param]] = (*DRIVE, *HALF_PI, *READ)
     yields = (NUMBER,)
     checks = ()
 
