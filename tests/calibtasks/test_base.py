@@ -41,10 +41,10 @@ class StoredValues:
     def members(self, qid: str) -> tuple[str, ...]:
         return (qid,)
 
-    def has_parameter(self, qid: str, name: str) -> bool:  # noqa: ARG002
+    def has_parameter(self, qid: str, name: str) -> bool:
         return name in self.stored
 
-    def is_suspect(self, qid: str, name: str) -> bool:  # noqa: ARG002
+    def is_suspect(self, qid: str, name: str) -> bool:
         return False
 
     def parameter(self, qid: str, name: str) -> ParameterModel:
@@ -89,15 +89,15 @@ def define_full() -> type[BaseTask]:
         }
         output_parameters: Mapping[str, ParameterModel] = {"gain": OutputParameter(unit="GHz")}
 
-        def run(self, backend: Any, qid: str) -> RunResult:  # noqa: ARG002
+        def run(self, backend: Any, qid: str) -> RunResult:
             return RunResult(Dataset([MeasuredArray("t", np.asarray(self.setting("times")), "ns")]))
 
         def postprocess(
             self,
-            backend: Any,  # noqa: ARG002
-            execution_id: str,  # noqa: ARG002
+            backend: Any,
+            execution_id: str,
             run_result: RunResult,
-            qid: str,  # noqa: ARG002
+            qid: str,
         ) -> PostProcessResult:
             total = float(run_result.data.values("t").sum()) * self.input("qubit_frequency")
             return PostProcessResult({"gain": self.output("gain", total, 0.5)}, [go.Figure()])
@@ -119,10 +119,10 @@ def test_the_short_form_knows_its_qubit() -> None:
         def preprocess(self, backend):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202
             self.input_parameters = {"t1": backend.parameter(self.qid, "t1")}
 
-        def run(self, backend):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202, ARG002
+        def run(self, backend):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202
             return {"measured": [int(self.qid)]}
 
-        def postprocess(self, backend, result):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202, ARG002
+        def postprocess(self, backend, result):  # type: ignore[no-untyped-def, override]  # noqa: ANN001, ANN202
             return PostProcessResult(quality_metrics={"qid": float(self.qid)})
 
     task = Asking()

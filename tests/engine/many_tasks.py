@@ -1,7 +1,7 @@
 """Small tasks that measure many targets in one sweep, each behaving in one known way."""
 
 # The methods are called with more than these small ones need.
-# ruff: noqa: ARG002, ARG003
+# ruff: noqa: ARG003
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Small tasks that behave in one known way each and never use the instrument."""
 
 # A task's methods are called with more than these small ones need; the short form is tested without types.
-# ruff: noqa: ARG002, ANN001, ANN201
+# ruff: noqa: ANN001, ANN201
 
 from __future__ import annotations
 
