@@ -39,7 +39,7 @@ class Pulse:
     Attributes:
         heights: of its equal steps, in parts of its largest, shape (k,).
         step: their length, ns.
-        count: of pulses in a whole turn.
+        count: of pulses in a whole turn, a power of 2.
     """
 
     heights: Real
@@ -51,31 +51,33 @@ class Pulse:
         """Rabi frequency at the largest height of a pulse of the right amplitude."""
         return 1 / (self.count * float(self.heights.sum()) * self.step)
 
-    def whole_turn(self, height: Real, detuning: float) -> Real:
-        """Factor of the population difference, shape (n,), after all pulses.
+    def whole_turn(self, once: Spinor) -> Real:
+        """Factor of the population difference after all pulses, each of them ``once``."""
+        for _ in range(self.count.bit_length() - 1):
+            once = _after(once, once)
+        return _difference(once)
 
-        ``height`` is in parts of the right amplitude, shape (n,), ``detuning`` in Rabi frequencies.
-        """
-        total = once = self.rotation(height, detuning)
-        for _ in range(self.count - 1):
-            total = _after(once, total)
-        return _difference(total)
-
-    def two_quarters(self, signs: Real, detuning: float) -> Real:
+    def two_quarters(self, quarter: Spinor, signs: Real) -> Real:
         """The same after two quarter turns, the second about +Y or -Y (the sign of ``signs``)."""
-        up, down = self.rotation(np.full(signs.shape, self.count / 4), detuning)
+        up, down = quarter
         return _difference(_after((up, down * np.exp(0.5j * np.pi * np.sign(signs))), (up, down)))
 
-    def rotation(self, height: Real, detuning: float) -> Spinor:
-        """One pulse about X."""
-        total: Spinor = (np.ones(height.shape, np.complex128), np.zeros(height.shape, np.complex128))
-        for part in self.heights:
-            x = height * part
-            size = np.hypot(x, detuning) + 1e-12
-            half = np.pi * self.rabi_ghz * self.step * size
-            sine = np.sin(half) / size
-            total = _after((np.cos(half) - 1j * detuning * sine, -1j * x * sine), total)
-        return total
+    def rotation(self, height: Real, detuning: Real) -> Spinor:
+        """One pulse about X, shape (n,).
+
+        ``height`` is in parts of the right amplitude, ``detuning`` in Rabi frequencies, both of shape (n,).
+        """
+        x = self.heights[:, None] * height
+        size = np.hypot(x, detuning) + 1e-12
+        half = np.pi * self.rabi_ghz * self.step * size
+        sine = -1j * np.sin(half) / size
+        parts: Spinor = (np.cos(half) + detuning * sine, x * sine)
+        while len(parts[0]) > 1:
+            up, down = parts
+            even = len(up) // 2 * 2
+            joined = _after((up[1:even:2], down[1:even:2]), (up[:even:2], down[:even:2]))
+            parts = (np.concatenate([joined[0], up[even:]]), np.concatenate([joined[1], down[even:]]))
+        return parts[0][0], parts[1][0]
 
 
 def _after(second: Spinor, first: Spinor) -> Spinor:
@@ -143,6 +145,7 @@ class _Model:
     u: Real
     signs: Real
     pulse: Pulse
+    last: dict[bytes, tuple[Real, Real, Real]] = field(default_factory=dict, repr=False)
 
     def start(self) -> list[float]:
         """The best of a grid of full turns, on resonance."""
@@ -156,28 +159,50 @@ class _Model:
 
     def turned(self, p: Real, u: Real) -> Real:
         """Factor of the population difference at amplitudes in parts of the largest."""
-        return self.pulse.whole_turn(1 + p[_STRETCH] * (u / p[_TURN] - 1), p[_DETUNING])
+        once = self.pulse.rotation(_height(p, u), np.full(u.shape, p[_DETUNING]))
+        return self.pulse.whole_turn(once)
 
-    def factors(self, p: Real) -> Real:
-        return np.concatenate(
-            [self.turned(p, self.u), p[_TILT] + self.pulse.two_quarters(self.signs, p[_DETUNING])]
-        )
+    def factors(self, p: Real) -> tuple[Real, Real, Real]:
+        """Of all points; their slopes by the height and by the detuning.
+
+        All rotations are made at once, because a call costs more than a number. ``values`` and ``jacobian``
+        are asked for the same parameters one after the other.
+        """
+        key = p.tobytes()
+        if key not in self.last:
+            self.last.clear()
+            self.last[key] = self._factors(p)
+        return self.last[key]
+
+    def _factors(self, p: Real) -> tuple[Real, Real, Real]:
+        height = np.append(_height(p, self.u), self.pulse.count / 4)
+        n, none = self.u.size, np.zeros(height.size)
+        heights = height + np.array([none, none + _STEP, none - _STEP, none, none])
+        heights[:, n] = height[n]
+        detunings = p[_DETUNING] + np.array([none, none, none, none + _STEP, none - _STEP])
+        up, down = (part.reshape(5, n + 1) for part in self.pulse.rotation(heights.ravel(), detunings.ravel()))
+        turns = self.pulse.whole_turn((up[:, :n], down[:, :n]))
+        quarters = self.pulse.two_quarters((up[:, n:], down[:, n:]), self.signs)
+        found = np.concatenate([turns, quarters], axis=1)
+        found[0, n:] += p[_TILT]
+        return found[0], (found[1] - found[2]) / (2 * _STEP), (found[3] - found[4]) / (2 * _STEP)
 
     def signals(self, p: Real, c: Real) -> Real:
         return np.asarray(p[_MIDDLE] + p[_HALF] * carried(c, p[_PART]).z)
 
     def values(self, p: Real) -> Real:
-        return stacked(self.signal, [self.signals(p, self.factors(p))], p[_GROUND], math.nan)
+        return stacked(self.signal, [self.signals(p, self.factors(p)[0])], p[_GROUND], math.nan)
 
     def jacobian(self, p: Real) -> Real:
-        z, by_c, by_part = carried(self.factors(p), p[_PART])
+        factors, by_height, by_detuning = self.factors(p)
+        z, by_c, by_part = carried(factors, p[_PART])
+        n, full = self.u.size, np.zeros((self.signal.values.size, p.size))
         slopes = np.zeros((z.size, p.size))
         slopes[:, _HALF], slopes[:, _MIDDLE], slopes[:, _PART] = z, 1.0, p[_HALF] * by_part
-        for parameter in (_TURN, _STRETCH, _DETUNING, _TILT):
-            change = _STEP * (np.arange(p.size) == parameter)
-            slope = (self.factors(p + change) - self.factors(p - change)) / (2 * _STEP)
-            slopes[:, parameter] = p[_HALF] * by_c * slope
-        full = np.zeros((self.signal.values.size, p.size))
+        change = p[_HALF] * by_c
+        slopes[:n, _TURN] = (change * by_height)[:n] * -p[_STRETCH] * self.u / p[_TURN] ** 2
+        slopes[:n, _STRETCH] = (change * by_height)[:n] * (self.u / p[_TURN] - 1)
+        slopes[:, _DETUNING], slopes[n:, _TILT] = change * by_detuning, change[n:]
         full[self.signal.points] = slopes
         full[self.signal.ground, _GROUND] = 1.0
         return full
@@ -188,6 +213,10 @@ class _Model:
         if not 0.8 < p[_STRETCH] < 1.25:
             return f"the rotation per amplitude is {p[_STRETCH]:.2f} times the one expected"
         return "" if abs(p[_PART]) < MOST else "the signal does not fit to the shots before"
+
+
+def _height(p: Real, u: Real) -> Real:
+    return np.asarray(1 + p[_STRETCH] * (u / p[_TURN] - 1))
 
 
 def _described(model: _Model, found: Weighted, unit: float) -> PulseFit:

@@ -129,47 +129,46 @@ class _Model:
 
     def values(self, p: Real) -> Real:
         """Of all data, shape (n,)."""
-        return stacked(
-            self.signal, [curve(p, which, u) for which, u in enumerate(self.times)], p[-1], math.nan
-        )
+        amplitude, c, _, offset = self._waves(p)
+        both = offset + amplitude * carried(c, p[_PART]).z
+        return stacked(self.signal, [both], p[-1], math.nan)
 
     def jacobian(self, p: Real) -> Real:
         """Derivatives, shape (n, 12)."""
+        amplitude, c, sine, _ = self._waves(p)
+        z, by_c, by_part = carried(c, p[_PART])
+        u, slope = np.concatenate(self.times), amplitude * by_c
+        slopes = np.stack([z, -slope * sine * _TWO_PI * u, -slope * sine, np.ones_like(u), -slope * c * u])
         full = np.zeros((self.signal.values.size, _PARAMETERS))
-        full[self.signal.points] = np.concatenate([self._slopes(p, which) for which in (0, 1)])
+        for which, name in enumerate((MAIN, SIDE)):
+            rows = self.signal.parts[name]
+            full[rows, _own(which)] = slopes[:, rows].T
+        full[self.signal.points, _PART] = amplitude * by_part
         full[self.signal.ground, -1] = 1.0
         return full
 
-    def _slopes(self, p: Real, which: int) -> Real:
-        u, own = self.times[which], _own(which)
-        wave, slopes = _wave(p[own], u)
-        c = (wave - p[_OFFSET]) / p[_AMPLITUDE]
-        z, by_c, by_part = carried(c, p[_PART])
-        found = np.zeros((u.size, _PARAMETERS))
-        found[:, own] = slopes * by_c[:, None]
-        found[:, _AMPLITUDE] += z - by_c * c
-        found[:, _OFFSET] += 1 - by_c
-        found[:, _PART] = p[_AMPLITUDE] * by_part
-        return found
+    def _waves(self, p: Real) -> tuple[Real, Real, Real, Real]:
+        """Amplitude, cosine and sine with their decay, and offset at all points of both, each of shape (n,).
+
+        Both at once, because a call costs more than a number.
+        """
+        sizes = [u.size for u in self.times]
+        each = np.repeat(p[: 2 * _WAVE].reshape(2, _WAVE).T, sizes, axis=1)
+        amplitude, frequency, phase, offset, rate = each
+        u = np.concatenate(self.times)
+        wave = np.exp(-rate * u + 1j * (_TWO_PI * frequency * u + phase))
+        return amplitude, wave.real, wave.imag, offset
 
 
 def _own(which: int) -> slice:
     return slice(which * _WAVE, (which + 1) * _WAVE)
 
 
-def _wave(p: Real, u: Real) -> tuple[Real, Real]:
-    """A damped cosine, shape (n,), and its derivatives, shape (n, 5)."""
-    amplitude, frequency, phase, offset, rate = p
-    decay, angle = np.exp(-rate * u), _TWO_PI * frequency * u + phase
-    cosine, sine = decay * np.cos(angle), amplitude * decay * np.sin(angle)
-    slopes = [cosine, -sine * _TWO_PI * u, -sine, np.ones_like(u), -amplitude * cosine * u]
-    return np.asarray(amplitude * cosine + offset), np.stack(slopes, axis=1)
-
-
 def curve(p: Real, which: int, u: Real) -> Real:
     """Signal of an oscillation, with the carry-over of shots."""
-    c = (_wave(p[_own(which)], u)[0] - p[_OFFSET]) / p[_AMPLITUDE]
-    return np.asarray(p[_OFFSET] + p[_AMPLITUDE] * carried(c, p[_PART]).z)
+    amplitude, frequency, phase, offset, rate = p[_own(which)]
+    c = np.exp(-rate * u) * np.cos(_TWO_PI * frequency * u + phase)
+    return np.asarray(offset + amplitude * carried(c, p[_PART]).z)
 
 
 def _described(

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from calibtasks.fits.carry_over import MOST, carried
+from calibtasks.fits.cosine_start import even_spectrum, spectrum_at
 from calibtasks.fits.fit import Complex, Estimate, NoFit, Real, TurningFit, attempted
 from calibtasks.fits.least_squares import Weighted, refine_weighted
 from calibtasks.fits.signal import Signal, stacked
@@ -96,15 +97,21 @@ class _Model:
     def jacobian(self, p: Real) -> Real:
         wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, self.parameters))
         turning = {_FREQUENCY: 2j * np.pi * self.u * wave, _PHASE: 1j * wave, _RATE: -self.u * wave}
-        for name, middle, part in zip(QUADRATURES, (_IN_PHASE, _QUADRATURE), (np.real, np.imag), strict=True):
-            rows = self.signal.parts[name]
-            z, by_c, by_part = carried(part(wave), p[_PART])
-            full[rows, _HALF], full[rows, middle], full[rows, _PART] = z, 1.0, p[_HALF] * by_part
-            for parameter, slope in turning.items():
-                full[rows, parameter] = p[_HALF] * by_c * part(slope)
+        both, points = _both(wave), self.signal.points
+        z, by_c, by_part = carried(both, p[_PART])
+        full[points, _HALF], full[points, _PART] = z, p[_HALF] * by_part
+        for parameter, slope in turning.items():
+            full[points, parameter] = p[_HALF] * by_c * _both(slope)
+        for name, middle in zip(QUADRATURES, (_IN_PHASE, _QUADRATURE), strict=True):
+            full[self.signal.parts[name], middle] = 1.0
         full[self.signal.ground, _GROUND] = 1.0
         full[self.signal.excited, _EXCITED:] = 1.0
         return full
+
+
+def _both(z: Complex) -> Real:
+    """In phase, then quadrature."""
+    return np.concatenate([z.real, z.imag])
 
 
 def _described(model: _Model, found: Weighted, span: float, bound: str) -> RamseyFit:
@@ -143,11 +150,18 @@ def _start(u: Real, z: Complex) -> tuple[list[float], float]:
     sampling = 1 / float(np.median(np.diff(np.sort(u))))
     frequencies = np.arange(-0.5 * sampling, 0.5 * sampling, 1 / _OVERSAMPLING)
     rates = np.array([0.3, 1.0, 3.0, 8.0])
-    _, _, explained = _overlaps(u, w, frequencies, rates)
+    _, _, explained = _overlaps(
+        u,
+        w,
+        rates,
+        lambda weights: even_spectrum(0.5 * sampling, -1 / _OVERSAMPLING, frequencies.size, u, weights),
+    )
     row, column = np.unravel_index(np.argmax(explained), explained.shape)
     fine = frequencies[row] + np.arange(-1, 2) / (2 * _OVERSAMPLING)
     aliases = (fine[:, None] + sampling * np.arange(-_ALIASES, _ALIASES + 1)).ravel()
-    overlaps, means, explained = _overlaps(u, w, aliases, rates[column : column + 1])
+    overlaps, means, explained = _overlaps(
+        u, w, rates[column : column + 1], lambda weights: spectrum_at(-aliases, u, weights)
+    )
     good = np.flatnonzero(explained[:, 0] >= (1 - 1e-6) * np.max(explained[:, 0]))
     best = int(good[np.argmin(np.abs(aliases[good]))])
     overlap = complex(overlaps[best, 0])
@@ -157,11 +171,16 @@ def _start(u: Real, z: Complex) -> tuple[list[float], float]:
     return list(map(float, start)), (_ALIASES + 0.5) * sampling
 
 
-def _overlaps(u: Real, w: Complex, frequencies: Real, rates: Real) -> tuple[Complex, Complex, Real]:
-    """For each (frequency, rate): best amplitude, the candidate's mean, and how much it explains."""
-    waves = np.exp(-2j * np.pi * frequencies[:, None] * u)
+def _overlaps(
+    u: Real, w: Complex, rates: Real, spectrum: Callable[[Complex], Complex]
+) -> tuple[Complex, Complex, Real]:
+    """For each (frequency, rate): best amplitude, the candidate's mean, and how much it explains.
+
+    ``spectrum`` sums weights, shape (n, m), over the points, each wave turning backwards.
+    """
     damping = np.exp(-rates[:, None] * u).T
-    means = (waves @ damping).conj() / len(u)
-    norms = np.sum(damping**2, axis=0) - len(u) * np.abs(means) ** 2
-    overlaps = (waves @ (damping * w[:, None])) / np.maximum(norms, 1e-9)
+    sums, seen = np.split(spectrum(np.concatenate([damping, damping * w[:, None]], axis=1)), 2, axis=1)
+    means = sums.conj() / u.size
+    norms = np.sum(damping**2, axis=0) - u.size * np.abs(means) ** 2
+    overlaps = seen / np.maximum(norms, 1e-9)
     return overlaps, means, np.abs(overlaps) ** 2 * norms
