@@ -180,7 +180,9 @@ class _Model:
         heights = height + np.array([none, none + _STEP, none - _STEP, none, none])
         heights[:, n] = height[n]
         detunings = p[_DETUNING] + np.array([none, none, none, none + _STEP, none - _STEP])
-        up, down = (part.reshape(5, n + 1) for part in self.pulse.rotation(heights.ravel(), detunings.ravel()))
+        up, down = (
+            part.reshape(5, n + 1) for part in self.pulse.rotation(heights.ravel(), detunings.ravel())
+        )
         turns = self.pulse.whole_turn((up[:, :n], down[:, :n]))
         quarters = self.pulse.two_quarters((up[:, n:], down[:, n:]), self.signs)
         found = np.concatenate([turns, quarters], axis=1)
