@@ -77,8 +77,8 @@ def cosine_start(time: Real, signal: Real) -> Start:
 
 
 Spectrum = Callable[[float, Real], Complex]
-"""The sums over the points, shape (k, m), of weights, shape (n, m), times exp(2π i order f u) at k frequencies
-f; ``order`` comes first."""
+"""Of an order and weights, shape (n, m): the sums over the points of weights times exp(2π i order f u), at k
+frequencies f, shape (k, m)."""
 
 
 def _search(u: Real, v: Real, frequencies: Real, spectrum: Spectrum) -> tuple[float, float, Real, float]:
@@ -116,5 +116,6 @@ def even_spectrum(first: float, step: float, count: int, u: Real, weights: Real 
     block = math.isqrt(count - 1) + 1
     coarse = np.exp(1j * _TWO_PI * step * block * u[:, None] * np.arange(block))
     turned = (coarse[:, :, None] * weights[:, None, :]).reshape(u.size, -1)
-    found = spectrum_at(first + step * np.arange(block), u, turned).reshape(block, block, -1)
+    fine = first + step * np.arange(block, dtype=np.float64)
+    found = spectrum_at(fine, u, turned).reshape(block, block, -1)
     return np.asarray(found.swapaxes(0, 1).reshape(block * block, -1)[:count])

@@ -9,15 +9,17 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Final
 
 import numpy as np
+from numpy.polynomial import Polynomial
 
 from calibtasks.fits.carry_over import MOST, carried
 from calibtasks.fits.fit import Complex, Estimate, Fit, NoFit, Real, attempted
 from calibtasks.fits.least_squares import Weighted, refine_weighted, search
-from calibtasks.fits.rabi import ANHARMONICITY_GHZ
 from calibtasks.fits.signal import Signal, stacked
+from calibtasks.fits.third_level import driven
 from calibtasks.measure.sweep import Sweep
 
 PULSE: Final = "pulse"
@@ -40,15 +42,32 @@ class Pulse:
         heights: of its equal steps, in parts of its largest, shape (k,).
         step: their length, ns.
         count: of pulses in a whole turn, a power of 2.
+        anharmonicity: GHz.
     """
 
     heights: Real
     step: float
     count: int
+    anharmonicity: float
+
+    @cached_property
+    def right(self) -> float:
+        """Height of the right pulse in parts of that of its area.
+
+        On resonance half of the population stays in the ground state after a half-π pulse, least after a π
+        pulse.
+        """
+        heights = 1 + np.linspace(-0.05, 0.05, 11)
+        once = _difference(self.rotation(heights, np.zeros(heights.size)))
+        # The population difference is smooth: a polynomial finds where it, or its slope, is 0.
+        curve = Polynomial.fit(heights, once, 6)
+        roots = (curve if self.count == 4 else curve.deriv()).roots()
+        real = roots[np.abs(roots.imag) < 1e-9].real
+        return float(real[np.argmin(np.abs(real - 1))])
 
     @property
     def rabi_ghz(self) -> float:
-        """Rabi frequency at the largest height of a pulse of the right amplitude."""
+        """Rabi frequency at the largest height of a pulse of the right area."""
         return 1 / (self.count * float(self.heights.sum()) * self.step)
 
     def whole_turn(self, once: Spinor) -> Real:
@@ -65,9 +84,10 @@ class Pulse:
     def rotation(self, height: Real, detuning: Real) -> Spinor:
         """One pulse about X, shape (n,).
 
-        ``height`` is in parts of the right amplitude, ``detuning`` in Rabi frequencies, both of shape (n,).
+        ``height`` is in parts of the right area's, ``detuning`` in Rabi frequencies, both of shape (n,).
         """
-        x = self.heights[:, None] * height
+        x, shift = driven(self.heights[:, None] * height, self.rabi_ghz / self.anharmonicity)
+        detuning = detuning + shift
         size = np.hypot(x, detuning) + 1e-12
         half = np.pi * self.rabi_ghz * self.step * size
         sine = -1j * np.sin(half) / size
@@ -94,12 +114,11 @@ class PulseFit(Fit):
     """The pulses' turn, whose size goes as ``1 + stretch (a / full_turn - 1)`` with the amplitude a.
 
     Attributes:
-        full_turn: amplitude of a whole turn on resonance, a.u. The third level moves the resonance by Ω²/2|α|
-            at a Rabi frequency Ω; it is taken as constant, so that the size Δ²/2Ω² of a detuning's effect is
-            uncertain by |Δ|/2|α|: the systematic error.
+        full_turn: amplitude of the right pulse: on resonance a half-π pulse leaves half in the ground state,
+            a π pulse least. The systematic error is that of the anharmonicity.
         stretch: 1 for a drive of the expected linearity.
         missed: how far from the ground references the whole turn ends, in parts of the swing.
-        detuning: drive frequency minus the qubit's, MHz; of the driven qubit, as in CheckRabi.
+        detuning: drive frequency minus the qubit's, MHz.
         rabi_mhz: Rabi frequency of the pulse.
         signal: the data.
         curve: values of the signal at amplitudes in a.u.
@@ -125,7 +144,9 @@ class PulseFit(Fit):
 
 
 @attempted
-def fit_pulse_amplitude(what: str, sweeps: Mapping[str, Sweep], pulse: Pulse) -> PulseFit | NoFit:
+def fit_pulse_amplitude(
+    what: str, sweeps: Mapping[str, Sweep], pulse: Pulse, anharmonicity_error: float
+) -> PulseFit | NoFit:
     """Fit ``pulse``, over the amplitude, and ``phase``: two quarter turns, the second about +Y and about -Y.
 
     On resonance both of these end at the same signal. A detuning turns the superposition between the pulses,
@@ -136,7 +157,7 @@ def fit_pulse_amplitude(what: str, sweeps: Mapping[str, Sweep], pulse: Pulse) ->
     unit = float(np.max(np.abs(amplitude)))
     model = _Model(signal, amplitude / unit, sweeps[PHASE].points, pulse)
     found = refine_weighted(model.values, model.jacobian, model.start(), signal.values, signal.variances)
-    return _described(model, found, unit)
+    return _described(model, found, unit, anharmonicity_error)
 
 
 @dataclass(frozen=True)
@@ -157,9 +178,12 @@ class _Model:
         ground = self.signal.mean(self.signal.ground)
         return [float(half), float(grid[best]), 1.0, float(middle), 0.0, 0.0, 0.0, ground]
 
+    def height(self, p: Real, u: Real) -> Real:
+        return np.asarray(self.pulse.right * (1 + p[_STRETCH] * (u / p[_TURN] - 1)))
+
     def turned(self, p: Real, u: Real) -> Real:
         """Factor of the population difference at amplitudes in parts of the largest."""
-        once = self.pulse.rotation(_height(p, u), np.full(u.shape, p[_DETUNING]))
+        once = self.pulse.rotation(self.height(p, u), np.full(u.shape, p[_DETUNING]))
         return self.pulse.whole_turn(once)
 
     def factors(self, p: Real) -> tuple[Real, Real, Real]:
@@ -175,7 +199,7 @@ class _Model:
         return self.last[key]
 
     def _factors(self, p: Real) -> tuple[Real, Real, Real]:
-        height = np.append(_height(p, self.u), self.pulse.count / 4)
+        height = np.append(self.height(p, self.u), self.pulse.count / 4 * self.pulse.right)
         n, none = self.u.size, np.zeros(height.size)
         heights = height + np.array([none, none + _STEP, none - _STEP, none, none])
         heights[:, n] = height[n]
@@ -202,8 +226,9 @@ class _Model:
         slopes = np.zeros((z.size, p.size))
         slopes[:, _HALF], slopes[:, _MIDDLE], slopes[:, _PART] = z, 1.0, p[_HALF] * by_part
         change = p[_HALF] * by_c
-        slopes[:n, _TURN] = (change * by_height)[:n] * -p[_STRETCH] * self.u / p[_TURN] ** 2
-        slopes[:n, _STRETCH] = (change * by_height)[:n] * (self.u / p[_TURN] - 1)
+        turned = (change * by_height)[:n] * self.pulse.right
+        slopes[:n, _TURN] = turned * -p[_STRETCH] * self.u / p[_TURN] ** 2
+        slopes[:n, _STRETCH] = turned * (self.u / p[_TURN] - 1)
         slopes[:, _DETUNING], slopes[n:, _TILT] = change * by_detuning, change[n:]
         full[self.signal.points] = slopes
         full[self.signal.ground, _GROUND] = 1.0
@@ -217,11 +242,7 @@ class _Model:
         return "" if abs(p[_PART]) < MOST else "the signal does not fit to the shots before"
 
 
-def _height(p: Real, u: Real) -> Real:
-    return np.asarray(1 + p[_STRETCH] * (u / p[_TURN] - 1))
-
-
-def _described(model: _Model, found: Weighted, unit: float) -> PulseFit:
+def _described(model: _Model, found: Weighted, unit: float, anharmonicity_error: float) -> PulseFit:
     p, rabi_mhz = found.parameters, model.pulse.rabi_ghz * 1e3
 
     def estimate(value: float, slopes: Mapping[int, float], unit: float = 1.0) -> Estimate:
@@ -230,10 +251,11 @@ def _described(model: _Model, found: Weighted, unit: float) -> PulseFit:
     missed = {_MIDDLE: 1.0, _HALF: 1.0, _GROUND: -1.0}
     turn = estimate(p[_TURN], {_TURN: 1.0}, unit)
     detuning = estimate(p[_DETUNING], {_DETUNING: 1.0}, rabi_mhz)
-    moved = abs(detuning.value) * 1e-3 / (2 * abs(ANHARMONICITY_GHZ))
+    other = replace(model.pulse, anharmonicity=model.pulse.anharmonicity + anharmonicity_error)
+    moved = found.shift(model.values(p) - replace(model, pulse=other, last={}).values(p))[_TURN]
     return PulseFit(
         model.signal.quality(found, model.bound(p, unit)),
-        full_turn=replace(turn, systematic=turn.value * moved),
+        full_turn=replace(turn, systematic=abs(float(moved)) * unit),
         stretch=estimate(p[_STRETCH], {_STRETCH: 1.0}),
         missed=estimate(p[_MIDDLE] + p[_HALF] - p[_GROUND], missed, 1 / abs(2 * float(p[_HALF]))),
         detuning=detuning,

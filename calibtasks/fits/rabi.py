@@ -18,19 +18,11 @@ from calibtasks.fits.fit import Estimate, Fit, NoFit, Real, attempted
 from calibtasks.fits.iq_line import IQLine
 from calibtasks.fits.least_squares import Weighted, refine_weighted
 from calibtasks.fits.signal import Signal, stacked
+from calibtasks.fits.third_level import TYPICAL_ANHARMONICITY, resonant_rabi
 from calibtasks.measure.sweep import Sweep
 
 MAIN: Final = "rabi"
 SIDE: Final = "side"
-ANHARMONICITY_GHZ: Final = -0.3
-"""A transmon's usual one; it is -E_C (Koch et al., Phys. Rev. A 76, 042319, 2007).
-
-The third level takes part in a resonant oscillation: with the coupling g = Ω/√2 from level 1 and level 2
-off by α, level 1 keeps the part 1 - g²/α² of its population, so that the oscillation is slower than Ω by
-g²/2α² = Ω²/4α², besides the shift of its resonance. The strength is corrected for it with this value; its
-systematic error is the whole correction, which holds from |α| = 0.21 GHz on.
-"""
-
 _TWO_PI: Final = 2 * np.pi
 _PARAMETERS: Final = 12
 _WAVE: Final = 5
@@ -80,13 +72,19 @@ class RabiFit(Fit):
 
 
 @attempted
-def fit_rabi(what: str, sweeps: Mapping[str, Sweep], side_detuning_mhz: float) -> RabiFit | NoFit:
+def fit_rabi(
+    what: str,
+    sweeps: Mapping[str, Sweep],
+    side_detuning_mhz: float,
+    anharmonicity: Estimate = TYPICAL_ANHARMONICITY,
+) -> RabiFit | NoFit:
     """Fit both sweeps (``rabi`` and ``side``, over drive times in ns) at once.
 
     A drive off by Δ turns the qubit with f² = Ω² + Δ². A second drive, off by δ more, has f'² =
     Ω² + (Δ + δ)², so Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known. It
-    refers to the driven
-    qubit, whose frequency the third level raises by Ω² / 2|α|: a quarter of a MHz at 12.5 MHz.
+    refers to the driven qubit, whose frequency the third level raises by Ω² / 2|α|: a quarter of a MHz at
+    12.5 MHz. The third level also slows the oscillation, for which the strength is corrected; its systematic
+    error is that of ``anharmonicity`` (GHz).
     """
     signal = Signal.of(what, sweeps, parameters=_PARAMETERS)
     times = [sweeps[name].points for name in (MAIN, SIDE)]
@@ -99,7 +97,7 @@ def fit_rabi(what: str, sweeps: Mapping[str, Sweep], side_detuning_mhz: float) -
     begin = [number for start in starts for number in _downwards(start, span)]
     begin += [0.0, signal.mean(signal.ground)]
     found = refine_weighted(model.values, model.jacobian, begin, signal.values, signal.variances)
-    return _described(signal, sweeps, found, starts, side_detuning_mhz)
+    return _described(signal, sweeps, found, starts, side_detuning_mhz, anharmonicity)
 
 
 def _downwards(start: Start, span: float) -> list[float]:
@@ -172,7 +170,12 @@ def curve(p: Real, which: int, u: Real) -> Real:
 
 
 def _described(
-    signal: Signal, sweeps: Mapping[str, Sweep], found: Weighted, starts: Sequence[Start], side_mhz: float
+    signal: Signal,
+    sweeps: Mapping[str, Sweep],
+    found: Weighted,
+    starts: Sequence[Start],
+    side_mhz: float,
+    anharmonicity: Estimate,
 ) -> RabiFit:
     span = float(np.ptp(sweeps[MAIN].points))
     bound = _bound(found.parameters, starts, span)
@@ -182,7 +185,10 @@ def _described(
     # Ω² = f² - Δ², so Ω dΩ = f (1 + Δ/δ) df - (Δ f'/δ) df'.
     strength = math.sqrt(rabi**2 - detuning**2) if abs(detuning) < rabi else math.nan
     part = detuning / side_mhz
-    missing = (strength / (2e3 * ANHARMONICITY_GHZ)) ** 2
+    corrected, other = (
+        resonant_rabi(strength, detuning, 1e3 * ghz) if math.isfinite(strength) else math.nan
+        for ghz in (anharmonicity.value, anharmonicity.value + anharmonicity.error)
+    )
     cosine, sine = math.cos(p[_PHASE]), math.sin(p[_PHASE])
 
     def estimate(value: float, slopes: Mapping[int, float], systematic: float = 0.0) -> Estimate:
@@ -200,9 +206,9 @@ def _described(
         side_detuning=side_mhz,
         detuning=estimate(detuning, slopes(-rabi / side_mhz, side / side_mhz)),
         strength=estimate(
-            strength * (1 + missing),
+            corrected,
             slopes(rabi * (1 + part) / strength, -part * side / strength),
-            strength * missing,
+            abs(other - corrected),
         ),
         start=estimate(
             p[_OFFSET] + p[_AMPLITUDE] * cosine - p[-1],
