@@ -156,7 +156,13 @@ def fit_pulse_amplitude(
     amplitude = sweeps[PULSE].points
     unit = float(np.max(np.abs(amplitude)))
     model = _Model(signal, amplitude / unit, sweeps[PHASE].points, pulse)
-    found = refine_weighted(model.values, model.jacobian, model.start(), signal.values, signal.variances)
+    found = refine_weighted(
+        model.values,
+        model.jacobian,
+        model.start(),
+        signal.values,
+        lambda p, fitted: signal.variances(p, fitted, 2 * p[_HALF]),
+    )
     return _described(model, found, unit, anharmonicity_error)
 
 

@@ -96,7 +96,13 @@ def fit_rabi(
     model = _Model(signal, (times[0] / span, times[1] / span))
     begin = [number for start in starts for number in _downwards(start, span)]
     begin += [0.0, signal.mean(signal.ground)]
-    found = refine_weighted(model.values, model.jacobian, begin, signal.values, signal.variances)
+    found = refine_weighted(
+        model.values,
+        model.jacobian,
+        begin,
+        signal.values,
+        lambda p, fitted: signal.variances(p, fitted, 2 * p[_AMPLITUDE]),
+    )
     return _described(signal, sweeps, found, starts, side_detuning_mhz, anharmonicity)
 
 

@@ -18,7 +18,7 @@ from calibtasks.measure.sweep import Sweep
 
 QUADRATURES: Final = ("in_phase", "quadrature")
 
-_HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _GROUND, _EXCITED = range(9)
+_HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _GROUND, _TILT = range(9)
 _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
 """Number of foldings of a fringe's frequency that are distinguished."""
@@ -55,17 +55,26 @@ def fit_ramsey(what: str, sweeps: Mapping[str, Sweep]) -> RamseyFit | NoFit:
     """Fit ``in_phase`` and ``quadrature``, both over the same waiting times in ns.
 
     Both are fitted with one carry-over, which at T1 above the interval makes the fringe's amplitude depend on
-    its phase; each has a middle of its own, because a wrong half-π pulse moves it.
+    its phase; each has a middle of its own, because a wrong half-π pulse moves it. Such a pulse also leaves
+    part of the relaxation during the wait in the signal, to first order a tilt.
+
+    An excited reference is two half-π pulses: whatever these do, it is the fringe without a wait, its second
+    pulse turned by π. So it tells the fringe's amplitude, and with it what of the fringe is lost.
     """
     signal = Signal.of(what, sweeps, parameters=9)
     times = sweeps[QUADRATURES[0]].points
     span = float(np.ptp(times))
     seen = [signal.values[signal.parts[name]] for name in QUADRATURES]
-    model = _Model(signal, times / span, 9 if np.any(signal.excited) else 8)
+    model = _Model(signal, times / span)
     start, highest = _start(times / span, seen[0] + 1j * seen[1])
-    ground, excited = signal.mean(signal.ground), signal.mean(signal.excited)
-    begin = np.array([*start, 0.0, ground, excited])[: model.parameters]
-    found = refine_weighted(model.values, model.jacobian, begin, signal.values, signal.variances)
+    begin = [*start, 0.0, signal.mean(signal.ground), 0.0]
+    found = refine_weighted(
+        model.values,
+        model.jacobian,
+        begin,
+        signal.values,
+        lambda p, fitted: signal.variances(p, fitted, 2 * p[_HALF]),
+    )
     bound = ""
     if not abs(found.parameters[_FREQUENCY]) < highest:
         frequency = found.parameters[_FREQUENCY] / span * 1e3
@@ -79,33 +88,35 @@ def fit_ramsey(what: str, sweeps: Mapping[str, Sweep]) -> RamseyFit | NoFit:
 class _Model:
     signal: Signal
     u: Real
-    parameters: int
 
     def fringe(self, p: Real, u: Real) -> Complex:
         return np.asarray(np.exp(-p[_RATE] * u + 1j * (2 * np.pi * p[_FREQUENCY] * u + p[_PHASE])))
 
     def curve(self, p: Real, u: Real) -> Complex:
         wave = self.fringe(p, u)
-        first, second = (p[_HALF] * carried(c, p[_PART]).z for c in (wave.real, wave.imag))
+        first, second = (p[_HALF] * carried(c, p[_PART]).z + p[_TILT] * u for c in (wave.real, wave.imag))
         return np.asarray(p[_IN_PHASE] + first + 1j * (p[_QUADRATURE] + second))
 
     def values(self, p: Real) -> Real:
-        both = self.curve(p, self.u)
-        excited = p[_EXCITED] if self.parameters > _EXCITED else math.nan
-        return stacked(self.signal, [both.real, both.imag], p[_GROUND], excited)
+        both = _both(self.curve(p, self.u))
+        excited = p[_IN_PHASE] + p[_HALF] * carried(-np.cos(p[_PHASE]), p[_PART]).z
+        return stacked(self.signal, [both], p[_GROUND], float(excited))
 
     def jacobian(self, p: Real) -> Real:
-        wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, self.parameters))
+        wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, p.size))
         turning = {_FREQUENCY: 2j * np.pi * self.u * wave, _PHASE: 1j * wave, _RATE: -self.u * wave}
-        both, points = _both(wave), self.signal.points
-        z, by_c, by_part = carried(both, p[_PART])
+        points, excited = self.signal.points, self.signal.excited
+        z, by_c, by_part = carried(_both(wave), p[_PART])
         full[points, _HALF], full[points, _PART] = z, p[_HALF] * by_part
         for parameter, slope in turning.items():
             full[points, parameter] = p[_HALF] * by_c * _both(slope)
         for name, middle in zip(QUADRATURES, (_IN_PHASE, _QUADRATURE), strict=True):
             full[self.signal.parts[name], middle] = 1.0
+            full[self.signal.parts[name], _TILT] = self.u
         full[self.signal.ground, _GROUND] = 1.0
-        full[self.signal.excited, _EXCITED:] = 1.0
+        z, by_c, by_part = carried(-np.cos(p[_PHASE]), p[_PART])
+        full[excited, _IN_PHASE], full[excited, _HALF], full[excited, _PART] = 1.0, z, p[_HALF] * by_part
+        full[excited, _PHASE] = p[_HALF] * by_c * np.sin(p[_PHASE])
         return full
 
 
