@@ -18,7 +18,7 @@ from calibtasks.measure.sweep import Sweep
 
 QUADRATURES: Final = ("in_phase", "quadrature")
 
-_HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _GROUND, _TILT = range(9)
+_HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _TILT = range(8)
 _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
 """Number of foldings of a fringe's frequency that are distinguished."""
@@ -51,23 +51,25 @@ class RamseyFit(TurningFit):
 
 
 @attempted
-def fit_ramsey(what: str, sweeps: Mapping[str, Sweep]) -> RamseyFit | NoFit:
+def fit_ramsey(what: str, sweeps: Mapping[str, Sweep], pulse_ns: float = 0.0) -> RamseyFit | NoFit:
     """Fit ``in_phase`` and ``quadrature``, both over the same waiting times in ns.
 
     Both are fitted with one carry-over, which at T1 above the interval makes the fringe's amplitude depend on
     its phase; each has a middle of its own, because a wrong half-π pulse moves it. Such a pulse also leaves
     part of the relaxation during the wait in the signal, to first order a tilt.
 
-    An excited reference is two half-π pulses: whatever these do, it is the fringe without a wait, its second
-    pulse turned by π. So it tells the fringe's amplitude, and with it what of the fringe is lost.
+    A pulse that leaves the population difference z and the superposition s = sqrt(1 - z²), applied twice with
+    the phase φ between, gives z² + s² cos φ. So whatever the pulse is, the fringe would reach the ground
+    references, and the excited ones, two half-π pulses, are the fringe without a wait, turned by π. Both tell
+    the fringe's amplitude. A pulse of ``pulse_ns`` counts as half of its length for the decay.
     """
-    signal = Signal.of(what, sweeps, parameters=9)
+    signal = Signal.of(what, sweeps, parameters=8)
     times = sweeps[QUADRATURES[0]].points
     span = float(np.ptp(times))
     seen = [signal.values[signal.parts[name]] for name in QUADRATURES]
-    model = _Model(signal, times / span)
+    model = _Model(signal, times / span, pulse_ns / span)
     start, highest = _start(times / span, seen[0] + 1j * seen[1])
-    begin = [*start, 0.0, signal.mean(signal.ground), 0.0]
+    begin = [*start, 0.0, 0.0]
     found = refine_weighted(
         model.values,
         model.jacobian,
@@ -88,9 +90,12 @@ def fit_ramsey(what: str, sweeps: Mapping[str, Sweep]) -> RamseyFit | NoFit:
 class _Model:
     signal: Signal
     u: Real
+    pulses: float
 
     def fringe(self, p: Real, u: Real) -> Complex:
-        return np.asarray(np.exp(-p[_RATE] * u + 1j * (2 * np.pi * p[_FREQUENCY] * u + p[_PHASE])))
+        return np.asarray(
+            np.exp(-p[_RATE] * (u + self.pulses) + 1j * (2 * np.pi * p[_FREQUENCY] * u + p[_PHASE]))
+        )
 
     def curve(self, p: Real, u: Real) -> Complex:
         wave = self.fringe(p, u)
@@ -99,12 +104,17 @@ class _Model:
 
     def values(self, p: Real) -> Real:
         both = _both(self.curve(p, self.u))
-        excited = p[_IN_PHASE] + p[_HALF] * carried(-np.cos(p[_PHASE]), p[_PART]).z
-        return stacked(self.signal, [both], p[_GROUND], float(excited))
+        excited = p[_IN_PHASE] + p[_HALF] * carried(self.undone(p), p[_PART]).z
+        return stacked(self.signal, [both], p[_IN_PHASE] + p[_HALF], float(excited[0]))
+
+    def undone(self, p: Real) -> Real:
+        """The fringe's factor of the excited references, shape (1,)."""
+        return -self.fringe(p, np.zeros(1)).real
 
     def jacobian(self, p: Real) -> Real:
         wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, p.size))
-        turning = {_FREQUENCY: 2j * np.pi * self.u * wave, _PHASE: 1j * wave, _RATE: -self.u * wave}
+        by_rate = -(self.u + self.pulses) * wave
+        turning = {_FREQUENCY: 2j * np.pi * self.u * wave, _PHASE: 1j * wave, _RATE: by_rate}
         points, excited = self.signal.points, self.signal.excited
         z, by_c, by_part = carried(_both(wave), p[_PART])
         full[points, _HALF], full[points, _PART] = z, p[_HALF] * by_part
@@ -113,10 +123,12 @@ class _Model:
         for name, middle in zip(QUADRATURES, (_IN_PHASE, _QUADRATURE), strict=True):
             full[self.signal.parts[name], middle] = 1.0
             full[self.signal.parts[name], _TILT] = self.u
-        full[self.signal.ground, _GROUND] = 1.0
-        z, by_c, by_part = carried(-np.cos(p[_PHASE]), p[_PART])
+        full[self.signal.ground, _IN_PHASE] = full[self.signal.ground, _HALF] = 1.0
+        c = self.undone(p)
+        z, by_c, by_part = carried(c, p[_PART])
         full[excited, _IN_PHASE], full[excited, _HALF], full[excited, _PART] = 1.0, z, p[_HALF] * by_part
-        full[excited, _PHASE] = p[_HALF] * by_c * np.sin(p[_PHASE])
+        full[excited, _RATE] = p[_HALF] * by_c * -self.pulses * c
+        full[excited, _PHASE] = p[_HALF] * by_c * self.fringe(p, np.zeros(1)).imag
         return full
 
 
@@ -135,16 +147,15 @@ def _described(model: _Model, found: Weighted, span: float, bound: str) -> Ramse
     frequency = estimate(p[_FREQUENCY], {_FREQUENCY: 1.0}).scaled(per_us)
     tau = rate.inverse() if rate.value > 0 else Estimate(math.nan, math.nan)
     seen = min(1.0, _VISIBLE / p[_RATE]) if p[_RATE] > 0 else 1.0
-    depth = p[_GROUND] - 0.5 * (p[_IN_PHASE] + p[_QUADRATURE])
-    contrast = p[_HALF] / depth
-    middles = dict.fromkeys((_IN_PHASE, _QUADRATURE), 0.5 * contrast / depth)
+    off, error = found.further(np.where(model.signal.ground, 1.0, 0.0))
+    depth = p[_HALF] + off
     return RamseyFit(
         model.signal.quality(found, bound),
         turns=float(abs(p[_FREQUENCY]) * seen),
         frequency=frequency,
         rate=rate,
         tau=tau,
-        contrast=estimate(contrast, {_HALF: 1 / depth, _GROUND: -contrast / depth, **middles}),
+        contrast=Estimate(float(p[_HALF] / depth), abs(float(p[_HALF])) * error / depth**2),
         signal=model.signal,
         curve=lambda time: model.curve(p, time / span),
     )

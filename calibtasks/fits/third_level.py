@@ -22,8 +22,8 @@ _ROUNDS: Final = 6
 def turning_frequency(rabi: float, detuning: float, anharmonicity: float) -> float:
     """At which level 0 comes back in a steady drive, all in one unit.
 
-    ``detuning`` is the drive's frequency minus the qubit's. The result is the splitting of the two eigenstates
-    that hold most of level 0.
+    ``detuning`` is the drive's frequency minus the qubit's. The result is the splitting of the two
+    eigenstates that hold most of level 0.
     """
     up = rabi / np.sqrt(2)
     energies, states = np.linalg.eigh(

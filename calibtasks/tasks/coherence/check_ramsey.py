@@ -27,6 +27,7 @@ from calibtasks.measure.targets import Op, Target, Wait
 from calibtasks.parameters.declared import (
     DRIVE,
     HALF_PI,
+    HPI_LENGTH,
     QUBIT_FREQUENCY,
     RAMSEY_FREQUENCY,
     READ,
@@ -99,7 +100,7 @@ class CheckRamsey(Protocol):
 
     def fit(self, sweeps: Sweeps, target: Target) -> RamseyFit | NoFit:
         """Both quadratures at once."""
-        return fit_ramsey(self.what, sweeps)
+        return fit_ramsey(self.what, sweeps, target.value(HPI_LENGTH.name))
 
     def values(self, fit: RamseyFit, target: Target) -> Mapping[Param, Estimate]:
         """The drive's frequency less the fringe's is the qubit's."""
