@@ -191,9 +191,9 @@ def _described(
     # Ω² = f² - Δ², so Ω dΩ = f (1 + Δ/δ) df - (Δ f'/δ) df'.
     strength = math.sqrt(rabi**2 - detuning**2) if abs(detuning) < rabi else math.nan
     part = detuning / side_mhz
-    corrected, other = (
+    corrected, low, high = (
         resonant_rabi(strength, detuning, 1e3 * ghz) if math.isfinite(strength) else math.nan
-        for ghz in (anharmonicity.value, anharmonicity.value + anharmonicity.error)
+        for ghz in anharmonicity.value + anharmonicity.error * np.array([0, -1, 1])
     )
     cosine, sine = math.cos(p[_PHASE]), math.sin(p[_PHASE])
 
@@ -214,7 +214,7 @@ def _described(
         strength=estimate(
             corrected,
             slopes(rabi * (1 + part) / strength, -part * side / strength),
-            abs(other - corrected),
+            abs(high - low) / 2,
         ),
         start=estimate(
             p[_OFFSET] + p[_AMPLITUDE] * cosine - p[-1],

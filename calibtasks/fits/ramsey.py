@@ -36,8 +36,7 @@ class RamseyFit(TurningFit):
         frequency: of the fringe, MHz; positive when the drive is above the qubit.
         rate: of the decay, 1/μs; zero or negative when none is seen.
         tau: the decay time T2*, μs; not a number when none is seen.
-        contrast: swing of the fringe in parts of twice the distance of its middle from the ground references;
-            1 for half-π pulses.
+        contrast: swing of the fringe in parts of the references' distance; 1 for pulses that lose nothing.
         signal: the data.
         curve: both quadratures' signals at waiting times in ns, as in phase + i quadrature.
     """
@@ -147,7 +146,7 @@ def _described(model: _Model, found: Weighted, span: float, bound: str) -> Ramse
     frequency = estimate(p[_FREQUENCY], {_FREQUENCY: 1.0}).scaled(per_us)
     tau = rate.inverse() if rate.value > 0 else Estimate(math.nan, math.nan)
     seen = min(1.0, _VISIBLE / p[_RATE]) if p[_RATE] > 0 else 1.0
-    off, error = found.further(np.where(model.signal.ground, 1.0, 0.0))
+    off, error = found.further(model.signal.ground * 1.0 - model.signal.excited)
     depth = p[_HALF] + off
     return RamseyFit(
         model.signal.quality(found, bound),
