@@ -117,7 +117,12 @@ def test_the_right_pulse_of_three_levels_leaves_half_or_nothing(count: int, left
             state = expm(turn) @ state
         return float(abs(state[0]) ** 2)
 
-    assert ground(pulse.right) == pytest.approx(left, abs=5e-4 if count == 2 else 1e-4)
+    if count == 4:
+        assert ground(pulse.right) == pytest.approx(left, abs=1e-4)
+    else:
+        # The shift of the resonance leaves a little.
+        assert left < ground(pulse.right) < 2e-3
+        assert ground(pulse.right) < min(ground(pulse.right * factor) for factor in (0.997, 1.003))
     # By the area alone it would be another one.
     assert abs(ground(1.0) - left) > abs(ground(pulse.right) - left)
 

@@ -139,8 +139,8 @@ def test_an_optional_need_is_read_only_where_it_is_stored() -> None:
     optional = {"anharmonicity": ParameterModel(value=-0.31, unit="GHz")}
     for stored in (required, {**required, **optional}):
         backend = Mock()
-        backend.has_parameter.side_effect = lambda qid, name, stored=stored: name in stored
-        backend.parameter.side_effect = lambda qid, name, stored=stored: stored[name]
+        backend.has_parameter.side_effect = lambda _, name, stored=stored: name in stored
+        backend.parameter.side_effect = lambda _, name, stored=stored: stored[name]
         read = CheckRabi().prepare(backend, "0").input_parameters
         assert read.keys() == stored.keys()
 
