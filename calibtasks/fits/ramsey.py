@@ -146,7 +146,7 @@ def _described(model: _Model, found: Weighted, span: float, bound: str) -> Ramse
     frequency = estimate(p[_FREQUENCY], {_FREQUENCY: 1.0}).scaled(per_us)
     tau = rate.inverse() if rate.value > 0 else Estimate(math.nan, math.nan)
     seen = min(1.0, _VISIBLE / p[_RATE]) if p[_RATE] > 0 else 1.0
-    off, error = found.further(model.signal.ground * 1.0 - model.signal.excited)
+    off, error = found.further(np.subtract(model.signal.ground, model.signal.excited, dtype=np.float64))
     depth = p[_HALF] + off
     return RamseyFit(
         model.signal.quality(found, bound),

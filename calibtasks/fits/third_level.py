@@ -13,10 +13,34 @@ from typing import Final
 import numpy as np
 
 from calibtasks.fits.fit import Estimate, Real
+from calibtasks.measure.targets import Qubit
+from calibtasks.parameters.declared import ANHARMONICITY
+from calibtasks.results import missing_input
 
 TYPICAL_ANHARMONICITY: Final = Estimate(-0.3, 0.06)
 """GHz: of a transmon of which it is not stored; the deviation is that of an even spread from -0.4 to -0.2."""
+STORED_PART: Final = 0.02
+"""Error of a stored anharmonicity without one, in parts of it: about that of a design."""
 _ROUNDS: Final = 6
+
+
+def anharmonicity(qubit: Qubit) -> Estimate:
+    """GHz; a usual transmon's where none is stored.
+
+    Raises CalibrationError (``missing_input``) on one that no transmon has.
+    """
+    given = qubit.inputs.get(ANHARMONICITY.name)
+    if given is None:
+        return TYPICAL_ANHARMONICITY
+    value = qubit.value(ANHARMONICITY.name)
+    if not ANHARMONICITY.low <= value <= ANHARMONICITY.high:
+        raise missing_input(
+            f"qubit {qubit.qid}: expected anharmonicity from {ANHARMONICITY.low:g} to"
+            f" {ANHARMONICITY.high:g} GHz, got {value:g}",
+            "strange_value",
+            "store the transmon's anharmonicity, which is negative",
+        )
+    return Estimate(value, given.error or STORED_PART * abs(value))
 
 
 def turning_frequency(rabi: float, detuning: float, anharmonicity: float) -> float:

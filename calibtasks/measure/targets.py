@@ -6,18 +6,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Any
 
-from calibtasks.fits.fit import Estimate
-from calibtasks.fits.third_level import TYPICAL_ANHARMONICITY
 from calibtasks.measure.pulses import half_pi_pulse, rabi_pulse
-from calibtasks.parameters.declared import ANHARMONICITY
-from calibtasks.results import missing_input
 from calibtasks.task import finite
 from qdash_queue.domain import ParameterModel
-
-ANHARMONICITY_PART: Final = 0.02
-"""Error of a stored anharmonicity without one, in parts of it: about that of a design."""
 
 
 @dataclass(frozen=True)
@@ -58,26 +51,6 @@ class Qubit:
     def value(self, name: str) -> float:
         """An input's value in its declared unit; CalibrationError (``missing_input``)."""
         return finite(f"qubit {self.qid}", name, self.inputs.get(name))
-
-    @property
-    def anharmonicity(self) -> Estimate:
-        """GHz; a usual transmon's where none is stored.
-
-        One that is stored without an error is believed to a part of it. Raises CalibrationError
-        (``missing_input``) on one that no transmon has.
-        """
-        given = self.inputs.get(ANHARMONICITY.name)
-        if given is None:
-            return TYPICAL_ANHARMONICITY
-        value = self.value(ANHARMONICITY.name)
-        if not ANHARMONICITY.low <= value <= ANHARMONICITY.high:
-            raise missing_input(
-                f"qubit {self.qid}: expected anharmonicity from {ANHARMONICITY.low:g} to"
-                f" {ANHARMONICITY.high:g} GHz, got {value:g}",
-                "strange_value",
-                "store the transmon's anharmonicity, which is negative",
-            )
-        return Estimate(value, given.error or ANHARMONICITY_PART * abs(value))
 
     def half_pi(self, phase: float = 0.0) -> Play:
         """The half-π pulse, its axis at ``phase`` (radians) from X."""

@@ -12,6 +12,7 @@ from calibtasks.checks import STANDARD, Checked, bad_fit
 from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
 from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.fits.pulse_amplitude import PHASE, PULSE, Pulse, PulseFit, fit_pulse_amplitude
+from calibtasks.fits.third_level import anharmonicity
 from calibtasks.measure.lab import Lab
 from calibtasks.measure.pulses import HALF_PI_RAMP_NS, pulse_steps
 from calibtasks.measure.settings import INTERVAL, shots_parameter
@@ -134,8 +135,7 @@ class RepeatedPulse(Protocol, register=False):
 
     def fit(self, sweeps: Sweeps, target: Target) -> PulseFit | NoFit:
         """The amplitude of a whole turn; each pulse is its part of it."""
-        anharmonicity = target.qubit.anharmonicity
-        return fit_pulse_amplitude(self.what, sweeps, self._pulse(target), anharmonicity.error)
+        return fit_pulse_amplitude(self.what, sweeps, self._pulse(target), anharmonicity(target.qubit).error)
 
     def values(self, fit: PulseFit, target: Target) -> Mapping[Param, Estimate]:
         """Amplitude and length of the pulse."""
@@ -160,7 +160,7 @@ class RepeatedPulse(Protocol, register=False):
 
     def _pulse(self, target: Target) -> Pulse:
         steps = pulse_steps(self.number(self.duration_setting))
-        return Pulse(*steps, self.count, target.qubit.anharmonicity.value)
+        return Pulse(*steps, self.count, anharmonicity(target.qubit).value)
 
     def _expected(self, target: Target) -> float:
         """The amplitude by the stored drive strength; CalibrationError when it is above full scale."""

@@ -21,6 +21,7 @@ from calibtasks.figures.plots import (
 )
 from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.fits.rabi import MAIN, SIDE, RabiFit, fit_rabi
+from calibtasks.fits.third_level import anharmonicity
 from calibtasks.measure.lab import Lab
 from calibtasks.measure.settings import GUARD_POINTS, INTERVAL, shots_parameter, with_guards
 from calibtasks.measure.sweep import Sweep
@@ -130,7 +131,7 @@ class CheckRabi(Protocol):
 
     def fit(self, sweeps: Sweeps, target: Target) -> RabiFit | NoFit:
         """Damped cosines along the IQ axis."""
-        return fit_rabi(self.what, sweeps, self.number("side_detuning") * 1e3, target.qubit.anharmonicity)
+        return fit_rabi(self.what, sweeps, self.number("side_detuning") * 1e3, anharmonicity(target.qubit))
 
     def values(self, fit: RabiFit, target: Target) -> Mapping[Param, Estimate]:
         """Everything that the oscillation tells; the strength per amplitude from the resonant frequency."""
