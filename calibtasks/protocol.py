@@ -114,7 +114,7 @@ class Protocol(Task, register=False):
     """A task in the project's form; see the module. Raises TypeError when a class is declared wrongly.
 
     Attributes:
-        needs: required stored parameters; of a coupling's qubits with their role.
+        needs: stored parameters, required unless optional; of a coupling's qubits with their role.
         settings: the run parameters with their defaults; ``shots`` and ``interval`` among them.
         yields: the parameters that it must set.
         checks: what may be wrong with a fit; the first failure is the verdict.
@@ -144,7 +144,7 @@ class Protocol(Task, register=False):
                 if param.name not in given:
                     whose = f" of the {role} qubit" if role else ""
                     raise TypeError(f"{cls.__qualname__}.needs: expected {param.name}{whose} among them")
-        cls.input_parameters = {param.key: param.as_input() for param in cls.needs}
+        cls.input_parameters = {param.key: param.as_input() for param in cls.needs if not param.is_optional}
         cls.run_parameters = cls.settings
         cls.output_parameters = {
             name: output for param in cls.yields for name, output in param.as_outputs().items()
@@ -204,7 +204,11 @@ class Protocol(Task, register=False):
 
     def prepare(self, backend: Backend, qid: str) -> PreProcessResult:
         """Read the target's needs; raises CalibrationError (``missing_input``) on the first unusable one."""
-        inputs = {param.key: self._need(backend, qid, param) for param in self._needs(backend, qid)}
+        inputs = {
+            param.key: self._need(backend, qid, param)
+            for param in self._needs(backend, qid)
+            if not param.is_optional or _stored_name(backend, qid, param) is not None
+        }
         self._targets[qid] = self._target(qid, inputs, backend)
         return PreProcessResult(inputs, dict(self.run_parameters))
 
@@ -247,8 +251,7 @@ class Protocol(Task, register=False):
 
     def _need(self, backend: Backend, qid: str, param: Param) -> ParameterModel:
         """The value under the first of its names that is stored."""
-        where = owner(qid, param.role)
-        name = next((name for name in param.names if backend.has_parameter(where, name)), param.name)
+        name = _stored_name(backend, qid, param) or param.name
         declared = param.as_input().model_copy(update={"parameter_name": name})
         found = self.stored(backend, qid, param.key, declared)
         return found.model_copy(update={"parameter_name": name, "qid_role": param.role})
@@ -268,6 +271,12 @@ class Protocol(Task, register=False):
         if backend is not None:
             trusted = trusted and not any(backend.is_suspect(number, name) for name in pulse)
         return Qubit(number, "" if backend is None else backend.label(number), own, trusted)
+
+
+def _stored_name(backend: Backend, qid: str, param: Param) -> str | None:
+    """The first of a need's names under which a value is stored."""
+    where = owner(qid, param.role)
+    return next((name for name in param.names if backend.has_parameter(where, name)), None)
 
 
 def _outputs(values: Mapping[Param, Estimate]) -> dict[str, ParameterModel]:

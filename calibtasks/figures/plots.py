@@ -6,11 +6,13 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
 import plotly.graph_objects as go
 from numpy.typing import ArrayLike, NDArray
+from plotly.io import templates
 
 Real = NDArray[np.float64]
 
@@ -21,6 +23,9 @@ _CURVE_POINTS: Final = 600
 _DIGITS: Final = 7
 """Significant digits of a drawn number: finer than any screen, and half as long as a full one."""
 
+Drawing = dict[str, Any]
+"""Plotly's JSON before its arrays are written out; a ``go.Figure`` takes ten times as long to check."""
+
 
 @dataclass(frozen=True)
 class Figure:
@@ -30,9 +35,10 @@ class Figure:
     plotly: str
 
     @classmethod
-    def of(cls, name: str, figure: go.Figure) -> Figure:
+    def of(cls, name: str, figure: go.Figure | Drawing) -> Figure:
         """The figure with its arrays written out."""
-        return cls(name, json.dumps(_plain(figure.to_dict()), allow_nan=False, separators=(",", ":")))
+        drawing = figure.to_dict() if isinstance(figure, go.Figure) else figure
+        return cls(name, json.dumps(_plain(drawing), allow_nan=False, separators=(",", ":")))
 
 
 @dataclass(frozen=True)
@@ -77,27 +83,21 @@ def spaced(first: float, last: float, scale: str) -> Real:
     return np.linspace(first, last, _CURVE_POINTS)
 
 
-def fit_figure(title: str, subtitle: str, x: Axis, y: Axis, series: list[Series]) -> go.Figure:
+def fit_figure(title: str, subtitle: str, x: Axis, y: Axis, series: list[Series]) -> Drawing:
     """Data points and fitted lines over one axis."""
-    figure = go.Figure()
+    traces = []
     for item in series:
-        figure.add_scatter(
-            x=item.x,
-            y=item.y,
-            mode="markers",
-            name=item.name,
-            marker={"size": 6, "color": item.colour},
-        )
-        colour = FIT_COLOUR if len(series) == 1 else item.colour
+        marker = {"size": 6, "color": item.colour}
+        traces.append(_trace(item.name, item.x, item.y, mode="markers", marker=marker))
+        line = {"width": 2, "color": FIT_COLOUR if len(series) == 1 else item.colour}
         name = "fit" if len(series) == 1 else f"fit of {item.name}"
-        line = {"width": 2, "color": colour}
-        figure.add_scatter(x=item.line_x, y=item.line_y, mode="lines", name=name, line=line)
-    return _laid_out(figure, title, subtitle, x, y)
+        traces.append(_trace(name, item.line_x, item.line_y, mode="lines", line=line))
+    return {"data": traces, "layout": _layout(title, subtitle, x, y)}
 
 
-def plane_figure(title: str, subtitle: str, unit: str, clouds: Mapping[str, ArrayLike]) -> go.Figure:
+def plane_figure(title: str, subtitle: str, unit: str, clouds: Mapping[str, ArrayLike]) -> Drawing:
     """Points in the IQ plane, both axes to one scale; the cloud named ``fit`` is drawn as a line."""
-    figure = go.Figure()
+    traces = []
     for name, points in clouds.items():
         iq = np.asarray(points, dtype=np.complex128)
         style: dict[str, Any] = {"mode": "markers", "marker": {"size": 6, "color": DATA_COLOUR}}
@@ -105,28 +105,47 @@ def plane_figure(title: str, subtitle: str, unit: str, clouds: Mapping[str, Arra
             style = {"mode": "lines", "line": {"width": 1.5, "color": FIT_COLOUR}}
         elif iq.size == 1:
             style["marker"] = {"size": 11, "color": SECOND_COLOUR}
-        figure.add_scatter(x=iq.real, y=iq.imag, name=name, **style)
-    figure = _laid_out(figure, title, subtitle, Axis(f"In phase ({unit})"), Axis(f"Quadrature ({unit})"))
-    return figure.update_yaxes(scaleanchor="x", scaleratio=1)
+        traces.append(_trace(name, iq.real, iq.imag, **style))
+    layout = _layout(title, subtitle, Axis(f"In phase ({unit})"), Axis(f"Quadrature ({unit})"))
+    layout["yaxis"] |= {"scaleanchor": "x", "scaleratio": 1}
+    return {"data": traces, "layout": layout}
 
 
-def _laid_out(figure: go.Figure, title: str, subtitle: str, x: Axis, y: Axis) -> go.Figure:
-    return figure.update_layout(
-        template="simple_white",
-        title={"text": f"<b>{title}</b><br><sup>{subtitle}</sup>", "x": 0.02},
-        xaxis={"title": {"text": x.title}, "type": x.scale, "mirror": True, "showgrid": True},
-        yaxis={"title": {"text": y.title}, "type": y.scale, "mirror": True, "showgrid": True},
-        legend={"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.16, "yanchor": "top"},
-        margin={"l": 80, "r": 30, "t": 85, "b": 100},
-        font={"size": 15},
-    )
+def add_level(drawing: Drawing, name: str, level: float) -> None:
+    """Draw a dotted line over the whole width, with its name at the right end."""
+    across = {"type": "line", "xref": "x domain", "x0": 0, "x1": 1, "y0": level, "y1": level}
+    drawing["layout"].setdefault("shapes", []).append({**across, "line": {"dash": "dot", "width": 1}})
+    place = {"xref": "x domain", "x": 1, "xanchor": "right", "y": level, "yanchor": "bottom"}
+    words = {**place, "text": name, "showarrow": False}
+    drawing["layout"].setdefault("annotations", []).append(words)
+
+
+def _trace(name: str, x: Real, y: Real, **style: Any) -> Drawing:
+    return {"type": "scatter", "name": name, "x": x, "y": y, **style}
+
+
+def _layout(title: str, subtitle: str, x: Axis, y: Axis) -> Drawing:
+    return {
+        "template": _template(),
+        "title": {"text": f"<b>{title}</b><br><sup>{subtitle}</sup>", "x": 0.02},
+        "xaxis": {"title": {"text": x.title}, "type": x.scale, "mirror": True, "showgrid": True},
+        "yaxis": {"title": {"text": y.title}, "type": y.scale, "mirror": True, "showgrid": True},
+        "legend": {"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.16, "yanchor": "top"},
+        "margin": {"l": 80, "r": 30, "t": 85, "b": 100},
+        "font": {"size": 15},
+    }
+
+
+@cache
+def _template() -> Drawing:
+    return dict(templates["simple_white"].to_plotly_json())
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, np.ndarray):
-        return [_plain(_rounded(item)) for item in value.tolist()]
+        return _numbers(value) if value.ndim == 1 and value.dtype.kind == "f" else _plain(value.tolist())
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, np.generic):
@@ -136,5 +155,7 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _rounded(value: Any) -> Any:
-    return float(f"{value:.{_DIGITS}g}") if isinstance(value, float) else value
+def _numbers(values: Real) -> list[float | None]:
+    """Rounded, all by one format, which takes a third of the time."""
+    words = (f"%.{_DIGITS}g " * values.size) % tuple(values.tolist())
+    return [number if math.isfinite(number) else None for number in map(float, words.split())]

@@ -27,7 +27,8 @@ CHI2_SIGMAS: Final = 3.0
 """Excess of chi² over 1 from which errors are widened, in parts of its scatter sqrt(2 / freedom)."""
 
 _MAX_EVALUATIONS: Final = 400
-_WEIGHT_ROUNDS: Final = 3
+_TOLERANCES: Final = (1e-4, 1e-4, 1e-9)
+"""Of the refinement in each round of weights: only the last one counts."""
 
 
 def _failure(kind: FailureKind, cause: str, message: str) -> Failure:
@@ -158,7 +159,7 @@ def refine_weighted(
     found, status, size = np.asarray(start, dtype=np.float64), 0, np.asarray(start).size
     sigmas = np.ones_like(y)
     with np.errstate(all="ignore"):
-        for _ in range(_WEIGHT_ROUNDS):
+        for tolerance in _TOLERANCES:
             fitted = model(found)
             if np.all(np.isfinite(fitted)):
                 sigmas = np.sqrt(variances(found, fitted))
@@ -168,8 +169,8 @@ def refine_weighted(
                 Dfun=lambda p, s=sigmas: jacobian(p) / s[:, None],
                 full_output=True,
                 maxfev=_MAX_EVALUATIONS,
-                ftol=1e-10,
-                xtol=1e-10,
+                ftol=tolerance,
+                xtol=tolerance,
             )
         residuals, slopes = y - model(found), jacobian(found)
         weighted = slopes / sigmas[:, None]

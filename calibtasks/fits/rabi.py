@@ -18,19 +18,11 @@ from calibtasks.fits.fit import Estimate, Fit, NoFit, Real, attempted
 from calibtasks.fits.iq_line import IQLine
 from calibtasks.fits.least_squares import Weighted, refine_weighted
 from calibtasks.fits.signal import Signal, stacked
+from calibtasks.fits.third_level import TYPICAL_ANHARMONICITY, resonant_rabi
 from calibtasks.measure.sweep import Sweep
 
 MAIN: Final = "rabi"
 SIDE: Final = "side"
-ANHARMONICITY_GHZ: Final = -0.3
-"""A transmon's usual one; it is -E_C (Koch et al., Phys. Rev. A 76, 042319, 2007).
-
-The third level takes part in a resonant oscillation: with the coupling g = Ω/√2 from level 1 and level 2
-off by α, level 1 keeps the part 1 - g²/α² of its population, so that the oscillation is slower than Ω by
-g²/2α² = Ω²/4α², besides the shift of its resonance. The strength is corrected for it with this value; its
-systematic error is the whole correction, which holds from |α| = 0.21 GHz on.
-"""
-
 _TWO_PI: Final = 2 * np.pi
 _PARAMETERS: Final = 12
 _WAVE: Final = 5
@@ -80,13 +72,19 @@ class RabiFit(Fit):
 
 
 @attempted
-def fit_rabi(what: str, sweeps: Mapping[str, Sweep], side_detuning_mhz: float) -> RabiFit | NoFit:
+def fit_rabi(
+    what: str,
+    sweeps: Mapping[str, Sweep],
+    side_detuning_mhz: float,
+    anharmonicity: Estimate = TYPICAL_ANHARMONICITY,
+) -> RabiFit | NoFit:
     """Fit both sweeps (``rabi`` and ``side``, over drive times in ns) at once.
 
     A drive off by Δ turns the qubit with f² = Ω² + Δ². A second drive, off by δ more, has f'² =
     Ω² + (Δ + δ)², so Δ = (f'² - f² - δ²) / 2δ: neither contrast nor drive strength need be known. It
-    refers to the driven
-    qubit, whose frequency the third level raises by Ω² / 2|α|: a quarter of a MHz at 12.5 MHz.
+    refers to the driven qubit, whose frequency the third level raises by Ω² / 2|α|: a quarter of a MHz at
+    12.5 MHz. The third level also slows the oscillation, for which the strength is corrected; its systematic
+    error is that of ``anharmonicity`` (GHz).
     """
     signal = Signal.of(what, sweeps, parameters=_PARAMETERS)
     times = [sweeps[name].points for name in (MAIN, SIDE)]
@@ -98,8 +96,14 @@ def fit_rabi(what: str, sweeps: Mapping[str, Sweep], side_detuning_mhz: float) -
     model = _Model(signal, (times[0] / span, times[1] / span))
     begin = [number for start in starts for number in _downwards(start, span)]
     begin += [0.0, signal.mean(signal.ground)]
-    found = refine_weighted(model.values, model.jacobian, begin, signal.values, signal.variances)
-    return _described(signal, sweeps, found, starts, side_detuning_mhz)
+    found = refine_weighted(
+        model.values,
+        model.jacobian,
+        begin,
+        signal.values,
+        lambda p, fitted: signal.variances(p, fitted, 2 * p[_AMPLITUDE]),
+    )
+    return _described(signal, sweeps, found, starts, side_detuning_mhz, anharmonicity)
 
 
 def _downwards(start: Start, span: float) -> list[float]:
@@ -129,51 +133,55 @@ class _Model:
 
     def values(self, p: Real) -> Real:
         """Of all data, shape (n,)."""
-        return stacked(
-            self.signal, [curve(p, which, u) for which, u in enumerate(self.times)], p[-1], math.nan
-        )
+        amplitude, c, _, offset = self._waves(p)
+        both = offset + amplitude * carried(c, p[_PART]).z
+        return stacked(self.signal, [both], p[-1], math.nan)
 
     def jacobian(self, p: Real) -> Real:
         """Derivatives, shape (n, 12)."""
+        amplitude, c, sine, _ = self._waves(p)
+        z, by_c, by_part = carried(c, p[_PART])
+        u, slope = np.concatenate(self.times), amplitude * by_c
+        slopes = np.stack([z, -slope * sine * _TWO_PI * u, -slope * sine, np.ones_like(u), -slope * c * u])
         full = np.zeros((self.signal.values.size, _PARAMETERS))
-        full[self.signal.points] = np.concatenate([self._slopes(p, which) for which in (0, 1)])
+        for which, name in enumerate((MAIN, SIDE)):
+            rows = self.signal.parts[name]
+            full[rows, _own(which)] = slopes[:, rows].T
+        full[self.signal.points, _PART] = amplitude * by_part
         full[self.signal.ground, -1] = 1.0
         return full
 
-    def _slopes(self, p: Real, which: int) -> Real:
-        u, own = self.times[which], _own(which)
-        wave, slopes = _wave(p[own], u)
-        c = (wave - p[_OFFSET]) / p[_AMPLITUDE]
-        z, by_c, by_part = carried(c, p[_PART])
-        found = np.zeros((u.size, _PARAMETERS))
-        found[:, own] = slopes * by_c[:, None]
-        found[:, _AMPLITUDE] += z - by_c * c
-        found[:, _OFFSET] += 1 - by_c
-        found[:, _PART] = p[_AMPLITUDE] * by_part
-        return found
+    def _waves(self, p: Real) -> tuple[Real, Real, Real, Real]:
+        """Amplitude, cosine and sine with their decay, and offset at all points of both, each of shape (n,).
+
+        Both at once, because a call costs more than a number.
+        """
+        sizes = [u.size for u in self.times]
+        each = np.repeat(p[: 2 * _WAVE].reshape(2, _WAVE).T, sizes, axis=1)
+        amplitude, frequency, phase, offset, rate = each
+        u = np.concatenate(self.times)
+        wave = np.exp(-rate * u + 1j * (_TWO_PI * frequency * u + phase))
+        return amplitude, wave.real, wave.imag, offset
 
 
 def _own(which: int) -> slice:
     return slice(which * _WAVE, (which + 1) * _WAVE)
 
 
-def _wave(p: Real, u: Real) -> tuple[Real, Real]:
-    """A damped cosine, shape (n,), and its derivatives, shape (n, 5)."""
-    amplitude, frequency, phase, offset, rate = p
-    decay, angle = np.exp(-rate * u), _TWO_PI * frequency * u + phase
-    cosine, sine = decay * np.cos(angle), amplitude * decay * np.sin(angle)
-    slopes = [cosine, -sine * _TWO_PI * u, -sine, np.ones_like(u), -amplitude * cosine * u]
-    return np.asarray(amplitude * cosine + offset), np.stack(slopes, axis=1)
-
-
 def curve(p: Real, which: int, u: Real) -> Real:
     """Signal of an oscillation, with the carry-over of shots."""
-    c = (_wave(p[_own(which)], u)[0] - p[_OFFSET]) / p[_AMPLITUDE]
-    return np.asarray(p[_OFFSET] + p[_AMPLITUDE] * carried(c, p[_PART]).z)
+    amplitude, frequency, phase, offset, rate = p[_own(which)]
+    c = np.exp(-rate * u) * np.cos(_TWO_PI * frequency * u + phase)
+    return np.asarray(offset + amplitude * carried(c, p[_PART]).z)
 
 
 def _described(
-    signal: Signal, sweeps: Mapping[str, Sweep], found: Weighted, starts: Sequence[Start], side_mhz: float
+    signal: Signal,
+    sweeps: Mapping[str, Sweep],
+    found: Weighted,
+    starts: Sequence[Start],
+    side_mhz: float,
+    anharmonicity: Estimate,
 ) -> RabiFit:
     span = float(np.ptp(sweeps[MAIN].points))
     bound = _bound(found.parameters, starts, span)
@@ -183,7 +191,10 @@ def _described(
     # Ω² = f² - Δ², so Ω dΩ = f (1 + Δ/δ) df - (Δ f'/δ) df'.
     strength = math.sqrt(rabi**2 - detuning**2) if abs(detuning) < rabi else math.nan
     part = detuning / side_mhz
-    missing = (strength / (2e3 * ANHARMONICITY_GHZ)) ** 2
+    corrected, low, high = (
+        resonant_rabi(strength, detuning, 1e3 * ghz) if math.isfinite(strength) else math.nan
+        for ghz in anharmonicity.value + anharmonicity.error * np.array([0, -1, 1])
+    )
     cosine, sine = math.cos(p[_PHASE]), math.sin(p[_PHASE])
 
     def estimate(value: float, slopes: Mapping[int, float], systematic: float = 0.0) -> Estimate:
@@ -201,9 +212,9 @@ def _described(
         side_detuning=side_mhz,
         detuning=estimate(detuning, slopes(-rabi / side_mhz, side / side_mhz)),
         strength=estimate(
-            strength * (1 + missing),
+            corrected,
             slopes(rabi * (1 + part) / strength, -part * side / strength),
-            strength * missing,
+            abs(high - low) / 2,
         ),
         start=estimate(
             p[_OFFSET] + p[_AMPLITUDE] * cosine - p[-1],

@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from calibtasks.fits.carry_over import MOST, carried
+from calibtasks.fits.cosine_start import even_spectrum, spectrum_at
 from calibtasks.fits.fit import Complex, Estimate, NoFit, Real, TurningFit, attempted
 from calibtasks.fits.least_squares import Weighted, refine_weighted
 from calibtasks.fits.signal import Signal, stacked
@@ -17,7 +18,7 @@ from calibtasks.measure.sweep import Sweep
 
 QUADRATURES: Final = ("in_phase", "quadrature")
 
-_HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _GROUND, _EXCITED = range(9)
+_HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _TILT = range(8)
 _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
 """Number of foldings of a fringe's frequency that are distinguished."""
@@ -35,8 +36,7 @@ class RamseyFit(TurningFit):
         frequency: of the fringe, MHz; positive when the drive is above the qubit.
         rate: of the decay, 1/μs; zero or negative when none is seen.
         tau: the decay time T2*, μs; not a number when none is seen.
-        contrast: swing of the fringe in parts of twice the distance of its middle from the ground references;
-            1 for half-π pulses.
+        contrast: swing of the fringe in parts of the references' distance; 1 for pulses that lose nothing.
         signal: the data.
         curve: both quadratures' signals at waiting times in ns, as in phase + i quadrature.
     """
@@ -50,21 +50,32 @@ class RamseyFit(TurningFit):
 
 
 @attempted
-def fit_ramsey(what: str, sweeps: Mapping[str, Sweep]) -> RamseyFit | NoFit:
+def fit_ramsey(what: str, sweeps: Mapping[str, Sweep], pulse_ns: float = 0.0) -> RamseyFit | NoFit:
     """Fit ``in_phase`` and ``quadrature``, both over the same waiting times in ns.
 
     Both are fitted with one carry-over, which at T1 above the interval makes the fringe's amplitude depend on
-    its phase; each has a middle of its own, because a wrong half-π pulse moves it.
+    its phase; each has a middle of its own, because a wrong half-π pulse moves it. Such a pulse also leaves
+    part of the relaxation during the wait in the signal, to first order a tilt.
+
+    A pulse that leaves the population difference z and the superposition s = sqrt(1 - z²), applied twice with
+    the phase φ between, gives z² + s² cos φ. So whatever the pulse is, the fringe would reach the ground
+    references, and the excited ones, two half-π pulses, are the fringe without a wait, turned by π. Both tell
+    the fringe's amplitude. A pulse of ``pulse_ns`` counts as half of its length for the decay.
     """
-    signal = Signal.of(what, sweeps, parameters=9)
+    signal = Signal.of(what, sweeps, parameters=8)
     times = sweeps[QUADRATURES[0]].points
     span = float(np.ptp(times))
     seen = [signal.values[signal.parts[name]] for name in QUADRATURES]
-    model = _Model(signal, times / span, 9 if np.any(signal.excited) else 8)
+    model = _Model(signal, times / span, pulse_ns / span)
     start, highest = _start(times / span, seen[0] + 1j * seen[1])
-    ground, excited = signal.mean(signal.ground), signal.mean(signal.excited)
-    begin = np.array([*start, 0.0, ground, excited])[: model.parameters]
-    found = refine_weighted(model.values, model.jacobian, begin, signal.values, signal.variances)
+    begin = [*start, 0.0, 0.0]
+    found = refine_weighted(
+        model.values,
+        model.jacobian,
+        begin,
+        signal.values,
+        lambda p, fitted: signal.variances(p, fitted, 2 * p[_HALF]),
+    )
     bound = ""
     if not abs(found.parameters[_FREQUENCY]) < highest:
         frequency = found.parameters[_FREQUENCY] / span * 1e3
@@ -78,33 +89,51 @@ def fit_ramsey(what: str, sweeps: Mapping[str, Sweep]) -> RamseyFit | NoFit:
 class _Model:
     signal: Signal
     u: Real
-    parameters: int
+    pulses: float
 
     def fringe(self, p: Real, u: Real) -> Complex:
-        return np.asarray(np.exp(-p[_RATE] * u + 1j * (2 * np.pi * p[_FREQUENCY] * u + p[_PHASE])))
+        return np.asarray(
+            np.exp(-p[_RATE] * (u + self.pulses) + 1j * (2 * np.pi * p[_FREQUENCY] * u + p[_PHASE]))
+        )
 
     def curve(self, p: Real, u: Real) -> Complex:
         wave = self.fringe(p, u)
-        first, second = (p[_HALF] * carried(c, p[_PART]).z for c in (wave.real, wave.imag))
+        first, second = (p[_HALF] * carried(c, p[_PART]).z + p[_TILT] * u for c in (wave.real, wave.imag))
         return np.asarray(p[_IN_PHASE] + first + 1j * (p[_QUADRATURE] + second))
 
     def values(self, p: Real) -> Real:
-        both = self.curve(p, self.u)
-        excited = p[_EXCITED] if self.parameters > _EXCITED else math.nan
-        return stacked(self.signal, [both.real, both.imag], p[_GROUND], excited)
+        both = _both(self.curve(p, self.u))
+        excited = p[_IN_PHASE] + p[_HALF] * carried(self.undone(p), p[_PART]).z
+        return stacked(self.signal, [both], p[_IN_PHASE] + p[_HALF], float(excited[0]))
+
+    def undone(self, p: Real) -> Real:
+        """The fringe's factor of the excited references, shape (1,)."""
+        return -self.fringe(p, np.zeros(1)).real
 
     def jacobian(self, p: Real) -> Real:
-        wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, self.parameters))
-        turning = {_FREQUENCY: 2j * np.pi * self.u * wave, _PHASE: 1j * wave, _RATE: -self.u * wave}
-        for name, middle, part in zip(QUADRATURES, (_IN_PHASE, _QUADRATURE), (np.real, np.imag), strict=True):
-            rows = self.signal.parts[name]
-            z, by_c, by_part = carried(part(wave), p[_PART])
-            full[rows, _HALF], full[rows, middle], full[rows, _PART] = z, 1.0, p[_HALF] * by_part
-            for parameter, slope in turning.items():
-                full[rows, parameter] = p[_HALF] * by_c * part(slope)
-        full[self.signal.ground, _GROUND] = 1.0
-        full[self.signal.excited, _EXCITED:] = 1.0
+        wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, p.size))
+        by_rate = -(self.u + self.pulses) * wave
+        turning = {_FREQUENCY: 2j * np.pi * self.u * wave, _PHASE: 1j * wave, _RATE: by_rate}
+        points, excited = self.signal.points, self.signal.excited
+        z, by_c, by_part = carried(_both(wave), p[_PART])
+        full[points, _HALF], full[points, _PART] = z, p[_HALF] * by_part
+        for parameter, slope in turning.items():
+            full[points, parameter] = p[_HALF] * by_c * _both(slope)
+        for name, middle in zip(QUADRATURES, (_IN_PHASE, _QUADRATURE), strict=True):
+            full[self.signal.parts[name], middle] = 1.0
+            full[self.signal.parts[name], _TILT] = self.u
+        full[self.signal.ground, _IN_PHASE] = full[self.signal.ground, _HALF] = 1.0
+        c = self.undone(p)
+        z, by_c, by_part = carried(c, p[_PART])
+        full[excited, _IN_PHASE], full[excited, _HALF], full[excited, _PART] = 1.0, z, p[_HALF] * by_part
+        full[excited, _RATE] = p[_HALF] * by_c * -self.pulses * c
+        full[excited, _PHASE] = p[_HALF] * by_c * self.fringe(p, np.zeros(1)).imag
         return full
+
+
+def _both(z: Complex) -> Real:
+    """In phase, then quadrature."""
+    return np.concatenate([z.real, z.imag])
 
 
 def _described(model: _Model, found: Weighted, span: float, bound: str) -> RamseyFit:
@@ -117,16 +146,15 @@ def _described(model: _Model, found: Weighted, span: float, bound: str) -> Ramse
     frequency = estimate(p[_FREQUENCY], {_FREQUENCY: 1.0}).scaled(per_us)
     tau = rate.inverse() if rate.value > 0 else Estimate(math.nan, math.nan)
     seen = min(1.0, _VISIBLE / p[_RATE]) if p[_RATE] > 0 else 1.0
-    depth = p[_GROUND] - 0.5 * (p[_IN_PHASE] + p[_QUADRATURE])
-    contrast = p[_HALF] / depth
-    middles = dict.fromkeys((_IN_PHASE, _QUADRATURE), 0.5 * contrast / depth)
+    off, error = found.further(np.subtract(model.signal.ground, model.signal.excited, dtype=np.float64))
+    depth = p[_HALF] + off
     return RamseyFit(
         model.signal.quality(found, bound),
         turns=float(abs(p[_FREQUENCY]) * seen),
         frequency=frequency,
         rate=rate,
         tau=tau,
-        contrast=estimate(contrast, {_HALF: 1 / depth, _GROUND: -contrast / depth, **middles}),
+        contrast=Estimate(float(p[_HALF] / depth), abs(float(p[_HALF])) * error / depth**2),
         signal=model.signal,
         curve=lambda time: model.curve(p, time / span),
     )
@@ -143,11 +171,18 @@ def _start(u: Real, z: Complex) -> tuple[list[float], float]:
     sampling = 1 / float(np.median(np.diff(np.sort(u))))
     frequencies = np.arange(-0.5 * sampling, 0.5 * sampling, 1 / _OVERSAMPLING)
     rates = np.array([0.3, 1.0, 3.0, 8.0])
-    _, _, explained = _overlaps(u, w, frequencies, rates)
+    _, _, explained = _overlaps(
+        u,
+        w,
+        rates,
+        lambda weights: even_spectrum(0.5 * sampling, -1 / _OVERSAMPLING, frequencies.size, u, weights),
+    )
     row, column = np.unravel_index(np.argmax(explained), explained.shape)
     fine = frequencies[row] + np.arange(-1, 2) / (2 * _OVERSAMPLING)
     aliases = (fine[:, None] + sampling * np.arange(-_ALIASES, _ALIASES + 1)).ravel()
-    overlaps, means, explained = _overlaps(u, w, aliases, rates[column : column + 1])
+    overlaps, means, explained = _overlaps(
+        u, w, rates[column : column + 1], lambda weights: spectrum_at(-aliases, u, weights)
+    )
     good = np.flatnonzero(explained[:, 0] >= (1 - 1e-6) * np.max(explained[:, 0]))
     best = int(good[np.argmin(np.abs(aliases[good]))])
     overlap = complex(overlaps[best, 0])
@@ -157,11 +192,16 @@ def _start(u: Real, z: Complex) -> tuple[list[float], float]:
     return list(map(float, start)), (_ALIASES + 0.5) * sampling
 
 
-def _overlaps(u: Real, w: Complex, frequencies: Real, rates: Real) -> tuple[Complex, Complex, Real]:
-    """For each (frequency, rate): best amplitude, the candidate's mean, and how much it explains."""
-    waves = np.exp(-2j * np.pi * frequencies[:, None] * u)
+def _overlaps(
+    u: Real, w: Complex, rates: Real, spectrum: Callable[[Complex], Complex]
+) -> tuple[Complex, Complex, Real]:
+    """For each (frequency, rate): best amplitude, the candidate's mean, and how much it explains.
+
+    ``spectrum`` sums weights, shape (n, m), over the points, each wave turning backwards.
+    """
     damping = np.exp(-rates[:, None] * u).T
-    means = (waves @ damping).conj() / len(u)
-    norms = np.sum(damping**2, axis=0) - len(u) * np.abs(means) ** 2
-    overlaps = (waves @ (damping * w[:, None])) / np.maximum(norms, 1e-9)
+    sums, seen = np.split(spectrum(np.concatenate([damping, damping * w[:, None]], axis=1)), 2, axis=1)
+    means = sums.conj() / u.size
+    norms = np.sum(damping**2, axis=0) - u.size * np.abs(means) ** 2
+    overlaps = seen / np.maximum(norms, 1e-9)
     return overlaps, means, np.abs(overlaps) ** 2 * norms

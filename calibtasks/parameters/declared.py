@@ -28,6 +28,7 @@ class Param:
         spoiled_by: parameters whose change makes this one suspect.
         exact: chosen and not measured, so that it needs no error.
         role: of a coupling's two qubits, whose it is: ``control``, ``target``, or empty for the target.
+        is_optional: as a need: read where it is stored, else left out.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Param:
     spoiled_by: tuple[str, ...] = ()
     exact: bool = False
     role: str = ""
+    is_optional: bool = False
 
     @property
     def key(self) -> str:
@@ -55,6 +57,10 @@ class Param:
     def of(self, role: str) -> Param:
         """The same parameter of a coupling's ``control`` or ``target`` qubit."""
         return replace(self, role=role)
+
+    def optional(self) -> Param:
+        """The same parameter as a need that is read only where it is stored."""
+        return replace(self, is_optional=True)
 
     def as_input(self) -> ParameterModel:
         """Its declaration as an input."""
@@ -102,6 +108,9 @@ QUBIT_FREQUENCY: Final = Param(
     aliases=("control_frequency",),
     lifetime_hours=6,
     tolerance=5e-4,
+)
+ANHARMONICITY: Final = Param(
+    "anharmonicity", "GHz", -1, -0.05, "1-2 transition frequency less that of the 0-1 transition"
 )
 READOUT_FREQUENCY: Final = Param("readout_frequency", "GHz", 2, 20, "carrier of the readout pulse")
 READOUT_AMPLITUDE: Final = Param("readout_amplitude", "a.u.", 1e-5, 1, "amplitude of the readout pulse")
@@ -179,5 +188,7 @@ RABI: Final = (
     MAXIMUM_RABI_FREQUENCY,
 )
 """Set by a Rabi oscillation."""
+THIRD_LEVEL: Final = (ANHARMONICITY.optional(),)
+"""Makes the correction for a transmon's third level exact; without it that of a usual one is taken."""
 HALF_PI: Final = (HPI_AMPLITUDE, HPI_LENGTH)
 """Needed by half-π pulses, and by a π pulse made of two."""

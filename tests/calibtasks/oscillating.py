@@ -54,7 +54,7 @@ def pulses(qubit: PlantedQubit, right: float = 0.03) -> dict[str, Sweep]:
 
 
 def ramsey(
-    qubit: PlantedQubit, mhz: float = 1.0, times: Real = RAMSEY_NS, contrast: float = 0.99
+    qubit: PlantedQubit, mhz: float = 1.0, times: Real = RAMSEY_NS, contrast: float = 1.0
 ) -> dict[str, Sweep]:
     """A fringe of that frequency, decaying with the qubit's T2."""
     wave = contrast * np.exp(-times / qubit.t2 + 2e-3j * math.pi * mhz * times)

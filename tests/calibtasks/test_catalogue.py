@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 import pytest
 
 from calibtasks.active_protocols import active_tasks
-from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, value_and_error
+from calibtasks.figures.plots import Axis, Figure, Series, add_level, fit_figure, value_and_error
 from calibtasks.results import OutputParameter
 from qdash_queue.domain import TaskType
 
@@ -128,3 +128,12 @@ def test_a_figure_is_plain_json() -> None:
     drawn = json.loads(text)
     assert drawn["data"][0]["y"] == [0.1, None, None, 0.3333333, 2.0]
     go.Figure(drawn)
+
+
+def test_a_level_is_drawn_over_the_whole_width() -> None:
+    x = np.linspace(0, 1, 5)
+    figure = fit_figure("T", "s", Axis("x"), Axis("y"), [Series("data", x, x, x, x)])
+    add_level(figure, "ground", 0.25)
+    drawn = go.Figure(json.loads(Figure.of("f", figure).plotly))
+    assert (drawn.layout.shapes[0].y0, drawn.layout.shapes[0].xref) == (0.25, "x domain")
+    assert drawn.layout.annotations[0].text == "ground"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from calibtasks.results import PostProcessResult, RunResult
 from calibtasks.tasks.coherence.check_ramsey import CheckRamsey
 from calibtasks.tasks.pulse.create_hpi_pulse import CreateHPIPulse
 from calibtasks.tasks.rabi.check_rabi import CheckRabi
-from qdash_queue.domain import FailureKind, ParameterModel
+from qdash_queue.domain import CalibrationError, FailureKind, ParameterModel
 from tests.calibtasks import oscillating
 from tests.calibtasks.planted import PlantedQubit
 
@@ -105,6 +106,43 @@ def test_the_drive_strength_is_that_of_a_resonant_drive(off_mhz: float) -> None:
     assert abs(float(slope.value or 0) - 12.5 / 0.03) < 3 * slope.error
     control = result.output_parameters["control_amplitude"]
     assert abs(float(control.value or 0) - 0.03) < 3 * control.error
+
+
+def with_anharmonicity(ghz: float | None) -> PostProcessResult:
+    names = [*CheckRabi.input_parameters] + ([] if ghz is None else ["anharmonicity"])
+    stored = {name: ParameterModel(value=INPUTS.get(name, 32.0)) for name in names}
+    if ghz is not None:
+        stored["anharmonicity"] = ParameterModel(value=ghz, unit="GHz")
+    sweeps = oscillating.rabi(without_pulse(1))
+    data = Dataset(array for name, sweep in sweeps.items() for array in sweep.arrays(name))
+    return CheckRabi.from_record("0", stored, {}).analyse("x", "0", RunResult(data))
+
+
+def test_a_stored_anharmonicity_makes_the_drive_strengths_error_smaller() -> None:
+    name = "maximum_rabi_frequency_systematic_error"
+    usual, known = (with_anharmonicity(ghz).quality_metrics[name] for ghz in (None, -0.3))
+    assert known == pytest.approx(usual / 10, rel=0.2)
+
+
+@pytest.mark.parametrize("ghz", [0.3, -3.0, 0.0])
+def test_a_strange_anharmonicity_is_refused(ghz: float) -> None:
+    with pytest.raises(CalibrationError) as raised:
+        with_anharmonicity(ghz)
+    assert raised.value.failure.cause == "strange_value"
+
+
+def test_an_optional_need_is_read_only_where_it_is_stored() -> None:
+    assert "anharmonicity" not in CheckRabi.input_parameters
+    required = {
+        key: ParameterModel(value=32.0, unit=item.unit) for key, item in CheckRabi.input_parameters.items()
+    }
+    optional = {"anharmonicity": ParameterModel(value=-0.31, unit="GHz")}
+    for stored in (required, {**required, **optional}):
+        backend = Mock()
+        backend.has_parameter.side_effect = lambda _, name, stored=stored: name in stored
+        backend.parameter.side_effect = lambda _, name, stored=stored: stored[name]
+        read = CheckRabi().prepare(backend, "0").input_parameters
+        assert read.keys() == stored.keys()
 
 
 @pytest.mark.parametrize("off_mhz", [-8.0, 4.0, 13.0])

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, cast
 
-from calibtasks.checks import STANDARD, Checked, bad_fit, decay_resolved, fringe_resolved
+from calibtasks.checks import STANDARD, Checked, bad_fit, decay_resolved, fringe_resolved, references_steady
 from calibtasks.figures.plots import (
     DATA_COLOUR,
     SECOND_COLOUR,
@@ -27,6 +27,7 @@ from calibtasks.measure.targets import Op, Target, Wait
 from calibtasks.parameters.declared import (
     DRIVE,
     HALF_PI,
+    HPI_LENGTH,
     QUBIT_FREQUENCY,
     RAMSEY_FREQUENCY,
     READ,
@@ -41,10 +42,12 @@ ROTATIONS: Final = (math.pi, -math.pi / 2)
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
 CONTRAST_TOLERANCE: Final = 0.25
 """Largest relative deviation of a fringe's swing from that of half-π pulses."""
+_REFERENCES: Final = STANDARD.index(references_steady)
+"""Where the cause that is named first is that of a wrong pulse."""
 
 
 def pulses_are_half_pi(checked: Checked) -> Failure | None:
-    """The fringe swings about its middle as far as the ground state is from there."""
+    """The fringe swings as far as the references are apart."""
     contrast = cast("RamseyFit", checked.fit).contrast
     if abs(contrast.value - 1) <= max(CONTRAST_TOLERANCE, 3 * contrast.error):
         return None
@@ -83,7 +86,13 @@ class CheckRamsey(Protocol):
         "interval": INTERVAL,
     }
     yields = (RAMSEY_FREQUENCY, QUBIT_FREQUENCY, T2_STAR)
-    checks = (*STANDARD, fringe_resolved, decay_resolved, pulses_are_half_pi)
+    checks = (
+        *STANDARD[:_REFERENCES],
+        pulses_are_half_pi,
+        *STANDARD[_REFERENCES:],
+        fringe_resolved,
+        decay_resolved,
+    )
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
         """Half π, wait, half π about -X, and about -Y."""
@@ -99,7 +108,7 @@ class CheckRamsey(Protocol):
 
     def fit(self, sweeps: Sweeps, target: Target) -> RamseyFit | NoFit:
         """Both quadratures at once."""
-        return fit_ramsey(self.what, sweeps)
+        return fit_ramsey(self.what, sweeps, target.value(HPI_LENGTH.name))
 
     def values(self, fit: RamseyFit, target: Target) -> Mapping[Param, Estimate]:
         """The drive's frequency less the fringe's is the qubit's."""

@@ -15,7 +15,7 @@ from calibtasks.checks import (
     single_decay,
     starts_excited,
 )
-from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
+from calibtasks.figures.plots import Axis, Figure, Series, add_level, fit_figure, spaced, value_and_error
 from calibtasks.fits.decay import DecayFit, fit_relaxation
 from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.measure.lab import Lab
@@ -83,6 +83,5 @@ class CheckT1(Protocol):
         )
         for name, which in (("ground", signal.ground), ("excited", signal.excited)):
             if np.any(which):
-                level = float(signal.mean(which) * unit)
-                figure.add_hline(y=level, line_dash="dot", line_width=1, annotation_text=name)
+                add_level(figure, name, float(signal.mean(which) * unit))
         return [Figure.of(self.yields[0].name, figure)]

@@ -12,12 +12,20 @@ from calibtasks.checks import STANDARD, Checked, bad_fit
 from calibtasks.figures.plots import Axis, Figure, Series, fit_figure, spaced, value_and_error
 from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.fits.pulse_amplitude import PHASE, PULSE, Pulse, PulseFit, fit_pulse_amplitude
+from calibtasks.fits.third_level import anharmonicity
 from calibtasks.measure.lab import Lab
 from calibtasks.measure.pulses import HALF_PI_RAMP_NS, pulse_steps
 from calibtasks.measure.settings import INTERVAL, shots_parameter
 from calibtasks.measure.sweep import Sweep
 from calibtasks.measure.targets import Op, Play, Target
-from calibtasks.parameters.declared import CONTROL_AMPLITUDE, DRIVE, NOMINAL_RABI_MHZ, READ, Param
+from calibtasks.parameters.declared import (
+    CONTROL_AMPLITUDE,
+    DRIVE,
+    NOMINAL_RABI_MHZ,
+    READ,
+    THIRD_LEVEL,
+    Param,
+)
 from calibtasks.parameters.run_parameters import RunParameter
 from calibtasks.protocol import Protocol, Sweeps
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, FiniteRange, RunParameterModel
@@ -100,14 +108,14 @@ class RepeatedPulse(Protocol, register=False):
     amplitude: ClassVar[Param]
     length: ClassVar[Param]
     duration_setting: ClassVar[str]
-    needs = (*DRIVE, CONTROL_AMPLITUDE, *READ)
+    needs = (*DRIVE, CONTROL_AMPLITUDE, *READ, *THIRD_LEVEL)
     settings: ClassVar = {"shots": shots_parameter(2048), "interval": INTERVAL}
     checks = (*STANDARD, is_resonant, returns, is_linear)
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
         """Half to three halves of the expected amplitude; then a quarter turn about X and one about ±Y."""
-        length, pulse = self.number(self.duration_setting), self._pulse()
-        expected = {target.qid: self._expected(target, pulse) for target in targets}
+        length = self.number(self.duration_setting)
+        expected = {target.qid: self._expected(target) for target in targets}
 
         def repeated(target: Target, height: float) -> Sequence[Op]:
             return [target.qubit.pulse(height, length)] * self.count
@@ -127,7 +135,7 @@ class RepeatedPulse(Protocol, register=False):
 
     def fit(self, sweeps: Sweeps, target: Target) -> PulseFit | NoFit:
         """The amplitude of a whole turn; each pulse is its part of it."""
-        return fit_pulse_amplitude(self.what, sweeps, self._pulse())
+        return fit_pulse_amplitude(self.what, sweeps, self._pulse(target), anharmonicity(target.qubit).error)
 
     def values(self, fit: PulseFit, target: Target) -> Mapping[Param, Estimate]:
         """Amplitude and length of the pulse."""
@@ -150,12 +158,13 @@ class RepeatedPulse(Protocol, register=False):
         )
         return [Figure.of(self.amplitude.name, figure)]
 
-    def _pulse(self) -> Pulse:
-        return Pulse(*pulse_steps(self.number(self.duration_setting)), self.count)
+    def _pulse(self, target: Target) -> Pulse:
+        steps = pulse_steps(self.number(self.duration_setting))
+        return Pulse(*steps, self.count, anharmonicity(target.qubit).value)
 
-    def _expected(self, target: Target, pulse: Pulse) -> float:
+    def _expected(self, target: Target) -> float:
         """The amplitude by the stored drive strength; CalibrationError when it is above full scale."""
-        expected = target.value("control_amplitude") * pulse.rabi_ghz * 1e3 / NOMINAL_RABI_MHZ
+        expected = target.value("control_amplitude") * self._pulse(target).rabi_ghz * 1e3 / NOMINAL_RABI_MHZ
         if expected <= 1:
             return expected
         length = self.number(self.duration_setting)

@@ -21,12 +21,21 @@ from calibtasks.figures.plots import (
 )
 from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.fits.rabi import MAIN, SIDE, RabiFit, fit_rabi
+from calibtasks.fits.third_level import anharmonicity
 from calibtasks.measure.lab import Lab
 from calibtasks.measure.settings import GUARD_POINTS, INTERVAL, shots_parameter, with_guards
 from calibtasks.measure.sweep import Sweep
 from calibtasks.measure.targets import Op, Target
 from calibtasks.parameters import declared as named
-from calibtasks.parameters.declared import CONTROL_AMPLITUDE, DRIVE, NOMINAL_RABI_MHZ, RABI, READ, Param
+from calibtasks.parameters.declared import (
+    CONTROL_AMPLITUDE,
+    DRIVE,
+    NOMINAL_RABI_MHZ,
+    RABI,
+    READ,
+    THIRD_LEVEL,
+    Param,
+)
 from calibtasks.parameters.run_parameters import RunParameter
 from calibtasks.protocol import Protocol, Sweeps
 from qdash_queue.domain import Failure, FailureKind, FiniteRange
@@ -82,7 +91,7 @@ class CheckRabi(Protocol):
 
     description = "Rabi oscillation: drive strength and the states' positions in the IQ plane"
     what = "Rabi oscillation"
-    needs = (*DRIVE, CONTROL_AMPLITUDE, *READ)
+    needs = (*DRIVE, CONTROL_AMPLITUDE, *READ, *THIRD_LEVEL)
     settings: ClassVar = {
         "time_range": RunParameter(
             unit="ns",
@@ -122,7 +131,7 @@ class CheckRabi(Protocol):
 
     def fit(self, sweeps: Sweeps, target: Target) -> RabiFit | NoFit:
         """Damped cosines along the IQ axis."""
-        return fit_rabi(self.what, sweeps, self.number("side_detuning") * 1e3)
+        return fit_rabi(self.what, sweeps, self.number("side_detuning") * 1e3, anharmonicity(target.qubit))
 
     def values(self, fit: RabiFit, target: Target) -> Mapping[Param, Estimate]:
         """Everything that the oscillation tells; the strength per amplitude from the resonant frequency."""
