@@ -31,7 +31,7 @@ from qdash_queue.domain import CalibrationError, Failure, FailureKind
 
 TRIPLE: Final = 3.0
 """Points of an echo's middle that have three half-π pulses."""
-_GRID: Final = 80
+_GRID: Final = 32
 NO_TILT: Final = Estimate(0.0, 0.0)
 
 
@@ -66,41 +66,27 @@ def fit_relaxation(what: str, decay: Sweep, doubled: Sweep, pulse: float, readou
     unusable data.
     """
     fit = _Decay(what, decay, {"decay": decay, "doubled": doubled}, parameters=5)
-    rest, signs = (decay.recovery + pulse) / fit.span, np.where(doubled.points < 0, -1.0, 1.0)
-    start = np.ones(1)
+    rest = (decay.recovery + pulse) / fit.span
+    time, sign = np.zeros((2, fit.signal.values.size))
+    time[fit.signal.parts["decay"]] = fit.time
+    sign[fit.signal.parts["doubled"]] = np.where(doubled.points < 0, -1.0, 1.0)
+    seen, ones = np.where(fit.signal.ground, 0.0, 1.0), np.ones(sign.size)
 
-    def stack(some: tuple[Real, Real, Real]) -> Real:
-        return stacked(fit.signal, [some[0], some[1]], 0.0, float(some[2][0]))
-
-    def parts(p: Real) -> tuple[_Excess, _Excess, _Excess]:
+    def excess(p: Real) -> _Excess:
         tau = np.exp(p[4])
-        kept, left = float(np.exp(-rest / tau)), np.exp(-fit.time / tau)
-        twice = np.full(signs.size, p[2] ** 2) + p[3] * signs
-        return (
-            _excess(p[2], left, kept),
-            _excess(twice, np.ones(signs.size), kept),
-            _excess(p[2], start, kept),
-        )
+        turned = np.where(sign == 0, p[2], p[2] ** 2 + p[3] * sign)
+        return _excess(turned, seen * np.exp(-time / tau), float(np.exp(-rest / tau)))
 
     def linear(p: Real) -> Real:
-        decayed, repeated, top = parts(p)
-        column = stack((decayed.value, repeated.value, top.value))
-        return np.stack([column, np.ones_like(column)], axis=1)
+        return np.stack([excess(p).value, ones], axis=1)
 
     def jacobian(p: Real) -> Real:
-        tau, (decayed, repeated, top) = np.exp(p[4]), parts(p)
-        by_kept = float(np.exp(-rest / tau)) * rest / tau
-        late = fit.time / tau
-        by_tau = stack(
-            (
-                decayed.by_left * np.exp(-late) * late + decayed.by_kept * by_kept,
-                repeated.by_kept * by_kept,
-                top.by_kept * by_kept,
-            )
-        )
-        by_c = stack((decayed.by_c, 2 * p[2] * repeated.by_c, top.by_c))
-        by_sign = stack((np.zeros_like(fit.time), repeated.by_c * signs, np.zeros(1)))
-        return np.column_stack([linear(p), p[0] * by_c, p[0] * by_sign, p[0] * by_tau])
+        tau, found = np.exp(p[4]), excess(p)
+        by_left = found.by_left * seen * np.exp(-time / tau) * time / tau
+        by_tau = by_left + found.by_kept * np.exp(-rest / tau) * rest / tau
+        by_c = found.by_c * np.where(sign == 0, 1.0, 2 * p[2])
+        slopes = np.stack([by_c, found.by_c * sign, by_tau], axis=1)
+        return np.column_stack([found.value, ones, p[0] * slopes])
 
     grid = [np.array([0, 0, -1.0, 0, np.log(tau)]) for tau in fit.grid()]
     best, coefficients = search(np.stack([linear(p) for p in grid]), fit.signal.values)

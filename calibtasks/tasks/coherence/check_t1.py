@@ -10,6 +10,7 @@ import numpy as np
 
 from calibtasks.checks import (
     STANDARD,
+    decay_reached,
     decay_resolved,
     reaches_ground,
     single_decay,
@@ -55,7 +56,7 @@ class CheckT1(Protocol):
     needs = (*DRIVE, *HALF_PI, *READ)
     settings: ClassVar = decay_settings(2, 5.699)
     yields = (T1,)
-    checks = (*STANDARD, decay_resolved, single_decay, reaches_ground, starts_excited)
+    checks = (*STANDARD, decay_resolved, decay_reached, single_decay, reaches_ground, starts_excited)
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
         """π, wait, read; and the signal after two π about equal or opposite axes."""
@@ -96,6 +97,7 @@ class CheckT1(Protocol):
         )
         for name, which in (("ground", signal.ground), ("excited", signal.excited)):
             if np.any(which):
-                level = float(signal.mean(which) * unit)
-                figure.add_hline(y=level, line_dash="dot", line_width=1, annotation_text=name)
+                level = np.full(2, float(signal.mean(which) * unit))
+                ends, line_style = line[[0, -1]] * 1e-3, {"dash": "dot", "width": 1}
+                figure.add_scatter(x=ends, y=level, mode="lines", name=name, line=line_style)
         return [Figure.of(self.yields[0].name, figure)]

@@ -8,7 +8,15 @@ from typing import ClassVar, Final
 
 import numpy as np
 
-from calibtasks.checks import STANDARD, carry_over_known, decay_resolved, single_decay, starts_excited
+from calibtasks.checks import (
+    STANDARD,
+    carry_over_known,
+    decay_reached,
+    decay_resolved,
+    half_pi_halves,
+    single_decay,
+    starts_excited,
+)
 from calibtasks.fits.decay import TRIPLE, DecayFit, fit_echo
 from calibtasks.fits.fit import NoFit
 from calibtasks.measure.lab import Lab
@@ -30,7 +38,15 @@ class CheckT2Echo(CheckT1):
     symbol = "T2 echo"
     settings: ClassVar = decay_settings(2.477, 5)
     yields = (T2_ECHO,)
-    checks = (*STANDARD, decay_resolved, single_decay, carry_over_known, starts_excited)
+    checks = (
+        *STANDARD,
+        decay_resolved,
+        decay_reached,
+        half_pi_halves,
+        single_decay,
+        carry_over_known,
+        starts_excited,
+    )
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
         """Half π, half the time, π about Y, half the time, half π, read; and the signal after half π pulses.
