@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -29,6 +29,8 @@ from calibtasks.fits.signal import Signal, stacked
 from calibtasks.measure.sweep import Sweep
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
 
+PULSE_LOSS: Final = 0.01
+"""Part of an echo's start that calibrated pulses may lose: decoherence, detuning, angle."""
 TRIPLE: Final = 3.0
 """Points of an echo's middle that have three half-π pulses."""
 _GRID: Final = 32
@@ -211,7 +213,19 @@ def fit_echo(what: str, decay: Sweep, middle: Sweep, pulses: float) -> DecayFit:
 
     with np.errstate(all="ignore"):
         tilt = Estimate(float(p[3] / p[2]), float(np.sqrt(found.covariance[3, 3])) / abs(float(p[2])))
-    return fit.described(found, 4, change, curve, is_known=is_known, tilt=tilt)
+    return fit.described(found, 4, change, curve, is_known=is_known, tilt=tilt, seen=_tied(found))
+
+
+def _tied(found: Weighted) -> Weighted:
+    """An echo's fit, and that it starts at the full contrast: a fast decay beside a slow one hides there."""
+    p, tie = found.parameters, np.zeros(found.parameters.size)
+    tie[[0, 2]] = 1.0, -1.0
+    return replace(
+        found,
+        residuals=np.append(found.residuals, p[2] - p[0]),
+        sigmas=np.append(found.sigmas, PULSE_LOSS * abs(p[2])),
+        slopes=np.vstack([found.slopes, tie]),
+    )
 
 
 class _Decay:
@@ -229,11 +243,6 @@ class _Decay:
     def grid(self) -> Real:
         return np.geomspace(*self.limits, _GRID)
 
-    def _of_points(self, points: Real) -> Real:
-        full = np.zeros(self.signal.values.size)
-        full[self.signal.parts["decay"]] = points
-        return full
-
     def described(
         self,
         found: Weighted,
@@ -243,6 +252,7 @@ class _Decay:
         *,
         is_known: bool = False,
         tilt: Estimate = NO_TILT,
+        seen: Weighted | None = None,
     ) -> DecayFit:
         with np.errstate(all="ignore"):
             tau = float(np.exp(found.parameters[place]))
@@ -250,7 +260,9 @@ class _Decay:
             turns = self.time[self.time > 0] / tau
             stretched = np.zeros_like(self.time)
             stretched[self.time > 0] = -turns * np.log(turns) * np.exp(-turns)
-            amplitude = float(found.parameters[0])
+            seen = seen or found
+            slope = np.zeros(seen.residuals.size)
+            slope[self.signal.parts["decay"]] = float(found.parameters[0]) * stretched
             systematic = tau * abs(float(found.shift(change)[place])) if found.converged else math.nan
         low, high = self.limits
         bound = "" if low < tau < high else f"a decay time of {tau * self.span:.3g} ns is outside the sweep"
@@ -264,7 +276,7 @@ class _Decay:
             self.signal.quality(found, bound),
             estimate,
             0.0 if is_known else estimate.systematic,
-            Estimate(*found.further(amplitude * self._of_points(stretched))),
+            Estimate(*seen.further(slope)),
             self.signal,
             drawn,
             tilt,

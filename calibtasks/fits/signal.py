@@ -136,7 +136,7 @@ class Signal:
         """Variance of every value about a fitted curve with such parameters, shape (n,).
 
         ``contrast`` is the distance between the states, where the fit knows it better than the references;
-        ``while_read`` the variance that relaxation during the readout adds to an excited shot, over contrast².
+        ``while_read`` what relaxation during the readout adds to an excited shot's variance, over contrast².
         """
         low = self.mean(self.ground)
         swing = abs(contrast)
