@@ -44,6 +44,10 @@ STRETCH_SIGMAS: Final = 3.5
 """Largest stretch of an exponential that counts as chance, in standard deviations."""
 ALLOWED_STRETCH: Final = 0.02
 """Stretch that is always allowed: it shifts a decay time by less than 1 %."""
+REACHED: Final = 2.0
+"""Largest decay time that counts as reached, in parts of the longest waiting time."""
+ALLOWED_TILT: Final = 0.02
+"""Population that a half-π pulse may leave, in parts of the equilibrium: about 1 % of its angle."""
 NEAR_END: Final = 0.1
 """Part of a decay's swing within which it counts as at its end, or at its start."""
 CARRY_OVER_SIGMAS: Final = 0.3
@@ -205,6 +209,27 @@ def decay_resolved(checked: Checked) -> Failure | None:
         f"the {checked.what} is not resolved by the sweep",
         "choose a time_range that ends well after the decay",
     )
+
+
+def decay_reached(checked: Checked) -> Failure | None:
+    """The sweep is long enough to show where the decay ends."""
+    tau, longest = cast("DecayFit", checked.fit).tau, 1e-3 * float(checked.sweeps["decay"].points.max())
+    if tau.value <= REACHED * longest:
+        return None
+    return bad_fit(
+        "sweep_too_short",
+        f"the {checked.what} takes {tau.value:.3g} μs, and the sweep ends after {longest:.3g} μs",
+        f"choose a time_range that ends after {3e3 * tau.value:.0f} ns",
+    )
+
+
+def half_pi_halves(checked: Checked) -> Failure | None:
+    """A half-π pulse leaves the qubit half-way, by the signals after one and three of them."""
+    tilt = cast("DecayFit", checked.fit).tilt
+    if abs(tilt.value) <= max(AGREE_SIGMAS * tilt.error, ALLOWED_TILT):
+        return None
+    message = f"the half-π pulse of the {checked.what} misses the middle by {50 * tilt.value:+.1f} %"
+    return bad_fit("wrong_pulse", message, "run CreateHPIPulse: the pulse may have changed")
 
 
 def single_decay(checked: Checked) -> Failure | None:

@@ -6,8 +6,9 @@ readout to the next sequence, and z = 1 - 2p counted in parts of its value in eq
 
 * π pulse, wait t: before the pulse z = 1 - δ, behind it -(1 - δ), so that the distance from equilibrium is
   2 - δ, at the readout (2 - δ) exp(-t/T1), at the next pulse δ = (2 - δ) exp(-(t + R)/T1). The population
-  above the thermal one is therefore ∝ exp(-t/T1) / (1 + exp(-(t + R)/T1)). A pulse that turns only a part s
-  of the population has (2s - 1) exp(-(t + R)/T1) below the line instead.
+  above the thermal one is therefore ∝ exp(-t/T1) / (1 + exp(-(t + R)/T1)). A pulse that multiplies z by c has
+  (1 - c) exp(-t/T1) / (1 - c exp(-(t + R)/T1)) instead. c shows after two pulses: about equal and opposite
+  axes they multiply z by c² on average, since what the first leaves in superposition turns its sign.
 * x90, t/2, y180, t/2, x90: the first pulse turns z into the equator, where it decays by q = exp(-t/T2), and
   the last one turns it down: c = -q in the words of ``carry_over``. What relaxes meanwhile ends there too.
 """
@@ -16,8 +17,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Final
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -29,10 +30,11 @@ from calibtasks.measure.sweep import Sweep
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
 
 PULSE_LOSS: Final = 0.01
-"""Part of the population that a calibrated π pulse may fail to turn: decoherence, detuning, angle."""
-TILT: Final = 0.005
-"""Distance from the middle that a half-π pulse may leave, in parts of half the contrast: 0.3 % in angle."""
-_GRID: Final = 80
+"""Part of an echo's start that calibrated pulses may lose: decoherence, detuning, angle."""
+TRIPLE: Final = 3.0
+"""Points of an echo's middle that have three half-π pulses."""
+_GRID: Final = 32
+NO_TILT: Final = Estimate(0.0, 0.0)
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class DecayFit(Fit):
         stretch: β - 1 of a stretched exponential exp(-(t/τ)**β): 0 for a single decay.
         signal: the data.
         curve: values of the signal at waiting times in ns.
+        tilt: part of the population that a half-π pulse leaves in the ground or excited state.
     """
 
     tau: Estimate
@@ -52,108 +55,177 @@ class DecayFit(Fit):
     stretch: Estimate
     signal: Signal = field(repr=False)
     curve: Callable[[Real], Real] = field(repr=False)
+    tilt: Estimate = NO_TILT
 
 
 @attempted
-def fit_relaxation(what: str, sweep: Sweep, pulse: float) -> DecayFit:
-    """T1 from a sweep of waiting times (ns) after a π pulse of ``pulse`` ns.
+def fit_relaxation(what: str, decay: Sweep, doubled: Sweep, pulse: float, readout: float) -> DecayFit:
+    """T1 from a sweep of waiting times (ns) after a π pulse of ``pulse`` ns, read out for ``readout`` ns.
 
-    Unknown are level and contrast of the signal, which the references share, and T1. The systematic error is
-    what a loss of PULSE_LOSS in the pulse changes in the carry-over. Bound: T1 outside half the shortest
-    positive time to ten times the longest. NoFit on unusable data.
+    ``doubled`` is the signal after two π pulses, the second about X or, at points below 0, about -X. Unknown
+    are level and contrast of the signal, c of the π pulse, what its superpositions add to c² when it is
+    repeated, and T1. Bound: T1 outside half the shortest positive time to ten times the longest. NoFit on
+    unusable data.
     """
-    fit = _Decay(what, sweep, {"decay": sweep}, parameters=3)
-    rest = (sweep.recovery + pulse) / fit.span
+    fit = _Decay(what, decay, {"decay": decay, "doubled": doubled}, parameters=5)
+    rest = (decay.recovery + pulse) / fit.span
+    time, sign = np.zeros((2, fit.signal.values.size))
+    time[fit.signal.parts["decay"]] = fit.time
+    sign[fit.signal.parts["doubled"]] = np.where(doubled.points < 0, -1.0, 1.0)
+    seen, ones = np.where(fit.signal.ground, 0.0, 1.0), np.ones(sign.size)
 
-    def basis(log_tau: float, time: Real) -> tuple[Real, Real, Real]:
-        tau = np.exp(log_tau)
-        left = np.exp(-time / tau)
-        carried = np.exp(-rest / tau) * left
-        excess = left / (1 + carried)
-        slope = left * (time / tau - carried * rest / tau) / (1 + carried) ** 2
-        return excess, slope, -excess * carried / (1 + carried)
+    def excess(p: Real) -> _Excess:
+        tau = np.exp(p[4])
+        turned = np.where(sign == 0, p[2], p[2] ** 2 + p[3] * sign)
+        return _excess(turned, seen * np.exp(-time / tau), float(np.exp(-rest / tau)))
 
-    def columns(log_tau: float) -> tuple[Real, Real]:
-        (value, slope, _), (top, top_slope, _) = basis(log_tau, fit.time), basis(log_tau, np.zeros(1))
-        stack = fit.stack(value, 0.0, float(top[0]))
-        return np.stack([stack, np.ones_like(stack)], axis=1), fit.stack(slope, 0.0, float(top_slope[0]))
+    def linear(p: Real) -> Real:
+        return np.stack([excess(p).value, ones], axis=1)
 
-    grid = np.log(fit.grid())
-    best, linear = search(np.stack([columns(value)[0] for value in grid]), fit.signal.values)
+    def jacobian(p: Real) -> Real:
+        tau, found = np.exp(p[4]), excess(p)
+        by_left = found.by_left * seen * np.exp(-time / tau) * time / tau
+        by_tau = by_left + found.by_kept * np.exp(-rest / tau) * rest / tau
+        by_c = found.by_c * np.where(sign == 0, 1.0, 2 * p[2])
+        slopes = np.stack([by_c, found.by_c * sign, by_tau], axis=1)
+        return np.column_stack([found.value, ones, p[0] * slopes])
+
+    grid = [np.array([0, 0, -1.0, 0, np.log(tau)]) for tau in fit.grid()]
+    best, coefficients = search(np.stack([linear(p) for p in grid]), fit.signal.values)
     found = refine_weighted(
-        lambda p: columns(p[2])[0] @ p[:2],
-        lambda p: np.column_stack([columns(p[2])[0], p[0] * columns(p[2])[1]]),
-        [*linear, grid[best]],
+        lambda p: linear(p) @ p[:2],
+        jacobian,
+        [*coefficients, *grid[best][2:]],
         fit.signal.values,
-        lambda p, fitted: fit.signal.variances(p, fitted, p[0]),
+        lambda p, fitted: fit.signal.variances(
+            p, fitted, p[0], spread_while_read(readout / (fit.span * np.exp(p[4])))
+        ),
     )
-    amplitude, offset, log_tau = map(float, found.parameters)
-    with np.errstate(all="ignore"):
-        lossy = [basis(log_tau, time)[2] for time in (fit.time, np.zeros(1))]
-        change = 2 * PULSE_LOSS * amplitude * fit.stack(lossy[0], 0.0, float(lossy[1][0]))
-    return fit.described(
-        found, 2, change, lambda time: np.asarray(offset + amplitude * basis(log_tau, time)[0])
+    amplitude, offset, c, _, log_tau = map(float, found.parameters)
+
+    def curve(time: Real) -> Real:
+        tau = math.exp(log_tau)
+        return np.asarray(offset + amplitude * _excess(c, np.exp(-time / tau), math.exp(-rest / tau)).value)
+
+    return fit.described(found, 4, np.zeros_like(fit.signal.values), curve, is_known=True)
+
+
+class _Excess(NamedTuple):
+    """The population above the thermal one after a pulse and a wait, in parts of the contrast."""
+
+    value: Real
+    by_c: Real
+    by_left: Real
+    by_kept: Real
+
+
+def _excess(c: float | Real, left: Real, kept: float) -> _Excess:
+    """``left`` is exp(-t/T1), ``kept`` that from the readout to the next sequence."""
+    rest = 1 - c * kept * left
+    return _Excess(
+        0.5 * (1 - c) * left / rest,
+        0.5 * left * (kept * left - 1) / rest**2,
+        0.5 * (1 - c) / rest**2,
+        0.5 * (1 - c) * c * left**2 / rest**2,
     )
+
+
+def spread_while_read(turns: float) -> float:
+    """Variance that relaxation during a readout of ``turns`` T1 adds to an excited shot, over contrast².
+
+    The signal is averaged over the readout, so that a decay at its part x leaves x of the contrast.
+    """
+    turns = min(max(turns, 1e-3), 50.0)
+    stays = math.exp(-turns)
+    return max(0.0, 2 * (1 - stays * (1 + turns)) / (1 - stays) ** 2 - 1)
 
 
 @attempted
 def fit_echo(what: str, decay: Sweep, middle: Sweep, pulses: float) -> DecayFit:
     """T2 from an echo's sweep of total waiting times (ns), with pulses of ``pulses`` ns in all.
 
-    ``middle`` is the signal right after a half-π pulse. Unknown are middle, contrast and decay of the echo,
-    the distance of the ground state from the middle, and the carry-over E, which shows in where the middle
-    lies between the references. Without excited references E is that of T1 = T2, and the systematic error
-    that of T1 from T2 / 2 to 2 T2; else what a TILT of the half-π pulse changes. Bound as in
-    ``fit_relaxation``.
-    NoFit on unusable data.
+    ``middle`` is the signal right after one or three half-π pulses, by its points: what one leaves above the
+    middle, three leave below it three times. Unknown are middle, contrast and decay of the echo, the distance
+    of the ground state from the middle, what a half-π pulse leaves (of the equilibrium, and so of what
+    relaxes during the echo), and the carry-over E, which shows in where the middle lies between the
+    references. Without excited references E is that of T1 = T2, and the systematic error that of T1 from
+    T2 / 2 to 2 T2. Bound as in ``fit_relaxation``. NoFit on unusable data.
     """
-    fit = _Decay(what, decay, {"decay": decay, "middle": middle}, parameters=5)
+    fit = _Decay(what, decay, {"decay": decay, "middle": middle}, parameters=6)
     rest = (decay.recovery + pulses) / fit.span
     is_known = bool(decay.excited_iq.size)
-    none = np.zeros_like(fit.time)
+    tilts = np.where(middle.points == TRIPLE, -3.0, 1.0)
+    none, level = np.zeros_like(fit.time), np.zeros_like(tilts)
 
     def kept_part(p: Real) -> float:
-        return float(p[4]) if is_known else float(np.exp(-rest / np.exp(p[3])))
+        return float(p[5]) if is_known else float(np.exp(-rest / np.exp(p[4])))
+
+    def stack(points: Real, others: Real, ground: float, excited: float) -> Real:
+        return stacked(fit.signal, [points, others], ground, excited)
 
     def columns(p: Real) -> Real:
-        echo, kept = carried(-np.exp(-fit.time / np.exp(p[3])), kept_part(p)), kept_part(p)
+        kept = kept_part(p)
+        echo = carried(-np.exp(-fit.time / np.exp(p[4])), kept)
         flip = carried(np.array([-1.0]), kept)
         ones = np.ones(fit.signal.values.size)
-        return np.stack([fit.stack(-echo.z, 0, 0), ones, fit.stack(none, -1, -flip.z[0])], axis=1)
+        relaxed = (1 - np.exp(-0.5 * fit.time / np.exp(p[4]))) ** 2
+        return np.stack(
+            [
+                stack(-echo.z, level, 0, 0),
+                ones,
+                stack(none, level, -1, -flip.z[0]),
+                stack(relaxed, tilts, 0, 0),
+            ],
+            axis=1,
+        )
 
     def by_kept(p: Real) -> Real:
-        echo, flip = (carried(c, kept_part(p)) for c in (-np.exp(-fit.time / np.exp(p[3])), -np.ones(1)))
-        return fit.stack(-p[0] * echo.by_part, 0, -p[2] * flip.by_part[0])
+        echo, flip = (carried(c, kept_part(p)) for c in (-np.exp(-fit.time / np.exp(p[4])), -np.ones(1)))
+        return stack(-p[0] * echo.by_part, level, 0, -p[2] * flip.by_part[0])
 
     def jacobian(p: Real) -> Real:
-        tau, kept = np.exp(p[3]), kept_part(p)
-        left = np.exp(-fit.time / tau)
-        by_tau = fit.stack(p[0] * carried(-left, kept).by_c * left * fit.time / tau, 0, 0)
+        tau, kept = np.exp(p[4]), kept_part(p)
+        left, half = np.exp(-fit.time / tau), np.exp(-0.5 * fit.time / tau)
+        slope = p[0] * carried(-left, kept).by_c * left * fit.time / tau
+        by_tau = stack(slope - p[3] * (1 - half) * half * fit.time / tau, level, 0, 0)
         if is_known:
             return np.column_stack([columns(p), by_tau, by_kept(p)])
         return np.column_stack([columns(p), by_tau + by_kept(p) * kept * rest / tau])
 
-    grid = [np.array([0, 0, 0, np.log(tau), np.exp(-rest / tau)]) for tau in fit.grid()]
+    grid = [np.array([0, 0, 0, 0, np.log(tau), np.exp(-rest / tau)]) for tau in fit.grid()]
     best, linear = search(np.stack([columns(p) for p in grid]), fit.signal.values)
     found = refine_weighted(
-        lambda p: columns(p) @ p[:3],
+        lambda p: columns(p) @ p[:4],
         jacobian,
-        [*linear, *grid[best][3 : 5 if is_known else 4]],
+        [*linear, *grid[best][4 : 6 if is_known else 5]],
         fit.signal.values,
         lambda p, fitted: fit.signal.variances(p, fitted, 2 * p[2]),
     )
     p = found.parameters
     with np.errstate(all="ignore"):
         kept = kept_part(p)
-        relaxed = (1 - np.exp(-0.5 * fit.time / np.exp(p[3]))) ** 2
-        change = TILT * p[2] * fit.stack(relaxed, 0, 0, middle=1)
+        change = np.zeros_like(fit.signal.values)
         if not is_known:
             change = by_kept(p) * max(kept - kept**2, math.sqrt(kept) - kept)
 
     def curve(time: Real) -> Real:
-        return np.asarray(p[1] - p[0] * carried(-np.exp(-time / np.exp(p[3])), kept).z)
+        return np.asarray(p[1] - p[0] * carried(-np.exp(-time / np.exp(p[4])), kept).z)
 
-    return fit.described(found, 3, change, curve, is_known=is_known)
+    with np.errstate(all="ignore"):
+        tilt = Estimate(float(p[3] / p[2]), float(np.sqrt(found.covariance[3, 3])) / abs(float(p[2])))
+    return fit.described(found, 4, change, curve, is_known=is_known, tilt=tilt, seen=_tied(found))
+
+
+def _tied(found: Weighted) -> Weighted:
+    """An echo's fit, and that it starts at the full contrast: a fast decay beside a slow one hides there."""
+    p, tie = found.parameters, np.zeros(found.parameters.size)
+    tie[[0, 2]] = 1.0, -1.0
+    return replace(
+        found,
+        residuals=np.append(found.residuals, p[2] - p[0]),
+        sigmas=np.append(found.sigmas, PULSE_LOSS * abs(p[2])),
+        slopes=np.vstack([found.slopes, tie]),
+    )
 
 
 class _Decay:
@@ -171,10 +243,6 @@ class _Decay:
     def grid(self) -> Real:
         return np.geomspace(*self.limits, _GRID)
 
-    def stack(self, points: Real, ground: float, excited: float, middle: float = 0.0) -> Real:
-        others = np.count_nonzero(self.signal.points) - points.size
-        return stacked(self.signal, [points, np.full(others, middle)], ground, excited)
-
     def described(
         self,
         found: Weighted,
@@ -183,6 +251,8 @@ class _Decay:
         curve: Callable[[Real], Real],
         *,
         is_known: bool = False,
+        tilt: Estimate = NO_TILT,
+        seen: Weighted | None = None,
     ) -> DecayFit:
         with np.errstate(all="ignore"):
             tau = float(np.exp(found.parameters[place]))
@@ -190,7 +260,9 @@ class _Decay:
             turns = self.time[self.time > 0] / tau
             stretched = np.zeros_like(self.time)
             stretched[self.time > 0] = -turns * np.log(turns) * np.exp(-turns)
-            amplitude = float(found.parameters[0])
+            seen = seen or found
+            slope = np.zeros(seen.residuals.size)
+            slope[self.signal.parts["decay"]] = float(found.parameters[0]) * stretched
             systematic = tau * abs(float(found.shift(change)[place])) if found.converged else math.nan
         low, high = self.limits
         bound = "" if low < tau < high else f"a decay time of {tau * self.span:.3g} ns is outside the sweep"
@@ -204,7 +276,8 @@ class _Decay:
             self.signal.quality(found, bound),
             estimate,
             0.0 if is_known else estimate.systematic,
-            Estimate(*found.further(amplitude * self.stack(stretched, 0, 0))),
+            Estimate(*seen.further(slope)),
             self.signal,
             drawn,
+            tilt,
         )

@@ -130,10 +130,13 @@ class Signal:
             return math.nan
         return float(np.average(self.values[which], weights=self.shots[which]))
 
-    def variances(self, parameters: Real, fitted: Real, contrast: float = math.nan) -> Real:
+    def variances(
+        self, parameters: Real, fitted: Real, contrast: float = math.nan, while_read: float = 0.0
+    ) -> Real:
         """Variance of every value about a fitted curve with such parameters, shape (n,).
 
-        ``contrast`` is the distance between the states, where the fit knows it better than the references.
+        ``contrast`` is the distance between the states, where the fit knows it better than the references;
+        ``while_read`` what relaxation during the readout adds to an excited shot's variance, over contrast².
         """
         low = self.mean(self.ground)
         swing = abs(contrast)
@@ -141,7 +144,7 @@ class Signal:
             swing = float(np.nanmax([self.contrast, float(np.max(fitted)) - low]))
         swing = min(max(swing, 0.0), MOST_CONTRAST * (float(np.max(self.values)) - low))
         population = np.clip((fitted - low) / max(swing, 1e-12), 0.0, 1.0)
-        shot = self.shot_variance + swing**2 * population * (1 - population)
+        shot = self.shot_variance + swing**2 * population * (1 - population + while_read)
         return np.asarray((shot + self._excess(fitted, shot, swing, parameters.size)) / self.shots)
 
     def _excess(self, fitted: Real, shot: Real, swing: float, parameters: int) -> float:

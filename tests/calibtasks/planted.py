@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,7 +20,9 @@ READOUT_NS = 384.0
 class PlantedQubit:
     """A qubit with known times (ns), its contrast 10.9 times the noise of a shot.
 
-    ``has_pulse``: whether there are excited references.
+    ``has_pulse``: whether there are excited references; ``turned``: what a π pulse multiplies the population
+    difference by; ``interference``: what its superpositions add when it is repeated; ``tilt``: of a half-π
+    pulse's angle, seen in the middle only.
     """
 
     rng: np.random.Generator
@@ -30,6 +32,9 @@ class PlantedQubit:
     shots: int = 1024
     interval: float = 153_600.0
     has_pulse: bool = True
+    turned: float = -1.0
+    interference: float = 0.0
+    tilt: float = 0.0
     ground: complex = 0.05 - 0.06j
     contrast: complex = 0.03 * np.exp(0.6j)
     noise: float = field(default=0.03 / 10.9)
@@ -45,14 +50,20 @@ class PlantedQubit:
         spread = self.rng.normal(size=(2, excited.size)) * self.noise / np.sqrt(count)
         return np.asarray(self.ground + self.contrast * seen + spread[0] + 1j * spread[1])
 
-    def relaxed(self, wait: Real) -> Real:
-        """Population a time after a π pulse, by summing what ten thousand earlier shots have left."""
+    def relaxed(self, wait: Real, turned: float | Real | None = None) -> Real:
+        """Population a time after a π pulse, by summing what two hundred earlier shots have left.
+
+        ``turned`` multiplies the population difference, by default as the π pulse does.
+        """
+        turned = self.turned if turned is None else turned
         left = np.exp(-wait / self.t1)
         back = np.exp(-(wait + self.recovery + PULSE_NS) / self.t1)
         before = np.full_like(left, self.thermal)
         for _ in range(200):
-            before = self.thermal + (1 - before - self.thermal) * back
-        return np.asarray(self.thermal + (1 - before - self.thermal) * left)
+            after = 0.5 - 0.5 * (1 - 2 * before) * turned
+            before = self.thermal + (after - self.thermal) * back
+        after = 0.5 - 0.5 * (1 - 2 * before) * turned
+        return np.asarray(self.thermal + (after - self.thermal) * left)
 
     def echo(self, wait: Real) -> Real:
         """Population after an echo, likewise."""
@@ -85,13 +96,33 @@ class PlantedQubit:
         """T1 over the default waiting times."""
         return self.sweep(WAITS, self.relaxed(WAITS))
 
+    def doubled(self) -> Sweep:
+        """The signal after two π pulses, about equal and opposite axes."""
+        signs = np.array([1.0, -1.0, 1.0, -1.0])
+        turned = self.turned**2 + self.interference * signs
+        return self.sweep(signs, self.relaxed(np.zeros(4), turned), unit="")
+
     def echo_decay(self) -> Sweep:
         """An echo over the default waiting times."""
         return self.sweep(ECHO_WAITS, self.echo(ECHO_WAITS))
 
     def middle(self) -> Sweep:
-        """The signal after a half-π pulse, eight times."""
-        return self.sweep(np.arange(8.0), np.full(8, 0.5), unit="")
+        """The signal after one or three half-π pulses, too long by ``tilt``."""
+        count = np.tile([1.0, 3.0], 4)
+        ground = (1 - 2 * self.thermal) * np.cos(count * (np.pi / 2 + self.tilt))
+        return self.sweep(count, 0.5 - 0.5 * ground, unit="")
+
+
+def returned(sweep: Sweep) -> Sweep:
+    """The signal after two π pulses that return to the ground state, as ground references show it."""
+    return replace(
+        sweep,
+        points=np.array([1.0, -1.0, 1.0, -1.0]),
+        unit="",
+        iq=sweep.ground_iq[:4],
+        slices=np.arange(4) // 2,
+        shots=int(sweep.reference_shots[0]),
+    )
 
 
 def part_of_time(sweep: Sweep) -> tuple[Real, Real]:

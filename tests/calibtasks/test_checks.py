@@ -15,13 +15,13 @@ from calibtasks.fits.decay import DecayFit, fit_relaxation
 from calibtasks.fits.fit import Quality, TurningFit
 from calibtasks.measure.sweep import Sweep
 from qdash_queue.domain import FailureKind
-from tests.calibtasks.planted import PULSE_NS, WAITS, PlantedQubit, part_of_time
+from tests.calibtasks.planted import PULSE_NS, READOUT_NS, WAITS, PlantedQubit, part_of_time, returned
 
 Spoil = Callable[[Sweep], Sweep]
 
 
 def fitted(sweep: Sweep) -> Checked:
-    found = fit_relaxation("T1 decay", sweep, PULSE_NS)
+    found = fit_relaxation("T1 decay", sweep, returned(sweep), PULSE_NS, READOUT_NS)
     assert isinstance(found, DecayFit)
     return Checked("T1 decay", found, {"decay": sweep})
 
@@ -136,7 +136,7 @@ def test_the_sign_of_a_decay_is_that_of_the_references() -> None:
     rising = qubit.sweep(WAITS, 1 - qubit.relaxed(WAITS))
     start = checks.starts_excited(fitted(replace(rising, ground_iq=qubit.iq(np.full(7, 0.99), 512))))
     assert start is None, "seen from there it falls"
-    found = fit_relaxation("T1 decay", good(), PULSE_NS)
+    found = fit_relaxation("T1 decay", good(), returned(good()), PULSE_NS, READOUT_NS)
     assert isinstance(found, DecayFit)
     upside_down = replace(found, curve=lambda time: -found.curve(time))
     failure = checks.starts_excited(Checked("T1 decay", upside_down, {"decay": good()}))

@@ -9,18 +9,25 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from calibtasks.checks import Checked, carry_over_known, decay_resolved, single_decay
-from calibtasks.fits.decay import DecayFit, fit_echo, fit_relaxation
+from calibtasks.checks import (
+    Checked,
+    carry_over_known,
+    decay_reached,
+    decay_resolved,
+    half_pi_halves,
+    single_decay,
+)
+from calibtasks.fits.decay import DecayFit, fit_echo, fit_relaxation, spread_while_read
 from calibtasks.fits.fit import NoFit
 from calibtasks.measure.sweep import Sweep
 from qdash_queue.domain import FailureKind
-from tests.calibtasks.planted import PULSE_NS, WAITS, PlantedQubit
+from tests.calibtasks.planted import ECHO_WAITS, PULSE_NS, READOUT_NS, WAITS, PlantedQubit, returned
 
 RUNS = 60
 
 
 def relaxation(qubit: PlantedQubit) -> DecayFit:
-    found = fit_relaxation("T1 decay", qubit.decay(), PULSE_NS)
+    found = fit_relaxation("T1 decay", qubit.decay(), qubit.doubled(), PULSE_NS, READOUT_NS)
     assert isinstance(found, DecayFit)
     return found
 
@@ -100,23 +107,51 @@ def test_an_echo_without_references_says_how_far_its_carry_over_may_shift_it() -
         assert "interval" in failure.remedy
 
 
-def test_a_lossy_pulse_shifts_t1_by_no_more_than_the_systematic_error() -> None:
+@pytest.mark.parametrize(("turned", "interference"), [(-0.98, 0.0), (-0.7, 0.3), (0.27, 0.1)])
+def test_a_pulse_that_turns_less_does_not_shift_t1(turned: float, interference: float) -> None:
     rng = np.random.default_rng(4)
-    exact = PlantedQubit(rng, t1=150e3, noise=1e-9, shots=10**9)
-    sweep = exact.decay()
-    back = np.exp(-(sweep.points + exact.recovery + PULSE_NS) / exact.t1)
-    lossy = 0.99 * np.exp(-sweep.points / exact.t1) / (1 + 0.98 * back) * 0.98 + exact.thermal
-    zero = 0.99 / (1 + 0.98 * np.exp(-(exact.recovery + PULSE_NS) / exact.t1)) * 0.98 + exact.thermal
-    sweep = replace(
-        sweep,
-        iq=exact.iq(lossy, exact.shots),
-        excited_iq=exact.iq(np.full(sweep.excited_iq.size, zero), exact.shots),
-    )
-    found = fit_relaxation("T1 decay", sweep, PULSE_NS)
-    assert isinstance(found, DecayFit)
-    shift = abs(found.tau.value - 150)
-    assert shift > 0.05
-    assert shift < 1.2 * found.tau.systematic
+    qubits = [PlantedQubit(rng, t1=100e3, turned=turned, interference=interference) for _ in range(RUNS)]
+    expect_honest([relaxation(qubit) for qubit in qubits], 100.0)
+
+
+def test_relaxation_during_the_readout_widens_the_excited_points() -> None:
+    """The part of a readout before an exponential time, drawn."""
+    rng = np.random.default_rng(6)
+    for turns in (1e-4, 0.4, 3.0):
+        seen = np.minimum(rng.exponential(size=200_000) / turns, 1.0)
+        assert spread_while_read(turns) == pytest.approx(seen.var() / seen.mean() ** 2, rel=0.05, abs=1e-3)
+
+
+def test_a_half_pi_pulse_that_misses_the_middle_is_named() -> None:
+    rng = np.random.default_rng(7)
+    causes = []
+    for tilt in (0.0, 0.1):
+        checked = Checked("echo decay", echo(PlantedQubit(rng, tilt=tilt)), {})
+        failure = half_pi_halves(checked)
+        causes.append(failure and failure.cause)
+    assert causes == [None, "wrong_pulse"]
+
+
+def test_a_sweep_that_ends_long_before_the_decay_is_named() -> None:
+    rng = np.random.default_rng(8)
+    causes = []
+    for t1 in (500e3, 3e6):
+        qubit = PlantedQubit(rng, t1=t1, shots=100_000)
+        failure = decay_reached(Checked("T1 decay", relaxation(qubit), {"decay": qubit.decay()}))
+        causes.append(failure and failure.cause)
+    assert causes == [None, "sweep_too_short"]
+
+
+def test_a_mixture_of_two_echoes_is_no_single_one() -> None:
+    rng = np.random.default_rng(9)
+    one, two = PlantedQubit(rng), PlantedQubit(rng, t2=4e3)
+    failures = []
+    for _ in range(20):
+        mixed = one.sweep(ECHO_WAITS, 0.5 * (one.echo(ECHO_WAITS) + two.echo(ECHO_WAITS)))
+        found = fit_echo("echo decay", mixed, one.middle(), 2 * PULSE_NS)
+        assert isinstance(found, DecayFit)
+        failures.append(single_decay(Checked("echo decay", found, {"decay": mixed})))
+    assert sum(failure is not None for failure in failures) >= 15
 
 
 def test_a_decay_that_the_sweep_hardly_shows_is_not_resolved() -> None:
@@ -124,7 +159,9 @@ def test_a_decay_that_the_sweep_hardly_shows_is_not_resolved() -> None:
     early = np.arange(0.0, 401.0, 8.0)
     for _ in range(10):
         qubit = PlantedQubit(rng, has_pulse=False)
-        found = fit_relaxation("T1 decay", qubit.sweep(early, qubit.relaxed(early)), PULSE_NS)
+        found = fit_relaxation(
+            "T1 decay", qubit.sweep(early, qubit.relaxed(early)), qubit.doubled(), PULSE_NS, READOUT_NS
+        )
         assert isinstance(found, DecayFit)
         failure = decay_resolved(Checked("T1 decay", found, {}))
         assert found.quality.at_bound or failure is not None
@@ -136,7 +173,7 @@ def test_a_mixture_of_two_decays_is_no_single_one() -> None:
     for _ in range(20):
         one, two = PlantedQubit(rng, t1=60e3), PlantedQubit(rng, t1=15e3)
         mixed = one.sweep(WAITS, 0.5 * (one.relaxed(WAITS) + two.relaxed(WAITS)))
-        found = fit_relaxation("T1 decay", mixed, PULSE_NS)
+        found = fit_relaxation("T1 decay", mixed, one.doubled(), PULSE_NS, READOUT_NS)
         assert isinstance(found, DecayFit)
         failures.append(single_decay(Checked("T1 decay", found, {})))
     assert sum(failure is not None for failure in failures) >= 15
@@ -155,7 +192,10 @@ def scaled(sweep: Sweep, factor: float) -> Sweep:
 @pytest.mark.parametrize("factor", [1e-250, 1e-30, 1e30, 1e300])
 def test_the_unit_of_the_signal_does_not_matter(factor: float) -> None:
     sweep = PlantedQubit(np.random.default_rng(6)).decay()
-    usual, other = (fit_relaxation("T1 decay", data, PULSE_NS) for data in (sweep, scaled(sweep, factor)))
+    usual, other = (
+        fit_relaxation("T1 decay", data, returned(data), PULSE_NS, READOUT_NS)
+        for data in (sweep, scaled(sweep, factor))
+    )
     assert isinstance(usual, DecayFit)
     assert isinstance(other, DecayFit)
     assert other.tau.value == pytest.approx(usual.tau.value, rel=1e-6)
@@ -182,13 +222,13 @@ USELESS = {
         PlantedQubit(np.random.default_rng(9), noise=0.0, contrast=1.0, ground=0.0).decay(),
         "noise_unknown",
     ),
-    "no time": (replace(PlantedQubit(np.random.default_rng(1)).decay(), points=np.zeros(51)), "no_sweep"),
+    "no time": (replace(PlantedQubit(np.random.default_rng(1)).decay(), points=np.zeros(51)), "bad_shape"),
 }
 
 
 @pytest.mark.parametrize(("sweep", "cause"), USELESS.values(), ids=USELESS.keys())
 def test_useless_data_are_a_named_failure(sweep: Sweep, cause: str) -> None:
-    found = fit_relaxation("T1 decay", sweep, PULSE_NS)
+    found = fit_relaxation("T1 decay", sweep, returned(sweep), PULSE_NS, READOUT_NS)
     assert isinstance(found, NoFit)
     assert found.failure.cause == cause
     assert found.failure.kind is (FailureKind.NO_SIGNAL if cause == "flat" else FailureKind.BAD_FIT)
@@ -200,7 +240,7 @@ def test_noise_alone_ends_without_an_exception() -> None:
         qubit = PlantedQubit(rng, has_pulse=has_pulse)
         flat = qubit.sweep(WAITS, np.full(WAITS.size, qubit.thermal))
         for found in (
-            fit_relaxation("T1 decay", flat, PULSE_NS),
+            fit_relaxation("T1 decay", flat, returned(flat), PULSE_NS, READOUT_NS),
             fit_echo("echo decay", flat, qubit.middle(), 2 * PULSE_NS),
         ):
             assert isinstance(found, DecayFit | NoFit)

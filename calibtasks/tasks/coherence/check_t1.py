@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
-from typing import ClassVar
+from typing import ClassVar, Final
 
 import numpy as np
 
 from calibtasks.checks import (
     STANDARD,
-    carry_over_known,
+    decay_reached,
     decay_resolved,
     reaches_ground,
     single_decay,
@@ -21,11 +22,14 @@ from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.measure.lab import Lab
 from calibtasks.measure.settings import INTERVAL, shots_parameter
 from calibtasks.measure.sweep import Sweep
-from calibtasks.measure.targets import Target, Wait
+from calibtasks.measure.targets import Op, Target, Wait
 from calibtasks.parameters.declared import DRIVE, HALF_PI, READ, T1, Param
 from calibtasks.parameters.run_parameters import RunParameter
 from calibtasks.protocol import Protocol, Sweeps
 from qdash_queue.domain import FiniteRange
+
+DOUBLED_POINTS: Final = 4
+"""Points that show how much of the population the π pulse turns, which the carry-over of shots depends on."""
 
 
 def decay_settings(first: float, last: float) -> dict[str, RunParameter]:
@@ -52,16 +56,26 @@ class CheckT1(Protocol):
     needs = (*DRIVE, *HALF_PI, *READ)
     settings: ClassVar = decay_settings(2, 5.699)
     yields = (T1,)
-    checks = (*STANDARD, decay_resolved, single_decay, carry_over_known, reaches_ground, starts_excited)
+    checks = (*STANDARD, decay_resolved, decay_reached, single_decay, reaches_ground, starts_excited)
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
-        """π, wait, read."""
+        """π, wait, read; and the signal after two π about equal or opposite axes."""
+
+        def twice(target: Target, sign: float) -> list[Op]:
+            return [*target.qubit.x180, *target.qubit.pi(0.0 if sign > 0 else math.pi)]
+
         times = lab.on_grid(self.points("time_range"))
-        return {"decay": lab.sweep(targets, times, lambda t, time: [*t.qubit.x180, Wait(time)])}
+        signs = np.tile([1.0, -1.0], DOUBLED_POINTS // 2)
+        return {
+            "decay": lab.sweep(targets, times, lambda t, time: [*t.qubit.x180, Wait(time)]),
+            "doubled": lab.sweep(targets, signs, twice, unit=""),
+        }
 
     def fit(self, sweeps: Sweeps, target: Target) -> DecayFit | NoFit:
         """The decay of the excited population, with the carry-over of shots."""
-        return fit_relaxation(self.what, sweeps["decay"], 2 * target.qubit.value("hpi_length"))
+        qubit = target.qubit
+        pulse, readout = 2 * qubit.value("hpi_length"), qubit.value("readout_length")
+        return fit_relaxation(self.what, sweeps["decay"], sweeps["doubled"], pulse, readout)
 
     def values(self, fit: DecayFit, target: Target) -> Mapping[Param, Estimate]:
         """The decay time in μs."""
