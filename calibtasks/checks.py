@@ -174,17 +174,18 @@ def saturated(checked: Checked) -> Failure | None:
     return None
 
 
-STANDARD: Final[tuple[Check, ...]] = (
+SEEN: Final[tuple[Check, ...]] = (
     repeated,
     signal_seen,
     bound_hit,
     converged,
     saturated,
     references_steady,
-    chi_squared,
-    residual_runs,
-    on_axis,
 )
+"""That there is a signal and a fit."""
+DESCRIBED: Final[tuple[Check, ...]] = (chi_squared, residual_runs, on_axis)
+"""That the fit describes the signal; a check that knows why it may not comes before."""
+STANDARD: Final = (*SEEN, *DESCRIBED)
 """What every fit needs."""
 
 

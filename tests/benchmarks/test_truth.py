@@ -141,7 +141,7 @@ def test_an_efficient_fit_reaches_the_bound_and_none_beats_it() -> None:
     # So long a wait that nothing is carried over: then three numbers describe the decay along a known axis.
     sampled = bench(interval=10_000_000)
     sampled.run()
-    (plan,) = sampled.lab.asked
+    plan = sampled.lab.asked[0]
     points = ~plan.is_reference
     executions = [each for each, is_point in zip(plan.executions, points, strict=True) if is_point]
     least = bounds(TRUTH, executions, plan.readout, {"t1": lambda truth: truth.t1 * 1e-3})["t1"]
@@ -213,7 +213,7 @@ def test_a_fault_of_the_receiver_moves_the_references_and_one_of_the_order_does_
 ) -> None:
     made, _ = broken(kind)
     made.bench.run()
-    (plan,) = made.bench.lab.asked
+    plan = made.bench.lab.asked[0]
     assert made.fault is not None
     times = np.cumsum(plan.seconds) / plan.seconds.sum()
 

@@ -35,7 +35,7 @@ def conclude(task: type[Protocol], sweeps: Mapping[str, Sweep]) -> PostProcessRe
 
 def measured(task: type[Protocol], qubit: PlantedQubit) -> dict[str, Sweep]:
     if task is CheckT1:
-        return {"decay": qubit.decay()}
+        return {"decay": qubit.decay(), "doubled": qubit.doubled()}
     return {"decay": qubit.echo_decay(), "middle": qubit.middle()}
 
 
@@ -102,8 +102,9 @@ def test_a_spoiled_decay_is_refused(task: type[Protocol], spoil: Callable[[Sweep
 
 def test_a_mixture_of_two_decays_is_refused() -> None:
     for seed in SEEDS:
-        sweep = PlantedQubit(np.random.default_rng(seed)).decay()
-        result = conclude(CheckT1, {"decay": replace(sweep, iq=0.5 * (sweep.iq + fast(sweep)))})
+        sweeps = measured(CheckT1, PlantedQubit(np.random.default_rng(seed)))
+        mixed = 0.5 * (sweeps["decay"].iq + fast(sweeps["decay"]))
+        result = conclude(CheckT1, sweeps | {"decay": replace(sweeps["decay"], iq=mixed)})
         assert result.failure is not None
         assert result.failure.kind is FailureKind.BAD_FIT
 

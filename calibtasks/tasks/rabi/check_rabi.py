@@ -7,7 +7,7 @@ from typing import ClassVar, Final, cast
 
 import numpy as np
 
-from calibtasks.checks import STANDARD, Checked, bad_fit
+from calibtasks.checks import DESCRIBED, SEEN, Checked, bad_fit
 from calibtasks.figures.plots import (
     DATA_COLOUR,
     SECOND_COLOUR,
@@ -111,7 +111,7 @@ class CheckRabi(Protocol):
         "interval": INTERVAL,
     }
     yields = RABI
-    checks = (*STANDARD, is_resonant, starts_in_the_ground_state)
+    checks = (*SEEN, is_resonant, *DESCRIBED, starts_in_the_ground_state)
     r2_threshold = 0.6
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
