@@ -130,8 +130,8 @@ def _layout(title: str, subtitle: str, x: Axis, y: Axis) -> Drawing:
         "title": {"text": f"<b>{title}</b><br><sup>{subtitle}</sup>", "x": 0.02},
         "xaxis": {"title": {"text": x.title}, "type": x.scale, "mirror": True, "showgrid": True},
         "yaxis": {"title": {"text": y.title}, "type": y.scale, "mirror": True, "showgrid": True},
-        "legend": {"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.16, "yanchor": "top"},
-        "margin": {"l": 80, "r": 30, "t": 85, "b": 100},
+        "legend": {"orientation": "h", "x": 0.5, "xanchor": "center", "y": -0.22, "yanchor": "top"},
+        "margin": {"l": 80, "r": 30, "t": 85, "b": 115},
         "font": {"size": 15},
     }
 
