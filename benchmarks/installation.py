@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import time
@@ -114,6 +115,7 @@ def installed(
     folder: Path, database_url: str, prefect: PrefectServer, wanted: Plan | None = None
 ) -> Iterator[Installation]:
     """A migrated database with project, chip and logins; no executor is started yet."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     migrate_and_grant(database_url)
     wanted = wanted or plan()
     urls = {item.name: item.url for item in install(database_url, wanted) if item.url is not None}

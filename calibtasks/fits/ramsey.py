@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -22,6 +22,8 @@ _HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _TILT = range(8
 _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
 """Number of foldings of a fringe's frequency that are distinguished."""
+LOSS: Final = 0.003
+"""Part of the fringe that its pulses may lose and those of the references not: decoherence and detuning."""
 _VISIBLE: Final = 3.0
 """Decay times for which a fringe is seen."""
 
@@ -106,6 +108,12 @@ class _Model:
         excited = p[_IN_PHASE] + p[_HALF] * carried(self.undone(p), p[_PART]).z
         return stacked(self.signal, [both], p[_IN_PHASE] + p[_HALF], float(excited[0]))
 
+    def lost(self, p: Real) -> Real:
+        """What a fringe that lost ``LOSS`` of its amplitude would change in the signal."""
+        wave, change = _both(self.fringe(p, self.u)), np.zeros(self.signal.values.size)
+        change[self.signal.points] = LOSS * p[_HALF] * carried(wave, p[_PART]).by_c * wave
+        return change
+
     def undone(self, p: Real) -> Real:
         """The fringe's factor of the excited references, shape (1,)."""
         return -self.fringe(p, np.zeros(1)).real
@@ -142,7 +150,8 @@ def _described(model: _Model, found: Weighted, span: float, bound: str) -> Ramse
     def estimate(value: float, slopes: Mapping[int, float]) -> Estimate:
         return Estimate(float(value), found.error(slopes))
 
-    rate = estimate(p[_RATE], {_RATE: 1.0}).scaled(per_us)
+    lost = float(found.shift(model.lost(p))[_RATE]) if found.converged else math.nan
+    rate = replace(estimate(p[_RATE], {_RATE: 1.0}), systematic=abs(lost)).scaled(per_us)
     frequency = estimate(p[_FREQUENCY], {_FREQUENCY: 1.0}).scaled(per_us)
     tau = rate.inverse() if rate.value > 0 else Estimate(math.nan, math.nan)
     seen = min(1.0, _VISIBLE / p[_RATE]) if p[_RATE] > 0 else 1.0

@@ -15,7 +15,7 @@ from calibtasks.fits.carry_over import carried
 from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.fits.pulse_amplitude import Pulse, PulseFit, fit_pulse_amplitude
 from calibtasks.fits.rabi import RabiFit, fit_rabi
-from calibtasks.fits.ramsey import RamseyFit, fit_ramsey
+from calibtasks.fits.ramsey import LOSS, RamseyFit, fit_ramsey
 from calibtasks.fits.third_level import resonant_rabi, turning_frequency
 from calibtasks.measure.pulses import half_pi_pulse, pulse_steps
 from calibtasks.measure.sweep import Sweep
@@ -223,3 +223,16 @@ def test_a_fit_takes_little_time() -> None:
         fit_ramsey("fringe", fringe)
         fit_pulse_amplitude("pulse", pulse, PULSE, 0.0)
     assert (time.process_time() - begin) / 20 < 0.06
+
+
+def test_a_fringe_that_lost_a_little_has_it_in_its_error() -> None:
+    """The amplitude is taken from the references; pulses that lose more than those cost the decay time."""
+    rng, pulls = np.random.default_rng(5), []
+    for _ in range(RUNS):
+        qubit = PlantedQubit(rng)
+        found = fit_ramsey("Ramsey fringe", oscillating.ramsey(qubit, contrast=1 - LOSS))
+        assert isinstance(found, RamseyFit)
+        assert found.tau.systematic > 0
+        pulls.append((found.tau.value - qubit.t2 * 1e-3) / found.tau.total)
+    assert abs(float(np.mean(pulls))) < 0.3 + 3 / np.sqrt(RUNS)
+    assert float(np.std(pulls)) < 1.25
