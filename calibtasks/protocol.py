@@ -212,6 +212,13 @@ class Protocol(Task, register=False):
         self._targets[qid] = self._target(qid, inputs, backend)
         return PreProcessResult(inputs, dict(self.run_parameters))
 
+    def outputs_of(self, qid: str) -> Mapping[str, ParameterModel]:
+        """What it yields; of a multiplexer or chip for each of its qubits."""
+        if self.task_type in (TaskType.QUBIT, TaskType.COUPLING):
+            return self.output_parameters
+        each = [param.of(member) for member in self._targets[qid].qubits for param in self.yields]
+        return {key: output for param in each for key, output in param.as_outputs().items()}
+
     def measure(self, backend: Backend, qids: Sequence[str]) -> Mapping[str, RunResult]:
         """Measure the prepared targets together; every sweep's arrays by qid."""
         lab = Lab(backend, int(self.number("shots")), self.number("interval"))

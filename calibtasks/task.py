@@ -137,6 +137,10 @@ class Task(ABC):
     def analyse(self, execution_id: str, qid: str, run_result: RunResult) -> PostProcessResult:
         """Fit one target's data and check the fit; uses neither backend nor database."""
 
+    def outputs_of(self, qid: str) -> Mapping[str, ParameterModel]:
+        """The outputs that it must set on a target."""
+        return self.output_parameters
+
     def setting(self, name: str) -> RunValue:
         """The evaluated run parameter: a number, a string or sweep points (1-D float64)."""
         return evaluate(name, self.run_parameters[name])

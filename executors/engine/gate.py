@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import chain
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,7 +30,17 @@ _REMEDIES: Mapping[str, str] = {
 Reason = tuple[FailureKind, str, str]
 """Kind, cause and message of a refusal."""
 
-Rule = Callable[[Task, PostProcessResult], Iterator[Reason]]
+Declared = Mapping[str, ParameterModel]
+"""The outputs that a task has to set on its target, by key."""
+
+
+class _Case(NamedTuple):
+    task: Task
+    outputs: Declared
+    result: PostProcessResult
+
+
+Rule = Callable[[_Case], Iterator[Reason]]
 
 
 def judge_data(task: Task, qid: str, run_result: RunResult) -> Failure | None:
@@ -68,7 +79,8 @@ def judge(task: Task, qid: str, result: PostProcessResult) -> Failure | None:
     """
     if result.failure is not None:
         return result.failure
-    reason = next(chain.from_iterable(rule(task, result) for rule in _RULES), None)
+    case = _Case(task, task.outputs_of(qid), result)
+    reason = next(chain.from_iterable(rule(case) for rule in _RULES), None)
     if reason is None:
         return None
     kind, cause, message = reason
@@ -76,47 +88,47 @@ def judge(task: Task, qid: str, result: PostProcessResult) -> Failure | None:
     return Failure(kind=kind, cause=cause, message=message, remedy=_REMEDIES.get(cause, ""))
 
 
-def _outputs_are_declared_and_finite(task: Task, result: PostProcessResult) -> Iterator[Reason]:
-    for name in task.output_parameters:
-        given = result.output_parameters.get(name)
+def _outputs_are_declared_and_finite(case: _Case) -> Iterator[Reason]:
+    for name in case.outputs:
+        given = case.result.output_parameters.get(name)
         if given is None or given.value is None:
             yield FailureKind.BAD_FIT, "output_missing", f"{name} was never set"
-    for name, given in result.output_parameters.items():
-        declared = task.output_parameters.get(name)
+    for name, given in case.result.output_parameters.items():
+        declared = case.outputs.get(name)
         if declared is None:
             message = f'the task sets "{name}", which it does not declare'
             yield FailureKind.INTERNAL, "output_undeclared", message
         elif not same_unit(given.unit, declared.unit):
             message = f'expected {name} in "{declared.unit}", got "{given.unit}"'
             yield FailureKind.INTERNAL, "output_unit", message
-    for name, given in result.output_parameters.items():
+    for name, given in case.result.output_parameters.items():
         if given.value is None or not math.isfinite(given.value):
             message = f"expected a finite {name}, got {given.value}"
             yield FailureKind.BAD_FIT, "output_not_finite", message
 
 
-def _fit_is_good(task: Task, result: PostProcessResult) -> Iterator[Reason]:
-    if not task.fits and result.r2 is None:
+def _fit_is_good(case: _Case) -> Iterator[Reason]:
+    if not case.task.fits and case.result.r2 is None:
         return
-    limit = task.r2_threshold
-    if result.r2 is None:
+    limit = case.task.r2_threshold
+    if case.result.r2 is None:
         message, cause = "the fit gave no R²", "r2_missing"
-    elif not math.isfinite(result.r2):
-        message, cause = f"expected a finite R², got {result.r2}", "r2_not_finite"
-    elif not result.r2 > limit:
-        message, cause = f"expected R² above {limit:g}, got {result.r2:.4f}", "r2_low"
+    elif not math.isfinite(case.result.r2):
+        message, cause = f"expected a finite R², got {case.result.r2}", "r2_not_finite"
+    elif not case.result.r2 > limit:
+        message, cause = f"expected R² above {limit:g}, got {case.result.r2:.4f}", "r2_low"
     else:
         return
     yield FailureKind.BAD_FIT, cause, message
 
 
-def _values_are_believable(task: Task, result: PostProcessResult) -> Iterator[Reason]:
-    for name, given in result.output_parameters.items():
+def _values_are_believable(case: _Case) -> Iterator[Reason]:
+    for name, given in case.result.output_parameters.items():
         value = _number(given)
         if "fidelity" in name and not 0.0 <= value <= 1.0:
             message = f"expected {name} from 0 to 1, got {value:g}"
             yield FailureKind.OUT_OF_RANGE, "fidelity_range", message
-        declared = task.output_parameters.get(name)
+        declared = case.outputs.get(name)
         limits = declared.believable if isinstance(declared, OutputParameter) else None
         if limits is not None and not limits.low <= value <= limits.high:
             unit = f" {given.unit}" if given.unit else ""
@@ -124,12 +136,12 @@ def _values_are_believable(task: Task, result: PostProcessResult) -> Iterator[Re
             yield FailureKind.OUT_OF_RANGE, "value_range", message
 
 
-def _errors_are_known(task: Task, result: PostProcessResult) -> Iterator[Reason]:
-    for name, given in result.output_parameters.items():
+def _errors_are_known(case: _Case) -> Iterator[Reason]:
+    for name, given in case.result.output_parameters.items():
         if not math.isfinite(given.error) or given.error < 0:
             message = f"expected a finite positive error of {name}, got {given.error}"
             yield FailureKind.BAD_FIT, "error_not_finite", message
-        elif given.error == 0 and task.fits and not _is_exact(task, name):
+        elif given.error == 0 and case.task.fits and not _is_exact(case.outputs, name):
             message = f"expected a positive error of {name}, got none"
             yield FailureKind.BAD_FIT, "error_missing", message
 
@@ -146,8 +158,8 @@ def _number(given: ParameterModel) -> float:
     return math.nan if given.value is None else float(given.value)
 
 
-def _is_exact(task: Task, name: str) -> bool:
-    declared = task.output_parameters.get(name)
+def _is_exact(outputs: Declared, name: str) -> bool:
+    declared = outputs.get(name)
     return isinstance(declared, OutputParameter) and declared.exact
 
 
