@@ -16,6 +16,7 @@ from scipy.special import chdtrc
 from calibtasks.fits.decay import DecayFit
 from calibtasks.fits.fit import Complex, Estimate, Fit, Quality, Real, TurningFit
 from calibtasks.fits.least_squares import no_signal
+from calibtasks.fits.ramsey import RamseyFit
 from calibtasks.measure.sweep import Sweep
 from qdash_queue.domain import Failure, FailureKind
 
@@ -235,7 +236,7 @@ def half_pi_halves(checked: Checked) -> Failure | None:
 
 def single_decay(checked: Checked) -> Failure | None:
     """There is one decay time: a mixture of two, or a change in the sweep, stretches the exponential."""
-    stretch = cast("DecayFit", checked.fit).stretch
+    stretch = cast("DecayFit | RamseyFit", checked.fit).stretch
     if abs(stretch.value) <= max(STRETCH_SIGMAS * stretch.error, ALLOWED_STRETCH):
         return None
     message = f"the {checked.what} is no single exponential: its exponent is {1 + stretch.value:.2f}"

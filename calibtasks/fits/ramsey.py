@@ -22,7 +22,7 @@ _HALF, _FREQUENCY, _PHASE, _RATE, _IN_PHASE, _QUADRATURE, _PART, _TILT = range(8
 _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
 """Number of foldings of a fringe's frequency that are distinguished."""
-LOSS: Final = 0.003
+LOSS: Final = 0.001
 """Part of the fringe that its pulses may lose and those of the references not: decoherence and detuning."""
 _VISIBLE: Final = 3.0
 """Decay times for which a fringe is seen."""
@@ -38,6 +38,7 @@ class RamseyFit(TurningFit):
         frequency: of the fringe, MHz; positive when the drive is above the qubit.
         rate: of the decay, 1/μs; zero or negative when none is seen.
         tau: the decay time T2*, μs; not a number when none is seen.
+        stretch: β - 1 of a stretched exponential: 0 for a single decay.
         contrast: swing of the fringe in parts of the references' distance; 1 for pulses that lose nothing.
         signal: the data.
         curve: both quadratures' signals at waiting times in ns, as in phase + i quadrature.
@@ -46,6 +47,7 @@ class RamseyFit(TurningFit):
     frequency: Estimate
     rate: Estimate
     tau: Estimate
+    stretch: Estimate
     contrast: Estimate
     signal: Signal = field(repr=False)
     curve: Callable[[Real], Complex] = field(repr=False)
@@ -114,6 +116,14 @@ class _Model:
         change[self.signal.points] = LOSS * p[_HALF] * carried(wave, p[_PART]).by_c * wave
         return change
 
+    def stretched(self, p: Real) -> Real:
+        """What a stretch of the decay, exp(-(t / T2*)**β), would change in the signal, by β at 1."""
+        turns = np.maximum(p[_RATE] * self.u, 0.0)
+        slope = np.where(turns > 0, -turns * np.log(np.maximum(turns, 1e-300)), 0.0)
+        wave, change = self.fringe(p, self.u), np.zeros(self.signal.values.size)
+        change[self.signal.points] = p[_HALF] * carried(_both(wave), p[_PART]).by_c * _both(wave * slope)
+        return change
+
     def undone(self, p: Real) -> Real:
         """The fringe's factor of the excited references, shape (1,)."""
         return -self.fringe(p, np.zeros(1)).real
@@ -163,6 +173,7 @@ def _described(model: _Model, found: Weighted, span: float, bound: str) -> Ramse
         frequency=frequency,
         rate=rate,
         tau=tau,
+        stretch=Estimate(*found.further(model.stretched(p))),
         contrast=Estimate(float(p[_HALF] / depth), abs(float(p[_HALF])) * error / depth**2),
         signal=model.signal,
         curve=lambda time: model.curve(p, time / span),

@@ -213,3 +213,11 @@ def test_a_detuning_above_the_oscillation_leaves_no_drive_strength() -> None:
     assert result.quality_metrics["detuning_mhz"] > 12.5
     assert math.isnan(result.output_parameters["control_amplitude"].value or 0.0)
     assert cause(result) == "off_resonance"
+
+
+def test_a_mixture_of_two_fringes_is_refused() -> None:
+    """Half of the shots decay ten times faster: no decay time describes both."""
+    for seed in range(5):
+        slow, fast = (oscillating.ramsey(qubit(seed, t2=t2)) for t2 in (40e3, 4e3))
+        mixed = {name: replace(sweep, iq=0.5 * (sweep.iq + fast[name].iq)) for name, sweep in slow.items()}
+        assert cause(conclude(CheckRamsey, mixed)) in ("not_exponential", "misfit", "not_half_pi")

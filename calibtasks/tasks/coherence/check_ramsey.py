@@ -6,7 +6,16 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import ClassVar, Final, cast
 
-from calibtasks.checks import STANDARD, Checked, bad_fit, decay_resolved, fringe_resolved, references_steady
+from calibtasks.checks import (
+    DESCRIBED,
+    SEEN,
+    Checked,
+    bad_fit,
+    decay_resolved,
+    fringe_resolved,
+    references_steady,
+    single_decay,
+)
 from calibtasks.figures.plots import (
     DATA_COLOUR,
     SECOND_COLOUR,
@@ -42,8 +51,6 @@ ROTATIONS: Final = (math.pi, -math.pi / 2)
 """Phases of the second half-π pulse; without a wait the first one undoes the pulse before."""
 CONTRAST_TOLERANCE: Final = 0.25
 """Largest relative deviation of a fringe's swing from that of half-π pulses."""
-_REFERENCES: Final = STANDARD.index(references_steady)
-"""Where the cause that is named first is that of a wrong pulse."""
 
 
 def pulses_are_half_pi(checked: Checked) -> Failure | None:
@@ -87,11 +94,14 @@ class CheckRamsey(Protocol):
     }
     yields = (RAMSEY_FREQUENCY, QUBIT_FREQUENCY, T2_STAR)
     checks = (
-        *STANDARD[:_REFERENCES],
+        *SEEN[:-1],
+        # A wrong pulse shows in the references too, and is the better answer.
         pulses_are_half_pi,
-        *STANDARD[_REFERENCES:],
+        references_steady,
+        *DESCRIBED,
         fringe_resolved,
         decay_resolved,
+        single_decay,
     )
 
     def acquire(self, lab: Lab, targets: Sequence[Target]) -> Mapping[str, Mapping[str, Sweep]]:
