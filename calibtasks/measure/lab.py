@@ -1,9 +1,9 @@
 """Sweeps of many targets at once through qubex's public ``Experiment``.
 
 Every setting (carriers, readout, shots) is passed with each sweep, so a run uses exactly the inputs that it
-recorded, and no state of qubex. A sweep goes out in slices of at most two hardware seconds, one batch each:
-between two of them a stop, a time-out or a lost lease takes hold. Each slice ends with reference points, of
-which drift, gain and sign can be told.
+recorded, and no state of qubex. A sweep goes out in slices of at most two hardware seconds (or of one point,
+where that takes longer), one batch each: between two of them a stop, a time-out or a lost lease takes hold.
+Each slice ends with reference points, of which drift, gain and sign can be told.
 """
 
 from __future__ import annotations

@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from unittest.mock import Mock
 
 import numpy as np
 import pytest
@@ -21,6 +20,7 @@ from calibtasks.tasks.rabi.check_rabi import CheckRabi
 from qdash_queue.domain import CalibrationError, FailureKind, ParameterModel
 from tests.calibtasks import oscillating
 from tests.calibtasks.planted import PlantedQubit
+from tests.calibtasks.test_base import StoredValues
 
 INPUTS = {"qubit_frequency": 4.2, "control_amplitude": 0.03}
 Spoil = Callable[[Sweep], Sweep]
@@ -138,10 +138,7 @@ def test_an_optional_need_is_read_only_where_it_is_stored() -> None:
     }
     optional = {"anharmonicity": ParameterModel(value=-0.31, unit="GHz")}
     for stored in (required, {**required, **optional}):
-        backend = Mock()
-        backend.has_parameter.side_effect = lambda _, name, stored=stored: name in stored
-        backend.parameter.side_effect = lambda _, name, stored=stored: stored[name]
-        read = CheckRabi().prepare(backend, "0").input_parameters
+        read = CheckRabi().prepare(StoredValues(**stored), "0").input_parameters
         assert read.keys() == stored.keys()
 
 

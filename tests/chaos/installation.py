@@ -13,7 +13,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -244,12 +244,11 @@ class Installation:
         """Wait until every chip has all its executors, warm."""
         deadline = time.monotonic() + seconds
         wanted = self.size.chips * self.size.executors
-        owner = Database(self.database.overseer.url)
-        while (ready := len(ready_executors(owner))) < wanted:
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"{ready} of {wanted} executors were ready in {seconds:g} s")
-            time.sleep(0.1)
-        owner.close()
+        with closing(Database(self.database.overseer.url)) as owner:
+            while (ready := len(ready_executors(owner))) < wanted:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"{ready} of {wanted} executors were ready in {seconds:g} s")
+                time.sleep(0.1)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from tests.support.queue_world import DENIED, PROJECT, Connection, QueueWorld, insert, outcome
+from tests.support.queue_world import DENIED, PROJECT, VIEWS_OF_JOBS, Connection, QueueWorld, insert, outcome
 
 
 @pytest.fixture
@@ -144,16 +144,7 @@ def test_rows_show_to_members_only(world: QueueWorld) -> None:
     world.admin.grant_member("other", stranger.name, "stranger", "operator")
     claimed, lease = world.running(world.chip())
     lease.set_flow_run(uuid.uuid4())
-    for view in (
-        "jobs",
-        "attempts",
-        "job_events",
-        "task_runs",
-        "sweeps",
-        "figures",
-        "raw_data",
-        "mirror_lag",
-    ):
+    for view in VIEWS_OF_JOBS:
         assert stranger.database.rows(f"SELECT * FROM calib.{view} WHERE job_id = {claimed.job_id}") == []
     assert [row["project_id"] for row in stranger.database.rows("SELECT * FROM calib.projects")] == ["other"]
     assert world.ben.database.rows(f"SELECT * FROM calib.mirror_lag WHERE job_id = {claimed.job_id}") != []

@@ -20,7 +20,7 @@ from qdash_queue.errors import (
     QueueError,
     UnknownNameError,
 )
-from tests.support.queue_world import PROJECT, Person, QueueWorld, insert, outcome
+from tests.support.queue_world import PROJECT, VIEWS_OF_JOBS, Person, QueueWorld, insert, outcome
 
 JOBS = "SELECT job_id FROM calib.jobs"
 
@@ -130,16 +130,7 @@ def superuser(world: QueueWorld) -> Person:
 
 def test_a_superuser_without_a_membership_reads_no_project(world: QueueWorld, superuser: Person) -> None:
     claimed, _ = world.running(world.chip())
-    for view in (
-        "jobs",
-        "attempts",
-        "job_events",
-        "task_runs",
-        "sweeps",
-        "figures",
-        "raw_data",
-        "mirror_lag",
-    ):
+    for view in VIEWS_OF_JOBS:
         statement = f"SELECT FROM calib.{view} WHERE job_id = {claimed.job_id}"
         assert superuser.database.rows(statement) == [], view
     for view in ("projects", "memberships"):

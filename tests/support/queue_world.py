@@ -29,6 +29,17 @@ Row = dict[str, Any]
 Connection = psycopg.Connection[Row]
 
 PROJECT = "demo"
+VIEWS_OF_JOBS = (
+    "jobs",
+    "attempts",
+    "job_events",
+    "task_runs",
+    "sweeps",
+    "figures",
+    "raw_data",
+    "mirror_lag",
+)
+"""The views whose rows belong to a job."""
 FULL_CHIP = "square-lattice-mux-16"
 PARAMETERS: dict[str, JsonValue] = {"qids": ["0"], "tasks": ["CheckRabi"]}
 
