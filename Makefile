@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 EXTRAS := executor,mirror,embedded,test
 # How many processes run the tests, each with servers of its own; 0 for one that a debugger can stop in.
-WORKERS ?= 2
+WORKERS ?= 3
 # The order as collected, the longest first; by itself it would begin with the files of most tests.
 PYTEST := $(BIN)/pytest -n $(WORKERS) --no-loadscope-reorder
 PYTEST_ARGS ?=

@@ -189,6 +189,8 @@ def test_doubles_are_kept_equal_and_told_once(
         lease.conclude(JobState.COMPLETED)
         lease.finish()
         until(lambda: qdash["execution_history"].count_documents({"status": "completed"}) == 2)
+        # A figure that is drawn later changes its task's document again.
+        until(lambda: qdash["task_result_history"].count_documents({"figure_path": {"$ne": []}}) == 4)
         until(lambda: mirror.lag().marks == [])
         (alive,) = (each for each in mirror.lag().mirrors if each.alive)
     for collection in KEYED:
