@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -34,6 +34,7 @@ PULSE_LOSS: Final = 0.01
 TRIPLE: Final = 3.0
 """Points of an echo's middle that have three half-π pulses."""
 _GRID: Final = 32
+_SMALLEST: Final = 1e-9
 NO_TILT: Final = Estimate(0.0, 0.0)
 
 
@@ -97,8 +98,8 @@ def fit_relaxation(what: str, decay: Sweep, doubled: Sweep, pulse: float, readou
         jacobian,
         [*coefficients, *grid[best][2:]],
         fit.signal.values,
-        lambda p, fitted: fit.signal.variances(
-            p, fitted, p[0], spread_while_read(readout / (fit.span * np.exp(p[4])))
+        lambda p, fitted, slopes: fit.signal.variances(
+            fitted, slopes, p[0], spread_while_read(readout / (fit.span * np.exp(p[4])))
         ),
     )
     amplitude, offset, c, _, log_tau = map(float, found.parameters)
@@ -199,7 +200,8 @@ def fit_echo(what: str, decay: Sweep, middle: Sweep, pulses: float) -> DecayFit:
         jacobian,
         [*linear, *grid[best][4 : 6 if is_known else 5]],
         fit.signal.values,
-        lambda p, fitted: fit.signal.variances(p, fitted, 2 * p[2]),
+        lambda p, fitted, slopes: fit.signal.variances(fitted, slopes, 2 * p[2]),
+        _starts_at_contrast,
     )
     p = found.parameters
     with np.errstate(all="ignore"):
@@ -213,19 +215,14 @@ def fit_echo(what: str, decay: Sweep, middle: Sweep, pulses: float) -> DecayFit:
 
     with np.errstate(all="ignore"):
         tilt = Estimate(float(p[3] / p[2]), float(np.sqrt(found.covariance[3, 3])) / abs(float(p[2])))
-    return fit.described(found, 4, change, curve, is_known=is_known, tilt=tilt, seen=_tied(found))
+    return fit.described(found, 4, change, curve, is_known=is_known, tilt=tilt)
 
 
-def _tied(found: Weighted) -> Weighted:
-    """An echo's fit, and that it starts at the full contrast: a fast decay beside a slow one hides there."""
-    p, tie = found.parameters, np.zeros(found.parameters.size)
+def _starts_at_contrast(p: Real) -> Real:
+    """The tie of an echo's start to the full contrast, less what pulses may lose."""
+    tie = np.zeros(p.size)
     tie[[0, 2]] = 1.0, -1.0
-    return replace(
-        found,
-        residuals=np.append(found.residuals, p[2] - p[0]),
-        sigmas=np.append(found.sigmas, PULSE_LOSS * abs(p[2])),
-        slopes=np.vstack([found.slopes, tie]),
-    )
+    return np.asarray(tie / (PULSE_LOSS * max(abs(float(p[2])), _SMALLEST)))
 
 
 class _Decay:
@@ -252,7 +249,6 @@ class _Decay:
         *,
         is_known: bool = False,
         tilt: Estimate = NO_TILT,
-        seen: Weighted | None = None,
     ) -> DecayFit:
         with np.errstate(all="ignore"):
             tau = float(np.exp(found.parameters[place]))
@@ -260,8 +256,7 @@ class _Decay:
             turns = self.time[self.time > 0] / tau
             stretched = np.zeros_like(self.time)
             stretched[self.time > 0] = -turns * np.log(turns) * np.exp(-turns)
-            seen = seen or found
-            slope = np.zeros(seen.residuals.size)
+            slope = np.zeros(found.residuals.size)
             slope[self.signal.parts["decay"]] = float(found.parameters[0]) * stretched
             systematic = tau * abs(float(found.shift(change)[place])) if found.converged else math.nan
         low, high = self.limits
@@ -276,7 +271,7 @@ class _Decay:
             self.signal.quality(found, bound),
             estimate,
             0.0 if is_known else estimate.systematic,
-            Estimate(*seen.further(slope)),
+            Estimate(*found.further(slope)),
             self.signal,
             drawn,
             tilt,

@@ -94,6 +94,7 @@ class Weighted:
         residuals: data minus model, shape (n,).
         sigmas: standard deviation of each of the data, shape (n,).
         slopes: derivative of the model, shape (n, k).
+        known: what was known of the parameters beforehand, as the rows of a tie, shape (m, k).
         converged: whether the refinement ended by itself with a usable covariance.
     """
 
@@ -102,6 +103,7 @@ class Weighted:
     residuals: Real
     sigmas: Real
     slopes: Real
+    known: Real
     converged: bool
 
     @property
@@ -123,18 +125,25 @@ class Weighted:
 
     def further(self, slope: Real) -> tuple[float, float]:
         """One parameter more, by its slope at 0, shape (n,): its estimate and error."""
-        weighted = np.column_stack([self.slopes, slope]) / self.sigmas[:, None]
+        weighted = np.column_stack([self._weighted, self._standardised(slope)])
         if not np.all(np.isfinite(weighted)) or np.linalg.matrix_rank(weighted) < weighted.shape[1]:
             return 0.0, float("inf")
         covariance = np.linalg.inv(weighted.T @ weighted)
-        found = covariance @ weighted.T @ (self.residuals / self.sigmas)
+        residuals = np.append(self.residuals / self.sigmas, -self.known @ self.parameters)
+        found = covariance @ weighted.T @ residuals
         return float(found[-1]), float(np.sqrt(covariance[-1, -1]))
 
     def shift(self, change: Real) -> Real:
         """What a small change of the data, shape (n,), adds to the parameters, shape (k,)."""
-        weighted = self.slopes / self.sigmas[:, None]
-        found, *_ = np.linalg.lstsq(weighted, change / self.sigmas, rcond=None)
+        found, *_ = np.linalg.lstsq(self._weighted, self._standardised(change), rcond=None)
         return np.asarray(found)
+
+    @property
+    def _weighted(self) -> Real:
+        return np.vstack([self.slopes / self.sigmas[:, None], self.known])
+
+    def _standardised(self, change: Real) -> Real:
+        return np.append(change / self.sigmas, np.zeros(len(self.known)))
 
 
 def refine_weighted(
@@ -142,7 +151,8 @@ def refine_weighted(
     jacobian: Callable[[Real], Real],
     start: ArrayLike,
     y: Real,
-    variances: Callable[[Real, Real], Real],
+    variances: Callable[[Real, Real, Real], Real],
+    tie: Callable[[Real], Real] | None = None,
 ) -> Weighted:
     """Levenberg-Marquardt from ``start`` with weights from the fitted curve; all arrays scaled to order 1.
 
@@ -151,29 +161,34 @@ def refine_weighted(
         jacobian: its derivative, shape (n, k).
         start: parameters.
         y: data.
-        variances: of the data, from the parameters and the fitted curve.
+        variances: of the data, from the parameters, the fitted curve and its derivative.
+        tie: of the parameters to what is known beforehand: a sum of them that is 0 with a standard deviation
+            of 1, as its coefficients, shape (k,).
 
     Shot noise depends on the fitted curve, so the weights are found in a few rounds. The covariance is
     that of the known variances, times chi² where that exceeds 1 by more than three times its scatter.
     """
     found, status, size = np.asarray(start, dtype=np.float64), 0, np.asarray(start).size
     sigmas = np.ones_like(y)
+    known = np.zeros((0, size))
     with np.errstate(all="ignore"):
         for tolerance in _TOLERANCES:
             fitted = model(found)
             if np.all(np.isfinite(fitted)):
-                sigmas = np.sqrt(variances(found, fitted))
+                sigmas = np.sqrt(variances(found, fitted, jacobian(found)))
+            if tie is not None:
+                known = tie(found)[None, :]
             found, _, _, _, status = cast("Any", leastsq)(
-                lambda p, s=sigmas: (model(p) - y) / s,
+                lambda p, s=sigmas, k=known: np.append((model(p) - y) / s, k @ p),
                 found,
-                Dfun=lambda p, s=sigmas: jacobian(p) / s[:, None],
+                Dfun=lambda p, s=sigmas, k=known: np.vstack([jacobian(p) / s[:, None], k]),
                 full_output=True,
                 maxfev=_MAX_EVALUATIONS,
                 ftol=tolerance,
                 xtol=tolerance,
             )
         residuals, slopes = y - model(found), jacobian(found)
-        weighted = slopes / sigmas[:, None]
+        weighted = np.vstack([slopes / sigmas[:, None], known])
         usable = bool(np.all(np.isfinite(weighted)) and np.all(np.isfinite(residuals)))
         covariance = np.full((size, size), np.nan)
         if usable and np.linalg.matrix_rank(weighted) == size:
@@ -183,4 +198,4 @@ def refine_weighted(
         if chi2 > 1 + CHI2_SIGMAS * np.sqrt(2 / freedom):
             covariance = covariance * chi2
     converged = status in (1, 2, 3, 4) and bool(np.all(np.isfinite(covariance)))
-    return Weighted(found, covariance, residuals, sigmas, slopes, converged)
+    return Weighted(found, covariance, residuals, sigmas, slopes, known, converged)

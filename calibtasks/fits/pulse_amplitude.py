@@ -161,7 +161,7 @@ def fit_pulse_amplitude(
         model.jacobian,
         model.start(),
         signal.values,
-        lambda p, fitted: signal.variances(p, fitted, 2 * p[_HALF]),
+        lambda p, fitted, slopes: signal.variances(fitted, slopes, 2 * p[_HALF]),
     )
     return _described(model, found, unit, anharmonicity_error)
 

@@ -28,6 +28,8 @@ _PARAMETERS: Final = 12
 _WAVE: Final = 5
 """Parameters of a damped cosine; the second one's follow the first one's."""
 _AMPLITUDE, _FREQUENCY, _PHASE, _OFFSET, _RATE = range(_WAVE)
+PHASE_SIGMA: Final = 0.01
+"""How far, in radians, a detuning makes the turn of the ramps differ from that in a resonant drive."""
 _PART: Final = 10
 """The carried part; the ground references' signal is last."""
 
@@ -101,9 +103,17 @@ def fit_rabi(
         model.jacobian,
         begin,
         signal.values,
-        lambda p, fitted: signal.variances(p, fitted, 2 * p[_AMPLITUDE]),
+        lambda p, fitted, slopes: signal.variances(fitted, slopes, 2 * p[_AMPLITUDE]),
+        _same_ramps,
     )
     return _described(signal, sweeps, found, starts, side_detuning_mhz, anharmonicity)
+
+
+def _same_ramps(p: Real) -> Real:
+    """The tie of both phases: they are the turn of the same ramps, at another frequency."""
+    tie = np.zeros(p.size)
+    tie[[_PHASE, _WAVE + _PHASE]] = -p[_WAVE + _FREQUENCY] / p[_FREQUENCY], 1.0
+    return np.asarray(tie / PHASE_SIGMA)
 
 
 def _downwards(start: Start, span: float) -> list[float]:

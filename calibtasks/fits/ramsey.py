@@ -78,7 +78,7 @@ def fit_ramsey(what: str, sweeps: Mapping[str, Sweep], pulse_ns: float = 0.0) ->
         model.jacobian,
         begin,
         signal.values,
-        lambda p, fitted: signal.variances(p, fitted, 2 * p[_HALF]),
+        lambda p, fitted, slopes: signal.variances(fitted, slopes, 2 * p[_HALF]),
     )
     bound = ""
     if not abs(found.parameters[_FREQUENCY]) < highest:

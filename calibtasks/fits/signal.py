@@ -35,6 +35,8 @@ MOST_CONTRAST: Final = 3.0
 _SMALLEST: Final = 1e-280
 """Signals below this have no finite reciprocal square."""
 _ROUNDS: Final = 4
+_LEAST_LEFT: Final = 0.1
+"""Neighbours of whose scatter a fit leaves less do not tell what it was."""
 
 Mask = NDArray[np.bool_]
 
@@ -131,10 +133,11 @@ class Signal:
         return float(np.average(self.values[which], weights=self.shots[which]))
 
     def variances(
-        self, parameters: Real, fitted: Real, contrast: float = math.nan, while_read: float = 0.0
+        self, fitted: Real, slopes: Real, contrast: float = math.nan, while_read: float = 0.0
     ) -> Real:
-        """Variance of every value about a fitted curve with such parameters, shape (n,).
+        """Variance of every value about a fitted curve with k parameters, shape (n,).
 
+        ``slopes`` is the curve's derivative, shape (n, k): what of the noise the fit has taken up.
         ``contrast`` is the distance between the states, where the fit knows it better than the references;
         ``while_read`` what relaxation during the readout adds to an excited shot's variance, over contrast².
         """
@@ -145,12 +148,14 @@ class Signal:
         swing = min(max(swing, 0.0), MOST_CONTRAST * (float(np.max(self.values)) - low))
         population = np.clip((fitted - low) / max(swing, 1e-12), 0.0, 1.0)
         shot = self.shot_variance + swing**2 * population * (1 - population + while_read)
-        return np.asarray((shot + self._excess(fitted, shot, swing, parameters.size)) / self.shots)
+        return np.asarray((shot + self._excess(fitted, shot, swing, slopes)) / self.shots)
 
-    def _excess(self, fitted: Real, shot: Real, swing: float, parameters: int) -> float:
+    def _excess(self, fitted: Real, shot: Real, swing: float, slopes: Real) -> float:
         """Variance of a shot that the scatter of neighbouring residuals has beyond ``shot``."""
         near = _neighbours(self.ground, self.excited)
-        jumps = np.diff(self.values - fitted)[near] ** 2 * self.values.size / (self.values.size - parameters)
+        left = _left_by_fit(slopes, np.sqrt(shot / self.shots))[near]
+        near, left = near[left > _LEAST_LEFT], left[left > _LEAST_LEFT]
+        jumps = np.diff(self.values - fitted)[near] ** 2 / left
         known = (shot / self.shots)[near] + (shot / self.shots)[near + 1]
         slope = 1 / self.shots[near] + 1 / self.shots[near + 1]
         most = MOST_EXCESS * swing**2
@@ -190,6 +195,17 @@ class Signal:
 def _neighbours(ground: Mask, excited: Mask) -> NDArray[np.int64]:
     """Places of data that are of one kind with the next."""
     return np.flatnonzero(np.diff(ground + 2 * excited) == 0)
+
+
+def _left_by_fit(slopes: Real, deviations: Real) -> Real:
+    """Share of each squared step between neighbours that a weighted fit leaves in the residuals."""
+    weighted = slopes / deviations[:, None]
+    if not np.all(np.isfinite(weighted)):
+        return np.ones(deviations.size - 1)
+    basis, _ = np.linalg.qr(weighted)
+    seen = deviations[:, None] * basis
+    before = deviations[1:] ** 2 + deviations[:-1] ** 2
+    return np.asarray(1 - np.sum(np.diff(seen, axis=0) ** 2, axis=1) / before)
 
 
 def _axis(what: str, iq: Complex, shots: Real, ground: Mask, excited: Mask) -> tuple[complex, complex]:

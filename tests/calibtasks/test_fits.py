@@ -85,6 +85,14 @@ def test_a_pulse_amplitude_is_honest(t1: float) -> None:
     expect_honest([fit.detuning for fit in fits], 0.0)
 
 
+@pytest.mark.parametrize("thermal", [0.01, 0.15])
+def test_a_fit_of_many_parameters_knows_the_noise(thermal: float) -> None:
+    rng = np.random.default_rng(7)
+    fits = [half_pi(PlantedQubit(rng, shots=2048, has_pulse=False, thermal=thermal)) for _ in range(RUNS)]
+    # Eight parameters take up a third of these data's noise.
+    assert np.mean([fit.quality.chi2 for fit in fits]) == pytest.approx(1.0, abs=0.1)
+
+
 @pytest.mark.parametrize("t1", T1_NS)
 def test_a_ramsey_fringe_is_honest(t1: float) -> None:
     rng = np.random.default_rng(int(t1) + 2)

@@ -150,7 +150,7 @@ def test_a_drive_off_resonance_is_refused(off_mhz: float) -> None:
 
 
 def test_a_detuning_that_is_not_known_is_not_taken_for_none() -> None:
-    sweeps = oscillating.rabi(replace(without_pulse(3), shots=64), side_mhz=1.0)
+    sweeps = oscillating.rabi(replace(without_pulse(3), shots=16), side_mhz=1.0)
     assert cause(conclude(CheckRabi, sweeps, side_detuning=0.001)) == "detuning_not_resolved"
 
 
