@@ -23,7 +23,7 @@ _OVERSAMPLING: Final = 4
 _ALIASES: Final = 5
 """Number of foldings of a fringe's frequency that are distinguished."""
 LOSS: Final = 0.001
-"""Part of the fringe that its pulses may lose and those of the references not: decoherence and detuning."""
+"""Part of the fringe that its pulses may lose beside dephasing, and those of the references not."""
 _VISIBLE: Final = 3.0
 """Decay times for which a fringe is seen."""
 
@@ -54,7 +54,7 @@ class RamseyFit(TurningFit):
 
 
 @attempted
-def fit_ramsey(what: str, sweeps: Mapping[str, Sweep], pulse_ns: float = 0.0) -> RamseyFit | NoFit:
+def fit_ramsey(what: str, sweeps: Mapping[str, Sweep], turning_ns: float = 0.0) -> RamseyFit | NoFit:
     """Fit ``in_phase`` and ``quadrature``, both over the same waiting times in ns.
 
     Both are fitted with one carry-over, which at T1 above the interval makes the fringe's amplitude depend on
@@ -64,13 +64,14 @@ def fit_ramsey(what: str, sweeps: Mapping[str, Sweep], pulse_ns: float = 0.0) ->
     A pulse that leaves the population difference z and the superposition s = sqrt(1 - z²), applied twice with
     the phase φ between, gives z² + s² cos φ. So whatever the pulse is, the fringe would reach the ground
     references, and the excited ones, two half-π pulses, are the fringe without a wait, turned by π. Both tell
-    the fringe's amplitude. A pulse of ``pulse_ns`` counts as half of its length for the decay.
+    the fringe's amplitude. A superposition dephases in the pulses too, between not at all and for
+    ``turning_ns``, as fast as the noise is: half of it is fitted, and the other half a systematic error.
     """
     signal = Signal.of(what, sweeps, parameters=8)
     times = sweeps[QUADRATURES[0]].points
     span = float(np.ptp(times))
     seen = [signal.values[signal.parts[name]] for name in QUADRATURES]
-    model = _Model(signal, times / span, pulse_ns / span)
+    model = _Model(signal, times / span, 0.5 * turning_ns / span)
     start, highest = _start(times / span, seen[0] + 1j * seen[1])
     begin = [*start, 0.0, 0.0]
     found = refine_weighted(
@@ -111,9 +112,10 @@ class _Model:
         return stacked(self.signal, [both], p[_IN_PHASE] + p[_HALF], float(excited[0]))
 
     def lost(self, p: Real) -> Real:
-        """What a fringe that lost ``LOSS`` of its amplitude would change in the signal."""
+        """What the fringe may have lost in its pulses, as a change of the signal: the model has first order."""
         wave, change = _both(self.fringe(p, self.u)), np.zeros(self.signal.values.size)
-        change[self.signal.points] = LOSS * p[_HALF] * carried(wave, p[_PART]).by_c * wave
+        loss = LOSS + abs(p[_RATE]) * self.pulses
+        change[self.signal.points] = loss * p[_HALF] * carried(wave, p[_PART]).by_c * wave
         return change
 
     def stretched(self, p: Real) -> Real:
@@ -126,7 +128,7 @@ class _Model:
 
     def undone(self, p: Real) -> Real:
         """The fringe's factor of the excited references, shape (1,)."""
-        return -self.fringe(p, np.zeros(1)).real
+        return -np.cos(p[_PHASE : _PHASE + 1])
 
     def jacobian(self, p: Real) -> Real:
         wave, full = self.fringe(p, self.u), np.zeros((self.signal.values.size, p.size))
@@ -144,8 +146,7 @@ class _Model:
         c = self.undone(p)
         z, by_c, by_part = carried(c, p[_PART])
         full[excited, _IN_PHASE], full[excited, _HALF], full[excited, _PART] = 1.0, z, p[_HALF] * by_part
-        full[excited, _RATE] = p[_HALF] * by_c * -self.pulses * c
-        full[excited, _PHASE] = p[_HALF] * by_c * self.fringe(p, np.zeros(1)).imag
+        full[excited, _PHASE] = p[_HALF] * by_c * np.sin(p[_PHASE])
         return full
 
 

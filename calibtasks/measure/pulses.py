@@ -50,6 +50,16 @@ def pulse_steps(length: float) -> tuple[Any, float]:
     return np.diff(edges) * count, length / count
 
 
+def turning_ns(length: float) -> float:
+    """Free evolution, in ns, that turns a superposition by as much as a detuning does in two half-π pulses.
+
+    A superposition of sin θ, of an angle θ from 0 to π/2 within the pulse.
+    """
+    heights, step = pulse_steps(length)
+    angle = (np.cumsum(heights) - heights / 2) / heights.sum() * np.pi / 2
+    return float(2 * np.sum(np.sin(angle)) * step)
+
+
 def rabi_pulse(amplitude: float, time: float, ramp: float) -> Any:
     """A flat-top pulse with a plateau of ``time`` ns and ramps of ``ramp`` ns."""
     return FlatTop(duration=time + 2 * ramp, amplitude=amplitude, tau=ramp)

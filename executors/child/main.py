@@ -54,6 +54,9 @@ _HEAVY = (
     "executors.backends.fake",
     "calibtasks.active_protocols",
     "prefect.task_engine",
+    # What a flow's first task run and first sweep would import.
+    "prefect.utilities.visualization",
+    "anyio._backends._asyncio",
     # In every child multiprocessing runs the program's script once more; what it imports is here by now.
     "executors.main",
 )

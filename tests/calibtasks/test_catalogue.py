@@ -64,7 +64,7 @@ QDASH = {
     ),
     "CheckRamsey": (
         {**PULSE, **READOUT},
-        {"detuning": (0.001, "GHz"), "time_range": ([0, 10001, 100], "ns"), **SHOTS_1024},
+        {"detuning": (0.001, "GHz"), "time_range": ([0, 20001, 200], "ns"), **SHOTS_1024},
         {"ramsey_frequency": "MHz", "qubit_frequency": "GHz", "t2_star": "μs"},
         0.7,
     ),

@@ -30,6 +30,7 @@ from calibtasks.figures.plots import (
 from calibtasks.fits.fit import Estimate, NoFit
 from calibtasks.fits.ramsey import QUADRATURES, RamseyFit, fit_ramsey
 from calibtasks.measure.lab import Lab
+from calibtasks.measure.pulses import turning_ns
 from calibtasks.measure.settings import INTERVAL, shots_parameter, with_guards
 from calibtasks.measure.sweep import Sweep
 from calibtasks.measure.targets import Op, Target, Wait
@@ -85,7 +86,7 @@ class CheckRamsey(Protocol):
         "time_range": RunParameter(
             unit="ns",
             value_type="np.arange",
-            value=[0, 10001, 100],
+            value=[0, 20001, 200],
             description="waiting times",
             limits=FiniteRange(low=0, high=1e7),
         ),
@@ -118,7 +119,7 @@ class CheckRamsey(Protocol):
 
     def fit(self, sweeps: Sweeps, target: Target) -> RamseyFit | NoFit:
         """Both quadratures at once."""
-        return fit_ramsey(self.what, sweeps, target.value(HPI_LENGTH.name))
+        return fit_ramsey(self.what, sweeps, turning_ns(target.value(HPI_LENGTH.name)))
 
     def values(self, fit: RamseyFit, target: Target) -> Mapping[Param, Estimate]:
         """The drive's frequency less the fringe's is the qubit's."""
