@@ -204,17 +204,15 @@ def fit_echo(what: str, decay: Sweep, middle: Sweep, pulses: float) -> DecayFit:
         _starts_at_contrast,
     )
     p = found.parameters
-    with np.errstate(all="ignore"):
-        kept = kept_part(p)
-        change = np.zeros_like(fit.signal.values)
-        if not is_known:
-            change = by_kept(p) * max(kept - kept**2, math.sqrt(kept) - kept)
+    kept = kept_part(p)
+    change = np.zeros_like(fit.signal.values)
+    if not is_known:
+        change = by_kept(p) * max(kept - kept**2, math.sqrt(kept) - kept)
 
     def curve(time: Real) -> Real:
         return np.asarray(p[1] - p[0] * carried(-np.exp(-time / np.exp(p[4])), kept).z)
 
-    with np.errstate(all="ignore"):
-        tilt = Estimate(float(p[3] / p[2]), float(np.sqrt(found.covariance[3, 3])) / abs(float(p[2])))
+    tilt = Estimate(float(p[3] / p[2]), float(np.sqrt(found.covariance[3, 3])) / abs(float(p[2])))
     return fit.described(found, 4, change, curve, is_known=is_known, tilt=tilt)
 
 
@@ -250,15 +248,14 @@ class _Decay:
         is_known: bool = False,
         tilt: Estimate = NO_TILT,
     ) -> DecayFit:
-        with np.errstate(all="ignore"):
-            tau = float(np.exp(found.parameters[place]))
-            error = tau * float(np.sqrt(found.covariance[place, place]))
-            turns = self.time[self.time > 0] / tau
-            stretched = np.zeros_like(self.time)
-            stretched[self.time > 0] = -turns * np.log(turns) * np.exp(-turns)
-            slope = np.zeros(found.residuals.size)
-            slope[self.signal.parts["decay"]] = float(found.parameters[0]) * stretched
-            systematic = tau * abs(float(found.shift(change)[place])) if found.converged else math.nan
+        tau = float(np.exp(found.parameters[place]))
+        error = tau * float(np.sqrt(found.covariance[place, place]))
+        turns = self.time[self.time > 0] / tau
+        stretched = np.zeros_like(self.time)
+        stretched[self.time > 0] = -turns * np.log(turns) * np.exp(-turns)
+        slope = np.zeros(found.residuals.size)
+        slope[self.signal.parts["decay"]] = float(found.parameters[0]) * stretched
+        systematic = tau * abs(float(found.shift(change)[place])) if found.converged else math.nan
         low, high = self.limits
         bound = "" if low < tau < high else f"a decay time of {tau * self.span:.3g} ns is outside the sweep"
 

@@ -112,12 +112,16 @@ class NoFit:
 
 
 def attempted(fit: Callable[P, F | NoFit]) -> Callable[P, F | NoFit]:
-    """The same fit, which returns a NoFit instead of raising CalibrationError."""
+    """The same fit, which returns a NoFit instead of raising CalibrationError.
+
+    Numbers that overflow in it are no warning: what is not finite is refused by the checks.
+    """
 
     @wraps(fit)
     def tried(*args: P.args, **kwargs: P.kwargs) -> F | NoFit:
         try:
-            return fit(*args, **kwargs)
+            with np.errstate(all="ignore"):
+                return fit(*args, **kwargs)
         except CalibrationError as error:
             return NoFit(error.failure)
 

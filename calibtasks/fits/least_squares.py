@@ -120,8 +120,7 @@ class Weighted:
         """Standard deviation of what depends on the parameters with these slopes, by their number."""
         slope = np.zeros(self.parameters.size)
         slope[list(slopes)] = list(slopes.values())
-        with np.errstate(invalid="ignore"):
-            return float(np.sqrt(slope @ self.covariance @ slope))
+        return float(np.sqrt(slope @ self.covariance @ slope))
 
     def further(self, slope: Real) -> tuple[float, float]:
         """One parameter more, by its slope at 0, shape (n,): its estimate and error."""
@@ -171,31 +170,30 @@ def refine_weighted(
     found, status, size = np.asarray(start, dtype=np.float64), 0, np.asarray(start).size
     sigmas = np.ones_like(y)
     known = np.zeros((0, size))
-    with np.errstate(all="ignore"):
-        for tolerance in _TOLERANCES:
-            fitted = model(found)
-            if np.all(np.isfinite(fitted)):
-                sigmas = np.sqrt(variances(found, fitted, jacobian(found)))
-            if tie is not None:
-                known = tie(found)[None, :]
-            found, _, _, _, status = cast("Any", leastsq)(
-                lambda p, s=sigmas, k=known: np.append((model(p) - y) / s, k @ p),
-                found,
-                Dfun=lambda p, s=sigmas, k=known: np.vstack([jacobian(p) / s[:, None], k]),
-                full_output=True,
-                maxfev=_MAX_EVALUATIONS,
-                ftol=tolerance,
-                xtol=tolerance,
-            )
-        residuals, slopes = y - model(found), jacobian(found)
-        weighted = np.vstack([slopes / sigmas[:, None], known])
-        usable = bool(np.all(np.isfinite(weighted)) and np.all(np.isfinite(residuals)))
-        covariance = np.full((size, size), np.nan)
-        if usable and np.linalg.matrix_rank(weighted) == size:
-            covariance = np.linalg.inv(weighted.T @ weighted)
-        freedom = y.size - size
-        chi2 = float(np.sum((residuals / sigmas) ** 2)) / freedom
-        if chi2 > 1 + CHI2_SIGMAS * np.sqrt(2 / freedom):
-            covariance = covariance * chi2
+    for tolerance in _TOLERANCES:
+        fitted = model(found)
+        if np.all(np.isfinite(fitted)):
+            sigmas = np.sqrt(variances(found, fitted, jacobian(found)))
+        if tie is not None:
+            known = tie(found)[None, :]
+        found, _, _, _, status = cast("Any", leastsq)(
+            lambda p, s=sigmas, k=known: np.append((model(p) - y) / s, k @ p),
+            found,
+            Dfun=lambda p, s=sigmas, k=known: np.vstack([jacobian(p) / s[:, None], k]),
+            full_output=True,
+            maxfev=_MAX_EVALUATIONS,
+            ftol=tolerance,
+            xtol=tolerance,
+        )
+    residuals, slopes = y - model(found), jacobian(found)
+    weighted = np.vstack([slopes / sigmas[:, None], known])
+    usable = bool(np.all(np.isfinite(weighted)) and np.all(np.isfinite(residuals)))
+    covariance = np.full((size, size), np.nan)
+    if usable and np.linalg.matrix_rank(weighted) == size:
+        covariance = np.linalg.inv(weighted.T @ weighted)
+    freedom = y.size - size
+    chi2 = float(np.sum((residuals / sigmas) ** 2)) / freedom
+    if chi2 > 1 + CHI2_SIGMAS * np.sqrt(2 / freedom):
+        covariance = covariance * chi2
     converged = status in (1, 2, 3, 4) and bool(np.all(np.isfinite(covariance)))
     return Weighted(found, covariance, residuals, sigmas, slopes, known, converged)

@@ -112,7 +112,7 @@ class _Model:
         return stacked(self.signal, [both], p[_IN_PHASE] + p[_HALF], float(excited[0]))
 
     def lost(self, p: Real) -> Real:
-        """What the fringe may have lost in its pulses, as a change of the signal: the model has first order."""
+        """What the fringe may have lost in its pulses, as a change of the signal."""
         wave, change = _both(self.fringe(p, self.u)), np.zeros(self.signal.values.size)
         loss = LOSS + abs(p[_RATE]) * self.pulses
         change[self.signal.points] = loss * p[_HALF] * carried(wave, p[_PART]).by_c * wave

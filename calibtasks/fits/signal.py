@@ -98,8 +98,7 @@ class Signal:
         is_ground = (order >= points.size) & (order < points.size + ground.size)
         is_excited = order >= points.size + ground.size
         origin, unit = _axis(what, iq, shots, is_ground, is_excited)
-        with np.errstate(all="ignore"):
-            rotated = (iq - origin) / abs(unit) * (abs(unit) / unit)
+        rotated = (iq - origin) / abs(unit) * (abs(unit) / unit)
         values, across = rotated.real, rotated.imag
         across = across - np.average(across, weights=shots)
         near = _neighbours(is_ground, is_excited)
