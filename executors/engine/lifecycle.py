@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 from uuid import UUID
 
@@ -19,6 +19,7 @@ from executors.engine.measured import Measured, Turn, without_files
 from executors.engine.recorder import TaskRecorder, stamped
 from executors.job.failures import Phase, TaskFailedError, TaskTimeout, failure_of, stack_trace, subject
 from executors.job.stop import StopFlag, Stopped, StopReason, checkpoint, task_border
+from qdash_queue.client.leases import EndedSweep
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel, TaskType
 from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError, QueueError, TooLargeError
 
@@ -88,8 +89,7 @@ class _Sweep:
         self._life = life
         self._task = task
         self._begun: dict[str, Measured] = {}
-        self._open: UUID | None = None
-        self._seconds = 0.0
+        self._open: EndedSweep | None = None
 
     # ------------------------------------------------------------------ prepare
 
@@ -109,8 +109,7 @@ class _Sweep:
             self._raise_if_stopped(error)
             measured.hardware_seconds = backend.hardware_seconds - used_before
             self._start([measured])
-            self._seconds = measured.hardware_seconds
-            self._end()
+            self._use(measured.hardware_seconds)
             self._fail_by(error, [measured])
             return
         measured.hardware_seconds = backend.hardware_seconds - used_before
@@ -125,9 +124,9 @@ class _Sweep:
         for is_last in (False, True):
             targets = list(self.measured.values())
             error = self._measure(targets) if targets else None
-            self._end()
             if error is None:
-                return
+                return  # The sweep ends with its first record.
+            self._end()
             failure = failure_of(error, self._task.name, Phase.RUN)
             faulty = list(self.measured) if is_last else at_fault(self._life.backend, self.measured, failure)
             self._fail_by(error, [self.measured[qid] for qid in faulty])
@@ -155,9 +154,10 @@ class _Sweep:
                 measured.run_result = results.get(measured.turn.qid, RunResult())
             return None
         finally:
-            self._seconds = backend.hardware_seconds - used_before
+            used = backend.hardware_seconds - used_before
+            self._use(used)
             for measured in targets:
-                measured.hardware_seconds += self._seconds / len(targets)
+                measured.hardware_seconds += used / len(targets)
 
     def _make_idle(self) -> None:
         """Make the instrument idle after an aborted measurement, so that other targets can go on.
@@ -211,7 +211,7 @@ class _Sweep:
         measured.phase = Phase.RECORD
         try:
             with uninterrupted():
-                life.recorder.completed(measured, outputs)
+                life.recorder.completed(measured, outputs, self._open)
                 self._settle(measured, TaskOutcome(task_id, outputs))
         except (LeaseLostError, DatabaseUnreachableError):
             raise
@@ -228,16 +228,21 @@ class _Sweep:
         # A signal between the rows' commit and the return of their ids would leave them running.
         with uninterrupted():
             started = self._life.recorder.start(self._task, targets)
-            self._open, self._seconds = started.sweep_id, 0.0
+            self._open = EndedSweep(started.sweep_id, 0.0)
             for measured in targets:
                 measured.task_id = started.task_ids[measured.turn.qid]
                 self._begun[measured.turn.qid] = measured
+
+    def _use(self, hardware_seconds: float) -> None:
+        """Note the instrument time of the sweep that is open."""
+        if self._open is not None:
+            self._open = replace(self._open, hardware_seconds=hardware_seconds)
 
     def _end(self) -> None:
         """End the sweep that is open."""
         if self._open is not None:
             with uninterrupted():
-                self._life.recorder.ended(self._open, self._seconds)
+                self._life.recorder.ended(self._open)
                 self._open = None
 
     def _fail_by(self, error: BaseException, targets: Sequence[Measured]) -> None:
@@ -251,15 +256,16 @@ class _Sweep:
         failed.__cause__ = error
         with uninterrupted():
             try:
-                recorder.failed(measured, failure, trace)
+                recorder.failed(measured, failure, trace, self._open)
             except TooLargeError as too_large:
                 logger.warning("figures and raw data of %s are not kept: %s", failed, too_large)
-                recorder.failed(without_files(measured), failure, f"{trace}\n{too_large}")
+                recorder.failed(without_files(measured), failure, f"{trace}\n{too_large}", self._open)
             self._settle(measured, failed)
 
     def _settle(self, measured: Measured, outcome: TaskOutcome | TaskFailedError) -> None:
         self.outcomes[measured.turn.qid] = outcome
         self.measured.pop(measured.turn.qid, None)
+        self._open = None  # It has ended with this record.
 
     def _raise_if_stopped(self, error: BaseException) -> None:
         """A library may have turned the signal that stops the job into an error of its own."""
@@ -275,7 +281,7 @@ class _Sweep:
         unfinished = [measured for qid, measured in self._begun.items() if qid not in self.outcomes]
         try:
             with uninterrupted():
-                self._life.recorder.stopped(self._open, self._seconds, unfinished, message)
+                self._life.recorder.stopped(self._open, unfinished, message)
         except (QueueError, DatabaseUnreachableError) as error:
             logger.warning("%s could not be marked as cancelled: %s", self._task.name, error)
 

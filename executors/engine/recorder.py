@@ -6,7 +6,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from uuid import UUID
 
 import numpy as np
 from pydantic import JsonValue
@@ -15,7 +14,7 @@ from calibtasks.dataset import MeasuredArray
 from calibtasks.task import Task
 from executors.engine.measured import Measured
 from executors.job.persistence import persistently
-from qdash_queue.client.leases import Lease, StartedSweep
+from qdash_queue.client.leases import EndedSweep, Lease, StartedSweep
 from qdash_queue.client.models import FigureRecord, RawDataRecord, SweepTask, TaskRecord
 from qdash_queue.domain import Failure, ParameterModel, RunParameterModel, TaskStatus
 
@@ -48,17 +47,19 @@ class TaskRecorder:
         ]
         return persistently(lambda: self.lease.start_sweep(tasks))
 
-    def ended(self, sweep_id: UUID, hardware_seconds: float) -> None:
-        """End a sweep with the instrument time of all its targets together."""
-        persistently(lambda: self.lease.end_sweep(sweep_id, hardware_seconds))
+    def ended(self, sweep: EndedSweep) -> None:
+        """End a sweep."""
+        persistently(lambda: self.lease.end_sweep(sweep))
 
-    def completed(self, measured: Measured, outputs: Mapping[str, ParameterModel]) -> None:
-        """Record a task that passed, with its outputs as parameters in force."""
+    def completed(
+        self, measured: Measured, outputs: Mapping[str, ParameterModel], sweep: EndedSweep | None
+    ) -> None:
+        """Record a task that passed, with its outputs as parameters in force; ``sweep`` ends with it."""
         record = self._record(TaskStatus.COMPLETED, measured, outputs)
-        persistently(lambda: self.lease.record_task(measured.record, record))
+        persistently(lambda: self.lease.record_task(measured.record, record, sweep))
 
-    def failed(self, measured: Measured, failure: Failure, trace: str) -> None:
-        """Record a task that failed: what was measured is kept and changes no parameter."""
+    def failed(self, measured: Measured, failure: Failure, trace: str, sweep: EndedSweep | None) -> None:
+        """Record a task that failed, as ``completed``: what it measured is kept and changes no parameter."""
         given = measured.result.output_parameters if measured.result is not None else {}
         refused = {name: _storable(value) for name, value in given.items()}
         update = {
@@ -69,17 +70,15 @@ class TaskRecorder:
             "stack_trace": trace,
         }
         record = self._record(TaskStatus.FAILED, measured, refused).model_copy(update=update)
-        persistently(lambda: self.lease.record_task(measured.record, record))
+        persistently(lambda: self.lease.record_task(measured.record, record, sweep))
 
-    def stopped(
-        self, sweep_id: UUID | None, hardware_seconds: float, targets: Sequence[Measured], message: str
-    ) -> None:
+    def stopped(self, sweep: EndedSweep | None, targets: Sequence[Measured], message: str) -> None:
         """Record targets that were stopped before they had a result, and end their sweep if it is open.
 
         Nothing is repeated while the database is unreachable: a stop must not wait for it.
         """
-        if sweep_id is not None:
-            self.lease.end_sweep(sweep_id, hardware_seconds)
+        if sweep is not None:
+            self.lease.end_sweep(sweep)
         for measured in targets:
             record = TaskRecord(
                 status=TaskStatus.CANCELLED, message=message, hardware_seconds=measured.hardware_seconds

@@ -14,6 +14,7 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from pydantic import JsonValue
 
@@ -148,6 +149,14 @@ class StartedSweep:
     task_ids: Mapping[str, uuid.UUID]
 
 
+@dataclass(frozen=True, slots=True)
+class EndedSweep:
+    """A sweep that is measured, with the instrument time of all its targets together, in seconds."""
+
+    sweep_id: uuid.UUID
+    hardware_seconds: float
+
+
 class Lease:
     """The right to drive a chip for one attempt of one job.
 
@@ -229,20 +238,15 @@ class Lease:
             sweep_id=rows[0]["sweep_id"], task_ids={row["qid"]: row["task_run_id"] for row in rows}
         )
 
-    def end_sweep(self, sweep_id: uuid.UUID, hardware_seconds: float) -> None:
-        """End a sweep with the instrument time of all its targets together, in seconds.
+    def end_sweep(self, ended: EndedSweep) -> None:
+        """End a sweep.
 
         Raises:
             UnknownNameError: the attempt has no such sweep.
             BadValueError: the time is negative or not finite.
             IllegalTransitionError: it has ended with another time.
         """
-        self.database.execute(
-            "SELECT calib.end_sweep(:job_id, :claim, :sweep_id, :hardware_seconds)",
-            sweep_id=sweep_id,
-            hardware_seconds=hardware_seconds,
-            **self._key,
-        )
+        self.database.execute(f"SELECT {_END_SWEEP}", **_parameters(ended), **self._key)
 
     def start_task(
         self,
@@ -261,16 +265,22 @@ class Lease:
         )
         return self.start_sweep([alone]).task_ids[task.qid]
 
-    def record_task(self, task_run_id: uuid.UUID, record: TaskRecord) -> None:
+    def record_task(
+        self, task_run_id: uuid.UUID, record: TaskRecord, ended: EndedSweep | None = None
+    ) -> None:
         """Commit a finished task as a whole: verdict, outputs, figures, raw data, parameters, event.
+
+        ``ended`` ends a sweep in the same transaction.
 
         Raises:
             TooLargeError: a figure or raw data array is past its limit; nothing was stored.
         """
         result = record.model_dump(mode="json", exclude={"status", "figures", "raw_data"})
+        ending = f"{_END_SWEEP}, " if ended else ""
         self.database.execute(
-            "SELECT calib.record_task(:job_id, :claim, :task_run_id, :status, CAST(:result AS jsonb),"
-            " CAST(:figures AS jsonb), CAST(:raw_meta AS jsonb), CAST(:raw_data AS bytea[]))",
+            f"SELECT {ending}calib.record_task(:job_id, :claim, :task_run_id, :status,"
+            " CAST(:result AS jsonb), CAST(:figures AS jsonb),"
+            " CAST(:raw_meta AS jsonb), CAST(:raw_data AS bytea[]))",
             **self._key,
             task_run_id=task_run_id,
             status=record.status.value,
@@ -278,6 +288,7 @@ class Lease:
             figures=json.dumps([figure.model_dump() for figure in record.figures]),
             raw_meta=json.dumps([raw.model_dump(exclude={"data"}) for raw in record.raw_data]),
             raw_data=ByteArrays(raw.data for raw in record.raw_data),
+            **(_parameters(ended) if ended else {}),
         )
 
     def conclude(self, state: JobState, failure: Failure | None = None) -> JobState:
@@ -316,6 +327,13 @@ class Lease:
     @property
     def _key(self) -> dict[str, int | uuid.UUID]:
         return {"job_id": self.job_id, "claim": self.claim}
+
+
+_END_SWEEP: Final = "calib.end_sweep(:job_id, :claim, :sweep_id, :sweep_seconds)"
+
+
+def _parameters(ended: EndedSweep) -> dict[str, uuid.UUID | float]:
+    return {"sweep_id": ended.sweep_id, "sweep_seconds": ended.hardware_seconds}
 
 
 def _json(value: object) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from qdash_queue.client.leases import Lease
+from qdash_queue.client.leases import EndedSweep, Lease
 from qdash_queue.client.models import ClaimedJob, PlannedTask, SweepTask, TaskRecord, TaskRun
 from qdash_queue.domain import JobState, ParameterModel, RunParameterModel, TaskStatus, TaskType
 from qdash_queue.errors import (
@@ -85,7 +85,7 @@ def test_each_target_is_recorded_alone(world: QueueWorld) -> None:
     claimed, lease = world.running(world.chip())
     started = lease.start_sweep(RABI)
     lease.record_task(started.task_ids["0"], RECORD)
-    lease.end_sweep(started.sweep_id, 0.75)
+    lease.end_sweep(EndedSweep(started.sweep_id, 0.75))
     lease.record_task(started.task_ids["1"], RECORD)
     assert [run.status for run in _runs(world, claimed, started.sweep_id)] == [
         "running",
@@ -101,7 +101,7 @@ def test_asking_again_after_a_lost_answer_gives_the_same_sweep(world: QueueWorld
     before = _stored(world, claimed)
     assert lease.start_sweep(RABI) == started
     assert _stored(world, claimed) == before
-    lease.end_sweep(started.sweep_id, 1.0)
+    lease.end_sweep(EndedSweep(started.sweep_id, 1.0))
     assert lease.start_sweep(RABI) == started
     assert len(world.ana.queue.sweeps(claimed.job_id)) == 1
 
@@ -126,7 +126,7 @@ def test_a_part_of_a_sweep_that_has_ended_runs_again_in_another_one(timed: Queue
     claimed, lease = timed.running(timed.chip())
     first = lease.start_sweep(RABI)
     begun = timed.now()
-    lease.end_sweep(first.sweep_id, 1.0)
+    lease.end_sweep(EndedSweep(first.sweep_id, 1.0))
     lease.record_task(first.task_ids["0"], RECORD)
     timed.advance(5)
     rest = [RABI[0], RABI[2]]
@@ -201,10 +201,10 @@ def test_a_sweep_ends_once_with_its_instrument_time(timed: QueueWorld) -> None:
     timed.advance(2)
     ended_at = timed.now()
     for _ in range(2):
-        lease.end_sweep(started.sweep_id, 1.25)
+        lease.end_sweep(EndedSweep(started.sweep_id, 1.25))
         timed.advance(1)
     with pytest.raises(IllegalTransitionError, match=r"CheckRabi has already ended, with 1\.25 hardware_sec"):
-        lease.end_sweep(started.sweep_id, 1.5)
+        lease.end_sweep(EndedSweep(started.sweep_id, 1.5))
     [sweep] = timed.ana.queue.sweeps(claimed.job_id)
     assert (sweep.ended_at, sweep.hardware_seconds) == (ended_at, 1.25)
 
@@ -214,7 +214,7 @@ def test_a_time_that_is_none_is_refused(world: QueueWorld, seconds: Any) -> None
     claimed, lease = world.running(world.chip())
     started = lease.start_sweep(RABI)
     with pytest.raises(BadValueError, match="hardware_seconds: expected a number from 0 to 1000000000, got"):
-        lease.end_sweep(started.sweep_id, seconds)
+        lease.end_sweep(EndedSweep(started.sweep_id, seconds))
     assert world.ana.queue.sweeps(claimed.job_id)[0].ended_at is None
 
 
@@ -223,12 +223,12 @@ def test_a_sweep_of_another_job_or_attempt_is_unknown(timed: QueueWorld) -> None
     _, other = timed.running(timed.chip())
     started = lease.start_sweep(RABI)
     with pytest.raises(UnknownNameError, match=f"unknown sweep {started.sweep_id} of job {other.job_id}"):
-        other.end_sweep(started.sweep_id, 1.0)
+        other.end_sweep(EndedSweep(started.sweep_id, 1.0))
     lease.give_back("tea")
     second = timed.ready(claimed.chip_id).claim()
     assert second is not None
     with pytest.raises(UnknownNameError, match=f"unknown sweep {started.sweep_id}"):
-        timed.lease(second).end_sweep(started.sweep_id, 1.0)
+        timed.lease(second).end_sweep(EndedSweep(started.sweep_id, 1.0))
     assert timed.lease(second).start_sweep(RABI).sweep_id != started.sweep_id
 
 
@@ -236,7 +236,9 @@ def test_only_its_claim_ends_a_sweep(world: QueueWorld) -> None:
     claimed, lease = world.running(world.chip())
     started = lease.start_sweep(RABI)
     with pytest.raises(LeaseLostError):
-        Lease(world.machine.database, claimed.job_id, uuid.uuid4()).end_sweep(started.sweep_id, 1.0)
+        Lease(world.machine.database, claimed.job_id, uuid.uuid4()).end_sweep(
+            EndedSweep(started.sweep_id, 1.0)
+        )
     assert world.ana.queue.sweeps(claimed.job_id)[0].hardware_seconds is None
 
 
@@ -244,7 +246,7 @@ def test_only_its_claim_ends_a_sweep(world: QueueWorld) -> None:
 def test_the_end_of_an_attempt_closes_its_open_sweeps(timed: QueueWorld, how: str) -> None:
     claimed, lease = timed.running(timed.chip(), flow="repeat", parameters={}, max_attempts=2)
     ended = lease.start_sweep(RABI)
-    lease.end_sweep(ended.sweep_id, 0.5)
+    lease.end_sweep(EndedSweep(ended.sweep_id, 0.5))
     ended_at = timed.now()
     lease.start_sweep(AGAIN)
     timed.advance(31)
