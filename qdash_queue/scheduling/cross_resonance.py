@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import partial
 
-from qdash_queue.errors import BadValueError
+from qdash_queue.scheduling.arguments import check_count, check_frequencies, choice
 from qdash_queue.scheduling.grouping import fewest_groups
-from qdash_queue.scheduling.results import LeftOut, Reason, check_count, closest, gap, in_order
+from qdash_queue.scheduling.results import LeftOut, Reason, closest, gap, in_order
 from qdash_queue.scheduling.targets import Targets
 from qdash_queue.scheduling.topology import Pair, Topology, numeric
 from qdash_queue.scheduling.wiring import Layout, Wiring
@@ -90,13 +89,9 @@ def cr_schedule(
         check_count("max_parallel_ops", max_parallel_ops, 1)
     check_count("min_distance", min_distance, 0)
     frequencies = frequencies or {}
-    for qid, value in frequencies.items():
-        if not 0 < value < math.inf:
-            raise BadValueError(
-                f"frequencies: expected positive numbers, got {value!r} of {qid}", column="frequencies"
-            )
+    check_frequencies(frequencies)
     layout = Layout(topology, wiring)
-    chosen = rule or _default_rule(topology, frequencies)
+    chosen = choice("rule", DirectionRule, rule) if rule else _default_rule(topology, frequencies)
     accepted, left_out = _accepted(layout, candidates, chosen, frequencies, inverse=inverse)
     groups: list[CrGroup] = []
     for within in (True, False):

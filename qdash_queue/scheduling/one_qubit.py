@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import zip_longest
 
+from qdash_queue.scheduling.arguments import check_count, choice
 from qdash_queue.scheduling.grouping import fewest_groups
-from qdash_queue.scheduling.results import LeftOut, Reason, check_count, closest, in_order
+from qdash_queue.scheduling.results import LeftOut, Reason, closest, in_order
 from qdash_queue.scheduling.targets import Targets
 from qdash_queue.scheduling.topology import Topology, numeric
 from qdash_queue.scheduling.wiring import BoxType, Layout, Wiring
@@ -89,11 +90,12 @@ def one_qubit_schedule(
         min_distance: least lattice distance of two qubits of a step; steps that come closer are split.
 
     Raises:
-        BadValueError: the distance is not an integer of at least 0.
+        BadValueError: the distance is not an integer of at least 0, or the order is none.
         UnknownNameError: the candidates name a MUX that the topology does not have.
         MissingExtraError: networkx is not installed.
     """
     check_count("min_distance", min_distance, 0)
+    order = choice("order", QubitOrder, order)
     layout = Layout(topology, wiring)
     accepted, left_out = set(), []
     for qid in candidates.to_qids(topology):

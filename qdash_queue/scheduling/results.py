@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from enum import StrEnum
 from itertools import combinations, product
 
-from qdash_queue.errors import BadValueError
 from qdash_queue.scheduling.topology import Topology, numeric
 
 
@@ -48,9 +47,3 @@ def gap(topology: Topology, one: Iterable[str], other: Iterable[str]) -> int:
 def closest(topology: Topology, targets: Iterable[Iterable[str]]) -> int | None:
     """The least lattice distance between qubits of different targets; None: there is one target only."""
     return min((gap(topology, one, other) for one, other in combinations(targets, 2)), default=None)
-
-
-def check_count(name: str, value: object, least: int) -> None:
-    """BadValueError unless the value is an integer that is large enough."""
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise BadValueError(f"{name}: expected an integer of at least {least}, got {value!r}", column=name)
