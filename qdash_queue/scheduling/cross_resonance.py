@@ -167,4 +167,6 @@ def _within_mux(layout: Layout, pair: Pair) -> bool:
 def _conflict(
     topology: Topology, needs: Mapping[Pair, frozenset[str]], min_distance: int, one: Pair, other: Pair
 ) -> bool:
-    return not needs[one].isdisjoint(needs[other]) or gap(topology, one, other) < min_distance
+    if not needs[one].isdisjoint(needs[other]):
+        return True
+    return min_distance > 1 and gap(topology, one, other) < min_distance

@@ -43,10 +43,14 @@ def fewest_groups(
     graph = nx.Graph()
     graph.add_nodes_from(range(len(items)))
     graph.add_edges_from((a, b) for a, b in combinations(graph, 2) if conflict(items[a], items[b]))
-    colourings = [nx.greedy_color(graph, lambda nodes, _: sorted(nodes))]
-    colourings += [nx.greedy_color(graph, strategy) for strategy in _STRATEGIES]
-    found = [_limited(graph, _classes(colouring), limit or len(items)) for colouring in colourings]
-    best: list[set[int]] = min(found, key=len)
+    strategies = (lambda nodes, _: sorted(nodes), *_STRATEGIES)
+    limit = limit or max(1, len(items))
+    best: list[set[int]] = [{node} for node in graph]
+    for strategy in strategies:
+        found = _limited(graph, _classes(nx.greedy_color(graph, strategy)), limit)
+        best = min(best, found, key=len)
+        if len(best) == ceil(len(items) / limit):
+            break
     return [[items[node] for node in group] for group in sorted(map(sorted, best))]
 
 
@@ -72,15 +76,18 @@ def _limited(graph: nx.Graph[int], classes: list[set[int]], limit: int) -> list[
 
 
 def _move(graph: nx.Graph[int], classes: list[set[int]]) -> bool:
-    """Exchange a Kempe chain that makes the largest class and another more alike in size, if one does."""
+    """Exchange Kempe chains that make the largest class and another more alike in size, if there are any."""
     import networkx as nx  # noqa: PLC0415 - of an extra
 
     large = max(classes, key=len)
     for small in sorted(classes, key=len):
+        moved = False
         for chain in sorted(map(sorted, nx.connected_components(graph.subgraph(large | small)))):
             gain = len(large.intersection(chain)) - len(small.intersection(chain))
             if 0 < gain < len(large) - len(small):
                 large ^= set(chain)
                 small ^= set(chain)
-                return True
+                moved = True
+        if moved:
+            return True
     return False

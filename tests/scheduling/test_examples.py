@@ -312,15 +312,36 @@ def test_the_seed_of_hashes_changes_nothing() -> None:
         "    print(cr_schedule(chip, wiring, AllMuxTargets()))\n"
         "    print(one_qubit_schedule(chip, wiring, AllMuxTargets()))"
     )
-    found = {
-        subprocess.run(
-            [sys.executable, "-c", code],
-            cwd=Path(__file__).parents[2],
-            env={**os.environ, "PYTHONHASHSEED": seed},
-            capture_output=True,
-            text=True,
-            check=True,
-        ).stdout
-        for seed in ("1", "2", "3")
-    }
+    found = {_python(code, PYTHONHASHSEED=seed) for seed in ("1", "2", "3")}
     assert len(found) == 1
+
+
+def test_without_networkx_the_room_is_there_and_a_schedule_names_the_extra() -> None:
+    code = (
+        "import sys\n"
+        "sys.modules['networkx'] = None\n"
+        "from qdash_queue.errors import QdashQueueError\n"
+        "from qdash_queue.scheduling import *\n"
+        "chip = load_topology('linear-16')\n"
+        "print([name for name in ('prefect', 'qubex', 'sqlalchemy', 'psycopg') if name in sys.modules])\n"
+        "for plan in (cr_schedule, one_qubit_schedule):\n"
+        "    try:\n"
+        "        plan(chip, None, AllMuxTargets())\n"
+        "    except QdashQueueError as error:\n"
+        "        print(error)"
+    )
+    needs = "planning a calibration needs the extra \"planning\": pip install 'qdash-queue[planning]'"
+    assert _python(code).splitlines() == ["[]", needs, needs]
+
+
+def _python(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=Path(__file__).parents[2],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
