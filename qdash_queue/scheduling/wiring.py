@@ -31,7 +31,7 @@ class MuxWiring(BaseModel):
 
     Attributes:
         mux: its number.
-        ctrl: control ports, one for each qubit.
+        ctrl: control ports of its qubits by position, at most four.
         read_out: readout port.
         read_in: capture port.
         pump: port of the amplifier's pump, if it has one.
@@ -40,7 +40,7 @@ class MuxWiring(BaseModel):
     model_config = ConfigDict(frozen=True)
 
     mux: int = Field(ge=0)
-    ctrl: tuple[Port, ...]
+    ctrl: tuple[Port, ...] = Field(min_length=1, max_length=_QUBITS_PER_MUX)
     read_out: Port
     read_in: Port | None = None
     pump: Port | None = None

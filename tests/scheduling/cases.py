@@ -33,6 +33,11 @@ def row(mux: int, *modules: str, **ports: str) -> Row:
     return {"mux": mux, "ctrl": ctrl, "read_out": f"{modules[0]}-9", **ports}
 
 
+def modules(rows: Iterable[Row]) -> set[str]:
+    """The modules that drive or read a MUX of the rows."""
+    return {port.partition("-")[0] for row in rows for port in [*row["ctrl"], row["read_out"]]}
+
+
 @dataclass(frozen=True)
 class Case:
     """What a schedule is asked."""
@@ -78,8 +83,7 @@ class Case:
         return self.rows is None or self.mux(qid) in [row["mux"] for row in self.rows]
 
     def modules(self, qid: str) -> set[str]:
-        rows = [row for row in self.rows or () if row["mux"] == self.mux(qid)]
-        return {port.partition("-")[0] for row in rows for port in [*row["ctrl"], row["read_out"]]}
+        return modules(row for row in self.rows or () if row["mux"] == self.mux(qid))
 
     def share(self, one: Iterable[str], other: Iterable[str]) -> bool:
         """Whether two targets share a qubit, a MUX or a module."""

@@ -18,7 +18,7 @@ from qdash_queue.scheduling import (
     Reason,
     cr_schedule,
 )
-from tests.scheduling.cases import Case, cases, shuffled
+from tests.scheduling.cases import Case, cases, modules, shuffled
 
 several = settings(deadline=None, max_examples=40)
 
@@ -121,20 +121,25 @@ def test_fewer_candidates_give_no_new_pair(case: Case, data: st.DataObject) -> N
 
 @several
 @given(cases(), st.data())
-def test_muxes_that_come_to_share_a_module_are_in_no_group_together(case: Case, data: st.DataObject) -> None:
-    if not case.rows or len(case.rows) < 2:
+def test_what_conflicts_stays_apart_when_two_modules_become_one(case: Case, data: st.DataObject) -> None:
+    if not case.rows:
         return
-    joined = data.draw(st.lists(st.sampled_from(case.rows), min_size=2, max_size=2, unique_by=id))
-    rows = [{**row, "read_out": "NEW-1"} if row in joined else row for row in case.rows]
-    with_more = [
-        {**row, "ctrl": [*row["ctrl"], old["read_out"]]} for row, old in zip(rows, case.rows, strict=True)
+    module = st.sampled_from(sorted(modules(case.rows)))
+    gone, kept = data.draw(module), data.draw(module)
+    rows = [
+        {
+            "mux": row["mux"],
+            "ctrl": [port.replace(f"{gone}-", f"{kept}-") for port in row["ctrl"]],
+            "read_out": row["read_out"].replace(f"{gone}-", f"{kept}-"),
+        }
+        for row in case.rows
     ]
-    more = case.but(rows=with_more)
-    muxes = [row["mux"] for row in joined]
-    for group in plan(more).groups:
+    joined = case.but(rows=rows)
+    assert modules(rows) == modules(case.rows) - ({gone} - {kept})
+    for group in plan(joined).groups:
         for one, other in combinations(group.pairs, 2):
             assert not case.share(one, other)
-            assert {*map(more.mux, one)}.isdisjoint(muxes) or {*map(more.mux, other)}.isdisjoint(muxes)
+            assert not joined.share(one, other)
 
 
 @several

@@ -238,6 +238,8 @@ def test_wrong_options_of_qubits_are_refused() -> None:
         ([{"mux": 0, "ctrl": ["Q0A-1"]}], "wiring.muxes.0.read_out: Field required"),
         ([{**row(0, "Q0A"), "read_out": "Q0A"}], "wiring.muxes.0.read_out: String should match pattern"),
         ([{**row(0, "Q0A"), "mux": -1}], "wiring.muxes.0.mux: Input should be greater than or equal to 0"),
+        ([row(0, *["Q0A"] * 5)], "wiring.muxes.0.ctrl: Tuple should have at most 4 items"),
+        ([{**row(0, "Q0A"), "ctrl": []}], "wiring.muxes.0.ctrl: Tuple should have at least 1 item"),
         (["mux"], "wiring.muxes.0: Input should be a valid dictionary or instance of MuxWiring"),
     ],
 )
