@@ -24,7 +24,8 @@ def fewest_groups(
     The best of several greedy colourings: first fit in the given order, and networkx's. Groups over the limit
     give items to others along Kempe chains. Where each item takes two of the things that may be shared, as a
     pair takes two MUXes, this reaches the larger of ``ceil(len(items) / limit)`` and the colouring's own
-    number (C. McDiarmid, SIAM J. Appl. Math. 23 (1972) 187). Where it fails, groups are cut into slices.
+    number (Bondy and Murty, Graph Theory with Applications, 1976, section 6.3). Where it fails, groups are
+    cut into slices.
 
     Args:
         items: in an order of their own, on which alone the groups depend.

@@ -96,11 +96,12 @@ def test_groups_are_within_the_limit_and_no_fewer_than_can_be(case: Case) -> Non
 
 @several
 @given(cases())
-def test_pairs_within_muxes_come_first(case: Case) -> None:
+def test_pairs_within_muxes_come_first_and_pairs_by_number(case: Case) -> None:
     found = plan(case)
     flags = [group.within_muxes for group in found.groups]
     assert flags == sorted(flags, reverse=True)
     for group in found.groups:
+        assert list(group.pairs) == sorted(group.pairs, key=lambda pair: [int(qid) for qid in pair])
         for control, target in group.pairs:
             same = case.mux(control) is not None and case.mux(control) == case.mux(target)
             assert group.within_muxes is same
