@@ -3,7 +3,7 @@
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
-EXTRAS := executor,mirror,embedded,test
+EXTRAS := executor,mirror,embedded,planning,test
 # How many processes run the tests, each with servers of its own; 0 for one that a debugger can stop in.
 WORKERS ?= 3
 # The order as collected, the longest first; by itself it would begin with the files of most tests.

