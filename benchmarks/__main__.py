@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BOUND_SECONDS = 1800
+BOUND_SECONDS = 10_800
 
 
 def main() -> None:
