@@ -78,9 +78,8 @@ def _flows_of(path: Path) -> Iterator[Found]:
 
 
 def _import(path: Path) -> ModuleType:
-    # With a "/" no import statement can name it, and no file has the name. Not a ".", which a package has
-    # before its modules.
-    name = "flows/" + path.name.replace(".", "/")
+    # No import statement can name it, and no two paths give one name; a "." would be read as a package's.
+    name = str(path).replace(".", "//")
     is_package = path.is_dir()
     spec = importlib.util.spec_from_file_location(
         name,
@@ -96,11 +95,11 @@ def _import(path: Path) -> ModuleType:
 
 
 def _offered_by(module: ModuleType, path: Path) -> Iterator[Found]:
-    """The definitions, or, in a file that has none, its own public Prefect flows."""
+    """The definitions, and, where none is of a flow of this file, its own public Prefect flows."""
     definitions = {id(each): each for each in vars(module).values() if isinstance(each, FlowDefinition)}
     for definition in definitions.values():
         yield Candidate(definition, _line(path, definition.flow))
-    if definitions:
+    if any(_is_of(module, definition.flow) for definition in definitions.values()):
         return
     for flow in _own_flows_of(module):
         try:
@@ -115,11 +114,14 @@ def _own_flows_of(module: ModuleType) -> list[Flow[..., Any]]:
     flows = {
         id(each): each
         for name, each in vars(module).items()
-        if isinstance(each, Flow) and not name.startswith("_")
-        # What it imports from elsewhere it only uses; a package shows what its modules define.
-        if f"{each.fn.__module__}.".startswith(f"{module.__name__}.")
+        if isinstance(each, Flow) and not name.startswith("_") and _is_of(module, each)
     }
     return list(flows.values())
+
+
+def _is_of(module: ModuleType, flow: Flow[..., Any]) -> bool:
+    """What a file imports from elsewhere it only uses; a package shows what its modules define."""
+    return f"{flow.fn.__module__}.".startswith(f"{module.__name__}.")
 
 
 def _line(path: Path, flow: Flow[..., Any]) -> str:

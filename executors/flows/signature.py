@@ -28,32 +28,11 @@ RunParameters = Annotated[dict[str, dict[str, Any]], Field(json_schema_extra={"f
 
 COLUMNS = ("username", "chip_id", "project_id")
 """The parameters that every flow takes; they are columns of the job's row."""
-KEYWORDS = frozenset(
-    [
-        "description",
-        "default",
-        "examples",
-        "anyOf",
-        "type",
-        "enum",
-        "const",
-        "format",
-        "pattern",
-        "minimum",
-        "maximum",
-        "exclusiveMinimum",
-        "exclusiveMaximum",
-        "minLength",
-        "maxLength",
-        "minItems",
-        "maxItems",
-        "uniqueItems",
-        "items",
-        "properties",
-        "required",
-        "additionalProperties",
-    ]
-)
+KEYWORDS = {
+    *("description", "default", "examples", "anyOf", "type", "enum", "const", "format", "pattern"),
+    *("minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength"),
+    *("minItems", "maxItems", "uniqueItems", "items", "properties", "required", "additionalProperties"),
+}
 """What the database checks, and annotations (``calib_private.unsupported`` in ``35_schema_check.sql``)."""
 FORMATS = ("qid", "coupling", "task", "run_parameters")
 
