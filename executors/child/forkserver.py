@@ -15,7 +15,7 @@ SOCKET_FOLDER = "QDASH_QUEUE_FORKSERVER_FOLDER"
 """Tells the forkserver where its socket lies, for the removal when its parent is killed and cannot do it."""
 
 FLOWS_FOLDER = "QDASH_QUEUE_FORKSERVER_FLOWS"
-"""Tells the forkserver the absolute path of the folder of flows, if there is one."""
+"""Tells the forkserver the absolute path of the folder of flows; empty if there is none."""
 
 
 def child_context() -> ForkServerContext:
@@ -29,7 +29,6 @@ def child_context() -> ForkServerContext:
 
 def start_forkserver(flows_folder: Path | None) -> None:
     """Let the forkserver import while this process does; the calling thread must outlive the children."""
-    if flows_folder is not None:
-        os.environ[FLOWS_FOLDER] = str(flows_folder)
+    os.environ[FLOWS_FOLDER] = str(flows_folder or "")
     child_context()
     forkserver.ensure_running()
