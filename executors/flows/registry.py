@@ -58,7 +58,7 @@ class FoundFlows:
         try:
             json.dumps(definition.entry().model_dump(mode="json"), allow_nan=False)
         except ValueError as error:
-            return f"{about} is no JSON: {' '.join(str(error).split())}"
+            return f"{about} cannot be registered: {' '.join(str(error).split())}"
         return ""
 
 

@@ -175,3 +175,15 @@ def test_an_entry_point_that_cannot_be_used_stops_no_other(
     found = find_flows()
     assert found.findings[0].startswith(f"entry point mine ({value}): {words}")
     assert set(found.flows) == {"calibrate", "interactive"}
+
+
+def test_a_schema_by_hand_that_is_no_json_stops_no_other(tmp_path: Path) -> None:
+    by_hand = "FLOW = FlowDefinition('odd', odd, '', {'properties': {'x': {'minimum': float('nan')}}})\n"
+    write(
+        tmp_path,
+        a=f"{dedent(good('odd'))}from executors.flows import FlowDefinition\n{by_hand}",
+        b=good("ok"),
+    )
+    (said,) = findings(tmp_path)
+    assert said.startswith('a.py, line 4: flow "odd" cannot be registered: ')
+    assert own_flows(tmp_path) == {"ok"}
