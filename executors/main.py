@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from pathlib import Path
 from types import FrameType
 from typing import TYPE_CHECKING, Annotated
 
@@ -16,7 +17,8 @@ import typer
 from executors.child.forkserver import start_forkserver
 from executors.child.importing import heavy_imports
 from executors.environment import executor_environment
-from executors.flows import FlowError
+from executors.flows import catalogue_tasks, find_flows
+from executors.flows import register as register_flows
 from executors.job.context import instruments_folder
 from executors.job.lease_keeper import LeaseTimes
 from executors.job.messages import ChildSetup
@@ -65,10 +67,20 @@ Backend = Annotated[
     typer.Option("--backend", help="What this executor drives; without it, what the chip says."),
 ]
 
+Flows = Annotated[
+    Path | None,
+    typer.Option(
+        "--flows", help="Offer the flows of this folder's files and packages too; see docs/flows.md."
+    ),
+]
+
 
 @app.callback(invoke_without_command=True)
 def serve(
-    context: typer.Context, chip: Annotated[str, typer.Option("--chip")] = "", backend: Backend = None
+    context: typer.Context,
+    chip: Annotated[str, typer.Option("--chip")] = "",
+    backend: Backend = None,
+    flows: Flows = None,
 ) -> None:
     """Serve a chip until SIGTERM; a running job is then stopped and goes back, or ends as its flow says."""
     if context.invoked_subcommand is not None:
@@ -76,22 +88,22 @@ def serve(
     if not chip:
         raise typer.BadParameter("expected the chip to serve, got nothing", param_hint="--chip")
     with _refusals_in_words():
-        settings = _prepare_process()
+        settings = _prepare_process(flows)
         _serve(settings, chip, backend)
 
 
 @app.command()
-def register(chip: Chip, backend: Backend = None) -> None:
+def register(chip: Chip, backend: Backend = None, flows: Flows = None) -> None:
     """Register the flows and tasks that can be submitted on a chip, without serving it."""
     with _refusals_in_words():
-        settings = _prepare_process()
-        from executors.flows import catalogue_flows, catalogue_tasks, load_flows  # noqa: PLC0415 - loads Prefect
-
+        settings = _prepare_process(flows)
         executor = _executor(settings, chip, backend)
-        flows, tasks = catalogue_flows(load_flows().values()), catalogue_tasks()
-        executor.register_catalogue(flows, tasks)
+        tasks = catalogue_tasks()
+        offered = register_flows(executor, find_flows(settings.flows_path), tasks)
+        for finding in offered.findings:
+            typer.echo(f"{chip}: not offered: {finding}", err=True)
         typer.echo(
-            f"{chip}: {len(flows)} flows ({', '.join(flow.flow for flow in flows)}) and {len(tasks)} tasks"
+            f"{chip}: {len(offered.flows)} flows ({', '.join(offered.flows)}) and {len(tasks)} tasks"
             f" ({', '.join(task.task for task in tasks)}) can be submitted"
         )
 
@@ -104,12 +116,12 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
     executor = _executor(settings, chip, backend)
     executor.register()  # A refusal comes before anything heavy is loaded.
     executor.seen("warming up")
-    start_forkserver()
+    start_forkserver(settings.flows_path)
     with heavy_imports():
-        from executors.flows import load_flows  # noqa: PLC0415 - loads Prefect, whose settings are made by now
+        # Loads Prefect, whose settings are made by now.
         from executors.supervisor.supervisor import Supervisor  # noqa: PLC0415
 
-        supervisor = Supervisor(_options(settings, executor), executor, load_flows())
+        supervisor = Supervisor(_options(settings, executor), executor, find_flows(settings.flows_path))
 
     def leave(_signal: int, _frame: FrameType | None) -> None:
         supervisor.stop()
@@ -119,13 +131,22 @@ def _serve(settings: Settings, chip: str, backend: BackendKind | None) -> None:
     supervisor.serve()
 
 
-def _prepare_process() -> Settings:
+def _prepare_process(flows: Path | None) -> Settings:
     require_extras("qdash-executor", "executor")
     settings = read_settings()
+    settings = settings.model_copy(update={"flows_path": _flows_folder(flows, settings)})
     logging.basicConfig(level=_log_level(settings), format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("httpx").setLevel(logging.WARNING)
     os.environ.update(executor_environment(settings.prefect_api_url))
     return settings
+
+
+def _flows_folder(option: Path | None, settings: Settings) -> Path | None:
+    folder = option or settings.flows_path
+    if folder is not None and not folder.is_dir():
+        name = "QDASH_QUEUE_FLOWS_PATH" if option is None else "--flows"
+        raise SettingsError(name, f"{name}: expected a folder, got {str(folder)!r}")
+    return folder and folder.absolute()
 
 
 def _log_level(settings: Settings) -> int:
@@ -155,6 +176,7 @@ def _options(settings: Settings, executor: Executor) -> SupervisorOptions:
             seed=settings.sim_seed,
             log_level=_log_level(settings),
             qubex_config_dir=settings.qubex_config_path,
+            flows_dir=settings.flows_path,
         ),
         times=LeaseTimes.of(settings),
         graces=Graces(term=settings.term_grace_seconds),
@@ -171,9 +193,6 @@ def _refusals_in_words() -> Iterator[None]:
     except SettingsError as error:
         typer.echo(f"{error}", err=True)
         raise typer.Exit(EXIT_USAGE) from error
-    except FlowError as error:
-        typer.echo(f"{error}", err=True)
-        raise typer.Exit(EXIT_REFUSED) from error
     except LeaseLostError as error:
         typer.echo(f"{error}; this executor has stopped its job and ends: start it again", err=True)
         raise typer.Exit(EXIT_LOST) from error

@@ -45,6 +45,9 @@ class Settings(BaseSettings):
         description="Scratch folders of jobs and the state of simulated instruments",
     )
     qubex_config_path: Path | None = Field(default=None, description="Folder of qubex's configuration files")
+    flows_path: Path | None = Field(
+        default=None, description="Folder of Python files and packages with flows of your own"
+    )
     lease_seconds: float = Field(default=30.0, ge=1.0, le=3600.0, description="How long a lease lasts")
     heartbeat_seconds: float = Field(
         default=5.0, ge=0.1, description="How often a running job renews its lease"

@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import warnings
+from pathlib import Path
 
 import executors.child.forkserver
 import executors.child.importing
@@ -33,7 +34,8 @@ def _load() -> None:
         from executors.flows import load_flows  # noqa: PLC0415
 
         preload()
-        load_flows()
+        folder = os.environ.get(executors.child.forkserver.FLOWS_FOLDER)
+        load_flows(Path(folder) if folder else None)
 
 
 signal.signal(signal.SIGUSR1, _parent_is_dead)

@@ -104,7 +104,7 @@ class _Child:
         self._pipe = pipe
         self._stop = stop
         self._setup = setup
-        self._flows = load_flows()
+        self._flows = load_flows(setup.flows_dir)
 
     def run(self) -> int:
         database = Database(self._setup.database_url)

@@ -1,14 +1,38 @@
 """The flows of jobs.
 
-A flow author writes one module with a Prefect flow and a :class:`FlowDefinition`, importing
-``from executors.flows import FlowDefinition`` and ``from executors.service import CalibService,
-is_cancellation, on_flow_cancellation``, and names it in the distribution's metadata::
+A flow author writes a Prefect flow, importing ``from executors.service import CalibService, is_cancellation,
+on_flow_cancellation``, in a file of the folder that ``qdash-executor --flows`` names, or in a package with a
+:class:`FlowDefinition` that the distribution's metadata name::
 
     [project.entry-points."qdash_queue.flows"]
     my_flow = "my_package.my_flow:MY_FLOW"
+
+``docs/flows.md`` tells how.
 """
 
 from executors.flows.definition import FlowDefinition, FlowError
-from executors.flows.registry import catalogue_flows, catalogue_tasks, load_flows
+from executors.flows.registry import (
+    FoundFlows,
+    catalogue_flows,
+    catalogue_tasks,
+    find_flows,
+    load_flows,
+    register,
+)
+from executors.flows.signature import Coupling, Qid, RunParameters, TaskName, flow_of
 
-__all__ = ["FlowDefinition", "FlowError", "catalogue_flows", "catalogue_tasks", "load_flows"]
+__all__ = [
+    "Coupling",
+    "FlowDefinition",
+    "FlowError",
+    "FoundFlows",
+    "Qid",
+    "RunParameters",
+    "TaskName",
+    "catalogue_flows",
+    "catalogue_tasks",
+    "find_flows",
+    "flow_of",
+    "load_flows",
+    "register",
+]

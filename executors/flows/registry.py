@@ -1,31 +1,107 @@
-"""The flows that an executor can run, found by the entry points of the group ``qdash_queue.flows``."""
+"""The flows that an executor can run: its own, those of entry points, and those of a folder."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from executors.flows.definition import FlowDefinition, FlowError
+from executors.flows.folder import Candidate, Found, flows_in, words_of
+from qdash_queue.errors import QueueError
 
 if TYPE_CHECKING:
+    from qdash_queue.client.leases import Executor
     from qdash_queue.client.models import FlowEntry, TaskEntry
 
 ENTRY_POINT_GROUP = "qdash_queue.flows"
+_OWN = "qdash-queue"
+_HOOK = "on_flow_cancellation"
 
 
-def load_flows() -> dict[str, FlowDefinition]:
-    """Every offered flow by name: this distribution's own and those of other installed packages.
+@dataclass(frozen=True)
+class FoundFlows:
+    """What can be offered, and what cannot.
+
+    Attributes:
+        candidates: the offered flows by name.
+        findings: one sentence on each file, entry point or flow that cannot be offered.
+    """
+
+    candidates: dict[str, Candidate] = field(default_factory=dict)
+    findings: list[str] = field(default_factory=list)
+
+    @property
+    def flows(self) -> dict[str, FlowDefinition]:
+        """The offered flows by name."""
+        return {name: each.definition for name, each in self.candidates.items()}
+
+    def add(self, found: Found) -> None:
+        """Offer a flow if its name is free and it can be cancelled, else say why not."""
+        words = found if isinstance(found, str) else self._why_not(found)
+        if words:
+            self.findings.append(words)
+        elif isinstance(found, Candidate):
+            self.candidates.setdefault(found.definition.name, found)
+
+    def _why_not(self, found: Candidate) -> str:
+        definition = found.definition
+        about = f'{found.origin}: flow "{definition.name}"'
+        if _HOOK not in definition.hooks:
+            return f"{about} does not register {_HOOK}: decorate it with @flow(on_cancellation=[{_HOOK}])"
+        first = self.candidates.get(definition.name, found)
+        if first.definition is not definition:
+            return f"{about} is offered by {first.origin} already"
+        try:
+            json.dumps(definition.entry().model_dump(mode="json"), allow_nan=False)
+        except ValueError as error:
+            return f"{about} cannot be registered: {' '.join(str(error).split())}"
+        return ""
+
+
+def find_flows(folder: Path | None = None) -> FoundFlows:
+    """Every flow of this distribution, of other installed packages, and of the folder, if there is one.
+
+    Of two flows of one name the first stands, in this order; within a folder the first by file name.
+    """
+    found = FoundFlows()
+    for definition in _own_flows():
+        found.add(Candidate(definition, _OWN))
+    for point in sorted(entry_points(group=ENTRY_POINT_GROUP), key=lambda point: (point.name, point.value)):
+        found.add(_load(point))
+    for each in flows_in(folder) if folder is not None else ():
+        found.add(each)
+    return found
+
+
+def load_flows(folder: Path | None = None) -> dict[str, FlowDefinition]:
+    """Every offered flow by name; see :func:`find_flows`."""
+    return find_flows(folder).flows
+
+
+def register(executor: Executor, found: FoundFlows, tasks: Sequence[TaskEntry]) -> FoundFlows:
+    """Register flows and tasks; a flow of others that the database refuses is left out and stops no other.
+
+    Returns:
+        What is offered, with the database's words on each flow that it refuses.
 
     Raises:
-        FlowError: an entry point cannot be imported, is no :class:`FlowDefinition`, or two claim one name.
+        QueueError: the database refuses this distribution's own flows or tasks, or this executor.
+        DatabaseUnreachableError: it does not answer.
     """
-    definitions: dict[str, FlowDefinition] = {definition.name: definition for definition in _own_flows()}
-    for point in entry_points(group=ENTRY_POINT_GROUP):
-        definition = _load(point)
-        if definitions.setdefault(definition.name, definition) is not definition:
-            raise FlowError(f'flow "{definition.name}" is offered twice; the second time by {point.value}')
-    return definitions
+    try:
+        executor.register_catalogue(catalogue_flows(found.flows.values()), tasks)
+    except QueueError:
+        refused = dict(_refused(executor, found))
+        if not refused:
+            raise
+        kept = {name: each for name, each in found.candidates.items() if name not in refused}
+        found = replace(found, candidates=kept, findings=[*found.findings, *refused.values()])
+        executor.register_catalogue(catalogue_flows(found.flows.values()), tasks)
+    return found
 
 
 def catalogue_flows(definitions: Iterable[FlowDefinition]) -> list[FlowEntry]:
@@ -41,6 +117,16 @@ def catalogue_tasks() -> list[TaskEntry]:
     return [task_entry(task_class) for task_class in active_tasks().values()]
 
 
+def _refused(executor: Executor, found: FoundFlows) -> Iterator[tuple[str, str]]:
+    for name, each in found.candidates.items():
+        if each.origin == _OWN:
+            continue
+        try:
+            executor.check_flow(each.definition.entry())
+        except QueueError as error:
+            yield name, f"{each.origin}: {error}"
+
+
 def _own_flows() -> list[FlowDefinition]:
     # No entry points of this distribution: the project may run from a tree that was never installed.
     from executors.flows.calibrate import CALIBRATE  # noqa: PLC0415 - loads Prefect
@@ -49,13 +135,14 @@ def _own_flows() -> list[FlowDefinition]:
     return [CALIBRATE, INTERACTIVE]
 
 
-def _load(point: EntryPoint) -> FlowDefinition:
+def _load(point: EntryPoint) -> Found:
+    origin = f"entry point {point.name} ({point.value})"
     try:
         loaded = point.load()
-    except Exception as error:
-        raise FlowError(f'flow "{point.name}" ({point.value}) cannot be imported: {error}') from error
-    if not isinstance(loaded, FlowDefinition):
-        raise FlowError(
-            f'flow "{point.name}": expected {point.value} to be a FlowDefinition, got {type(loaded).__name__}'
-        )
-    return loaded
+        if not isinstance(loaded, FlowDefinition):
+            raise FlowError(f"expected a FlowDefinition, got {type(loaded).__name__}")  # noqa: TRY301
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # noqa: BLE001 - a module that calls sys.exit() stops no other flow
+        return f"{origin}: {words_of(error)}"
+    return Candidate(loaded, origin)

@@ -24,6 +24,7 @@ class ChildSetup:
         seed: of the simulated chips.
         log_level: for the child's standard error.
         qubex_config_dir: folder of qubex's configuration of real instruments.
+        flows_dir: absolute path of the folder of flows beside the installed ones.
     """
 
     database_url: str
@@ -32,6 +33,7 @@ class ChildSetup:
     seed: int
     log_level: int
     qubex_config_dir: Path | None = None
+    flows_dir: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)

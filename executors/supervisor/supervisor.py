@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from pathlib import Path
 
-from executors.flows import FlowDefinition, catalogue_flows, catalogue_tasks
+from executors.flows import FoundFlows, catalogue_tasks, register
 from executors.job.lease_keeper import LeaseTimes
 from executors.job.messages import ChildSetup
 from executors.prefect.client import PrefectError, PrefectLink, PrefectRefusedError
@@ -21,7 +21,7 @@ from executors.supervisor.child_pool import ChildPool
 from executors.supervisor.listener import Listener
 from executors.supervisor.scratch import ScratchFolders
 from executors.supervisor.stop_escalation import Graces
-from qdash_queue.client.leases import Executor
+from qdash_queue.client.leases import READY, READY_BUT, Executor
 from qdash_queue.client.models import UnsyncedFlowRun
 from qdash_queue.domain import JobState
 from qdash_queue.errors import DatabaseUnreachableError
@@ -67,7 +67,7 @@ class Supervisor:
         self,
         options: SupervisorOptions,
         executor: Executor,
-        flows: dict[str, FlowDefinition],
+        flows: FoundFlows,
     ) -> None:
         self._options = options
         self._executor = executor
@@ -89,11 +89,13 @@ class Supervisor:
 
         Raises:
             ExecutorRefusedError: this role may not execute here, or the chip has another kind of backend.
-            CatalogueRefusedError: a flow or a task cannot be registered.
+            CatalogueRefusedError: a flow of this distribution or a task cannot be registered.
             DatabaseUnreachableError: the database does not answer at the start; later it is waited for.
             LeaseLostError: the database does not know a lease that this executor holds.
         """
-        self._executor.register_catalogue(catalogue_flows(self._flows.values()), catalogue_tasks())
+        self._flows = register(self._executor, self._flows, catalogue_tasks())
+        for finding in self._flows.findings:
+            logger.warning("%s: not offered: %s", self._executor.chip_id, finding)
         options = self._options
         with ExitStack() as stack:
             # The forkserver first, while this process has one thread.
@@ -110,7 +112,7 @@ class Supervisor:
                 link=link,
                 children=children,
                 wakeup=self._wakeup,
-                flows=self._flows,
+                flows=self._flows.flows,
                 times=options.times,
                 graces=options.graces,
                 cleanup_seconds=options.cleanup_seconds,
@@ -159,7 +161,7 @@ class Supervisor:
         except OSError as error:
             self._note("no folder can be made for a job: jobs wait", f"{error}")
             return False
-        self._note("ready", "serving")
+        self._note(self._ready(), "serving")
         claimed_at = time.monotonic()
         claimed = self._executor.claim(self._options.times.lease)
         if claimed is None:
@@ -198,6 +200,12 @@ class Supervisor:
             logger.warning("job %s: flow run %s keeps its state: %s", run.job_id, run.flow_run_id, error)
             return
         self._executor.flow_run_synced(run.job_id, run.attempt)
+
+    def _ready(self) -> str:
+        findings = self._flows.findings
+        if not findings:
+            return READY
+        return f"{READY_BUT}not offered ({len(findings)}): {findings[0]}"
 
     def _note(self, condition: str, words: str) -> None:
         """Report a new condition of this executor once, in the log and on its row."""

@@ -165,18 +165,21 @@ class Views:
             )
         self._print(table, "no events")
 
-    def chips(self, chips: Sequence[Chip]) -> None:
-        """A line for each chip."""
-        table = _table("chip", "backend", "topology", "qubits", "waiting", "running job", "paused")
+    def chips(self, chips: Sequence[Chip], executors: Sequence[ExecutorRow] | None = None) -> None:
+        """A line for each chip, with the conditions of its living executors if these are given."""
+        more = [] if executors is None else ["executor"]
+        table = _table("chip", "backend", "topology", "qubits", "waiting", "running job", "paused", *more)
         for chip in chips:
             paused = f"{chip.pause_reason} (by {chip.paused_by})" if chip.paused else "no"
             if chip.retired_at is not None:
                 paused = f"retired (by {chip.retired_by})"
             waiting = f"{chip.jobs_waiting} of {chip.max_waiting}"
             running = "-" if chip.running_job_id is None else str(chip.running_job_id)
-            table.add_row(
-                chip.chip_id, chip.backend, chip.topology, str(chip.n_qubits), waiting, running, paused
-            )
+            cells = [chip.chip_id, chip.backend, chip.topology, str(chip.n_qubits), waiting, running, paused]
+            if executors is not None:
+                alive = {row.condition for row in executors if row.alive and row.chip_id == chip.chip_id}
+                cells.append("\n".join(sorted(alive)) or "none alive")
+            table.add_row(*cells)
         self._print(table, "no chips: qdash-queue chips add makes one")
 
     def tasks(self, tasks: Sequence[TaskRow]) -> None:

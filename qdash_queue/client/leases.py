@@ -16,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import sqlalchemy as sa
 from pydantic import JsonValue
 
 from qdash_queue.client.database import ByteArrays, Database
@@ -32,6 +33,15 @@ from qdash_queue.client.models import (
 )
 from qdash_queue.domain import Failure, JobState, ParameterModel, RunParameterModel
 from qdash_queue.errors import BadValueError
+
+_REGISTER = sa.text(
+    "SELECT calib.register_catalogue(:chip_id, :backend, :version,"
+    " CAST(:flows AS jsonb), CAST(:tasks AS jsonb))"
+)
+READY = "ready"
+"""The condition of an executor that takes jobs."""
+READY_BUT = "ready; "
+"""How the condition begins of one that takes jobs and has something to report."""
 
 
 def new_executor_id(chip_id: str) -> str:
@@ -75,18 +85,35 @@ class Executor:
         Raises:
             CatalogueRefusedError: a flow cannot be cancelled, or a schema cannot be checked by the database.
         """
-        self.database.execute(
-            "SELECT calib.register_catalogue(:chip_id, :backend, :version,"
-            " CAST(:flows AS jsonb), CAST(:tasks AS jsonb))",
-            chip_id=self.chip_id,
-            backend=self.backend,
-            version=self.version,
-            flows=json.dumps([flow.model_dump(mode="json", by_alias=True) for flow in flows]),
-            tasks=json.dumps([task.model_dump(mode="json", by_alias=True) for task in tasks]),
-        )
+        self.database.rows(_REGISTER, **self._catalogue(flows, tasks))
 
-    def seen(self, condition: str = "ready") -> None:
-        """Report that this executor is alive, and its condition (``ready``, or why it takes no job)."""
+    def check_flow(self, flow: FlowEntry) -> None:
+        """Ask whether a flow could be registered; changes nothing.
+
+        Raises:
+            CatalogueRefusedError: as :meth:`register_catalogue`.
+        """
+        with self.database.connection() as connection:
+            connection.execute(sa.text("BEGIN"))
+            try:
+                connection.execute(_REGISTER, self._catalogue([flow], []))
+            finally:
+                connection.execute(sa.text("ROLLBACK"))
+
+    def _catalogue(self, flows: Sequence[FlowEntry], tasks: Sequence[TaskEntry]) -> dict[str, str]:
+        return {
+            "chip_id": self.chip_id,
+            "backend": self.backend,
+            "version": self.version,
+            "flows": json.dumps([flow.model_dump(mode="json", by_alias=True) for flow in flows]),
+            "tasks": json.dumps([task.model_dump(mode="json", by_alias=True) for task in tasks]),
+        }
+
+    def seen(self, condition: str = READY) -> None:
+        """Report that this executor is alive, and its condition.
+
+        ``ready``, that with a report (``READY_BUT``), or why it takes no job; cut at 200 characters.
+        """
         self.database.execute(
             "SELECT calib.executor_seen(:executor_id, :condition)",
             executor_id=self.executor_id,

@@ -165,6 +165,21 @@ def test_an_executor_that_is_not_ready(desk: Desk) -> None:
     assert found["level"] == "problem"
 
 
+def test_flows_that_an_executor_cannot_offer(desk: Desk) -> None:
+    """Told also when another executor of the chip has nothing to report."""
+    other = desk.world.ready(CHIP, "two")
+    desk.executor.seen("ready; not offered (1): scan.py, line 3: cannot be imported: SyntaxError")
+    outcome = desk.run("doctor", "--json")
+    assert problems(outcome) == [f"flows of {CHIP}"]
+    assert diagnosis(outcome, f"flows of {CHIP}")["words"].startswith("not offered (1): scan.py, line 3: ")
+    other.stopped()
+    outcome = desk.run("doctor", "--json")
+    assert problems(outcome) == [f"flows of {CHIP}"]
+    assert diagnosis(outcome, f"chip {CHIP}")["words"] == "an executor is ready"
+    shown = type_in("chips", environment={"QDASH_QUEUE_DATABASE_URL": desk.roles["operator"].url}).out
+    assert "scan.py" in shown
+
+
 def test_a_paused_chip_is_worth_a_note(desk: Desk) -> None:
     desk.run("pause", CHIP, "--reason", "cooldown")
     outcome = desk.run("doctor", "--json")

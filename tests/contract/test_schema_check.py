@@ -234,6 +234,18 @@ def test_a_flow_that_cannot_be_run_is_refused(
         world.executor(chip_id).register_catalogue([flow], [])
 
 
+def test_asking_for_a_flow_tells_and_changes_nothing(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    catalogue = "SELECT to_jsonb(f) FROM calib.flows f WHERE chip_id = %s ORDER BY flow"
+    before = world.rows(catalogue, chip_id)
+    executor = world.executor(chip_id)
+    executor.check_flow(_flow())
+    with pytest.raises(CatalogueRefusedError, match='flow "odd": its schema uses /oneOf'):
+        executor.check_flow(_flow(schema={"oneOf": []}))
+    executor.check_flow(_flow(flow="other"))
+    assert world.rows(catalogue, chip_id) == before
+
+
 def test_a_task_that_cannot_be_checked_is_refused(world: QueueWorld, chip_id: str) -> None:
     task = TaskEntry(
         task="CheckX",

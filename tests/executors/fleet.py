@@ -116,9 +116,9 @@ class Fleet:
             assert executor.is_alive, executor.log.read_text()
         return ready_executors(self.owner) >= {executor.pid for executor in self.members}
 
-    def start(self, **environment: str) -> StartedProcess:
+    def start(self, *arguments: str, **environment: str) -> StartedProcess:
         """One more executor; does not wait until it is ready."""
-        command = [sys.executable, "-m", "executors", "--chip", self.chip_id]
+        command = [sys.executable, "-m", "executors", "--chip", self.chip_id, *arguments]
         # Python looks in its working folder before all.
         return start(command, {**self.environment, **environment}, self.folder, cwd=self.code[0])
 

@@ -22,7 +22,7 @@ def list_chips(context: typer.Context, *, json: Json = False) -> None:
     if context.invoked_subcommand is None:
         session = Session.of(context, as_json=json)
         found = session.queue.chips()
-        session.answer(found, lambda views: views.chips(found))
+        session.answer(found, lambda views: views.chips(found, session.queue.executors()))
 
 
 @chips.command("add")

@@ -13,6 +13,7 @@ from qdash_queue.cli.doctor.rights import current_login, orphan_findings, projec
 from qdash_queue.cli.doctor.servers import mongo_findings, prefect_findings
 from qdash_queue.cli.doctor.transactions import notification_findings, transaction_findings
 from qdash_queue.client.database import Database
+from qdash_queue.client.leases import READY, READY_BUT
 from qdash_queue.errors import DatabaseUnreachableError
 from qdash_queue.migrate import head
 from qdash_queue.settings import Settings
@@ -173,8 +174,8 @@ def _chip_findings(connection: Connection) -> Iterator[Finding]:
         connection,
         "SELECT c.chip_id, c.paused, c.pause_reason, c.jobs_waiting,"
         " EXISTS (SELECT FROM calib.flows f WHERE f.chip_id = c.chip_id) AS registered,"
-        " (SELECT e.condition FROM calib.executors e WHERE e.chip_id = c.chip_id AND e.alive"
-        "   ORDER BY e.condition = 'ready' DESC LIMIT 1) AS condition"
+        " ARRAY(SELECT e.condition FROM calib.executors e WHERE e.chip_id = c.chip_id AND e.alive"
+        "   ORDER BY e.executor_id) AS conditions"
         " FROM calib.chips c ORDER BY c.chip_id",
     )
     if not chips:
@@ -183,6 +184,7 @@ def _chip_findings(connection: Connection) -> Iterator[Finding]:
         )
     for chip in chips:
         yield _chip_finding(chip)
+        yield from _flow_findings(chip)
 
 
 def _chip_finding(chip: DictRow) -> Finding:
@@ -194,12 +196,12 @@ def _chip_finding(chip: DictRow) -> Finding:
             "no executor has registered for it: no job can be submitted",
             f"Start one beside its instruments: qdash-executor --chip {name}.",
         )
-    if chip["condition"] is None:
+    if not chip["conditions"]:
         return problem(about, f"no executor is alive{waiting}", f"Start one: qdash-executor --chip {name}.")
-    if chip["condition"] != "ready":
+    if not any(each == READY or each.startswith(READY_BUT) for each in chip["conditions"]):
         return problem(
             about,
-            f"its executor is not ready: {chip['condition']}{waiting}",
+            f"its executor is not ready: {chip['conditions'][0]}{waiting}",
             "Fix this; it resumes automatically.",
         )
     if chip["paused"]:
@@ -207,6 +209,16 @@ def _chip_finding(chip: DictRow) -> Finding:
             about, f"paused: {chip['pause_reason']}{waiting}", f"qdash-queue resume {name} starts jobs again."
         )
     return fine(about, f"an executor is ready{waiting}")
+
+
+def _flow_findings(chip: DictRow) -> Iterator[Finding]:
+    reports = {each.removeprefix(READY_BUT) for each in chip["conditions"] if each.startswith(READY_BUT)}
+    for report in sorted(reports):
+        yield problem(
+            f"flows of {chip['chip_id']}",
+            report,
+            "Correct the file and start the executor again; its log names all that is not offered.",
+        )
 
 
 def _rows(connection: Connection, query: str, *values: object) -> list[DictRow]:
