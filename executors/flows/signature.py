@@ -13,6 +13,7 @@ from pydantic.errors import PydanticUserError
 from pydantic.json_schema import PydanticJsonSchemaWarning
 
 from executors.flows.definition import FlowDefinition, FlowError
+from qdash_queue.errors import QdashQueueError
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -39,7 +40,7 @@ FORMATS = ("qid", "coupling", "task", "run_parameters")
 _Schema = dict[str, Any]
 
 
-class _InexpressibleError(Exception):
+class _InexpressibleError(QdashQueueError):
     """What of a schema the database cannot check."""
 
 
