@@ -86,8 +86,8 @@ def _import(path: Path) -> ModuleType:
         path / "__init__.py" if is_package else path,
         submodule_search_locations=[str(path)] if is_package else None,
     )
-    assert spec is not None  # noqa: S101 - its suffix is .py
-    assert spec.loader is not None  # noqa: S101
+    if spec is None or spec.loader is None:
+        raise FlowError("cannot be imported: expected a Python file or package")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # Types are looked up there, and a package's modules need it.
     spec.loader.exec_module(module)
