@@ -31,9 +31,10 @@ class Pipeline:
         self.steps = tuple(steps)
         if not self.steps:
             raise refuse("steps: expected at least one, got none", "no_steps")
-        for position, step in enumerate(self.steps):
-            if not isinstance(step, Step):
-                got = type(step).__name__
+        given: Sequence[object] = self.steps
+        for position, each in enumerate(given):
+            if not isinstance(each, Step):
+                got = type(each).__name__
                 raise refuse(
                     f"steps[{position}]: expected a step such as OneQubitCheck, got {got}", "no_step"
                 )
