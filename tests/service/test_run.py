@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import pytest
 from executors.flows.calibrate import calibrate
 from executors.job.context import JobContext
 from executors.service import CalibService
+from executors.service.modes import Mode
 from executors.service.steps import (
     CustomOneQubit,
     CustomTwoQubit,
@@ -21,6 +24,7 @@ from executors.service.steps import (
     Step,
     TwoQubitCalibration,
 )
+from executors.service.steps import __all__ as step_names
 from executors.service.targets import AllMuxTargets, CouplingTargets, MuxTargets, QubitTargets, Target
 from qdash_queue.domain import CalibrationError
 from tests.engine.test_sweeps import give
@@ -256,3 +260,25 @@ def test_a_plain_script_runs_steps_too(world: World, monkeypatch: pytest.MonkeyP
     (job,) = world.queue.list()
     assert job.state == "completed"
     assert [stage.name for stage in world.queue.stages(job.job_id)] == ["scan"]
+
+
+def test_the_pages_flow_runs_as_it_is_written(world: World) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "steps.md").read_text()
+    (example,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
+    names: dict[str, Any] = {}
+    exec(example, names)
+    with world.job(["CheckRabi"], ["0", "4"]) as job:
+        names["long_lived"].fn(USERNAME, CHIP, PROJECT, ["0", "4"], 1.0)
+        assert job.lease.finish() == "completed"
+    assert stages(world, job) == [
+        (name, "completed") for name in ("pulse", "filter_by_status", "filter_by_metric", "fine")
+    ]
+    value = world.value("4", "pi_amplitude")
+    assert value is not None
+    assert value.error > 0
+
+
+def test_the_page_names_every_step_and_mode() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "steps.md").read_text()
+    for name in (*(set(step_names) - {"Step", "StepContext"}), *Mode):
+        assert f"`{name}" in page
