@@ -91,5 +91,19 @@ def test_without_failures_equal_queues_never_wait(count: int, length: int) -> No
     assert all(len(qids) == count for _, qids in recorder.calls)
 
 
+def test_when_most_fail_the_next_of_their_queues_catch_up_with_the_one_that_waits() -> None:
+    queues = [["0", "1"], ["4", "5"], ["8", "9"]]
+    _, recorder = done(queues, {("CheckRabi", "0"), ("CheckRabi", "4")})
+    assert [f"{task} {' '.join(qids)}" for task, qids in recorder.calls] == [
+        "CheckRabi 0 4 8",
+        "CheckRabi 1 5",
+        "CheckT1 1 5 8",
+        "CheckRamsey 1 5 8",
+        "CheckRabi 9",
+        "CheckT1 9",
+        "CheckRamsey 9",
+    ]
+
+
 def test_the_tasks_are_about_qubits() -> None:
     assert {REGISTRY.find(task).task_type for task in TASKS} == {"qubit"}
