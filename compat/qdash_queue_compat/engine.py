@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from calibtasks.parameters.overrides import TaskDetails
+from calibtasks.task import REGISTRY
 from executors import engine
 from executors.engine import ConfigError, TaskFailedError
 from executors.engine.session import TaskOutputs
@@ -51,7 +52,17 @@ class CalibConfig(engine.CalibConfig):
 
 
 class CalibOrchestrator(engine.CalibOrchestrator):
-    """A session."""
+    """A session; a task about a multiplexer is named with one of its qubits, as in QDash."""
+
+    def run_task(
+        self,
+        task_name: str,
+        qid: str,
+        task_details: TaskDetails | None = None,
+        upstream_id: str | None = None,
+    ) -> TaskOutputs:
+        """Run one task on one target; see :class:`executors.engine.CalibOrchestrator`."""
+        return super().run_task(task_name, subject_of(self, task_name, qid), task_details, upstream_id)
 
     def run_task_batch(
         self,
@@ -61,19 +72,36 @@ class CalibOrchestrator(engine.CalibOrchestrator):
         upstream_id: str | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Run one task on many targets; the outputs of each with a ``status``, or its ``error``."""
-        upstream = None if upstream_id is None else dict.fromkeys(qids, upstream_id)
-        return batch_outcomes(self.run_tasks(task_name, qids, task_details, upstream))
+        return run_batch(self, task_name, qids, task_details, upstream_id)
 
     def complete(self, **_meaningless: bool) -> Any:
         """End the session as completed; the verdict that stands."""
         return super().complete()
 
 
-def batch_outcomes(results: Mapping[str, TaskOutputs | TaskFailedError]) -> dict[str, dict[str, Any]]:
-    """The outcomes of many targets in QDash's shape."""
+def subject_of(session: engine.CalibOrchestrator, task_name: str, qid: str) -> str:
+    """What a task runs on for a qubit: itself, or its multiplexer for a QDash task about one."""
+    if not getattr(REGISTRY.find(task_name), "is_mux_level", False):
+        return qid
+    mux = session.mux_of(qid)
+    return qid if mux is None else str(mux)
+
+
+def run_batch(
+    session: engine.CalibOrchestrator,
+    task_name: str,
+    qids: Sequence[str],
+    task_details: TaskDetails | None,
+    upstream_id: str | None,
+) -> dict[str, dict[str, Any]]:
+    """Run one task on many targets; the outcomes in QDash's shape."""
+    subjects = {qid: subject_of(session, task_name, qid) for qid in qids}
+    upstream = None if upstream_id is None else dict.fromkeys(subjects.values(), upstream_id)
+    results = session.run_tasks(task_name, list(dict.fromkeys(subjects.values())), task_details, upstream)
+    outcomes = {qid: results[subject] for qid, subject in subjects.items()}
     return {
         qid: {"task_id": result.task_id, "status": "failed", "error": str(result)}
         if isinstance(result, TaskFailedError)
         else {**result, "status": "completed"}
-        for qid, result in results.items()
+        for qid, result in outcomes.items()
     }

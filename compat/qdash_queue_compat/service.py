@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 from calibtasks.parameters.overrides import TaskDetails
 from executors import service
+from executors.engine.session import TaskOutputs
 from executors.service import is_cancellation as _is_cancellation
 from executors.service import on_flow_cancellation
-from qdash_queue_compat.engine import batch_outcomes, honoured
+from qdash_queue_compat.engine import honoured, run_batch, subject_of
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -40,6 +41,17 @@ class CalibService(service.CalibService):
     def __init__(self, username: str, chip_id: str, qids: list[str] | None = None, **keywords: Any) -> None:
         super().__init__(username, chip_id, qids, **honoured("CalibService", keywords))
 
+    def execute_task(
+        self,
+        task_name: str,
+        qid: str,
+        task_details: TaskDetails | None = None,
+        upstream_id: str | None = None,
+    ) -> TaskOutputs:
+        """Run one task on a qubit, or on its multiplexer; see :meth:`CalibOrchestrator.run_task`."""
+        subject = subject_of(self._opened(), task_name, qid)
+        return super().execute_task(task_name, subject, task_details, upstream_id)
+
     def execute_task_batch(
         self,
         task_name: str,
@@ -48,8 +60,7 @@ class CalibService(service.CalibService):
         upstream_id: str | None = None,
     ) -> dict[str, dict[str, Any]]:
         """Run one task on many targets; the outputs of each with a ``status``, or its ``error``."""
-        upstream = None if upstream_id is None else dict.fromkeys(qids, upstream_id)
-        return batch_outcomes(self.execute_tasks(task_name, qids, task_details, upstream))
+        return run_batch(self._opened(), task_name, qids, task_details, upstream_id)
 
     def finish_calibration(self, **_meaningless: bool | None) -> JobState | None:
         """Give the verdict ``completed``; the verdict that stands."""
