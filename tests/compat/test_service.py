@@ -10,6 +10,7 @@ from qdash_queue_compat.engine import CalibConfig, CalibOrchestrator
 from qdash_queue_compat.service import CalibService, finish_calibration, get_session, init_calibration
 
 from executors.engine import ConfigError
+from qdash_queue.domain import RunParameterModel
 from tests.engine.world import CHIP, USERNAME, World
 
 REFUSED = [
@@ -60,10 +61,10 @@ def test_run_parameters_of_single_tasks_stand_before_the_defaults(world: World) 
         assert orchestrator.run_task_batch("GoodTask", ["0"])["0"]["status"] == "completed"
         assert orchestrator.complete(update_chip_history=False, export_note_to_file=True) == "completed"
     (run,) = world.queue.task_runs(job.claimed.job_id)
-    assert {name: run.run_parameters[name]["value"] for name in ("slope", "points")} == {
-        "slope": 5.0,
-        "points": 4,
+    settings = {
+        name: RunParameterModel.model_validate(each).value for name, each in run.run_parameters.items()
     }
+    assert settings == {"slope": 5.0, "points": 4}
 
 
 def test_a_calibration_with_qdashs_keywords(world: World, no_session: None) -> None:
