@@ -145,7 +145,7 @@ def _quality(measured: Measured) -> dict[str, float]:
 
 
 def _note(measured: Measured) -> dict[str, JsonValue]:
-    """The task's own note, qubex's fit results, whose the task is, what was measured with it, what it repeats."""
+    """The task's own note, qubex's fit results, whose the task is, what was measured with it, its source."""
     found = measured.run_result.library_values if measured.run_result is not None else {}
     values: dict[str, JsonValue] = {
         name: float(value) for name, value in found.items() if math.isfinite(value)
