@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 from calibtasks.parameters.overrides import TaskDetails
 from calibtasks.task import REGISTRY
 from executors import engine
-from executors.engine import ConfigError, TaskFailedError
+from executors.engine import ConfigError
 from executors.engine.session import TaskOutputs
 
 _WITHOUT_MEANING: Final = {
@@ -19,27 +19,22 @@ _WITHOUT_MEANING: Final = {
 _NOT_HONOURED: Final = {
     "configuration_mode": "the instruments are configured by the executor",
     "force_update_params": "a value that was refused is never stored",
-    "parameter_overrides": "put the values in force, or give run parameters",
-    "source_execution_id": "submit the job again: qdash-queue rerun",
-    "source_task_id": "submit the job again: qdash-queue rerun",
+    "source_execution_id": "name the task run in source_task_id, or submit the job again: qdash-queue rerun",
 }
 """What would change the result, and what to do instead."""
 
 
 def honoured(owner: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """The keywords without those that mean nothing here, run parameters of single tasks among the defaults.
+    """The keywords without those that mean nothing here.
 
     Raises:
         ConfigError: one of them would change what is measured or stored, and cannot be honoured.
     """
     for name, remedy in _NOT_HONOURED.items():
-        if given.get(name):
+        is_context = name == "source_execution_id" and given.get("source_task_id")
+        if given.get(name) and not is_context:
             raise ConfigError(f"{owner}.{name}: cannot be honoured here, got {given[name]!r}: {remedy}")
-    kept = {name: value for name, value in given.items() if name not in {*_WITHOUT_MEANING, *_NOT_HONOURED}}
-    defaults = dict(kept.get("default_run_parameters") or {})
-    for task, values in (kept.pop("task_run_parameters", None) or {}).items():
-        defaults[task] = {**defaults.get(task, {}), **values}
-    return {**kept, "default_run_parameters": defaults} if defaults else kept
+    return {name: value for name, value in given.items() if name not in {*_WITHOUT_MEANING, *_NOT_HONOURED}}
 
 
 class CalibConfig(engine.CalibConfig):
@@ -70,8 +65,8 @@ class CalibOrchestrator(engine.CalibOrchestrator):
         qids: Sequence[str],
         task_details: TaskDetails | None = None,
         upstream_id: str | None = None,
-    ) -> dict[str, dict[str, Any]]:
-        """Run one task on many targets; the outputs of each with a ``status``, or its ``error``."""
+    ) -> dict[str, dict[str, object]]:
+        """Run one task on many targets; see :class:`executors.engine.CalibOrchestrator`."""
         return run_batch(self, task_name, qids, task_details, upstream_id)
 
     def complete(self, **_meaningless: bool) -> Any:
@@ -93,15 +88,11 @@ def run_batch(
     qids: Sequence[str],
     task_details: TaskDetails | None,
     upstream_id: str | None,
-) -> dict[str, dict[str, Any]]:
-    """Run one task on many targets; the outcomes in QDash's shape."""
+) -> dict[str, dict[str, object]]:
+    """Run one task on many qubits, or on their multiplexers; the outcome of each qubit."""
     subjects = {qid: subject_of(session, task_name, qid) for qid in qids}
-    upstream = None if upstream_id is None else dict.fromkeys(subjects.values(), upstream_id)
-    results = session.run_tasks(task_name, list(dict.fromkeys(subjects.values())), task_details, upstream)
-    outcomes = {qid: results[subject] for qid, subject in subjects.items()}
-    return {
-        qid: {"task_id": result.task_id, "status": "failed", "error": str(result)}
-        if isinstance(result, TaskFailedError)
-        else {**result, "status": "completed"}
-        for qid, result in outcomes.items()
-    }
+    measured = list(dict.fromkeys(subjects.values()))
+    outcomes = engine.CalibOrchestrator.run_task_batch(
+        session, task_name, measured, task_details, upstream_id
+    )
+    return {qid: outcomes[subject] for qid, subject in subjects.items()}

@@ -152,7 +152,9 @@ class InputParameterSpec(_Spec):
         return cls.database_or_default(default=declared.value, **kept)
 
     def names(self, key: str) -> tuple[str, ...]:
-        """The names under which the value is looked for, in order."""
+        """The names under which the value is looked for, in order; none is stored under that of a default."""
+        if self.resolution == "default_only":
+            return (f"default of {key}",)
         return (self.parameter_name or key, *self.parameter_aliases, *self.fallback_parameter_names)
 
     def create_model(self) -> ParameterModel:

@@ -94,9 +94,13 @@ def spec_of(fullname: str) -> ModuleSpec | None:
     if fullname != "qdash" and not _is_own(sys.modules.get("qdash")):
         return None
     if fullname not in _MODULES:
-        raise ModuleNotFoundError(_left_out(fullname), name=fullname)
-    is_package = any(name.startswith(f"{fullname}.") for name in _MODULES)
-    return ModuleSpec(fullname, _Loader(), is_package=is_package)
+        # Without a name: Python drops an error about the very module, and then says less.
+        raise ModuleNotFoundError(
+            f"qdash-queue-compat does not serve {fullname}: it serves what authors of tasks and flows import"
+            " (its README lists it), anything else needs QDash itself"
+        )
+    # Each is a package, so that Python looks for a name that it has not as a module, which is refused here.
+    return ModuleSpec(fullname, _Loader(), is_package=True)
 
 
 class _Loader(Loader):
@@ -114,12 +118,7 @@ class _Loader(Loader):
                 found = getattr(import_module(origins[attribute]), attribute)
                 setattr(module, attribute, found)
                 return found
-            if f"{name}.{attribute}" in _MODULES:
-                return import_module(f"{name}.{attribute}")
-            # Python and its tools ask any module for such names, and take only this error for a no.
-            if attribute.startswith("__"):
-                raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
-            raise ImportError(_left_out(f"{name}.{attribute}"), name=name)
+            raise AttributeError(f"module {name!r} has no attribute {attribute!r}")
 
         vars(module).update(
             __doc__="Names of QDash, served by qdash-queue-compat.",
@@ -131,10 +130,3 @@ class _Loader(Loader):
 
 def _is_own(module: ModuleType | None) -> bool:
     return module is not None and isinstance(getattr(module.__spec__, "loader", None), _Loader)
-
-
-def _left_out(name: str) -> str:
-    return (
-        f"qdash-queue-compat does not serve {name}: it serves what authors of tasks and flows import"
-        " (its README lists it), anything else needs QDash itself"
-    )

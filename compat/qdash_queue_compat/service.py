@@ -58,8 +58,8 @@ class CalibService(service.CalibService):
         qids: Sequence[str],
         task_details: TaskDetails | None = None,
         upstream_id: str | None = None,
-    ) -> dict[str, dict[str, Any]]:
-        """Run one task on many targets; the outputs of each with a ``status``, or its ``error``."""
+    ) -> dict[str, dict[str, object]]:
+        """Run one task on many targets; see :meth:`CalibOrchestrator.run_task_batch`."""
         return run_batch(self._opened(), task_name, qids, task_details, upstream_id)
 
     def finish_calibration(self, **_meaningless: bool | None) -> JobState | None:

@@ -12,7 +12,7 @@ from calibtasks import base, results
 from calibtasks.parameters.overrides import overrides_for
 from calibtasks.parameters.run_parameters import refuse
 from calibtasks.results import PreProcessResult, missing_input
-from calibtasks.task import REGISTRY, Task, finite, owner
+from calibtasks.task import REGISTRY, Read, Task, finite, owner
 from executors.engine.gate import judge_data
 from qdash_queue.domain import Failure, FailureKind, ParameterModel, TaskType
 from qdash_queue_compat.backend import ServedBackend
@@ -103,6 +103,19 @@ class BaseTask(base.BaseTask, register=False):
             for name, declared in type(self).output_parameters.items()
         }
 
+    def reads(self, backend: results.Backend, qid: str) -> Sequence[Read]:
+        """Where the target's inputs are looked up."""
+        target = self._members_of(backend, qid)[0]
+        return [
+            Read(name, place, spec.names(name))
+            for name, spec in type(self).input_spec.items()
+            for place in _places(target, spec)
+        ]
+
+    def _members_of(self, backend: results.Backend, qid: str) -> tuple[str, ...]:
+        """The qubits that it is analysed for; it is measured on the first."""
+        return backend.members(qid) if self.is_mux_level else (qid,)
+
     def prepare(self, backend: Any, qid: str) -> PreProcessResult:
         """Read the inputs, let ``preprocess`` change them, and check what it leaves.
 
@@ -112,7 +125,7 @@ class BaseTask(base.BaseTask, register=False):
         if self.backend == "fake" and backend.kind != "fake":
             message = f"{self.name} is written for QDash's simulator and makes up its values"
             raise refuse(f"{message}: it cannot run on {backend.kind}", "wrong_backend")
-        self.members = backend.members(qid) if self.is_mux_level else (qid,)
+        self.members = self._members_of(backend, qid)
         self._served = ServedBackend(backend, self.task_type)
         target = self.members[0]
         specs = type(self).input_spec
@@ -130,14 +143,13 @@ class BaseTask(base.BaseTask, register=False):
 
     def _resolved(self, backend: Any, target: str, name: str, spec: InputParameterSpec) -> ParameterModel:
         """The stored value, else the default; an own value of the pair's qubit stands before the pair's."""
-        places = dict.fromkeys((owner(target, spec.qid_role), target))
-        if spec.resolution != "default_only":
-            for stored_name in spec.names(name):
-                for place in places:
-                    if backend.has_parameter(place, stored_name):
-                        return self._read(backend, target, place, stored_name, spec)
+        places = _places(target, spec)
+        for stored_name in spec.names(name):
+            for place in places:
+                if backend.has_parameter(place, stored_name):
+                    return self._read(backend, target, place, stored_name, spec)
         if spec.default is None:
-            return self._read(backend, target, next(iter(places)), spec.names(name)[0], spec)
+            return self._read(backend, target, places[0], spec.names(name)[0], spec)
         return spec.create_model()
 
     def _read(
@@ -297,6 +309,11 @@ def generate_task_instances(
 def is_mux_task(task_name: str, backend: str = "") -> bool:
     """Whether a task is measured on multiplexers."""
     return REGISTRY.find(task_name).task_type is TaskType.MUX
+
+
+def _places(target: str, spec: InputParameterSpec) -> list[str]:
+    """Whose the value may be, in order."""
+    return list(dict.fromkeys((owner(target, spec.qid_role), target)))
 
 
 def _with_role(declared: Mapping[str, ParameterModel], role: str | None = None) -> dict[str, ParameterModel]:

@@ -13,7 +13,7 @@ def task_entry(task: type[Task]) -> TaskEntry:
     return TaskEntry(
         task=task.name,
         task_type=task.task_type,
-        description=f"{task.description or _first_line(task)}{_of_others(task)}",
+        description=f"{task.description or _first_line(task)}{_of_others(task)}".strip(),
         parameters_schema=task.run_parameters_schema(),
         input_parameters=list(task.input_parameters),
         output_parameters=list(task.output_parameters),

@@ -8,11 +8,12 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydantic import JsonValue
 
 from qdash_queue.cli.inputs import design_values
 from qdash_queue.client.models import TaskRun
 from qdash_queue.client.parameters import Parameters
-from qdash_queue.domain import JobState
+from qdash_queue.domain import JobState, ParameterModel, RunParameterModel
 from qdash_queue.errors import QueueError
 from tests.compat.quickstart import FILLED_FLOW, FLOW_IMPORTS
 from tests.executors.conftest import fleet
@@ -24,7 +25,7 @@ from tests.support.waiting import until
 __all__ = ["fleet"]
 CHIP = "COMPAT-16"
 FILES = Path(__file__).parent / "qdash_files"
-TASKS = ["CheckRabi", "CreateHPIPulse", "CheckT1", "CheckRabiRate"]
+TASKS: list[JsonValue] = ["CheckRabi", "CreateHPIPulse", "CheckT1", "CheckRabiRate"]
 
 pytestmark = pytest.mark.slow
 
@@ -58,6 +59,14 @@ def runs(fleet: Fleet, job_id: int) -> dict[str, TaskRun]:
     return {run.task: run for run in fleet.queue.task_runs(job_id)}
 
 
+def setting(run: TaskRun, name: str) -> object:
+    return RunParameterModel.model_validate(run.run_parameters[name]).value
+
+
+def given(run: TaskRun, name: str) -> ParameterModel:
+    return ParameterModel.model_validate(run.input_parameters[name])
+
+
 def test_the_list_says_whose_task_is_active(own: Fleet) -> None:
     rows = own.owner.rows("SELECT task, description FROM calib.tasks WHERE chip_id = :c", c=CHIP)
     listed = {row["task"]: row["description"] for row in rows}
@@ -83,11 +92,11 @@ def test_a_template_runs_tasks_of_both_contracts(own: Fleet) -> None:
         "check_rabi_rate.py",
         None,
     ]
-    assert relaxation.run_parameters["shots"]["value"] == 600
-    assert relaxation.input_parameters["readout_length"]["value"] == 384.0
+    assert setting(relaxation, "shots") == 600
+    assert given(relaxation, "readout_length").value == 384.0
     # Nothing has set a control_frequency, so what stands in for it was read.
-    assert rate.input_parameters["control_frequency"]["parameter_name"] == "qubit_frequency"
-    assert rate.run_parameters["interval"]["value"] == 150 * 1024
+    assert given(rate, "control_frequency").parameter_name == "qubit_frequency"
+    assert setting(rate, "interval") == 150 * 1024
     assert {name for run in (relaxation, rate) for name in run.output_parameters} == {"t1", "rabi_rate"}
     (stage,) = own.queue.stages(job.job_id)
     assert (stage.name, stage.status) == ("coarse", "completed")

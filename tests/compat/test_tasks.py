@@ -223,13 +223,13 @@ def test_a_pairs_values_are_its_qubits_own_before_the_pairs() -> None:
     ],
 )
 def test_a_setting_gives_its_value(value_type: str, value: Any, expected: object) -> None:
-    setting = RunParameterModel(value_type=value_type, value=value)  # type: ignore[arg-type]
+    setting = RunParameterModel(value_type=value_type, value=value)
     assert setting.get_value() == expected
     assert type(setting.get_value()) is type(expected)
 
 
 def test_a_setting_gives_its_points() -> None:
-    points = RunParameterModel(value_type="np.linspace", value=(0, 1, 3))  # type: ignore[arg-type]
+    points = RunParameterModel(value_type="np.linspace", value=(0, 1, 3))
     assert points.get_value().tolist() == [0, 0.5, 1]
 
 
