@@ -13,7 +13,7 @@ import pytest
 from prefect import flow
 from pydantic import BaseModel, Field
 
-from executors.flows import Coupling, FlowError, Qid, RunParameters, TaskName, flow_of
+from executors.flows import Coupling, FlowError, Mux, Qid, RunParameters, TaskName, flow_of
 from executors.flows.signature import FORMATS, KEYWORDS
 from tests.support.queue_world import QueueWorld
 
@@ -89,6 +89,7 @@ TYPES: list[tuple[object, list[Any], list[Any]]] = [
     (Any, [None, 1, "x", {}], []),
     (Qid, ["0"], ["2", "00", 0]),
     (list[Coupling], [["0-1"]], [["1-0"], ["0"]]),
+    (Mux, [0], [1, "0", 0.5]),
     (TaskName, ["CheckT1"], ["CheckT3"]),
     (RunParameters | None, [None, {"CheckT1": {"shots": 1}}], [{"CheckT1": {"shots": "x"}}, {"CheckT3": {}}]),
 ]  # fmt: skip

@@ -52,6 +52,7 @@ KEYWORDS: list[tuple[dict[str, Any], Any, Any, str]] = [
     ({"format": "qid"}, "1", "2", 'has no qubit "2": expected "0" to "1"'),
     ({"format": "qid"}, "0", "01", '"01" is not a qubit id'),
     ({"format": "coupling"}, "0-1", "1-0", 'has no coupling "1-0"'),
+    ({"format": "mux"}, 0, 1, 'has no MUX "1": expected 0 to 0'),
     ({"format": "task"}, "CheckT1", "CheckT3", 'unknown task "CheckT3": did you mean "CheckT1"?'),
     ({"format": "run_parameters"}, {"CheckT1": {"shots": 1}}, {"CheckT1": {"shots": "x"}}, "CheckT1.shots: expected integer"),
     ({"format": "run_parameters"}, {}, [], "expected object, got array"),
@@ -223,7 +224,7 @@ def _flow(**given: object) -> FlowEntry:
     [
         (_flow(on_cancellation=[]), 'flow "odd" does not register on_flow_cancellation'),
         (_flow(on_cancellation=["another"]), 'flow "odd" does not register on_flow_cancellation'),
-        (_flow(flow="Odd Flow"), 'flow name: expected lower-case letters, digits and _, got "Odd Flow"'),
+        (_flow(flow="Odd Flow"), 'flow name: expected lower-case letters, digits, _ and -, got "Odd Flow"'),
         (_flow(timeout_seconds=0), "flow odd.timeout_seconds: expected at least 1, got 0"),
     ],
 )
