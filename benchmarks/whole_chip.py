@@ -1,11 +1,12 @@
-"""Six tasks on every qubit of a chip by one INSERT: one target after another, and many in one sweep.
+"""Six tasks on every qubit of a chip by one INSERT, in each mode.
 
-    python -m benchmarks.whole_chip [--modes serial simultaneous]
+    python -m benchmarks.whole_chip [--modes serial synchronized scheduled simultaneous]
 
 Everything is real but the chip: a PostgreSQL that flushes each commit to disk, a Prefect server, an executor
 with its default settings, a simulated chip of 64 qubits. For each mode: seconds on the wall and on the
-instrument, results committed, the most memory that the executor's processes took together. Then a cancel of
-such a job in the middle of a sweep, and one of two tasks in which a control box fails: events, rows, seconds.
+instrument, what of these the wiring needs at least, results committed, the most memory that the executor's
+processes took together, and a cancel of such a job in the middle of a sweep. Then a job of two tasks in which
+a control box fails. Of each: events, rows, seconds.
 """
 
 from __future__ import annotations
@@ -15,8 +16,8 @@ import json
 import tempfile
 import threading
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -28,15 +29,16 @@ from benchmarks.conditions import print_conditions, until
 from benchmarks.installation import Installation, installed, plan
 from executors.backends.simchip.device import design_parameters
 from executors.job.context import instruments_folder
-from qdash_queue.client.models import Job
+from executors.service.modes import Mode
+from qdash_queue.client.models import Job, Sweep, TaskRun
 from qdash_queue.client.parameters import Parameters
-from qdash_queue.domain import CancelMode
+from qdash_queue.domain import CancelMode, TaskStatus
 from qdash_queue.embedded.servers import EmbeddedServers, Kind
 
 QUBITS = 64
 PLAN = plan("SIM64", "square-lattice-mux-64")
 TASKS = ("CheckRabi", "CreateHPIPulse", "CreatePIPulse", "CheckRamsey", "CheckT1", "CheckT2Echo")
-MODES = ("serial", "simultaneous")
+MODES = tuple(mode.value for mode in Mode)
 SLEEP = 0.25
 
 
@@ -89,7 +91,7 @@ def main() -> None:
             Parameters(chip.owner, PLAN.chip_id).import_values(values, "design")
             for mode in modes:
                 measure(chip, mode)
-            cancel(chip)
+                cancel(chip, mode)
             lose_a_box(chip)
 
 
@@ -107,15 +109,16 @@ def measure(chip: Installation, mode: str) -> None:
     print(f"  most memory of the executor's processes: {memory.most / 2**20:.0f} MiB")
 
 
-def cancel(chip: Installation) -> None:
-    job_id = chip.submit("calibrate", request("simultaneous"))
+def cancel(chip: Installation, mode: str) -> None:
+    job_id = chip.submit("calibrate", request(mode))
     chip.happened(job_id, "task_completed", 20)
     until(lambda: _running(chip, job_id), "a sweep to run")
     asked = time.monotonic()
     chip.queue.cancel(job_id, CancelMode.NOW, "beam time")
     job = _ended(chip, job_id)
     print(
-        f"\ncancel in a sweep: job {job_id} {job.state.value} {time.monotonic() - asked:.2f} s after the flag"
+        f"\ncancel in a sweep, {mode}: job {job_id} {job.state.value}"
+        f" {time.monotonic() - asked:.2f} s after the flag"
     )
     report(chip, job)
 
@@ -141,11 +144,26 @@ def report(chip: Installation, job: Job) -> None:
     seconds = sum(sweep.hardware_seconds or 0.0 for sweep in sweeps)
     statuses = Counter(run.status.value for run in runs)
     print(f"  {seconds:.1f} s on the instrument in {len(sweeps)} sweeps; task runs: {dict(statuses)}")
+    needed = _needed_seconds(runs, sweeps)
+    print(f"  {needed:.1f} s if each multiplexer were measured at its own pace, beside all others")
+    figures = chip.queue.figures(job.job_id)
+    values = sum(len(run.output_parameters) for run in runs if run.status is TaskStatus.COMPLETED)
+    print(f"  figures: {len(figures)}; values that became parameters: {values}")
     for (task, cause), count in Counter((run.task, run.cause) for run in runs if run.cause).items():
         print(f"  {task}: {cause} {count} times")
     events = chip.queue.events(job.job_id)
     counted = Counter(event.event for event in events)
     print("  events: " + ", ".join(f"{name} {count}" for name, count in counted.items()))
+
+
+def _needed_seconds(runs: Iterable[TaskRun], sweeps: Iterable[Sweep]) -> float:
+    """The most that any multiplexer's qubits take one after another: no wiring can do it in less."""
+    seconds = {sweep.sweep_id: sweep.hardware_seconds or 0.0 for sweep in sweeps}
+    by_mux: defaultdict[int, float] = defaultdict(float)
+    for run in runs:
+        if run.sweep_id is not None:
+            by_mux[int(run.qid) // 4] += seconds[run.sweep_id]
+    return max(by_mux.values(), default=0.0)
 
 
 def _running(chip: Installation, job_id: int) -> bool:

@@ -32,6 +32,7 @@ class JobRequest(BaseModel):
     dedup_key: str | None = Field(None, description="At most one unfinished job per key.")
     tags: list[str] | None = Field(None, description="Label to find the job by; may be repeated.")
     note: dict[str, JsonValue] | None = Field(None, description="A JSON object, or @FILE, kept with the job.")
+    source_job_id: int | None = Field(None, description="Job of the same chip that this one repeats.")
 
     @classmethod
     def of(cls, **columns: object) -> Self:

@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any, ClassVar, Self
 
 from calibtasks.results import same_unit
-from executors.backends.configuration import SessionFiles, note_entries, write_note
+from executors.backends.configuration import SessionFiles, note_entries, wiring_rows, write_note
 from executors.backends.origins import Origin, Spoiler
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel
 
@@ -78,6 +78,7 @@ class BaseBackend(ABC):
         }
         self._origins = {qid: dict(values) for qid, values in session.origins.items()}
         self._experiment: Any = None
+        self._system: tuple[Path, str] | None = None
 
     @abstractmethod
     def _build(self) -> Any:
@@ -124,6 +125,7 @@ class BaseBackend(ABC):
 
     def _new_experiment(self, kind: Any, system_id: str, config_dir: Path, **options: Any) -> Any:
         """A connected Experiment (``kind``: qubex's class) on the session's files."""
+        self._system = (config_dir, system_id)
         experiment = kind(
             system_id=system_id,
             config_dir=config_dir,
@@ -197,6 +199,14 @@ class BaseBackend(ABC):
         system = self.get_instance().experiment_system
         found = system.get_boxes_for_qubits([self.label(part) for part in qid.split("-")])
         return tuple(sorted(box.id for box in found))
+
+    def wiring(self) -> list[object] | None:
+        """The rows of qubex's ``wiring.yaml`` for the chip; None where there is no such file.
+
+        Raises CalibrationError (``instrument``) before ``connect``.
+        """
+        self.get_instance()
+        return None if self._system is None else wiring_rows(*self._system, self.session.chip_id)
 
     def parameter(self, qid: str, name: str) -> ParameterModel:
         """The current value; raises CalibrationError (``missing_input``) when there is no finite one."""

@@ -85,6 +85,16 @@ def write_simulated_system(
     _dump(files.parameters / "capture_delay.yaml", delays)
 
 
+def wiring_rows(config_dir: Path, system_id: str, chip_id: str) -> list[object] | None:
+    """The rows of ``wiring.yaml`` for a system, or for its chip; None where there are none."""
+    path = config_dir / "wiring.yaml"
+    if not path.exists():
+        return None
+    systems = yaml.safe_load(path.read_text()) or {}
+    rows = systems.get(system_id, systems.get(chip_id))
+    return list(rows) if rows else None
+
+
 def write_parameters(files: SessionFiles, values: Values) -> None:
     """Write the stored values into qubex's parameter files, in place of those that a file holds already."""
     for name, targets in _PARAMETER_FILES.items():

@@ -12,7 +12,7 @@ from executors.backends.registry import make_backend
 from executors.backends.simchip.options import SimulationOptions
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.grouping import Layout
-from executors.job.context import JobContext
+from executors.job.context import JobContext, current_job
 from executors.job.persistence import persistently
 from executors.job.stop import checkpoint
 from qdash_queue.client.database import Database
@@ -20,6 +20,8 @@ from qdash_queue.client.models import Chip
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CalibrationError, ParameterModel
+from qdash_queue.scheduling.topology import Topology
+from qdash_queue.settings import Settings, read_settings
 
 
 def session_qids(database: Database, config: CalibConfig) -> tuple[str, ...]:
@@ -51,6 +53,46 @@ def open_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
         backend.close()
         raise
     return backend
+
+
+def chip_topology(database: Database, chip_id: str) -> Topology:
+    """Places, multiplexers and couplings of the chip.
+
+    Raises:
+        UnknownNameError: there is no such chip.
+    """
+    chip = Queue(database).chip(chip_id)
+    qubits = database.rows(
+        "SELECT qid, grid_row, grid_column, mux FROM calib.qubits WHERE chip_id = :chip_id", chip_id=chip_id
+    )
+    couplings = database.rows(
+        "SELECT control, target FROM calib.couplings WHERE chip_id = :chip_id", chip_id=chip_id
+    )
+    return Topology.of_rows(
+        chip.topology,
+        [(row["qid"], row["grid_row"], row["grid_column"], row["mux"]) for row in qubits],
+        [(row["control"], row["target"]) for row in couplings],
+    )
+
+
+def read_topology(chip_id: str, settings: Settings | None = None) -> Topology:
+    """The chip's topology by the database of the present job, or by that of the settings.
+
+    Raises:
+        ConfigError: a plain script that names no database.
+        UnknownNameError: there is no such chip.
+    """
+    context = current_job()
+    if context is not None:
+        return persistently(lambda: chip_topology(context.database, chip_id))
+    url = (settings or read_settings()).database_url
+    if not url:
+        raise ConfigError("no database is named: set QDASH_QUEUE_DATABASE_URL")
+    database = Database(url, application_name="qdash-queue session")
+    try:
+        return chip_topology(database, chip_id)
+    finally:
+        database.close()
 
 
 def chip_layout(context: JobContext, backend: BaseBackend) -> Layout:

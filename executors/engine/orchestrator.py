@@ -22,8 +22,10 @@ from executors.job.failures import Phase, TaskFailedError, failure_of
 from executors.job.persistence import persistently
 from executors.job.stop import StopReason
 from executors.prefect.verdict import give_verdict
+from qdash_queue.client.models import StageRecord
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, JobState, ParameterModel
 from qdash_queue.errors import AlreadyFinalError, DatabaseUnreachableError, LeaseLostError, QueueError
+from qdash_queue.scheduling.wiring import Wiring
 from qdash_queue.settings import Settings
 
 logger = logging.getLogger(__name__)
@@ -198,6 +200,23 @@ class CalibOrchestrator:
         say) than is in force now.
         """
         return self._open().to_repeat(task_name, qid, earlier)
+
+    def record_stage(self, position: int, stage: StageRecord) -> None:
+        """Keep what is known of a stage of the job; the position is counted from 0."""
+        self._open().record_stage(position, stage)
+
+    def mux_of(self, qid: str) -> int | None:
+        """The readout multiplexer of a qubit; None: it has none."""
+        return self._open().backend.session.muxes.get(int(qid))
+
+    def wiring(self) -> Wiring | None:
+        """How the chip is wired to its control boxes; None where nothing tells.
+
+        Raises:
+            BadValueError: the instrument's configuration names a field that is missing or wrong.
+        """
+        rows = self._open().backend.wiring()
+        return None if rows is None else Wiring.of(rows)
 
     def get_parameter(self, qid: str, name: str) -> ParameterModel:
         """The value that the session works with.

@@ -24,7 +24,7 @@ from executors.job.context import JobContext
 from executors.job.failures import TaskFailedError
 from executors.job.persistence import persistently
 from executors.prefect.task_runs import run_visibly
-from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.models import PlannedTask, StageRecord
 from qdash_queue.domain import ParameterModel, TaskType
 
 TaskOutputs = dict[str, ParameterModel | str]
@@ -59,10 +59,16 @@ class Session:
         for name, qid in tasks:
             task_type = REGISTRY.find(name).task_type
             self._require_target(task_type, qid)
-            planned.append(PlannedTask(task=name, qid=qid, task_type=task_type, repetition=seen[name, qid]))
+            repetition = self._runs[name, qid] + seen[name, qid]
+            planned.append(PlannedTask(task=name, qid=qid, task_type=task_type, repetition=repetition))
             seen[name, qid] += 1
         with self._inside():
             persistently(lambda: self.context.lease.plan_tasks(planned))
+
+    def record_stage(self, position: int, stage: StageRecord) -> None:
+        """Keep what is known of a stage of the job."""
+        with self._inside():
+            persistently(lambda: self.context.lease.record_stage(position, stage))
 
     def run(
         self,

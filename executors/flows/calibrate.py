@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from prefect import flow
 
 from executors.flows.definition import FlowDefinition
-from executors.job.failures import TaskFailedError
 from executors.service import CalibService, is_cancellation, on_flow_cancellation
+from executors.service.modes import Mode, run_in_mode
+from executors.service.task_list_run import TaskListRun
 from qdash_queue.domain import CalibrationError
 
 
@@ -24,9 +23,9 @@ def calibrate(
     run_parameters: dict[str, dict[str, Any]] | None = None,
     flow_name: str | None = None,
     tags: list[str] | None = None,
-    mode: Literal["serial", "simultaneous"] = "serial",
+    mode: Literal["serial", "synchronized", "scheduled", "simultaneous"] = "serial",
 ) -> None:
-    """Run ``tasks`` in order on each of ``qids``: qubit by qubit, or task by task on all of them.
+    """Run ``tasks`` in order on each of ``qids``, in the order of the mode.
 
     A qubit's first failure ends that qubit's list; the other qubits go on. A task is run once more before a
     later one that needs its value, when a parameter that the value was measured with has moved since. Each
@@ -45,9 +44,11 @@ def calibrate(
         default_run_parameters=run_parameters,
     )
     try:
-        batches = [qids] if mode == "simultaneous" else [[qid] for qid in qids]
-        cal.plan([(task, qid) for batch in batches for task in tasks for qid in batch])
-        _run_all(cal, batches, tasks)
+        run = cal.task_list(tasks)
+        planned = run.planned(qids, one_by_one=mode == "serial")
+        cal.plan(planned)
+        run_in_mode(run, Mode(mode), qids, lambda: cal.chip)
+        _require_all_passed(run, len(planned))
         cal.finish_calibration()
     except BaseException as error:
         if is_cancellation(error):
@@ -57,58 +58,12 @@ def calibrate(
         raise
 
 
-def _run_all(cal: CalibService, batches: Sequence[Sequence[str]], tasks: Sequence[str]) -> None:
-    failed: list[TaskFailedError] = []
-    repeated = 0
-    for qids in batches:
-        run = _Batch(cal, list(qids), tasks)
-        run.all()
-        failed += run.failed
-        repeated += len(run.repeated)
-    if failed:
-        count = sum(map(len, batches)) * len(tasks) + repeated
-        message = f"{len(failed)} of {count} tasks failed; first: {failed[0]}"
-        raise CalibrationError(failed[0].failure.model_copy(update={"message": message})) from failed[0]
-
-
-@dataclass
-class _Batch:
-    """Qubits that go through the list of tasks together.
-
-    Attributes:
-        qids: those that have not failed.
-        failed: the failures of the others.
-        repeated: tasks that had to run again, with their qubits.
-    """
-
-    cal: CalibService
-    qids: list[str]
-    tasks: Sequence[str]
-    failed: list[TaskFailedError] = field(default_factory=list)
-    repeated: set[tuple[str, str]] = field(default_factory=set)
-
-    def all(self) -> None:
-        """Run every task on the qubits that have not failed before it."""
-        for position, task in enumerate(self.tasks):
-            self._repeat_before(task, self.tasks[:position])
-            self._run(task, self.qids)
-
-    def _repeat_before(self, task: str, earlier: Sequence[str]) -> None:
-        """Run those earlier tasks again, once, of which ``task`` needs a value that is suspect by now."""
-        for name in dict.fromkeys(earlier):
-            again = [
-                qid
-                for qid in self.qids
-                if (name, qid) not in self.repeated and name in self.cal.to_repeat(task, qid, earlier)
-            ]
-            self.repeated |= {(name, qid) for qid in again}
-            self._run(name, again)
-
-    def _run(self, task: str, qids: Sequence[str]) -> None:
-        results = self.cal.execute_tasks(task, qids)
-        failed = {qid: result for qid, result in results.items() if isinstance(result, TaskFailedError)}
-        self.failed += failed.values()
-        self.qids = [qid for qid in self.qids if qid not in failed]
+def _require_all_passed(run: TaskListRun, count: int) -> None:
+    failures = run.failures
+    if failures:
+        first = next(iter(failures.values()))
+        message = f"{len(failures)} of {count + len(run.repeated)} tasks failed; first: {first}"
+        raise CalibrationError(first.failure.model_copy(update={"message": message})) from first
 
 
 CALIBRATE = FlowDefinition(
@@ -155,9 +110,11 @@ CALIBRATE = FlowDefinition(
                 ],
             },
             "mode": {
-                "description": "serial: all tasks on one qubit, then on the next; simultaneous: each task on"
-                " all qubits, those that do not disturb each other measured together.",
-                "enum": ["serial", "simultaneous"],
+                "description": "serial: all tasks on one qubit, then on the next; synchronized: on one qubit"
+                " of each multiplexer, then on the next of each; scheduled: the same, each multiplexer at its"
+                " own pace; simultaneous: each task on all qubits. Those that do not disturb each other are"
+                " measured together.",
+                "enum": ["serial", "synchronized", "scheduled", "simultaneous"],
                 "default": "serial",
             },
         },

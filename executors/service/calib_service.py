@@ -1,4 +1,4 @@
-"""The service that flows use, under QDash's names and, for QDash's flows, at QDash's import path."""
+"""The service that flows use, under QDash's names."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pydantic import JsonValue
 
 from calibtasks.parameters.overrides import RunParameterDefaults, TaskDetails
+from calibtasks.parameters.run_parameters import refuse
+from executors.engine.backend_session import read_topology
 from executors.engine.config import CalibConfig, ConfigError
 from executors.engine.orchestrator import CalibOrchestrator
 from executors.engine.session import TaskOutputs
@@ -14,7 +16,13 @@ from executors.job.context import current_job
 from executors.job.failures import TaskFailedError
 from executors.job.stop import is_cancellation as _is_cancellation
 from executors.service.cancellation import on_flow_cancellation
+from executors.service.pipeline import Pipeline
+from executors.service.steps.base import Step, StepContext
+from executors.service.targets import Target
+from executors.service.task_list_run import TaskListRun
+from qdash_queue.client.models import StageRecord
 from qdash_queue.domain import JobState, ParameterModel
+from qdash_queue.scheduling import Topology, Wiring
 
 __all__ = ["CalibService", "_is_cancellation", "on_flow_cancellation"]
 
@@ -35,7 +43,8 @@ class CalibService:
                 cal.fail_calibration(str(error))
             raise
 
-    The first verdict stands. It also works in a plain script, as :class:`CalibOrchestrator` does.
+    :meth:`run` does all of that for a list of steps. The first verdict stands. It also works in a plain
+    script, as :class:`CalibOrchestrator` does.
 
     Raises:
         ConfigError: an argument that cannot be used, or that disagrees with the job.
@@ -76,6 +85,9 @@ class CalibService:
             default_run_parameters=default_run_parameters or {},
         )
         self.orchestrator = CalibOrchestrator(self.config)
+        self._topology: Topology | None = None
+        self._stages = 0
+        self._stage_results: dict[str, Mapping[str, JsonValue]] = {}
         if qids is not None:
             self.orchestrator.initialize()
 
@@ -83,6 +95,70 @@ class CalibService:
     def execution_id(self) -> str:
         """The execution id that the queue gave."""
         return self._opened().execution_id
+
+    # ------------------------------------------------------------------ steps
+
+    def run(self, targets: Target, steps: Sequence[Step]) -> dict[str, object]:
+        """Do the steps in order on the targets, each as a stage of the job, then give the verdict.
+
+        A step of which no target passes fails, and with it the calibration. Nothing is touched before all
+        steps are known to fit each other, and all tasks and targets to exist.
+
+        Returns:
+            ``candidate_qids`` and ``candidate_couplings`` as the last step leaves them, ``filters`` with what
+            each filter kept and dropped, and under the name of each step that measures
+            ``{target: {"status": "success" or "failed", "error": …, task: outputs}}``.
+
+        Raises:
+            CalibrationError: of the step that failed; ``invalid_request``: nothing was touched.
+            Stopped: the job has to stop.
+        """
+        pipeline = Pipeline(steps)
+        qids = targets.to_qids(self.topology)
+        session_qids = (*qids, *(pair.qid for pair in targets.to_pairs(self.topology)))
+        self._require_on_chip(qids)
+        if self.orchestrator.is_initialized:
+            self._require_in_session(qids)
+        else:
+            self.config = self.config.model_copy(update={"qids": list(session_qids)})
+            self.orchestrator = CalibOrchestrator(self.config)
+        ctx = StepContext(candidate_qids=qids)
+        with self.orchestrator:
+            pipeline.execute(self, targets, ctx)
+        return summary(ctx)
+
+    @property
+    def topology(self) -> Topology:
+        """Places, multiplexers and couplings of the chip."""
+        if self._topology is None:
+            self._topology = read_topology(self.config.chip_id)
+        return self._topology
+
+    @property
+    def chip(self) -> tuple[Topology, Wiring | None]:
+        """The chip's topology, and its wiring if that is known."""
+        return self.topology, self._opened().wiring()
+
+    def task_list(self, tasks: Sequence[str], task_details: TaskDetails | None = None) -> TaskListRun:
+        """A list of tasks that targets can be taken through."""
+        return TaskListRun(self._opened(), tasks, task_details)
+
+    def record_stage(self, position: int, stage: StageRecord) -> None:
+        """Keep what is known of a stage of the job; the position is counted from 0."""
+        self._opened().record_stage(position, stage)
+        self._stages = max(self._stages, position + 1)
+
+    def record_stage_result(self, name: str, result: Mapping[str, JsonValue]) -> None:
+        """Keep a result of the flow's own as a stage of the job."""
+        stage = StageRecord(name=name, step="record", status="completed", result=dict(result))
+        self.record_stage(self._stages, stage)
+        self._stage_results[name] = result
+
+    def get_stage_result(self, name: str) -> Mapping[str, JsonValue] | None:
+        """What :meth:`record_stage_result` was given under that name; None: nothing."""
+        return self._stage_results.get(name)
+
+    # ------------------------------------------------------------------ tasks
 
     def plan(self, tasks: list[tuple[str, str]]) -> None:
         """Announce the (task, qid) that will run, in order; see :meth:`CalibOrchestrator.plan`."""
@@ -111,10 +187,6 @@ class CalibService:
         """
         return self._opened().run_tasks(task_name, qids, task_details, upstream_ids)
 
-    def to_repeat(self, task_name: str, qid: str, earlier: Sequence[str]) -> list[str]:
-        """Those of the ``earlier`` tasks that must run again; see :meth:`CalibOrchestrator.to_repeat`."""
-        return self._opened().to_repeat(task_name, qid, earlier)
-
     def get_parameter(self, qid: str, name: str) -> ParameterModel:
         """The value that the session works with; CalibrationError (``missing_input``) when there is none."""
         return self._opened().get_parameter(qid, name)
@@ -138,14 +210,42 @@ class CalibService:
         """Give the verdict ``cancelled``; the verdict that stands."""
         return self.orchestrator.cancel()
 
+    def _require_on_chip(self, qids: Sequence[str]) -> None:
+        for position, qid in enumerate(qids):
+            if qid not in self.topology.sites:
+                words = f"targets[{position}]: qubit '{qid}' is not on chip {self.config.chip_id}"
+                raise refuse(words, "unknown_qid")
+
+    def _require_in_session(self, qids: Sequence[str]) -> None:
+        known = self.orchestrator.qids
+        for position, qid in enumerate(qids):
+            if qid not in known:
+                words = f"targets[{position}]: qubit '{qid}' is none of this session's: {', '.join(known)}"
+                raise refuse(words, "unknown_qid")
+
     def _opened(self) -> CalibOrchestrator:
+        if not (self.orchestrator.is_initialized or self.config.qids or current_job()):
+            raise ConfigError("CalibService.qids: expected the session's qubits in a plain script, got none")
         self.orchestrator.initialize()
         return self.orchestrator
 
 
 def _qids_of_the_job() -> list[str]:
     context = current_job()
-    if context is None:
-        raise ConfigError("CalibService.qids: expected the session's qubits in a plain script, got none")
-    given = context.claimed.parameters.get("qids", [])
+    given = [] if context is None else context.claimed.parameters.get("qids", [])
     return [str(qid) for qid in given] if isinstance(given, list) else []
+
+
+def summary(ctx: StepContext) -> dict[str, object]:
+    """What a calibration returns, in QDash's shape."""
+    measured = {name: result for name, result in ctx.results.items() if result.targets}
+    filters = [dict(result.values) for result in ctx.results.values() if "dropped" in result.values]
+    return {
+        "candidate_qids": list(ctx.candidate_qids),
+        "candidate_couplings": [list(group) for group in ctx.candidate_couplings or ()],
+        "filters": filters,
+        **{
+            name: {target: each.as_dict() for target, each in result.targets.items()}
+            for name, result in measured.items()
+        },
+    }

@@ -48,7 +48,7 @@ SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.pr
   CASE WHEN 'now' IN (k.mode, p.mode) THEN 'now' ELSE coalesce(k.mode, p.mode) END AS cancel_mode,
   coalesce(k.reason, p.reason) AS cancel_reason, coalesce(k.requested_by,
   p.requested_by) AS cancel_requested_by, coalesce(k.requested_at, p.requested_at) AS cancel_requested_at,
-    j.cancel_seen_at, j.version
+    j.cancel_seen_at, j.version, j.source_job_id
   FROM calib_private.jobs j
   LEFT JOIN calib_private.cancel_requests k ON k.job_id = j.job_id AND k.origin = 'client'
   LEFT JOIN calib_private.cancel_requests p ON p.job_id = j.job_id AND p.origin <> 'client'
@@ -125,6 +125,9 @@ COMMENT ON COLUMN calib.jobs.cancel_requested_at IS 'When the cancel was request
 COMMENT ON COLUMN calib.jobs.cancel_seen_at IS
   'When the executor received the cancel; from then on the job can only end cancelled. NULL: not seen.';
 COMMENT ON COLUMN calib.jobs.version IS 'Counter that rises with each change of the job or its results.';
+COMMENT ON COLUMN calib.jobs.source_job_id IS
+  'Job of the same chip that this one repeats, with or without changes; the number stays when that job is '
+  'pruned. Default: NULL, none.';
 
 CREATE OR REPLACE VIEW calib.attempts WITH (security_barrier) AS
 SELECT a.job_id, a.attempt, a.executor_id, a.flow_run_id, a.started_at, a.ended_at, a.verdict, a.outcome,
@@ -213,6 +216,23 @@ COMMENT ON VIEW calib.sweeps IS
 COMMENT ON COLUMN calib.sweeps.sweep_id IS
   'Identifier of the sweep. In task_runs NULL: not started, or by a release that knew no sweeps.';
 COMMENT ON COLUMN calib.sweeps.targets IS 'The qids that are driven and read together, in order.';
+
+CREATE OR REPLACE VIEW calib.stages WITH (security_barrier) AS
+SELECT s.job_id, s.attempt, s.position, s.name, s.step, s.mode, s.targets, s.status, s.result, s.message,
+    s.started_at, s.ended_at
+  FROM calib_private.stages s JOIN calib_private.jobs j USING (job_id)
+ WHERE j.project_id = ANY ((SELECT calib_private.readable_projects(current_user))::text[]);
+COMMENT ON VIEW calib.stages IS
+  'Steps of the pipelines that attempts ran, for members of the project; a job whose flow has no steps has '
+  'none.';
+COMMENT ON COLUMN calib.stages.position IS 'Order of the stages in the attempt.';
+COMMENT ON COLUMN calib.stages.name IS 'Name of the stage, as the flow calls it.';
+COMMENT ON COLUMN calib.stages.step IS 'Kind of step, such as OneQubitCheck.';
+COMMENT ON COLUMN calib.stages.mode IS
+  'serial, synchronized, scheduled or simultaneous. NULL: the step measures nothing, or has one way only.';
+COMMENT ON COLUMN calib.stages.targets IS 'The qids or multiplexers that the step began with, in order.';
+COMMENT ON COLUMN calib.stages.status IS 'running, completed, failed, cancelled or skipped.';
+COMMENT ON COLUMN calib.stages.result IS 'JSON object of what the step found, at most 1 MiB.';
 
 CREATE OR REPLACE VIEW calib.figures WITH (security_barrier) AS
 SELECT f.figure_id, f.task_run_id, t.job_id, t.attempt, t.task, t.qid, f.ordinal, f.name, f.plotly, f.png,
@@ -430,14 +450,14 @@ COMMENT ON COLUMN calib.mirror_lag.dead_at IS 'When it was set aside as a dead l
 
 CREATE OR REPLACE FUNCTION calib.schema_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 7
+  SELECT 8
 $$;
 COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. For calib_reader.';
 
 -- It rises only with a change that would break them.
 CREATE OR REPLACE FUNCTION calib.oldest_served_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 5
+  SELECT 7
 $$;
 COMMENT ON FUNCTION calib.oldest_served_version() IS
   'The oldest version of the public contract whose programs still work with this database. For '

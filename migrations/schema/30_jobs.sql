@@ -45,7 +45,7 @@ RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - ARRAY['project_id', 'username', 'chip_id', 'flow',
     'parameters', 'priority', 'not_before', 'not_after', 'timeout_seconds', 'max_attempts', 'dedup_key',
-      'tags', 'note']);
+      'tags', 'note', 'source_job_id']);
   v_column text;
 BEGIN
   IF v_others IN ('{}', '{"cancel_requested": false}') THEN RETURN; END IF;
@@ -54,7 +54,7 @@ BEGIN
   PERFORM calib_private.refuse('CQ005', v_column,
     format('column "%s" is set by the queue: leave it out of the INSERT', v_column),
       'A client gives project_id, chip_id and parameters, and may give username, flow, priority, '
-      'not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags and note.');
+      'not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags, note and source_job_id.');
 END $$;
 
 -- The username under which the job runs; refuses an actor that may not submit.
@@ -237,6 +237,24 @@ BEGIN
   END IF;
 END $$;
 
+-- No tie between jobs that one client may not see both, nor between chips.
+CREATE OR REPLACE FUNCTION calib_private.check_source(p_source_job_id bigint, p_chip_id text)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_chip_id text;
+BEGIN
+  SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = p_source_job_id
+      AND j.project_id = ANY (calib_private.readable_projects(calib_private.actor()::name));
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'source_job_id',
+      format('source_job_id: unknown job %s', p_source_job_id));
+  ELSIF v_chip_id <> p_chip_id THEN
+    PERFORM calib_private.refuse('CQ007', 'source_job_id',
+      format('source_job_id: expected a job of chip "%s", got job %s of chip "%s"', p_chip_id,
+      p_source_job_id, v_chip_id));
+  END IF;
+END $$;
+
 -- The row with its defaults filled in, once every check has passed. Reads only.
 CREATE OR REPLACE FUNCTION calib_private.checked_job(p_new calib.jobs)
 RETURNS calib.jobs LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -263,6 +281,9 @@ BEGIN
   p_new.note := coalesce(p_new.note, '{}');
   PERFORM calib_private.check_limits(p_new, v_flow);
   PERFORM calib_private.check_parameters(p_new.parameters, v_flow);
+  IF p_new.source_job_id IS NOT NULL THEN
+    PERFORM calib_private.check_source(p_new.source_job_id, p_new.chip_id);
+  END IF;
   PERFORM calib_private.check_backlog(v_chip);
   RETURN p_new;
 END $$;
@@ -330,10 +351,11 @@ BEGIN
     v_job := calib_private.checked_or_refused(NEW);
     INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
       not_after,
-        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
+        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
+        source_job_id)
     SELECT v_job.project_id, v_job.username, v_job.chip_id, v_job.flow, v_job.parameters, v_job.priority,
         v_job.not_before, v_job.not_after, v_job.timeout_seconds, v_job.max_attempts, f.repeatable,
-          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at
+          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at, v_job.source_job_id
       FROM calib_private.flows f WHERE f.chip_id = v_job.chip_id AND f.flow = v_job.flow
     ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
       AND state IN ('scheduled', 'running') DO NOTHING
@@ -433,14 +455,14 @@ BEGIN
       format('job %s is %s: only a job that has ended can be asked for again', p_job_id, v_old.state));
   END IF;
   INSERT INTO calib.jobs (project_id, username, chip_id, flow, parameters, priority, timeout_seconds,
-    max_attempts, tags, note)
+    max_attempts, source_job_id, tags, note)
   VALUES (v_old.project_id, v_old.username, v_old.chip_id, v_old.flow, v_old.parameters, v_old.priority,
-    v_old.timeout_seconds, v_old.max_attempts, v_old.tags, v_old.note
+    v_old.timeout_seconds, v_old.max_attempts, p_job_id, v_old.tags, v_old.note
       || jsonb_build_object('requeue_of', p_job_id, 'requeue_reason', p_reason))
   RETURNING job_id INTO v_new;
   RETURN v_new;
 END $$;
 COMMENT ON FUNCTION calib.requeue(bigint, text) IS
-  'Submits a copy of a job that has ended and returns the number of the new job; note names the old job '
-  'and the reason. For calib_submitter. Raises CQ001, CQ003, CQ010, and what an INSERT into calib.jobs '
-  'raises.';
+  'Submits a copy of a job that has ended and returns the number of the new job; source_job_id and note '
+  'name the old job, note the reason. For calib_submitter. Raises CQ001, CQ003, CQ010, and what an INSERT '
+  'into calib.jobs raises.';

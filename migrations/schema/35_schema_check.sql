@@ -260,6 +260,12 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
       {"type": ["string", "null"]}, "input_parameters": {"type": "object"}, "output_parameters": {"type":
       "object"}, "run_parameters": {"type": "object"}, "quality_metrics": {"type": "object"}, "note":
       {"type": "object"}}}'
+    WHEN 'stage' THEN '{"type": "object", "required": ["name", "step", "status"], "additionalProperties":
+      false, "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 200}, "step": {"type":
+      "string", "minLength": 1, "maxLength": 200}, "mode": {"type": ["string", "null"], "maxLength": 200},
+      "targets": {"type": "array", "maxItems": 10000, "items": {"type": "string", "maxLength": 200}},
+      "status": {"enum": ["running", "completed", "failed", "cancelled", "skipped"]}, "result": {"type":
+      "object"}, "message": {"type": ["string", "null"], "maxLength": 10000}}}'
     WHEN 'figures' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required":
       ["name", "plotly"], "properties": {"name": {"type": "string", "maxLength": 200}, "plotly": {"type":
       "string"}}}}'

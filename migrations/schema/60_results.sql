@@ -25,6 +25,14 @@ RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
    WHERE j.job_id = p_job_id
 $$;
 
+-- Why something ended that ran when its attempt did.
+CREATE OR REPLACE FUNCTION calib_private.stopped_with(p_state text, p_failure_kind text)
+RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT CASE p_state WHEN 'failed' THEN format('stopped with the job (%s)', p_failure_kind)
+    WHEN 'scheduled' THEN format('stopped with its attempt (%s)', p_failure_kind)
+    ELSE 'stopped with the job' END
+$$;
+
 -- What an attempt leaves open when it ends.
 CREATE OR REPLACE FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -32,14 +40,15 @@ DECLARE
   v_now timestamptz := calib_private.now();
 BEGIN
   UPDATE calib_private.sweeps s SET ended_at = v_now WHERE s.job_id = p_job_id AND s.ended_at IS NULL;
+  UPDATE calib_private.stages s SET ended_at = v_now, status = CASE p_state WHEN 'failed' THEN 'failed'
+      ELSE 'cancelled' END, message = calib_private.stopped_with(p_state, p_failure_kind)
+   WHERE s.job_id = p_job_id AND s.ended_at IS NULL;
   UPDATE calib_private.task_runs t
      SET status = CASE WHEN t.status = 'scheduled' THEN 'skipped' WHEN p_state = 'failed' THEN 'failed'
          ELSE 'cancelled' END, failure_kind = CASE WHEN t.status = 'running'
          AND p_state = 'failed' THEN coalesce(p_failure_kind, 'internal') END, message = CASE
              WHEN t.status = 'scheduled' THEN 'not started'
-           WHEN p_state = 'failed' THEN format('stopped with the job (%s)', p_failure_kind)
-           WHEN p_state = 'scheduled' THEN format('stopped with its attempt (%s)', p_failure_kind)
-             ELSE 'stopped with the job' END,
+             ELSE calib_private.stopped_with(p_state, p_failure_kind) END,
          ended_at = v_now
    WHERE t.job_id = p_job_id AND t.status IN ('scheduled', 'running')
      AND t.attempt = (SELECT j.attempt FROM calib_private.jobs j WHERE j.job_id = p_job_id);

@@ -12,11 +12,10 @@ GRANT EXECUTE ON FUNCTION
 TO calib_reader;
 
 GRANT SELECT ON
-  calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.sweeps, calib.figures,
-  calib.raw_data, calib.chips, calib.qubits, calib.couplings, calib.executors, calib.executor_permissions,
-  calib.flows, calib.tasks,
-  calib.parameters, calib.parameter_history, calib.projects, calib.memberships, calib.settings,
-  calib.retention, calib.mirrors, calib.mirror_lag
+  calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.sweeps, calib.stages,
+  calib.figures, calib.raw_data, calib.chips, calib.qubits, calib.couplings, calib.executors,
+  calib.executor_permissions, calib.flows, calib.tasks, calib.parameters, calib.parameter_history,
+  calib.projects, calib.memberships, calib.settings, calib.retention, calib.mirrors, calib.mirror_lag
 TO calib_reader;
 
 GRANT EXECUTE ON FUNCTION
@@ -63,7 +62,7 @@ GRANT EXECUTE ON FUNCTION
   calib.plan_tasks(bigint, uuid, jsonb),
   calib.start_sweep(bigint, uuid, jsonb),
   calib.end_sweep(bigint, uuid, uuid, double precision),
-  calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb),
+  calib.record_stage(bigint, uuid, integer, jsonb),
   calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[])
 TO calib_executor;
 
@@ -80,7 +79,7 @@ GRANT EXECUTE ON FUNCTION
   calib.plan_tasks(bigint, uuid, jsonb),
   calib.start_sweep(bigint, uuid, jsonb),
   calib.end_sweep(bigint, uuid, uuid, double precision),
-  calib.start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb),
+  calib.record_stage(bigint, uuid, integer, jsonb),
   calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[])
 TO calib_notebook;
 

@@ -1050,7 +1050,7 @@ CREATE FUNCTION calib.oldest_served_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 5
+  SELECT 7
 $$;
 
 
@@ -1361,6 +1361,74 @@ COMMENT ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb
 
 
 --
+-- Name: record_stage(bigint, uuid, integer, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb) RETURNS void
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_old calib_private.stages; v_new calib_private.stages; v_stored bigint;
+BEGIN
+  PERFORM calib_private.hold_lease(p_job_id, p_claim);
+  PERFORM calib_private.require_shape('stage', p_stage, 'stage');
+  IF p_position IS NULL OR p_position NOT BETWEEN 0 AND 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'position',
+      format('position: expected 0 to 1000, got %s', coalesce(p_position::text, 'nothing')));
+  END IF;
+  SELECT s.* INTO v_old FROM calib_private.stages s JOIN calib_private.jobs j USING (job_id, attempt)
+   WHERE s.job_id = p_job_id AND s.position = p_position;
+  SELECT j.job_id, j.attempt, p_position, p_stage ->> 'name', p_stage ->> 'step', p_stage ->> 'mode',
+      ARRAY(SELECT jsonb_array_elements_text(p_stage -> 'targets')), p_stage ->> 'status',
+      coalesce(p_stage -> 'result', '{}'), coalesce(p_stage ->> 'message', ''), CASE
+        WHEN p_stage ->> 'status' = 'skipped' THEN v_old.started_at
+        ELSE coalesce(v_old.started_at, calib_private.now()) END, CASE
+        WHEN v_old.ended_at IS NOT NULL THEN v_old.ended_at
+        WHEN p_stage ->> 'status' <> 'running' THEN calib_private.now() END
+    INTO v_new FROM calib_private.jobs j WHERE j.job_id = p_job_id;
+  SELECT sum(octet_length(s.result::text)) INTO v_stored FROM calib_private.stages s
+   WHERE s.job_id = p_job_id AND s.attempt = v_new.attempt AND s.position <> p_position;
+  IF v_old = v_new THEN
+    RETURN;   -- asked again because the first answer was lost
+  ELSIF v_old.ended_at IS NOT NULL THEN
+    PERFORM calib_private.refuse('CQ010', 'status', format('stage %s (%s) has already ended (%s)', p_position,
+      calib_private.shown(v_old.name), v_old.status));
+  ELSIF (v_old.name, v_old.step) <> (v_new.name, v_new.step) THEN
+    PERFORM calib_private.refuse('CQ010', 'position', format('stage %s is %s, a step %s: got %s, a step %s',
+      p_position, calib_private.shown(v_old.name), calib_private.shown(v_old.step),
+      calib_private.shown(v_new.name), calib_private.shown(v_new.step)));
+  ELSIF octet_length(v_new.result::text) > 1048576 THEN
+    PERFORM calib_private.refuse('CQ040', 'result', format('result: expected at most 1 MiB of JSON, got %s '
+      'bytes', octet_length(v_new.result::text)));
+  -- All of them stand in one document of MongoDB, which takes 16 MiB.
+  ELSIF v_stored + octet_length(v_new.result::text) > 8388608 THEN
+    PERFORM calib_private.refuse('CQ040', 'result', format('result: expected at most 8 MiB of JSON in all '
+      'stages of an attempt, got %s bytes', v_stored + octet_length(v_new.result::text)));
+  END IF;
+  INSERT INTO calib_private.stages SELECT v_new.*
+  ON CONFLICT (job_id, attempt, position) DO UPDATE SET mode = excluded.mode, targets = excluded.targets,
+    status = excluded.status, result = excluded.result, message = excluded.message,
+    ended_at = excluded.ended_at;
+  IF v_old.status IS DISTINCT FROM v_new.status THEN
+    PERFORM calib_private.write_event(p_job_id, 'stage_' || CASE v_new.status WHEN 'running' THEN 'started'
+      ELSE v_new.status END, jsonb_build_object('position', p_position, 'name', v_new.name));
+  END IF;
+  PERFORM calib_private.touch_job(p_job_id);
+  PERFORM calib_private.mark_job(p_job_id);
+END $$;
+
+
+ALTER FUNCTION calib.record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb) IS 'Stores the stage of the attempt at p_position (0 to 1000), begun, going on or ended; an ended one stays as it is, and the same call again does nothing. p_stage: object {name, step, mode, targets, status, result, message}. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020, CQ040.';
+
+
+--
 -- Name: record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[]); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1568,9 +1636,9 @@ BEGIN
       format('job %s is %s: only a job that has ended can be asked for again', p_job_id, v_old.state));
   END IF;
   INSERT INTO calib.jobs (project_id, username, chip_id, flow, parameters, priority, timeout_seconds,
-    max_attempts, tags, note)
+    max_attempts, source_job_id, tags, note)
   VALUES (v_old.project_id, v_old.username, v_old.chip_id, v_old.flow, v_old.parameters, v_old.priority,
-    v_old.timeout_seconds, v_old.max_attempts, v_old.tags, v_old.note
+    v_old.timeout_seconds, v_old.max_attempts, p_job_id, v_old.tags, v_old.note
       || jsonb_build_object('requeue_of', p_job_id, 'requeue_reason', p_reason))
   RETURNING job_id INTO v_new;
   RETURN v_new;
@@ -1583,7 +1651,7 @@ ALTER FUNCTION calib.requeue(p_job_id bigint, p_reason text) OWNER TO calib_owne
 -- Name: FUNCTION requeue(p_job_id bigint, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.requeue(p_job_id bigint, p_reason text) IS 'Submits a copy of a job that has ended and returns the number of the new job; note names the old job and the reason. For calib_submitter. Raises CQ001, CQ003, CQ010, and what an INSERT into calib.jobs raises.';
+COMMENT ON FUNCTION calib.requeue(p_job_id bigint, p_reason text) IS 'Submits a copy of a job that has ended and returns the number of the new job; source_job_id and note name the old job, note the reason. For calib_submitter. Raises CQ001, CQ003, CQ010, and what an INSERT into calib.jobs raises.';
 
 
 --
@@ -1750,7 +1818,7 @@ CREATE FUNCTION calib.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 7
+  SELECT 8
 $$;
 
 
@@ -1959,29 +2027,6 @@ ALTER FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) O
 --
 
 COMMENT ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) IS 'Marks the tasks of a sweep as running, announced or not, all or none. p_tasks: array of {task, qid, task_type, repetition, upstream_id, input_parameters, run_parameters}, one task on each qid once. While they run, the same call again repeats the answer; after end_sweep() a part of them may run in another sweep. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
-
-
---
--- Name: start_task(bigint, uuid, text, text, text, integer, uuid, jsonb, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
---
-
-CREATE FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) RETURNS uuid
-    LANGUAGE sql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT s.task_run_id FROM calib.start_sweep(p_job_id, p_claim, jsonb_build_array(jsonb_build_object(
-    'task', p_task, 'qid', p_qid, 'task_type', p_task_type, 'repetition', p_repetition, 'upstream_id',
-    p_upstream_id, 'input_parameters', p_input_parameters, 'run_parameters', p_run_parameters))) s
-$$;
-
-
-ALTER FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) OWNER TO calib_owner;
-
---
--- Name: FUNCTION start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) IS 'As release 0.5.0 calls it: start_sweep() of one task; returns its task_run_id.';
 
 
 --
@@ -2484,6 +2529,7 @@ CREATE TABLE calib_private.jobs (
     failure_kind text,
     failure_message text,
     version integer DEFAULT 1 NOT NULL,
+    source_job_id bigint,
     CONSTRAINT attempts_in_range CHECK (((attempt >= 0) AND (attempt <= max_attempts))),
     CONSTRAINT failed_has_kind CHECK (((failure_kind IS NOT NULL) = (state = 'failed'::text))),
     CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
@@ -2549,7 +2595,8 @@ CREATE VIEW calib.jobs WITH (security_barrier='true') AS
     COALESCE(k.requested_by, p.requested_by) AS cancel_requested_by,
     COALESCE(k.requested_at, p.requested_at) AS cancel_requested_at,
     j.cancel_seen_at,
-    j.version
+    j.version,
+    j.source_job_id
    FROM ((calib_private.jobs j
      LEFT JOIN calib_private.cancel_requests k ON (((k.job_id = j.job_id) AND (k.origin = 'client'::text))))
      LEFT JOIN calib_private.cancel_requests p ON (((p.job_id = j.job_id) AND (p.origin <> 'client'::text))))
@@ -2816,6 +2863,13 @@ COMMENT ON COLUMN calib.jobs.cancel_seen_at IS 'When the executor received the c
 --
 
 COMMENT ON COLUMN calib.jobs.version IS 'Counter that rises with each change of the job or its results.';
+
+
+--
+-- Name: COLUMN jobs.source_job_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.jobs.source_job_id IS 'Job of the same chip that this one repeats, with or without changes; the number stays when that job is pruned. Default: NULL, none.';
 
 
 --
@@ -3111,6 +3165,32 @@ END $$;
 ALTER FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) OWNER TO calib_owner;
 
 --
+-- Name: check_source(bigint, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_source(p_source_job_id bigint, p_chip_id text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_chip_id text;
+BEGIN
+  SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j WHERE j.job_id = p_source_job_id
+      AND j.project_id = ANY (calib_private.readable_projects(calib_private.actor()::name));
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'source_job_id',
+      format('source_job_id: unknown job %s', p_source_job_id));
+  ELSIF v_chip_id <> p_chip_id THEN
+    PERFORM calib_private.refuse('CQ007', 'source_job_id',
+      format('source_job_id: expected a job of chip "%s", got job %s of chip "%s"', p_chip_id,
+      p_source_job_id, v_chip_id));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_source(p_source_job_id bigint, p_chip_id text) OWNER TO calib_owner;
+
+--
 -- Name: check_submitter(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3243,6 +3323,9 @@ BEGIN
   p_new.note := coalesce(p_new.note, '{}');
   PERFORM calib_private.check_limits(p_new, v_flow);
   PERFORM calib_private.check_parameters(p_new.parameters, v_flow);
+  IF p_new.source_job_id IS NOT NULL THEN
+    PERFORM calib_private.check_source(p_new.source_job_id, p_new.chip_id);
+  END IF;
   PERFORM calib_private.check_backlog(v_chip);
   RETURN p_new;
 END $$;
@@ -3353,14 +3436,15 @@ DECLARE
   v_now timestamptz := calib_private.now();
 BEGIN
   UPDATE calib_private.sweeps s SET ended_at = v_now WHERE s.job_id = p_job_id AND s.ended_at IS NULL;
+  UPDATE calib_private.stages s SET ended_at = v_now, status = CASE p_state WHEN 'failed' THEN 'failed'
+      ELSE 'cancelled' END, message = calib_private.stopped_with(p_state, p_failure_kind)
+   WHERE s.job_id = p_job_id AND s.ended_at IS NULL;
   UPDATE calib_private.task_runs t
      SET status = CASE WHEN t.status = 'scheduled' THEN 'skipped' WHEN p_state = 'failed' THEN 'failed'
          ELSE 'cancelled' END, failure_kind = CASE WHEN t.status = 'running'
          AND p_state = 'failed' THEN coalesce(p_failure_kind, 'internal') END, message = CASE
              WHEN t.status = 'scheduled' THEN 'not started'
-           WHEN p_state = 'failed' THEN format('stopped with the job (%s)', p_failure_kind)
-           WHEN p_state = 'scheduled' THEN format('stopped with its attempt (%s)', p_failure_kind)
-             ELSE 'stopped with the job' END,
+             ELSE calib_private.stopped_with(p_state, p_failure_kind) END,
          ended_at = v_now
    WHERE t.job_id = p_job_id AND t.status IN ('scheduled', 'running')
      AND t.attempt = (SELECT j.attempt FROM calib_private.jobs j WHERE j.job_id = p_job_id);
@@ -3804,10 +3888,11 @@ BEGIN
     v_job := calib_private.checked_or_refused(NEW);
     INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
       not_after,
-        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at)
+        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
+        source_job_id)
     SELECT v_job.project_id, v_job.username, v_job.chip_id, v_job.flow, v_job.parameters, v_job.priority,
         v_job.not_before, v_job.not_after, v_job.timeout_seconds, v_job.max_attempts, f.repeatable,
-          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at
+          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at, v_job.source_job_id
       FROM calib_private.flows f WHERE f.chip_id = v_job.chip_id AND f.flow = v_job.flow
     ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
       AND state IN ('scheduled', 'running') DO NOTHING
@@ -4505,7 +4590,7 @@ CREATE FUNCTION calib_private.refuse_system_columns(p_new calib.jobs) RETURNS vo
 DECLARE
   v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - ARRAY['project_id', 'username', 'chip_id', 'flow',
     'parameters', 'priority', 'not_before', 'not_after', 'timeout_seconds', 'max_attempts', 'dedup_key',
-      'tags', 'note']);
+      'tags', 'note', 'source_job_id']);
   v_column text;
 BEGIN
   IF v_others IN ('{}', '{"cancel_requested": false}') THEN RETURN; END IF;
@@ -4514,7 +4599,7 @@ BEGIN
   PERFORM calib_private.refuse('CQ005', v_column,
     format('column "%s" is set by the queue: leave it out of the INSERT', v_column),
       'A client gives project_id, chip_id and parameters, and may give username, flow, priority, '
-      'not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags and note.');
+      'not_before, not_after, timeout_seconds, max_attempts, dedup_key, tags, note and source_job_id.');
 END $$;
 
 
@@ -5139,6 +5224,12 @@ CREATE FUNCTION calib_private.shape(p_of text) RETURNS jsonb
       {"type": ["string", "null"]}, "input_parameters": {"type": "object"}, "output_parameters": {"type":
       "object"}, "run_parameters": {"type": "object"}, "quality_metrics": {"type": "object"}, "note":
       {"type": "object"}}}'
+    WHEN 'stage' THEN '{"type": "object", "required": ["name", "step", "status"], "additionalProperties":
+      false, "properties": {"name": {"type": "string", "minLength": 1, "maxLength": 200}, "step": {"type":
+      "string", "minLength": 1, "maxLength": 200}, "mode": {"type": ["string", "null"], "maxLength": 200},
+      "targets": {"type": "array", "maxItems": 10000, "items": {"type": "string", "maxLength": 200}},
+      "status": {"enum": ["running", "completed", "failed", "cancelled", "skipped"]}, "result": {"type":
+      "object"}, "message": {"type": ["string", "null"], "maxLength": 10000}}}'
     WHEN 'figures' THEN '{"type": "array", "maxItems": 1000, "items": {"type": "object", "required":
       ["name", "plotly"], "properties": {"name": {"type": "string", "maxLength": 200}, "plotly": {"type":
       "string"}}}}'
@@ -5198,6 +5289,22 @@ $$;
 
 
 ALTER FUNCTION calib_private.started_tasks(p_job_id bigint, p_tasks jsonb) OWNER TO calib_owner;
+
+--
+-- Name: stopped_with(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.stopped_with(p_state text, p_failure_kind text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE p_state WHEN 'failed' THEN format('stopped with the job (%s)', p_failure_kind)
+    WHEN 'scheduled' THEN format('stopped with its attempt (%s)', p_failure_kind)
+    ELSE 'stopped with the job' END
+$$;
+
+
+ALTER FUNCTION calib_private.stopped_with(p_state text, p_failure_kind text) OWNER TO calib_owner;
 
 --
 -- Name: store_cancel(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -7041,6 +7148,114 @@ COMMENT ON COLUMN calib.settings.time_zone IS 'Time zone of the day in execution
 
 
 --
+-- Name: stages; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.stages (
+    job_id bigint NOT NULL,
+    attempt smallint NOT NULL,
+    "position" smallint NOT NULL,
+    name text NOT NULL,
+    step text NOT NULL,
+    mode text,
+    targets text[] NOT NULL,
+    status text NOT NULL,
+    result jsonb NOT NULL,
+    message text NOT NULL,
+    started_at timestamp with time zone,
+    ended_at timestamp with time zone,
+    CONSTRAINT running_until_it_ends CHECK (((status = 'running'::text) = (ended_at IS NULL))),
+    CONSTRAINT stages_position_check CHECK ((("position" >= 0) AND ("position" <= 1000))),
+    CONSTRAINT stages_result_check CHECK ((jsonb_typeof(result) = 'object'::text)),
+    CONSTRAINT stages_status_check CHECK ((status = ANY (ARRAY['running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text, 'skipped'::text]))),
+    CONSTRAINT started_unless_skipped CHECK (((status = 'skipped'::text) OR (started_at IS NOT NULL)))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
+
+
+ALTER TABLE calib_private.stages OWNER TO calib_owner;
+
+--
+-- Name: stages; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.stages WITH (security_barrier='true') AS
+ SELECT s.job_id,
+    s.attempt,
+    s."position",
+    s.name,
+    s.step,
+    s.mode,
+    s.targets,
+    s.status,
+    s.result,
+    s.message,
+    s.started_at,
+    s.ended_at
+   FROM (calib_private.stages s
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.stages OWNER TO calib_owner;
+
+--
+-- Name: VIEW stages; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.stages IS 'Steps of the pipelines that attempts ran, for members of the project; a job whose flow has no steps has none.';
+
+
+--
+-- Name: COLUMN stages."position"; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.stages."position" IS 'Order of the stages in the attempt.';
+
+
+--
+-- Name: COLUMN stages.name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.stages.name IS 'Name of the stage, as the flow calls it.';
+
+
+--
+-- Name: COLUMN stages.step; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.stages.step IS 'Kind of step, such as OneQubitCheck.';
+
+
+--
+-- Name: COLUMN stages.mode; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.stages.mode IS 'serial, synchronized, scheduled or simultaneous. NULL: the step measures nothing, or has one way only.';
+
+
+--
+-- Name: COLUMN stages.targets; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.stages.targets IS 'The qids or multiplexers that the step began with, in order.';
+
+
+--
+-- Name: COLUMN stages.status; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.stages.status IS 'running, completed, failed, cancelled or skipped.';
+
+
+--
+-- Name: COLUMN stages.result; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.stages.result IS 'JSON object of what the step found, at most 1 MiB.';
+
+
+--
 -- Name: sweeps; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -7739,6 +7954,14 @@ ALTER TABLE ONLY calib_private.settings
 
 
 --
+-- Name: stages stages_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.stages
+    ADD CONSTRAINT stages_pkey PRIMARY KEY (job_id, attempt, "position");
+
+
+--
 -- Name: sweeps sweeps_job_id_attempt_sweep_id_key; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8155,6 +8378,14 @@ ALTER TABLE ONLY calib_private.raw_data
 
 
 --
+-- Name: stages stages_job_id_attempt_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.stages
+    ADD CONSTRAINT stages_job_id_attempt_fkey FOREIGN KEY (job_id, attempt) REFERENCES calib_private.attempts(job_id, attempt) ON DELETE CASCADE;
+
+
+--
 -- Name: sweeps sweeps_job_id_attempt_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8485,6 +8716,15 @@ GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jso
 
 
 --
+-- Name: FUNCTION record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb) TO calib_executor;
+GRANT ALL ON FUNCTION calib.record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb) TO calib_notebook;
+
+
+--
 -- Name: FUNCTION record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -8622,15 +8862,6 @@ GRANT ALL ON FUNCTION calib.set_time_zone(p_time_zone text) TO calib_admin;
 REVOKE ALL ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) TO calib_executor;
 GRANT ALL ON FUNCTION calib.start_sweep(p_job_id bigint, p_claim uuid, p_tasks jsonb) TO calib_notebook;
-
-
---
--- Name: FUNCTION start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb); Type: ACL; Schema: calib; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_executor;
-GRANT ALL ON FUNCTION calib.start_task(p_job_id bigint, p_claim uuid, p_task text, p_qid text, p_task_type text, p_repetition integer, p_upstream_id uuid, p_input_parameters jsonb, p_run_parameters jsonb) TO calib_notebook;
 
 
 --
@@ -8867,6 +9098,13 @@ REVOKE ALL ON FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib
 --
 
 REVOKE ALL ON FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_source(p_source_job_id bigint, p_chip_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_source(p_source_job_id bigint, p_chip_id text) FROM PUBLIC;
 
 
 --
@@ -9438,6 +9676,13 @@ REVOKE ALL ON FUNCTION calib_private.started_tasks(p_job_id bigint, p_tasks json
 
 
 --
+-- Name: FUNCTION stopped_with(p_state text, p_failure_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.stopped_with(p_state text, p_failure_kind text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION store_cancel(p_job_id bigint, p_mode text, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9687,6 +9932,13 @@ GRANT SELECT ON TABLE calib.retention TO calib_reader;
 --
 
 GRANT SELECT ON TABLE calib.settings TO calib_reader;
+
+
+--
+-- Name: TABLE stages; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.stages TO calib_reader;
 
 
 --

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from importlib import resources
 from pathlib import Path
@@ -27,16 +28,43 @@ def json_object(text: str, name: str) -> dict[str, JsonValue]:
     """
     if text.startswith("@"):
         text = file_text(Path(text[1:]), name)
+    found = json_value(text, name)
+    if not isinstance(found, dict):
+        raise RefusedError(f"{name}: expected a JSON object, got {_kind(found)}", column=name)
+    return found
+
+
+def json_value(text: str, name: str) -> JsonValue:
+    """Any JSON.
+
+    Raises:
+        RefusedError: it is none, nested too deep, or repeats a name in an object.
+    """
     try:
-        found = json.loads(text, object_pairs_hook=_once_each)
+        found: JsonValue = json.loads(text, object_pairs_hook=_once_each)
     except RecursionError as error:
-        raise RefusedError(f"{name}: expected a JSON object, got one nested too deep", column=name) from error
+        raise RefusedError(f"{name}: expected JSON, got some that is nested too deep", column=name) from error
     except _RepeatedNameError as error:
         raise RefusedError(f"{name}: {error}", column=name) from error
     except ValueError as error:
         raise RefusedError(f"{name}: not valid JSON: {error}", column=name) from error
-    if not isinstance(found, dict):
-        raise RefusedError(f"{name}: expected a JSON object, got {_kind(found)}", column=name)
+    return found
+
+
+def settings(assignments: Sequence[str], option: str) -> dict[str, JsonValue]:
+    """Values by name, given as ``NAME=JSON``.
+
+    Raises:
+        RefusedError: naming the one that is of another form, or the name that is given twice.
+    """
+    found: dict[str, JsonValue] = {}
+    for assignment in assignments:
+        name, equals, text = assignment.partition("=")
+        if not (name and equals):
+            raise RefusedError(f'{option}: expected NAME=JSON, got "{assignment}"', column=option)
+        if name in found:
+            raise RefusedError(f"{option}: expected each name once, got {name} again", column=option)
+        found[name] = json_value(text, name)
     return found
 
 

@@ -60,6 +60,7 @@ for command in (
     jobs.watch,
     jobs.cancel,
     jobs.requeue,
+    jobs.rerun,
     jobs.events,
     chips.pause,
     chips.resume,

@@ -20,12 +20,15 @@ from qdash_queue.client.models import (
     Job,
     JobEvent,
     Parameter,
+    Stage,
     TaskRow,
     TaskRun,
 )
 
 # Wide enough for all tables where no terminal limits the width.
 WIDTH_OF_A_FILE = 200
+MOST_TARGETS = 4
+"""How many targets of a stage are named; of more, their number is shown."""
 COLOURS = {
     "scheduled": "yellow",
     "running": "cyan",
@@ -127,7 +130,9 @@ class Views:
             )
         self._print(table, "no jobs")
 
-    def job(self, job: Job, runs: Sequence[TaskRun], events: Sequence[JobEvent]) -> None:
+    def job(
+        self, job: Job, stages: Sequence[Stage], runs: Sequence[TaskRun], events: Sequence[JobEvent]
+    ) -> None:
         """Everything about one job."""
         line = Text.assemble(f"job {job.job_id}: ", state_text(job.state))
         if job.waiting_for:
@@ -135,9 +140,28 @@ class Views:
         self.console.print(line)
         for name, value in _facts(job).items():
             self.say(f"  {name:<12} {value}")
+        if stages:
+            self.stages(stages)
         if runs:
             self.task_runs(runs)
         self.events(events)
+
+    def stages(self, stages: Iterable[Stage]) -> None:
+        """The steps of its pipeline."""
+        table = _table("attempt", "stage", "step", "mode", "targets", "status", "took", "message")
+        for stage in stages:
+            many = len(stage.targets) > MOST_TARGETS
+            table.add_row(
+                str(stage.attempt),
+                stage.name,
+                stage.step,
+                stage.mode or "-",
+                str(len(stage.targets)) if many else ", ".join(stage.targets),
+                state_text(stage.status),
+                between(stage.started_at, stage.ended_at),
+                stage.message,
+            )
+        self._print(table, "no stages")
 
     def task_runs(self, runs: Iterable[TaskRun]) -> None:
         """What was measured."""
@@ -295,6 +319,7 @@ def _facts(job: Job) -> dict[str, str]:
         "submitted": f"{who} for project {job.project_id}, {moment(job.submitted_at)}",
         "chip, flow": f"{job.chip_id}, {job.flow}",
         "parameters": compact(job.parameters),
+        "repeats": f"job {job.source_job_id}" if job.source_job_id else "",
         "execution": f"{job.execution_id}, attempt {job.attempt} of {job.max_attempts}"
         if job.execution_id
         else "",

@@ -25,6 +25,7 @@ from qdash_queue.client.models import (
     ClaimedJob,
     FlowEntry,
     PlannedTask,
+    StageRecord,
     SweepTask,
     SweptJob,
     TaskEntry,
@@ -316,6 +317,21 @@ class Lease:
             raw_meta=json.dumps([raw.model_dump(exclude={"data"}) for raw in record.raw_data]),
             raw_data=ByteArrays(raw.data for raw in record.raw_data),
             **(_parameters(ended) if ended else {}),
+        )
+
+    def record_stage(self, position: int, record: StageRecord) -> None:
+        """Store a stage of the attempt as it is: begun, going on or ended. ``position`` orders them.
+
+        Raises:
+            BadValueError: the position is not one of 0 to 1000, or a result is not finite.
+            IllegalTransitionError: it has ended differently, or another stage has this position.
+            TooLargeError: the result is past 1 MiB, or those of the attempt past 8 MiB; nothing was stored.
+        """
+        self.database.execute(
+            "SELECT calib.record_stage(:job_id, :claim, :position, CAST(:stage AS jsonb))",
+            position=position,
+            stage=_json(record.model_dump(mode="json")),
+            **self._key,
         )
 
     def conclude(self, state: JobState, failure: Failure | None = None) -> JobState:

@@ -20,6 +20,7 @@ from qdash_queue.domain import (
 from qdash_queue.requests import JobRequest
 
 JsonObject = dict[str, JsonValue]
+StageStatus = Literal["running", "completed", "failed", "cancelled", "skipped"]
 
 
 class Row(BaseModel):
@@ -252,6 +253,40 @@ class Sweep(Row):
     started_at: datetime
     ended_at: datetime | None
     hardware_seconds: float | None
+
+
+class StageRecord(BaseModel):
+    """A step of a pipeline as its flow reports it, begun, going on or ended.
+
+    ``step`` is the kind of step; ``mode`` how it measures, where there is more than one way.
+    """
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    step: str
+    mode: str | None = None
+    targets: list[str] = Field(default_factory=list)
+    status: StageStatus
+    result: JsonObject = Field(default_factory=dict)
+    message: str = ""
+
+
+class Stage(Row):
+    """A row of ``calib.stages``."""
+
+    job_id: int
+    attempt: int
+    position: int
+    name: str
+    step: str
+    mode: str | None
+    targets: list[str]
+    status: StageStatus
+    result: JsonObject
+    message: str
+    started_at: datetime | None
+    ended_at: datetime | None
 
 
 class Figure(Row):

@@ -1,4 +1,4 @@
-"""The client's verbs: submit, get, list, cancel, requeue, pause, resume, and a job's results."""
+"""The client's verbs: submit, get, list, cancel, requeue, rerun, pause, resume, and a job's results."""
 
 from __future__ import annotations
 
@@ -19,13 +19,16 @@ from qdash_queue.client.models import (
     Job,
     JobEvent,
     RawData,
+    Stage,
     Sweep,
     TaskRow,
     TaskRun,
 )
 from qdash_queue.domain import CancelMode, JobState
-from qdash_queue.errors import AlreadyFinalError, UnknownNameError, unknown_chip
+from qdash_queue.errors import AlreadyFinalError, BadValueError, UnknownNameError, unknown_chip
 from qdash_queue.requests import JobRequest
+
+_OF_ONE_RUN = {"not_before", "not_after", "dedup_key", "source_job_id"}
 
 
 class Queue:
@@ -146,6 +149,26 @@ class Queue:
         )
         return self.get(int(rows[0]["job_id"]))
 
+    def rerun(self, job_id: int, changes: Mapping[str, JsonValue]) -> Job:
+        """Submit a job again, whatever became of it, with other values of some of its parameters.
+
+        Its time window and ``dedup_key`` are left out.
+
+        Args:
+            job_id: the source; the job that is made names it.
+            changes: the other values by name; dots lead into objects: ``run_parameters.CheckT1.shots``.
+
+        Raises:
+            UnknownNameError: there is no such job that you can read.
+            BadValueError: a name leads into what is no object.
+            QueueError: the database's answer in words; nothing was stored.
+        """
+        source = self.get(job_id)
+        kept = source.model_dump(exclude=_OF_ONE_RUN | (Job.model_fields.keys() - JobRequest.model_fields))
+        for name, value in changes.items():
+            _set(kept["parameters"], name, value)
+        return self.submit_request(JobRequest.of(**kept, source_job_id=job_id))
+
     def pause_chip(self, chip_id: str, reason: str) -> Chip:
         """Stop starting new jobs on a chip."""
         self.database.execute("SELECT calib.pause_chip(:chip_id, :reason)", chip_id=chip_id, reason=reason)
@@ -214,6 +237,14 @@ class Queue:
             job_id=job_id,
         )
 
+    def stages(self, job_id: int) -> Sequence[Stage]:
+        """The job's stages of all attempts, in their order."""
+        return self.database.models(
+            Stage,
+            "SELECT * FROM calib.stages WHERE job_id = :job_id ORDER BY attempt, position",
+            job_id=job_id,
+        )
+
     def figures(self, job_id: int) -> Sequence[Figure]:
         """The job's figures."""
         return self.database.models(
@@ -225,3 +256,13 @@ class Queue:
         return self.database.models(
             RawData, "SELECT * FROM calib.raw_data WHERE job_id = :job_id ORDER BY raw_data_id", job_id=job_id
         )
+
+
+def _set(parameters: dict[str, JsonValue], name: str, value: JsonValue) -> None:
+    *outer, last = name.split(".")
+    for step in outer:
+        inner = parameters.setdefault(step, {})
+        if not isinstance(inner, dict):
+            raise BadValueError(f"{name}: expected an object as {step}, got {inner!r}", column="parameters")
+        parameters = inner
+    parameters[last] = value

@@ -82,7 +82,9 @@ class Publisher:
             *self._publish_parameters(place, snapshot.parameters, history),
             *self._writer.write_counter(counter_document(job, place.user_id, execution_day(execution_id))),
             *self._writer.write_tags(tag_documents(job, place.user_id)),
-            *self._writer.write_execution(execution_document(job, place.user_id, self._layout), mode),
+            *self._writer.write_execution(
+                execution_document(job, place.user_id, self._layout, snapshot.stages), mode
+            ),
         ]
         if refusals:
             raise DocumentsRefusedError(refusals)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from qdash_queue.client.models import StageRecord
 from qdash_queue.domain import JobState
 from tests.cli.desk import CHIP, Desk, type_in
 from tests.support.queue_world import PROJECT
@@ -70,6 +71,11 @@ def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
         (("cancel", "77"), "unknown job 77"),
         (("cancel", "1", "--mode", "soon"), "now"),
         (("requeue", "77"), "unknown job 77"),
+        (("rerun", "77"), "unknown job 77"),
+        (("rerun", "1", "--set", "qids"), '--set: expected NAME=JSON, got "qids"'),
+        (("rerun", "1", "--set", "=1"), '--set: expected NAME=JSON, got "=1"'),
+        (("rerun", "1", "--set", "mode=serial"), "mode: not valid JSON"),
+        (("rerun", "1", "--set", "a=1", "--set", "a=2"), "--set: expected each name once, got a again"),
         (("jobs", "--state", "done"), "completed"),
         (("jobs", "--limit", "0"), "--limit"),
         (("job",), "No such command"),
@@ -196,3 +202,58 @@ def test_requeue_makes_a_new_job(desk: Desk) -> None:
     assert desk.run("show", "2", "--json").document["job"]["note"]["requeue_of"] == job.job_id
     outcome = desk.run("requeue", "2")
     assert "only a job that has ended" in outcome.sentence
+
+
+def test_rerun_submits_the_same_with_changed_parameters(desk: Desk) -> None:
+    given = (*ASK, "--priority", "5", "--timeout-seconds", "60", "--max-attempts", "2", "--tags", "night")
+    limits = ("--dedup-key", "once", "--not-after", "2099-01-01", "--note", '{"x": 1}')
+    source = desk.run(*given, *limits, "--json", role="submitter").document
+    desk.run("cancel", str(source["job_id"]))
+    changes = ("--set", 'qids=["3"]', "--set", "run_parameters.CheckT1.shots=2048")
+    outcome = desk.run("rerun", str(source["job_id"]), *changes, role="submitter")
+    assert outcome.out == "job 2 is scheduled, waiting: an executor to pick it up\n"
+    again = desk.run("show", "2", "--json").document["job"]
+    assert again["parameters"] == {
+        "qids": ["3"],
+        "tasks": ["CheckRabi", "CheckT1"],
+        "run_parameters": {"CheckT1": {"shots": 2048}},
+    }
+    same = ("project_id", "chip_id", "flow", "username", "priority", "timeout_seconds", "max_attempts")
+    for name in (*same, "tags", "note"):
+        assert again[name] == source[name], name
+    assert (again["source_job_id"], again["dedup_key"], again["not_after"]) == (source["job_id"], None, None)
+    assert "repeats      job 1" in desk.run("show", "2").out
+
+
+def test_rerun_of_a_rerun_names_its_own_source(desk: Desk) -> None:
+    desk.submit()
+    desk.run("rerun", "1", role="submitter")
+    found = desk.run("rerun", "2", "--json", role="submitter").document
+    assert (found["job_id"], found["source_job_id"]) == (3, 2)
+
+
+def test_rerun_refuses_what_the_database_or_the_parameters_refuse(desk: Desk) -> None:
+    desk.submit()
+    into = desk.run("rerun", "1", "--set", "tasks.CheckT1=1", role="submitter")
+    assert into.status == 3
+    assert "tasks.CheckT1: expected an object as tasks, got" in into.sentence
+    unknown = desk.run("rerun", "1", "--set", 'tasks=["CheckRaby"]', role="submitter")
+    assert 'did you mean "CheckRabi"?' in unknown.sentence
+    assert len(desk.run("jobs", "--json").document) == 1
+
+
+def test_show_lists_the_stages(desk: Desk) -> None:
+    job = desk.submit("0")
+    lease = desk.start(job)
+    assert "OneQubitCheck" not in desk.run("show", str(job.job_id)).out
+    qids = [str(qid) for qid in range(5)]
+    check = StageRecord(name="check", step="OneQubitCheck", mode="scheduled", targets=qids, status="failed")
+    lease.record_stage(0, check.model_copy(update={"message": "none passed"}))
+    keep = StageRecord(name="keep", step="FilterByStatus", targets=["0", "1"], status="running")
+    lease.record_stage(1, keep)
+    lines = [" ".join(line.split()) for line in desk.run("show", str(job.job_id)).out.splitlines()]
+    [shown] = [line for line in lines if line.startswith("1 check OneQubitCheck scheduled 5 failed ")]
+    assert shown.endswith(" none passed")
+    assert "1 keep FilterByStatus - 0, 1 running -" in lines
+    found = desk.run("show", str(job.job_id), "--json").document["stages"]
+    assert [stage["name"] for stage in found] == ["check", "keep"]

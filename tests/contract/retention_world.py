@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, StageRecord, TaskRecord
 from qdash_queue.client.retention import Retention
 from qdash_queue.domain import JobState, ParameterModel, TaskStatus
 from tests.support.queue_world import QueueWorld
@@ -45,6 +45,10 @@ WITH old AS (
   INSERT INTO calib_private.sweeps (job_id, attempt, task, targets, started_at, ended_at)
   SELECT job_id, 1, 'CheckRabi', '{0}', at, at FROM old
   RETURNING sweep_id, job_id, ended_at AS at
+), stages AS (
+  INSERT INTO calib_private.stages (job_id, attempt, position, name, step, targets, status, result, message,
+      started_at, ended_at)
+  SELECT job_id, 1, 0, 'look', 'OneQubitCheck', '{0}', 'completed', '{}', '', at, at FROM old
 ), runs AS (
   INSERT INTO calib_private.task_runs (job_id, attempt, task, qid, task_type, status, ordinal, ended_at,
       sweep_id)
@@ -82,6 +86,7 @@ class RetentionWorld:
             lease.set_flow_run(flow_run_id)
         for qid in ("0", "1"):
             lease.record_task(lease.start_task(PlannedTask(task="CheckRabi", qid=qid)), RECORD)
+        lease.record_stage(0, StageRecord(name="look", step="OneQubitCheck", status="completed"))
         lease.conclude(JobState.COMPLETED)
         lease.finish()
         return claimed.job_id
@@ -106,7 +111,16 @@ class RetentionWorld:
         """How much of a job there is."""
         return {
             part: self.world.value(f"SELECT count(*) FROM calib.{part} WHERE job_id = %s", job_id)
-            for part in ("jobs", "job_events", "attempts", "task_runs", "sweeps", "figures", "raw_data")
+            for part in (
+                "jobs",
+                "job_events",
+                "attempts",
+                "task_runs",
+                "sweeps",
+                "stages",
+                "figures",
+                "raw_data",
+            )
         }
 
     def wait(self, time: timedelta) -> None:

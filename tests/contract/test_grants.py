@@ -22,8 +22,8 @@ GROUPS = {
 }
 VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
-    *("attempts", "job_events", "task_runs", "sweeps", "figures", "raw_data", "settings", "mirror_lag"),
-    *("parameters", "parameter_history", "retention", "mirrors", "executor_permissions"),
+    *("attempts", "job_events", "task_runs", "sweeps", "stages", "figures", "raw_data", "settings"),
+    *("mirror_lag", "parameters", "parameter_history", "retention", "mirrors", "executor_permissions"),
 }
 # Which groups each function is granted to.
 FUNCTIONS = {
@@ -51,7 +51,7 @@ FUNCTIONS = {
     "plan_tasks": {"executor", "notebook"},
     "start_sweep": {"executor", "notebook"},
     "end_sweep": {"executor", "notebook"},
-    "start_task": {"executor", "notebook"},
+    "record_stage": {"executor", "notebook"},
     "record_task": {"executor", "notebook"},
     "conclude": {"executor", "notebook"},
     "finish": {"executor", "notebook"},

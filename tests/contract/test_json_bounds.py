@@ -24,7 +24,7 @@ MOST_SECONDS = 0.1
 ROW = "INSERT INTO calib.jobs (project_id, chip_id, parameters, note) VALUES ('{project}', '{chip}', %s, %s)"
 TASK = '[{"task": "CheckT1", "qid": "0", "task_type": "qubit", "repetition": %s}]'
 START = "SELECT calib.start_sweep({job}, '{claim}'::uuid, %s)"
-START_ALONE = "SELECT calib.start_task({job}, '{claim}'::uuid, 'CheckT1', '0', 'qubit', 0, NULL, %s, '{{}}')"
+STAGE = "SELECT calib.record_stage({job}, '{claim}'::uuid, 0, %s)"
 RECORD = "SELECT calib.record_task({job}, '{claim}'::uuid, '{task}', 'completed', %s, %s, %s)"
 FLOW = '{"flow": "odd", "repeatable": false, "timeout_seconds": 5, "on_cancellation": ["on_flow_cancellation"], "schema": %s}'
 OFFERED = '{"task": "X", "task_type": "qubit", "input_parameters": [], "output_parameters": [], "schema": %s}'
@@ -51,7 +51,7 @@ ATTACKS = [
         START,
         ('[{"task": "CheckT1", "qid": "0", "task_type": "qubit", "run_parameters": {"x": %s}}]',),
     ),
-    ("machine", START_ALONE, ('{"x": %s}',)),
+    ("machine", STAGE, ('{"name": "s", "step": "X", "status": "running", "result": {"x": %s}}',)),
     ("machine", RECORD, ('{"output_parameters": {"t1": {"value": %s}}}', "[]", "[]")),
     ("machine", RECORD, ("{}", '[{"name": %s}]', "[]")),
     ("machine", RECORD, ("{}", "[]", '[{"name": "r", "dtype": "x", "unit": "", "shape": %s}]')),

@@ -12,13 +12,14 @@ from sqlalchemy.engine import RowMapping
 
 from qdash_queue.client.database import Database, Statement
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import ClaimedJob, SweepTask
+from qdash_queue.client.models import ClaimedJob, StageRecord, SweepTask
 from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import BadValueError, DatabaseUnreachableError, LeaseLostError
 from tests.contract.test_results import RABI, RECORD
 from tests.support.queue_world import QueueWorld
 
 DEATH = Failure(kind=FailureKind.INTERNAL, message="the job's process was killed by SIGSEGV")
+STAGE = StageRecord(name="look", step="OneQubitCheck", status="running")
 
 Verb = Callable[[Lease, uuid.UUID], object]
 VERBS: dict[str, Verb] = {
@@ -30,6 +31,7 @@ VERBS: dict[str, Verb] = {
     "quiesce_failed": lambda lease, _: lease.quiesce_failed("x"),
     "plan_tasks": lambda lease, _: lease.plan_tasks([RABI]),
     "start_sweep": lambda lease, _: lease.start_sweep([SweepTask(task="CheckT1", qid="0")]),
+    "record_stage": lambda lease, _: lease.record_stage(0, STAGE),
     "record_task": lambda lease, run: lease.record_task(run, RECORD),
     "conclude": lambda lease, _: lease.conclude(JobState.COMPLETED),
     "finish": lambda lease, _: lease.finish(),
@@ -71,7 +73,7 @@ def _expect_refusal(world: QueueWorld, claimed: ClaimedJob, act: Callable[[], ob
 
 
 def _traces(world: QueueWorld, job_id: int) -> object:
-    tables = ("job_events", "task_runs", "sweeps", "attempts", "outbox", "cancel_requests")
+    tables = ("job_events", "task_runs", "sweeps", "stages", "attempts", "outbox", "cancel_requests")
     counts = [
         world.value(f"SELECT count(*) FROM calib_private.{table} WHERE job_id = {job_id}") for table in tables
     ]

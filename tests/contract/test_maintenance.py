@@ -32,8 +32,8 @@ SELECT p.oid::regprocedure::text,
 """
 # Rows of a project are what must not show; the others show to every reader.
 OF_A_PROJECT = {
-    "jobs", "attempts", "job_events", "task_runs", "sweeps", "figures", "raw_data", "projects",
-    "memberships", "mirror_lag",
+    "jobs", "attempts", "job_events", "task_runs", "sweeps", "stages", "figures", "raw_data",
+    "projects", "memberships", "mirror_lag",
 }  # fmt: skip
 BAIT = """
 CREATE TABLE {schema}.log (door text, tried text, said text);

@@ -334,7 +334,7 @@ def test_exactly_what_is_old_and_settled_goes(
 # ------------------------------------------------------------------ what it costs
 
 GROWING = [
-    *("jobs", "attempts", "job_events", "task_runs", "sweeps", "figures", "raw_data"),
+    *("jobs", "attempts", "job_events", "task_runs", "sweeps", "stages", "figures", "raw_data"),
     *("cancel_requests", "executors"),
 ]
 IDLE_BUFFERS = 100

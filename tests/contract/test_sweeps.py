@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import uuid
 from collections.abc import Sequence
@@ -300,7 +299,7 @@ def test_a_task_run_and_its_sweep_are_of_one_attempt(world: QueueWorld) -> None:
         )
 
 
-# ------------------------------------------------------------------ multiplexers, and release 0.5.0
+# ------------------------------------------------------------------ multiplexers
 
 
 def test_outputs_of_a_multiplexer_do_not_become_those_of_the_qubit_of_its_number(world: QueueWorld) -> None:
@@ -329,22 +328,6 @@ def test_outputs_of_a_multiplexer_go_to_the_qubits_that_they_name(world: QueueWo
     lease.record_task(run, RECORD.model_copy(update={"output_parameters": outputs}))
     history = "SELECT DISTINCT qid FROM calib.parameter_history WHERE job_id = %s ORDER BY 1"
     assert [row["qid"] for row in world.rows(history, claimed.job_id)] == ["0", "1"]
-
-
-def test_a_task_that_0_5_0_starts_is_a_sweep_of_one(world: QueueWorld) -> None:
-    claimed, lease = world.running(world.chip())
-    session = world.session(world.machine, autocommit=True)
-    statement = "SELECT calib.start_task(%s, %s, 'CheckRabi', '0', 'qubit', 0, NULL, %s, '{}') AS task_run_id"
-    given = (claimed.job_id, claimed.claim, json.dumps({"a": {"value": 1}}))
-    ids = [row["task_run_id"] for _ in range(2) for row in session.execute(statement, given)]
-    assert ids[0] == ids[1]
-    [sweep] = world.ana.queue.sweeps(claimed.job_id)
-    [run] = world.ana.queue.task_runs(claimed.job_id)
-    assert (sweep.targets, run.sweep_id, run.task_run_id) == (["0"], sweep.sweep_id, ids[0])
-    assert run.input_parameters == {"a": {"value": 1}}
-    lease.record_task(ids[0], DONE)
-    with pytest.raises(psycopg.Error, match="has already ended"):
-        session.execute(statement, given)
 
 
 def _runs(world: QueueWorld, claimed: ClaimedJob, sweep_id: uuid.UUID) -> list[TaskRun]:

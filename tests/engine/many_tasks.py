@@ -16,7 +16,7 @@ from calibtasks.results import Backend, OutputParameter, PostProcessResult, PreP
 from calibtasks.task import Task
 from executors.backends.base import instrument_failure
 from executors.job.stop import checkpoint
-from qdash_queue.domain import FiniteRange, ParameterModel
+from qdash_queue.domain import FiniteRange, ParameterModel, TaskType
 
 
 class ManyTask(Task, register=False):
@@ -86,6 +86,33 @@ class MisfitTask(ManyTask, register=False):
         return super().analyse(execution_id, qid, run_result)
 
 
+class PlainTask(ManyTask, register=False):
+    """The same without input and output."""
+
+    name = "PlainTask"
+    input_parameters: Mapping[str, ParameterModel] = {}
+    output_parameters: Mapping[str, ParameterModel] = {}
+
+    def prepare(self, backend: Backend, qid: str) -> PreProcessResult:
+        """Nothing to read."""
+        return PreProcessResult()
+
+    def measure(self, backend: Backend, qids: Sequence[str]) -> Mapping[str, RunResult]:
+        """Nothing, of each target."""
+        return {}
+
+    def analyse(self, execution_id: str, qid: str, run_result: RunResult) -> PostProcessResult:
+        """Nothing to analyse."""
+        return PostProcessResult()
+
+
+class PairTask(PlainTask, register=False):
+    """The same, about a coupling."""
+
+    name = "PairTask"
+    task_type = TaskType.COUPLING
+
+
 def breaking(*messages: str) -> tuple[Callable[[Sequence[str]], None], list[list[str]]]:
     """A ``during`` that raises an instrument's error with each message in turn; and what was measured."""
     left, seen = list(messages), list[list[str]]()
@@ -98,4 +125,11 @@ def breaking(*messages: str) -> tuple[Callable[[Sequence[str]], None], list[list
     return during, seen
 
 
-MANY_TASKS: tuple[type[Task], ...] = (ManyTask, SlowManyTask, ImpatientManyTask, MisfitTask)
+MANY_TASKS: tuple[type[Task], ...] = (
+    ManyTask,
+    SlowManyTask,
+    ImpatientManyTask,
+    MisfitTask,
+    PlainTask,
+    PairTask,
+)

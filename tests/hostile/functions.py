@@ -41,6 +41,14 @@ RESULT = {
     "note": {"a": 1},
     "persist_output_parameters": True,
 }
+STAGE = {
+    "name": "s",
+    "step": "X",
+    "mode": "serial",
+    "targets": ["0"],
+    "status": "running",
+    "result": {"a": 1},
+}
 PLANNED = {"task": "CheckT1", "qid": "0", "task_type": "qubit", "repetition": 0}
 SCHEMA = {
     "type": "object",
@@ -91,6 +99,7 @@ LIKELY: dict[str, Fair] = {
     "p_topology": ("linear-2",),
     "p_time_zone": ("Asia/Tokyo",),
     "p_result": (json.dumps(RESULT), json.dumps({"failure_kind": "bad_fit"})),
+    "p_stage": (json.dumps(STAGE), json.dumps(STAGE | {"status": "failed"})),
     "p_figures": (json.dumps([{"name": "f", "plotly": '{"data": []}'}]),),
     "p_raw_meta": ("[]", json.dumps([{"name": "r", "dtype": "<f8", "shape": [1], "unit": "V"}])),
     "p_raw_data": ('{"\\\\x00"}',),
@@ -127,7 +136,10 @@ FAIR: dict[str, str | None] = {
     "date": "today",
 }
 # Rows that a client must still be able to read whatever was called.
-LEFT_BEHIND = (("job_events", "detail"), ("task_runs", "*"), ("jobs", "*"), ("flows", "*"), ("tasks", "*"))
+LEFT_BEHIND = (
+    *(("job_events", "detail"), ("task_runs", "*"), ("stages", "*")),
+    *(("jobs", "*"), ("flows", "*"), ("tasks", "*")),
+)
 
 
 @dataclass(frozen=True)

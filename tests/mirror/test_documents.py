@@ -9,7 +9,7 @@ from uuid import UUID
 
 import pytest
 
-from qdash_queue.client.models import Job, JsonObject, Parameter, TaskRun
+from qdash_queue.client.models import Job, JsonObject, Parameter, Stage, TaskRun
 from qdash_queue.domain import FailureKind, JobState, TaskStatus, TaskType
 from qdash_queue.mirror.artifacts.artifact_writer import task_artifacts
 from qdash_queue.mirror.documents.bson_values import bson_object
@@ -174,6 +174,26 @@ def test_running_execution_carries_the_flow_run_for_the_cancel_button() -> None:
     assert shown.note.flow_run_id == str(RUN_ID)
     assert shown.calib_data_path == "/app/calib_data/alice/20260201/q007"
     assert shown.end_at is None
+
+
+def test_results_of_stages_stand_by_their_names() -> None:
+    stage = Stage(
+        job_id=1,
+        attempt=1,
+        position=0,
+        name="look.1",
+        step="OneQubitCheck",
+        mode=None,
+        targets=["0"],
+        status="completed",
+        result={"a.b": 2**70},
+        message="",
+        started_at=AT,
+        ended_at=AT,
+    )
+    shown = execution_document(JOB, USER_ID, LAYOUT, [stage, stage.model_copy(update={"name": "tune"})])
+    assert shown.note.stage_results == {"look．1": {"a．b": str(2**70)}, "tune": {"a．b": str(2**70)}}
+    assert "stage_results" not in execution_document(JOB, USER_ID, LAYOUT).note.model_dump()
 
 
 def test_failed_execution_says_why() -> None:

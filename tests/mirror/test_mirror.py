@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from qdash_queue.client.database import Database
+from qdash_queue.client.models import StageRecord
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState
@@ -44,6 +45,30 @@ def test_shows_a_whole_job(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
         assert shown.read_bytes().startswith(b"\x89PNG")
     assert mirror.lag().marks == []
     assert_readable(qdash)
+
+
+def test_stages_of_the_newest_attempt_show_in_the_note(
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    job = world.submit()
+    lease = world.start(job)
+    lease.record_stage(0, StageRecord(name="check", step="OneQubitCheck", status="running"))
+    mirror.run_once()
+    execution_id = world.queue.get(job.job_id).execution_id
+    assert execution_of(qdash, execution_id)["note"]["stage_results"] == {"check": {}}
+    found = {"passed": ["0"], "failed": []}
+    lease.record_stage(0, StageRecord(name="check", step="OneQubitCheck", status="completed", result=found))
+    mirror.run_once()
+    assert execution_of(qdash, execution_id)["note"]["stage_results"] == {"check": found}
+    assert_readable(qdash)
+
+
+def test_a_job_without_stages_has_no_results_of_them(
+    world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
+) -> None:
+    job = world.run(["0"])
+    mirror.run_once()
+    assert set(execution_of(qdash, job.execution_id)["note"]) == {"flow_run_id", "qdash_queue"}
 
 
 def test_twice_is_once(world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout) -> None:

@@ -122,7 +122,7 @@ def test_a_disagreement_with_the_row_is_refused(world: World, arguments: tuple[A
 
 def test_outside_a_job_it_asks_for_qubits() -> None:
     with pytest.raises(ConfigError, match="qids: expected the session's qubits"):
-        CalibService(USERNAME, CHIP)
+        CalibService(USERNAME, CHIP).execute_task("GoodTask", "0")
 
 
 def test_a_session_that_only_writes_gives_no_verdict(world: World) -> None:

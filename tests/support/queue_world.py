@@ -35,6 +35,7 @@ VIEWS_OF_JOBS = (
     "job_events",
     "task_runs",
     "sweeps",
+    "stages",
     "figures",
     "raw_data",
     "mirror_lag",

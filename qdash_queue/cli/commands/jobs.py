@@ -1,14 +1,17 @@
-"""Commands about jobs: submit, list, show, watch, cancel, requeue."""
+"""Commands about jobs: submit, list, show, watch, cancel, requeue, rerun."""
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from qdash_queue.cli.context import Json, Session
-from qdash_queue.cli.inputs import json_object
+from qdash_queue.cli.inputs import json_object, settings
 from qdash_queue.cli.request_options import given_columns
+
+if TYPE_CHECKING:
+    from qdash_queue.client.models import Job
 
 JobId = Annotated[int, typer.Argument(help="Job number.", show_default=False)]
 Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the job's history.")]
@@ -32,7 +35,10 @@ def submit(
     for name, values in (("qids", qids), ("tasks", tasks)):
         if values:
             given[name] = [word.strip() for value in values for word in value.split(",")]
-    submitted = session.queue.submit(project_id, chip_id, given, **given_columns(context))
+    _submitted(session, session.queue.submit(project_id, chip_id, given, **given_columns(context)))
+
+
+def _submitted(session: Session, submitted: Job) -> None:
     job = session.queue.get(submitted.job_id)
     waiting = f", waiting: {job.waiting_for}" if job.waiting_for else ""
     session.answer(job, lambda views: views.say(f"job {job.job_id} is {job.state}{waiting}"))
@@ -64,10 +70,11 @@ def show(context: typer.Context, job_id: JobId, *, json: Json = False) -> None:
     """Show a job: its state, tasks, results, errors and events."""
     session = Session.of(context, as_json=json)
     queue = session.queue
-    job, runs, events = queue.get(job_id), queue.task_runs(job_id), queue.events(job_id)
+    job, stages, runs = queue.get(job_id), queue.stages(job_id), queue.task_runs(job_id)
+    attempts, events = queue.attempts(job_id), queue.events(job_id)
     session.answer(
-        {"job": job, "attempts": queue.attempts(job_id), "task_runs": runs, "events": events},
-        lambda views: views.job(job, runs, events),
+        {"job": job, "attempts": attempts, "stages": stages, "task_runs": runs, "events": events},
+        lambda views: views.job(job, stages, runs, events),
     )
 
 
@@ -110,6 +117,26 @@ def requeue(context: typer.Context, job_id: JobId, *, reason: Reason = "", json:
     session = Session.of(context, as_json=json)
     job = session.queue.requeue(job_id, reason)
     session.answer(job, lambda views: views.say(f"job {job.job_id} queued as a repeat of job {job_id}"))
+
+
+def rerun(
+    context: typer.Context,
+    job_id: JobId,
+    *,
+    changes: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set",
+            metavar="NAME=JSON",
+            help="Another value of a parameter; dots lead into objects: run_parameters.CheckT1.shots=2048."
+            " May be repeated.",
+        ),
+    ] = None,
+    json: Json = False,
+) -> None:
+    """Submit a job again, with changed parameters."""
+    session = Session.of(context, as_json=json)
+    _submitted(session, session.queue.rerun(job_id, settings(changes or [], "--set")))
 
 
 def watch(

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue
 
-from qdash_queue.client.models import Job, JsonObject, Parameter, TaskRun
+from qdash_queue.client.models import Job, JsonObject, Parameter, Stage, TaskRun
 from qdash_queue.domain import TaskStatus, TaskType
-from qdash_queue.mirror.documents.bson_values import bson_key, bson_object, finite_number
+from qdash_queue.mirror.documents.bson_values import bson_key, bson_object, bson_value, finite_number
 from qdash_queue.mirror.documents.layout import Layout, TaskFiles
 from qdash_queue.mirror.documents.models import (
     LONGEST_ELAPSED_SECONDS,
@@ -43,8 +43,10 @@ def elapsed_seconds(start: datetime | None, end: datetime | None) -> float | Non
     return min(max((end - start).total_seconds(), 0.0), LONGEST_ELAPSED_SECONDS)
 
 
-def execution_document(job: Job, user_id: str, layout: Layout) -> ExecutionHistory:
-    """The job as QDash's execution.
+def execution_document(
+    job: Job, user_id: str, layout: Layout, stages: Sequence[Stage] = ()
+) -> ExecutionHistory:
+    """The job as QDash's execution, with the results of its stages.
 
     Raises:
         ValueError: the job never started, so it has no execution id and nothing to show in QDash.
@@ -59,7 +61,9 @@ def execution_document(job: Job, user_id: str, layout: Layout) -> ExecutionHisto
         execution_id=job.execution_id,
         calib_data_path=layout.execution_path(job),
         note=ExecutionNote(
-            flow_run_id=str(job.flow_run_id) if job.flow_run_id else None, qdash_queue=_job_note(job)
+            flow_run_id=str(job.flow_run_id) if job.flow_run_id else None,
+            stage_results={bson_key(stage.name): bson_value(stage.result, depth=1) for stage in stages},
+            qdash_queue=_job_note(job),
         ),
         status=job.state,
         tags=execution_tags(job),

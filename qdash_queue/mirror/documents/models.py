@@ -119,10 +119,21 @@ class JobNote(QDashDocument):
 
 
 class ExecutionNote(QDashDocument):
-    """The part of an execution's note that the mirror owns; ``flow_run_id`` gives QDash its Cancel button."""
+    """The part of an execution's note that the mirror owns; ``flow_run_id`` gives QDash its Cancel button.
+
+    ``stage_results`` is the result of each stage by its name. A job without stages leaves the field alone.
+    """
 
     flow_run_id: str | None
+    stage_results: dict[str, JsonValue]
     qdash_queue: JobNote
+
+    @model_serializer(mode="wrap")
+    def _without_stages(self, serialize: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        fields: dict[str, Any] = serialize(self)
+        if not fields["stage_results"]:
+            del fields["stage_results"]
+        return fields
 
 
 class ExecutionHistory(QDashDocument):

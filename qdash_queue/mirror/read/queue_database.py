@@ -55,6 +55,10 @@ SELECT jsonb_build_object('qid', d.qid, 'day', d.day, 'parameters', jsonb_agg(to
 _JOB_SNAPSHOT = """
 SELECT jsonb_build_object(
   'job', to_jsonb(j),
+  'stages', (
+    SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.position), '[]')
+      FROM calib.stages s WHERE s.job_id = j.job_id AND s.attempt = (
+        SELECT max(n.attempt) FROM calib.stages n WHERE n.job_id = j.job_id)),
   'task_runs', (
     SELECT coalesce(jsonb_agg(to_jsonb(t) ORDER BY t.attempt, t.ordinal), '[]')
       FROM calib.task_runs t WHERE t.job_id = j.job_id),

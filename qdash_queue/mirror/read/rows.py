@@ -11,7 +11,7 @@ from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from qdash_queue.client.models import Job, Parameter, Row, TaskRun
+from qdash_queue.client.models import Job, Parameter, Row, Stage, TaskRun
 from qdash_queue.domain import TaskType
 
 
@@ -66,6 +66,8 @@ class JobSnapshot(Row):
     """A job with everything that hangs on it, read in one statement, hence as of one instant."""
 
     job: Job
+    stages: list[Stage] = Field(default_factory=list)
+    """Those of the newest attempt that has any."""
     task_runs: list[TaskRun] = Field(default_factory=list)
     figures: list[FigureRow] = Field(default_factory=list)
     raw_data: list[RawDataRow] = Field(default_factory=list)
