@@ -2993,7 +2993,7 @@ CREATE TABLE calib_private.flows (
     version text NOT NULL,
     registered_by text NOT NULL,
     registered_at timestamp with time zone NOT NULL,
-    CONSTRAINT flows_flow_check CHECK ((flow ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT flows_flow_check CHECK ((flow ~ '^[a-z][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT flows_schema_check CHECK ((jsonb_typeof(schema) = 'object'::text)),
     CONSTRAINT flows_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 604800)))
 );

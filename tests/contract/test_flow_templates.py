@@ -1,4 +1,4 @@
-"""QDash's calls of its templates and its pipelines as jobs: what the database takes, what it says of the rest."""
+"""QDash's calls of its templates and pipelines as jobs: what the database takes, what it refuses."""
 
 from __future__ import annotations
 
@@ -87,7 +87,10 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
 
 EITHER = 'parameters: "mux_ids" is missing: expected "mux_ids"'
 MODES = '"scheduled", "synchronized", "serial", "simultaneous", "simultaneous_spectroscopy"'
-TYPES = ", ".join(f'"{each}"' for each in dict.fromkeys(step["type"] for step in EVERY_STEP))
+TYPES = (
+    '"ConfigureAll", "BringUp", "OneQubitCheck", "OneQubitFineTune", "CustomOneQubit", "FilterByStatus",'
+    ' "FilterByMetric", "GenerateCRSchedule", "TwoQubitCalibration", "CustomTwoQubit"'
+)
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("bringup", {}, EITHER),
     ("bringup", {"mux_ids": None}, "parameters.mux_ids: expected array, got null"),
@@ -114,7 +117,11 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         "parameters.schedule[0][0]: expected at most 2 items, got 3",
     ),
     ("check_waveform", {"tags": []}, EITHER),
-    ("coherence_limit", QIDS | {"mode": "paralel"}, f'parameters.mode: expected one of {MODES}, got "paralel"'),
+    (
+        "coherence_limit",
+        QIDS | {"mode": "paralel"},
+        f'parameters.mode: expected one of {MODES}, got "paralel"',
+    ),
     ("simple", QIDS | {"tasks": ["CheckRaby"]}, 'unknown task "CheckRaby": did you mean "CheckRabi"?'),
     ("parallel_retry", {"groups": [["0"], []]}, "parameters.groups[1]: expected at least 1 items, got 0"),
     ("fake_calibration", {"backend_name": "real"}, 'expected one of "fake", "qubex", got "real"'),
@@ -227,7 +234,9 @@ def test_each_type_is_the_step_of_that_name(given: dict[str, Any]) -> None:
     assert type(step) is getattr(steps, given["type"])
     for name, value in given.items():
         assert name == "type" or getattr(step, name) == value
-    left_out = {field.name: field for field in dataclasses.fields(step)} if dataclasses.is_dataclass(step) else {}
+    left_out = (
+        {field.name: field for field in dataclasses.fields(step)} if dataclasses.is_dataclass(step) else {}
+    )
     assert set(left_out) - set(type(described).model_fields) <= {"resonator_assignment_pattern"}
     for name, field in left_out.items():
         if name in type(described).model_fields and name not in given and name != "step_name":

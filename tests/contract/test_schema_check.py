@@ -52,7 +52,6 @@ KEYWORDS: list[tuple[dict[str, Any], Any, Any, str]] = [
     ({"format": "qid"}, "1", "2", 'has no qubit "2": expected "0" to "1"'),
     ({"format": "qid"}, "0", "01", '"01" is not a qubit id'),
     ({"format": "coupling"}, "0-1", "1-0", 'has no coupling "1-0"'),
-    ({"format": "mux"}, 0, 1, 'has no MUX "1": expected 0 to 0'),
     ({"format": "task"}, "CheckT1", "CheckT3", 'unknown task "CheckT3": did you mean "CheckT1"?'),
     ({"format": "run_parameters"}, {"CheckT1": {"shots": 1}}, {"CheckT1": {"shots": "x"}}, "CheckT1.shots: expected integer"),
     ({"format": "run_parameters"}, {}, [], "expected object, got array"),
@@ -90,6 +89,32 @@ def test_keyword(
         assert said is not None
         assert words in said
         assert said.startswith("parameters")
+
+
+def test_a_chip_without_muxes_has_none(world: QueueWorld, chip_id: str) -> None:
+    said = complaint(world, chip_id, 0, {"format": "mux"})
+    assert said == 'parameters: chip "CHIP1" has no MUX "0": expected none, for it has no MUXes'
+
+
+def test_of_alternatives_that_of_the_given_constant_is_complained_about(
+    world: QueueWorld, chip_id: str
+) -> None:
+    def of(kind: str, **properties: object) -> dict[str, Any]:
+        return {"properties": {"kind": {"const": kind}, **properties}, "required": ["kind", *properties]}
+
+    schema = {
+        "anyOf": [of("a"), of("b", x={"type": "integer"}), {"type": "null"}],
+        "properties": {"kind": {"enum": ["a", "b"]}},
+    }
+    for value in (None, {"kind": "a"}, {"kind": "b", "x": 1}):
+        assert complaint(world, chip_id, value, schema) is None
+    for value, words in (
+        ({"kind": "b", "x": "1"}, 'parameters.x: expected integer, got string "1"'),
+        ({"kind": "b"}, 'parameters: "x" is missing: expected "kind", "x"'),
+        ({"kind": "c"}, 'parameters.kind: expected one of "a", "b", got "c"'),
+        ({}, 'parameters: "kind" is missing: expected "kind"'),
+    ):
+        assert complaint(world, chip_id, value, schema) == words
 
 
 LIST = {
