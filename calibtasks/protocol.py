@@ -54,7 +54,7 @@ from calibtasks.measure.targets import BARRIER, Op, Qubit, Target, Wait
 from calibtasks.parameters.declared import DRIVE, HALF_PI, READ, Param, of
 from calibtasks.parameters.run_parameters import RunParameter
 from calibtasks.results import Artifact, Backend, PostProcessResult, PreProcessResult, RunResult
-from calibtasks.task import Task, owner
+from calibtasks.task import Read, Task, owner
 from qdash_queue.domain import Failure, FiniteRange, ParameterModel, RunParameterModel, TaskType
 
 __all__ = [
@@ -205,6 +205,13 @@ class Protocol(Task, register=False):
         task = cls(run_parameters)
         task._targets[qid] = task._target(qid, input_parameters, None)
         return task
+
+    def reads(self, backend: Backend, qid: str) -> Sequence[Read]:
+        """Where the target's needs are looked up."""
+        return [
+            Read(param.key, owner(qid, param.role), param.names, param.is_optional)
+            for param in self._needs(backend, qid)
+        ]
 
     def prepare(self, backend: Backend, qid: str) -> PreProcessResult:
         """Read the target's needs; raises CalibrationError (``missing_input``) on the first unusable one."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Self
+from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from calibtasks.parameters.overrides import did_you_mean, overridden
 from calibtasks.parameters.run_parameters import RunValue, evaluate, refuse, schema
@@ -66,6 +66,22 @@ def _source(task: type[Task]) -> str:
 REGISTRY: Final = Registry()
 
 
+class Read(NamedTuple):
+    """Where an input is looked up.
+
+    Attributes:
+        key: its name among the task's inputs.
+        holder: the qubit or coupling that it belongs to.
+        names: under which it is stored; the first one that has a value counts.
+        is_optional: whether the task runs without it.
+    """
+
+    key: str
+    holder: str
+    names: tuple[str, ...]
+    is_optional: bool = False
+
+
 class Task(ABC):
     """One calibration task: declared inputs, run parameters and outputs; measured, then analysed.
 
@@ -124,6 +140,13 @@ class Task(ABC):
         cls, qid: str, input_parameters: Mapping[str, ParameterModel], run_parameters: Mapping[str, object]
     ) -> Self:
         """The task as it once ran on ``qid``, so that its stored data can be analysed again."""
+
+    def reads(self, backend: Backend, qid: str) -> Sequence[Read]:
+        """Where the target's inputs are looked up."""
+        return [
+            Read(key, owner(qid, item.qid_role), (item.parameter_name or key,))
+            for key, item in type(self).input_parameters.items()
+        ]
 
     @abstractmethod
     def prepare(self, backend: Backend, qid: str) -> PreProcessResult:

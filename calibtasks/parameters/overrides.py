@@ -1,19 +1,26 @@
 """Which run parameters a task runs with: the call's, else the session's, else the task's own.
 
-Per name: ``task_details`` of the call, then the session's defaults for this task, then the session's defaults
-for every task, then what the task declares. The caller's dicts are read and never changed.
+Per name: ``task_details`` of the call, then the session's ``task_run_parameters``, then its defaults for this
+task, then those for every task, then what the task declares. The caller's dicts are read and never changed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from difflib import get_close_matches
+from typing import Literal
 
 from calibtasks.parameters.run_parameters import bad_value, evaluate, refuse
 from qdash_queue.domain import CalibrationError, RunParameterModel
 
 RunParameterDefaults = Mapping[str, object]
 """``{name: value}`` for every task that knows the name, or ``{task: {name: value}}`` for one task."""
+
+TaskRunParameters = Mapping[str, Mapping[str, object]]
+"""``{task: {name: value}}``."""
+
+ParameterOverrides = Mapping[Literal["input", "run"], Mapping[str, object]]
+"""``{"input": {name: value}, "run": {name: value}}``: above what a repeated task run ran with."""
 
 TaskDetails = Mapping[str, object]
 """``{task: {"run_parameters": {name: value}}}``; a value is plain or ``{"value": …, "value_type": …}``."""
@@ -48,17 +55,27 @@ def check_defaults(
     """
     every_name = {name for declared in tasks.values() for name in declared}
     for key, value in defaults.items():
-        if key in tasks:
-            if not isinstance(value, Mapping):
-                raise _refuse(f"run parameters of {key}: expected {{name: value}}, got {value!r}")
-            for name in value:
-                if name not in tasks[key]:
-                    hint = did_you_mean(str(name), tasks[key])
-                    raise _refuse(f'{key} has no run parameter "{name}"{hint}')
-        elif not _is_flat(value):
-            raise _refuse(f'run parameters for unknown task "{key}"{did_you_mean(key, tasks)}')
+        if key in tasks or not _is_flat(value):
+            _check_block(key, value, tasks)
         elif key not in every_name:
             raise _refuse(f'no task has a run parameter "{key}"{did_you_mean(key, every_name)}')
+
+
+def check_task_run_parameters(
+    given: TaskRunParameters, tasks: Mapping[str, Mapping[str, RunParameterModel]]
+) -> None:
+    """Refuse run parameters of tasks that are unknown, or do not have them; as :func:`check_defaults`."""
+    for task, block in given.items():
+        _check_block(task, block, tasks)
+
+
+def _check_block(task: str, block: object, tasks: Mapping[str, Mapping[str, RunParameterModel]]) -> None:
+    if task not in tasks:
+        raise _refuse(f'run parameters for unknown task "{task}"{did_you_mean(task, tasks)}')
+    for name in _block(task, block):
+        if name not in tasks[task]:
+            hint = did_you_mean(str(name), tasks[task])
+            raise _refuse(f'{task} has no run parameter "{name}"{hint}')
 
 
 def overrides_for(
@@ -66,6 +83,7 @@ def overrides_for(
     declared: Mapping[str, RunParameterModel],
     defaults: RunParameterDefaults,
     task_details: TaskDetails | None = None,
+    task_run_parameters: TaskRunParameters | None = None,
 ) -> dict[str, object]:
     """The run parameters of one run of ``task`` that differ from those declared, by name, unchecked.
 
@@ -79,6 +97,7 @@ def overrides_for(
     own = defaults.get(task)
     if isinstance(own, Mapping) and task not in merged:
         merged.update(own)
+    merged.update((task_run_parameters or {}).get(task, {}))
     merged.update(_from_details(task, task_details or {}))
     return merged
 
@@ -91,12 +110,14 @@ def _from_details(task: str, task_details: TaskDetails) -> Mapping[str, object]:
     if stray:
         raise _refuse(f'task_details of {task}: expected "run_parameters", got "{stray[0]}"')
     # QDash's older flows write "input_parameters" for run parameters.
-    return {**_block(task, details.get("input_parameters")), **_block(task, details.get("run_parameters"))}
+    found: dict[str, object] = {}
+    for key in ("input_parameters", "run_parameters"):
+        if details.get(key) is not None:
+            found.update(_block(task, details[key]))
+    return found
 
 
 def _block(task: str, block: object) -> Mapping[str, object]:
-    if block is None:
-        return {}
     if not isinstance(block, Mapping):
         raise _refuse(f"run parameters of {task}: expected {{name: value}}, got {block!r}")
     return block

@@ -78,7 +78,7 @@ class BaseBackend(ABC):
         }
         self._origins = {qid: dict(values) for qid, values in session.origins.items()}
         self._experiment: Any = None
-        self._system: tuple[Path, str] | None = None
+        self._configuration: tuple[Path, str] | None = None
 
     @abstractmethod
     def _build(self) -> Any:
@@ -125,7 +125,7 @@ class BaseBackend(ABC):
 
     def _new_experiment(self, kind: Any, system_id: str, config_dir: Path, **options: Any) -> Any:
         """A connected Experiment (``kind``: qubex's class) on the session's files."""
-        self._system = (config_dir, system_id)
+        self._configuration = (config_dir, system_id)
         experiment = kind(
             system_id=system_id,
             config_dir=config_dir,
@@ -206,7 +206,9 @@ class BaseBackend(ABC):
         Raises CalibrationError (``instrument``) before ``connect``.
         """
         self.get_instance()
-        return None if self._system is None else wiring_rows(*self._system, self.session.chip_id)
+        if self._configuration is None:
+            return None
+        return wiring_rows(*self._configuration, self.session.chip_id)
 
     def parameter(self, qid: str, name: str) -> ParameterModel:
         """The current value; raises CalibrationError (``missing_input``) when there is no finite one."""

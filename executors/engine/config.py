@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any
+from uuid import UUID
 
 from pydantic import (
     AfterValidator,
@@ -14,9 +15,11 @@ from pydantic import (
     StrictInt,
     StrictStr,
     ValidationError,
+    ValidationInfo,
+    field_validator,
 )
 
-from calibtasks.parameters.overrides import RunParameterDefaults
+from calibtasks.parameters.overrides import ParameterOverrides, RunParameterDefaults, TaskRunParameters
 from qdash_queue.errors import QdashQueueError
 
 
@@ -55,6 +58,10 @@ class CalibConfig(BaseModel):
         skip_execution: run inside the present job without ever giving its verdict.
         persist_output_parameters: ``False`` records what is measured without changing any parameter.
         default_run_parameters: run parameters for every task: ``{task: {name: value}}`` or ``{name: value}``.
+        task_run_parameters: run parameters above these: ``{task: {name: value}}``.
+        source_task_id: a task run to repeat, of the same project and chip: its task runs on its target with
+            its inputs and run parameters, and no other task does.
+        parameter_overrides: ``{"input": {name: value}, "run": {name: value}}``, above those of the source.
 
     Raises:
         ConfigError: a field has a value that cannot be used.
@@ -83,6 +90,19 @@ class CalibConfig(BaseModel):
     skip_execution: StrictBool = Field(default=False, description="True or False")
     persist_output_parameters: StrictBool = Field(default=True, description="True or False")
     default_run_parameters: RunParameterDefaults = Field(default={}, description="a mapping")
+    task_run_parameters: TaskRunParameters = Field(default={}, description="a mapping {task: {name: value}}")
+    source_task_id: UUID | None = Field(None, description="the id of a task run or None")
+    parameter_overrides: ParameterOverrides = Field(
+        default={},
+        description='{"input": {name: value}, "run": {name: value}} beside a source_task_id',
+    )
+
+    @field_validator("parameter_overrides")
+    @classmethod
+    def _only_with_a_source(cls, given: ParameterOverrides, info: ValidationInfo) -> ParameterOverrides:
+        if given and info.data.get("source_task_id") is None:
+            raise ValueError("there is nothing to override")
+        return given
 
     if not TYPE_CHECKING:  # Type checkers see the fields.
 

@@ -19,11 +19,13 @@ class Turn:
         qid: qubit, coupling, or empty for the whole chip.
         repetition: how often the session has run the task on it before.
         upstream_id: the task run before it.
+        source_id: the task run that it repeats.
     """
 
     qid: str
     repetition: int = 0
     upstream_id: UUID | None = None
+    source_id: UUID | None = None
 
 
 @dataclass(slots=True)

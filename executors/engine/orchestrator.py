@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from calibtasks import active_protocols as _active_protocols  # noqa: F401 - defines the active tasks
-from calibtasks.parameters.overrides import TaskDetails, check_defaults
+from calibtasks.parameters.overrides import TaskDetails, check_defaults, check_task_run_parameters
 from calibtasks.task import REGISTRY
 from executors.engine.backend_session import make_idle, make_idle_before_use, open_backend, session_qids
 from executors.engine.config import CalibConfig, ConfigError
@@ -71,10 +71,9 @@ class CalibOrchestrator:
             raise RuntimeError(
                 f"this session has ended ({self._verdict.value}): make another CalibOrchestrator"
             )
-        check_defaults(
-            self.config.default_run_parameters,
-            {name: task.run_parameters for name, task in REGISTRY.by_name().items()},
-        )
+        known = {name: task.run_parameters for name, task in REGISTRY.by_name().items()}
+        check_defaults(self.config.default_run_parameters, known)
+        check_task_run_parameters(self.config.task_run_parameters, known)
         context = current_job()
         if context is not None:
             self._check_agreement(context)
@@ -192,6 +191,33 @@ class CalibOrchestrator:
             RuntimeError: before :meth:`initialize` or after the end.
         """
         return self._open().run(task_name, qids, task_details, upstream_ids)
+
+    def run_task_batch(
+        self,
+        task_name: str,
+        qids: Sequence[str],
+        task_details: TaskDetails | None = None,
+        upstream_id: str | None = None,
+    ) -> dict[str, dict[str, object]]:
+        """:meth:`run_tasks` in QDash's shape.
+
+        Returns:
+            By qid the outputs, ``task_id`` and ``status``: ``success``, or ``failed`` with the ``error`` in
+            words and without outputs.
+
+        Raises:
+            CalibrationError: ``invalid_request``; nothing was measured.
+            Stopped: the job has to stop.
+            RuntimeError: before :meth:`initialize` or after the end.
+        """
+        upstream = None if upstream_id is None else dict.fromkeys(qids, upstream_id)
+        results = self.run_tasks(task_name, qids, task_details, upstream)
+        return {
+            qid: {"task_id": result.task_id or "", "status": "failed", "error": str(result)}
+            if isinstance(result, TaskFailedError)
+            else {**result, "status": "success"}
+            for qid, result in results.items()
+        }
 
     def to_repeat(self, task_name: str, qid: str, earlier: Sequence[str]) -> list[str]:
         """Those of the ``earlier`` tasks that must run on ``qid`` again before this one.

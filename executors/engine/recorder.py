@@ -145,7 +145,7 @@ def _quality(measured: Measured) -> dict[str, float]:
 
 
 def _note(measured: Measured) -> dict[str, JsonValue]:
-    """The task's own note, qubex's fit results, and what was measured together with it."""
+    """The task's own note, qubex's fit results, what was measured together with it, and what it repeats."""
     found = measured.run_result.library_values if measured.run_result is not None else {}
     values: dict[str, JsonValue] = {
         name: float(value) for name, value in found.items() if math.isfinite(value)
@@ -155,6 +155,8 @@ def _note(measured: Measured) -> dict[str, JsonValue]:
         note["library_values"] = values
     if measured.measured_with:
         note["measured_with"] = list(measured.measured_with)
+    if measured.turn.source_id is not None:
+        note["source_task_id"] = str(measured.turn.source_id)
     return note
 
 

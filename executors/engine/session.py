@@ -20,6 +20,7 @@ from executors.engine.interactive import InteractiveJob
 from executors.engine.lifecycle import TaskLifecycle, TaskOutcome
 from executors.engine.measured import Turn
 from executors.engine.recorder import TaskRecorder
+from executors.engine.replay import Source
 from executors.job.context import JobContext
 from executors.job.failures import TaskFailedError
 from executors.job.persistence import persistently
@@ -83,13 +84,22 @@ class Session:
             self._require_target(found.task_type, qid)
         if len(set(qids)) < len(qids):
             raise refuse(f"{task_name}: expected every qid once, got {', '.join(qids)}", "qid_twice")
+        for name in task_details or {}:
+            REGISTRY.find(name)
+        source = self._source(found, qids)
         settings = overrides_for(
-            task_name, found.run_parameters, self.config.default_run_parameters, task_details
+            task_name,
+            found.run_parameters,
+            {} if source else self.config.default_run_parameters,
+            task_details,
+            {task_name: source.run_parameters} if source else self.config.task_run_parameters,
         )
         # Made before anything is measured, so that wrong settings are refused at once.
         sweeps = [(found(settings), group) for group in self._groups(found, qids)]
         results: dict[str, TaskOutputs | TaskFailedError] = {}
         for task, group in sweeps:
+            if source is not None:
+                source.put_into(self.backend, task)
             turns = [self._turn(task_name, qid, (upstream_ids or {}).get(qid)) for qid in group]
             for qid, outcome in self._run_sweep(task, turns).items():
                 results[qid] = self._outputs(qid, outcome)
@@ -110,6 +120,15 @@ class Session:
         kept = unit or ("" if present is None else present.unit)
         self.backend.update_note(qid, {name: ParameterModel(parameter_name=name, value=value, unit=kept)})
 
+    def _source(self, task: type[Task], qids: Sequence[str]) -> Source | None:
+        """The task run that the session repeats; None: it repeats none."""
+        wanted = self.config.source_task_id
+        if wanted is None:
+            return None
+        source = Source.read(self.context, wanted, self.config.parameter_overrides)
+        source.require_match(task, qids)
+        return source
+
     def _groups(self, task: type[Task], qids: Sequence[str]) -> list[list[str]]:
         measured_together = task.simultaneous and task.task_type in (TaskType.QUBIT, TaskType.COUPLING)
         if not measured_together or len(qids) < 2:
@@ -125,7 +144,7 @@ class Session:
 
     def _turn(self, task_name: str, qid: str, upstream_id: str | None) -> Turn:
         upstream = self._last_run.get(qid) if upstream_id is None else UUID(upstream_id)
-        turn = Turn(qid, self._runs[task_name, qid], upstream)
+        turn = Turn(qid, self._runs[task_name, qid], upstream, self.config.source_task_id)
         self._runs[task_name, qid] += 1
         return turn
 

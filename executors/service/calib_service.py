@@ -6,7 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from pydantic import JsonValue
 
-from calibtasks.parameters.overrides import RunParameterDefaults, TaskDetails
+from calibtasks.parameters.overrides import (
+    ParameterOverrides,
+    RunParameterDefaults,
+    TaskDetails,
+    TaskRunParameters,
+)
 from calibtasks.parameters.run_parameters import refuse
 from executors.engine.backend_session import read_topology
 from executors.engine.config import CalibConfig, ConfigError
@@ -68,6 +73,9 @@ class CalibService:
         skip_execution: bool = False,
         default_run_parameters: RunParameterDefaults | None = None,
         persist_output_parameters: bool = True,
+        task_run_parameters: TaskRunParameters | None = None,
+        source_task_id: str | None = None,
+        parameter_overrides: ParameterOverrides | None = None,
     ) -> None:
         self.config = CalibConfig(
             username=username,
@@ -83,6 +91,9 @@ class CalibService:
             skip_execution=skip_execution,
             persist_output_parameters=persist_output_parameters,
             default_run_parameters=default_run_parameters or {},
+            task_run_parameters=task_run_parameters or {},
+            source_task_id=source_task_id,
+            parameter_overrides=parameter_overrides or {},
         )
         self.orchestrator = CalibOrchestrator(self.config)
         self._topology: Topology | None = None

@@ -5,7 +5,12 @@ from typing import Any
 
 import pytest
 
-from calibtasks.parameters.overrides import check_defaults, overridden, overrides_for
+from calibtasks.parameters.overrides import (
+    check_defaults,
+    check_task_run_parameters,
+    overridden,
+    overrides_for,
+)
 from qdash_queue.domain import CalibrationError, RunParameterModel
 
 DECLARED = {
@@ -47,6 +52,21 @@ def test_precedence(defaults: dict[str, Any], details: dict[str, Any], expected:
     assert (defaults, details) == before, "the caller's dicts were changed"
 
 
+@pytest.mark.parametrize(
+    ("details", "expected"),
+    [
+        ({}, {"shots": 4, "interval": 5}),
+        ({"CheckT1": {"run_parameters": {"shots": 3}}}, {"shots": 3, "interval": 5}),
+    ],
+)
+def test_a_tasks_own_block_is_between_call_and_defaults(
+    details: dict[str, Any], expected: dict[str, Any]
+) -> None:
+    defaults = {"shots": 1, "CheckT1": {"shots": 2, "interval": 5}}
+    own = {"CheckT1": {"shots": 4}, "CheckRabi": {"shots": 9}}
+    assert overrides_for("CheckT1", DECLARED, defaults, details, own) == expected
+
+
 def test_a_value_for_the_task_itself_is_never_dropped() -> None:
     given = overrides_for("CheckT1", DECLARED, {}, {"CheckT1": {"run_parameters": {"shotz": 1}}})
     with pytest.raises(CalibrationError, match="CheckT1 has no run parameter 'shotz'"):
@@ -71,6 +91,22 @@ REFUSED = {
 def test_defaults_of_no_task_are_refused(defaults: dict[str, Any], words: str) -> None:
     with pytest.raises(CalibrationError) as caught:
         check_defaults(defaults, TASKS)
+    assert str(caught.value) == words
+    assert caught.value.failure.kind == "invalid_request"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"CheckRaby": {}}, 'run parameters for unknown task "CheckRaby": did you mean "CheckRabi"?'),
+        ({"shots": {"value": 1}}, 'run parameters for unknown task "shots"'),
+        ({"CheckRabi": {"interval": 1}}, 'CheckRabi has no run parameter "interval"'),
+        ({"CheckT1": None}, "run parameters of CheckT1: expected {name: value}, got None"),
+    ],
+)
+def test_blocks_of_unknown_tasks_and_names_are_refused(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(CalibrationError) as caught:
+        check_task_run_parameters(given, TASKS)
     assert str(caught.value) == words
     assert caught.value.failure.kind == "invalid_request"
 

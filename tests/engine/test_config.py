@@ -37,6 +37,14 @@ def test_the_fields_of_the_quickstart() -> None:
         ("note", [1], "CalibConfig.note: expected a mapping"),
         ("qid", ["0"], "CalibConfig.qid: there is no such field"),
         ("default_run_parameters", 7, "CalibConfig.default_run_parameters: expected a mapping"),
+        (
+            "task_run_parameters",
+            {"CheckT1": 1},
+            "task_run_parameters: expected a mapping {task: {name: value}}",
+        ),
+        ("source_task_id", "q007", "CalibConfig.source_task_id: expected the id of a task run or None, got"),
+        ("parameter_overrides", {"outputs": {}}, 'expected {"input": {name: value}, "run": {name: value}}'),
+        ("parameter_overrides", {"run": {"shots": 1}}, "beside a source_task_id, got {'run': {'shots': 1}}"),
     ],
 )
 def test_a_wrong_field_is_named_in_one_sentence(field: str, value: object, words: str) -> None:

@@ -56,7 +56,7 @@ def test_tables_bars_and_words_on_a_terminal(target: Target, job_id: int) -> Non
     console.file, console._force_terminal = io.StringIO(), True
     views = Views(console)
     views.jobs([job])
-    views.job(job, [], events)
+    views.job(job, [], [], events)
     views.events(events)
     with Bars.make_progress(console) as progress:
         Bars(progress).see(Glance(job, [], events))

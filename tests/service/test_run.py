@@ -262,6 +262,13 @@ def test_a_plain_script_runs_steps_too(world: World, monkeypatch: pytest.MonkeyP
     assert [stage.name for stage in world.queue.stages(job.job_id)] == ["scan"]
 
 
+def test_the_wiring_is_that_of_the_instruments_configuration(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]):
+        wiring = world.session(["0"]).wiring()
+    assert wiring is not None
+    assert {row.mux: row.modules for row in wiring.muxes} == {mux: {f"B{mux}"} for mux in range(4)}
+
+
 def test_the_pages_flow_runs_as_it_is_written(world: World) -> None:
     page = (Path(__file__).parents[2] / "docs" / "steps.md").read_text()
     (example,) = re.findall(r"```python\n(.+?)```", page, re.DOTALL)
