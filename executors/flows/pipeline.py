@@ -189,7 +189,8 @@ def pipeline(
         project_id=project_id,
         flow_name=flow_name or name,
         tags=tags,
-        default_run_parameters=(default_run_parameters or {}) | (task_run_parameters or {}),
+        task_run_parameters=task_run_parameters,
+        default_run_parameters=default_run_parameters,
     )
     return cal.run(
         chosen(targets.mux_ids, targets.exclude_qids, targets.qids), [each.step() for each in steps]

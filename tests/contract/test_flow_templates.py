@@ -63,7 +63,7 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
         {
             "qid": "0-1",
             "task_name": "CheckRabi",
-            "source_task_id": "5f0c",
+            "source_task_id": "0b1cb4de-6c5a-4b5e-a6e8-8f3f29f2f8a7",
             "parameter_overrides": {"run": {"shots": 100}},
             "update_params": False,
             "persist_output_parameters": True,
@@ -131,6 +131,16 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         'expected one of "all", "local_index", got "none"',
     ),
     ("single-task-executor", {"qid": "16", "task_name": "CheckRabi"}, 'parameters.qid: chip "SIM16" has no'),
+    (
+        "single-task-executor",
+        {"qid": "0", "task_name": "CheckRabi", "parameter_overrides": {"runs": {}}},
+        'parameters.parameter_overrides: unknown parameter "runs": did you mean "run"?',
+    ),
+    (
+        "single-task-executor",
+        {"qid": "0", "task_name": "CheckRabi", "source_task_id": "12"},
+        "parameters.source_task_id: expected a text like ^[0-9a-fA-F-]{36}$, got",
+    ),
     ("single-task-executor", {"qid": "0"}, 'parameters: "task_name" is missing: expected "qid", "task_name"'),
     # --- pipelines
     ("pipeline", {"steps": [RABI]}, 'parameters: "targets" is missing: expected "targets", "steps"'),

@@ -222,6 +222,25 @@ def test_one_task_runs_on_one_coupling(world: World) -> None:
     assert world.statuses(job_id) == {("PairTask", "0-1"): "completed"}
 
 
+def test_a_task_run_is_repeated_with_its_run_parameters_and_those_overridden(world: World) -> None:
+    steps = [{"type": "CustomOneQubit", "tasks": ["GoodTask"]}]
+    given = {"GoodTask": {"slope": 3.0, "points": 7}}
+    job_id, _ = run(world, "pipeline", targets={"qids": ["5"]}, steps=steps, task_run_parameters=given)
+    (source,) = world.queue.task_runs(job_id)
+    job_id, _ = run(
+        world,
+        "single-task-executor",
+        qid="5",
+        task_name="GoodTask",
+        source_execution_id=world.queue.get(source.job_id).execution_id,
+        source_task_id=str(source.task_run_id),
+        parameter_overrides={"run": {"slope": 5.0}},
+    )
+    (again,) = world.queue.task_runs(job_id)
+    assert [setting(again, name) for name in ("slope", "points")] == [5.0, 7]
+    assert again.note["source_task_id"] == str(source.task_run_id)
+
+
 def test_an_execution_without_a_task_run_is_refused(world: World) -> None:
     given = {"qid": "5", "task_name": "GoodTask", "source_execution_id": "20261130-001"}
     words = "source_task_id is required: an execution alone does not say which task run"
