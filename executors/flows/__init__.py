@@ -19,13 +19,14 @@ from executors.flows.registry import (
     load_flows,
     register,
 )
-from executors.flows.signature import Coupling, Qid, RunParameters, TaskName, flow_of
+from executors.flows.signature import Coupling, Mux, Qid, RunParameters, TaskName, flow_of
 
 __all__ = [
     "Coupling",
     "FlowDefinition",
     "FlowError",
     "FoundFlows",
+    "Mux",
     "Qid",
     "RunParameters",
     "TaskName",

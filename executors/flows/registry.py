@@ -134,10 +134,20 @@ def _refused(executor: Executor, found: FoundFlows) -> Iterator[tuple[str, str]]
 
 def _own_flows() -> list[FlowDefinition]:
     # No entry points of this distribution: the project may run from a tree that was never installed.
-    from executors.flows.calibrate import CALIBRATE  # noqa: PLC0415 - loads Prefect
+    from executors.flows import (  # noqa: PLC0415 - loads Prefect
+        bringup,
+        full_calibration,
+        one_qubit,
+        parallel_retry,
+        single_task,
+        two_qubit,
+    )
+    from executors.flows.calibrate import CALIBRATE  # noqa: PLC0415
     from executors.flows.interactive import INTERACTIVE  # noqa: PLC0415
+    from executors.flows.pipeline import PIPELINE  # noqa: PLC0415
 
-    return [CALIBRATE, INTERACTIVE]
+    templates = (one_qubit, two_qubit, bringup, full_calibration, parallel_retry, single_task)
+    return [CALIBRATE, INTERACTIVE, PIPELINE, *(each for module in templates for each in module.TEMPLATES)]
 
 
 def _load(point: EntryPoint) -> Found:

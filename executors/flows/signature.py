@@ -22,6 +22,8 @@ Qid = Annotated[str, Field(json_schema_extra={"format": "qid"})]
 """A qubit of the job's chip, such as ``"0"``."""
 Coupling = Annotated[str, Field(json_schema_extra={"format": "coupling"})]
 """A coupling of the job's chip, such as ``"0-1"``."""
+Mux = Annotated[int, Field(json_schema_extra={"format": "mux"})]
+"""A MUX of the job's chip, such as ``0``: the qubits of one readout line."""
 TaskName = Annotated[str, Field(json_schema_extra={"format": "task"})]
 """A task that the chip's executors can do."""
 RunParameters = Annotated[dict[str, dict[str, Any]], Field(json_schema_extra={"format": "run_parameters"})]
@@ -35,7 +37,7 @@ KEYWORDS = {
     *("minItems", "maxItems", "uniqueItems", "items", "properties", "required", "additionalProperties"),
 }
 """What the database checks, and annotations (``calib_private.unsupported`` in ``35_schema_check.sql``)."""
-FORMATS = ("qid", "coupling", "task", "run_parameters")
+FORMATS = ("qid", "coupling", "mux", "task", "run_parameters")
 
 _Schema = dict[str, Any]
 
@@ -122,6 +124,11 @@ def _checkable(schema: Mapping[str, Any], defs: Mapping[str, Any], within: tuple
             raise _InexpressibleError(f"{name} contains itself")
         rest = {key: value for key, value in schema.items() if key != "$ref"}
         return _checkable({**defs[name], **rest}, defs, (*within, name))
+    tag = schema.get("discriminator", {}).get("propertyName")
+    if tag and "oneOf" in schema:
+        # Their tags exclude each other, so that one of them is any of them.
+        rest = {key: value for key, value in schema.items() if key not in ("discriminator", "oneOf")}
+        return _tagged(tag, _checkable({**rest, "anyOf": schema["oneOf"]}, defs, within))
     found = _known_keywords(schema)
 
     def inner(each: Any) -> Any:
@@ -135,6 +142,13 @@ def _checkable(schema: Mapping[str, Any], defs: Mapping[str, Any], within: tuple
     if "properties" in found:
         found["properties"] = {name: inner(each) for name, each in found["properties"].items()}
     return found
+
+
+def _tagged(tag: str, union: _Schema) -> _Schema:
+    """The union with its tag checked by itself, so that a wrong one is refused with those expected."""
+    tags = [each["properties"][tag] for each in union["anyOf"]]
+    expected = [value for each in tags for value in each.get("enum", [each.get("const")])]
+    return union | {"required": [tag], "properties": {tag: {"enum": expected}}}
 
 
 def _known_keywords(schema: Mapping[str, Any]) -> _Schema:

@@ -102,9 +102,9 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_name text := p_flow ->> 'flow';
 BEGIN
-  IF v_name IS NULL OR v_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+  IF v_name IS NULL OR v_name !~ '^[a-z][a-z0-9_-]{0,62}$' THEN
     PERFORM calib_private.refuse('CQ022', 'flow',
-      format('flow name: expected lower-case letters, digits and _, got %s', calib_private.shown(v_name)));
+      format('flow name: expected lower-case letters, digits, _ and -, got %s', calib_private.shown(v_name)));
   ELSIF NOT coalesce(p_flow -> 'on_cancellation', '[]') ? 'on_flow_cancellation' THEN
     PERFORM calib_private.refuse('CQ022', 'flow',
       format('flow "%s" does not register on_flow_cancellation', v_name),

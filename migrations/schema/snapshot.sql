@@ -2993,7 +2993,7 @@ CREATE TABLE calib_private.flows (
     version text NOT NULL,
     registered_by text NOT NULL,
     registered_at timestamp with time zone NOT NULL,
-    CONSTRAINT flows_flow_check CHECK ((flow ~ '^[a-z][a-z0-9_]{0,62}$'::text)),
+    CONSTRAINT flows_flow_check CHECK ((flow ~ '^[a-z][a-z0-9_-]{0,62}$'::text)),
     CONSTRAINT flows_schema_check CHECK ((jsonb_typeof(schema) = 'object'::text)),
     CONSTRAINT flows_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 604800)))
 );
@@ -3043,6 +3043,8 @@ BEGIN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word;
   ELSIF p_format = 'coupling' THEN
     PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = v_word;
+  ELSIF p_format = 'mux' THEN
+    PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.mux::text = v_word;
   ELSIF p_format = 'task' THEN
     PERFORM FROM calib_private.tasks t WHERE t.chip_id = p_chip_id AND t.task = v_word;
   ELSIF jsonb_typeof(p_value) <> 'object' THEN
@@ -3064,11 +3066,14 @@ BEGIN
       WHEN 'task' THEN '%s: unknown task %s%3$s'
       WHEN 'coupling' THEN '%s: chip "%4$s" has no coupling %2$s: expected control and target of neighbours '
         'such as "0-1"'
+      WHEN 'mux' THEN '%s: chip "%4$s" has no MUX %2$s: expected %6$s'
       ELSE CASE v.code WHEN 'CQ001' THEN '%s: chip "%4$s" has no qubit %2$s: expected "0" to "%5$s"'
         ELSE '%s: %s is not a qubit id: expected a decimal number without leading zeros such as "0"' END END,
     p_path, calib_private.shown(v_word), CASE p_format WHEN 'task' THEN calib_private.suggestion(v_word,
       ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = p_chip_id)) END, p_chip_id,
-    (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id));
+    (SELECT c.n_qubits - 1 FROM calib_private.chips c WHERE c.chip_id = p_chip_id),
+    (SELECT coalesce(min(q.mux) || ' to ' || max(q.mux), 'none, for it has no MUXes')
+      FROM calib_private.qubits q WHERE q.chip_id = p_chip_id));
   v.hint := CASE p_format WHEN 'coupling' THEN 'SELECT qid FROM calib.couplings shows them.'
     WHEN 'task' THEN 'SELECT task FROM calib.tasks shows what the chip''s executors can do.' END;
   RETURN v;
@@ -3255,15 +3260,6 @@ BEGIN
     v_complaint := ROW('CQ002', p_path || ': ' || v_fault, NULL);
     RETURN v_complaint;
   END IF;
-  IF p_schema ? 'anyOf' THEN
-    FOR v_rule IN SELECT * FROM jsonb_array_elements(p_schema -> 'anyOf') LOOP
-      v_complaint := calib_private.check_value(p_value, v_rule, p_path, p_chip_id);
-      EXIT WHEN v_complaint.code IS NULL;
-      -- Of several refusals the first is the telling one: "or null" stands last.
-      IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
-    END LOOP;
-    IF v_complaint.code IS NOT NULL THEN RETURN v_first; END IF;
-  END IF;
   IF jsonb_typeof(p_value) = 'array' AND p_schema ? 'items' THEN
     FOR v_n IN 0 .. jsonb_array_length(p_value) - 1 LOOP
       v_complaint := calib_private.check_value(p_value -> v_n, p_schema -> 'items',
@@ -3276,6 +3272,18 @@ BEGIN
       v_complaint := calib_private.check_value(v_item, v_rule, p_path || '.' || left(v_key, 60), p_chip_id);
       IF v_complaint.code IS NOT NULL THEN RETURN v_complaint; END IF;
     END LOOP;
+  END IF;
+  IF p_schema ? 'anyOf' THEN
+    -- Of several refusals the first is the telling one: "or null" stands last. Not that of an alternative for
+    -- another value of a constant: a step's "type" says which it is meant to be.
+    FOR v_rule IN SELECT a.rule FROM jsonb_array_elements(p_schema -> 'anyOf') WITH ORDINALITY a (rule, n)
+      ORDER BY EXISTS (SELECT FROM jsonb_each(a.rule -> 'properties') e
+        WHERE e.value -> 'const' <> p_value -> e.key), n LOOP
+      v_complaint := calib_private.check_value(p_value, v_rule, p_path, p_chip_id);
+      EXIT WHEN v_complaint.code IS NULL;
+      IF v_first.code IS NULL THEN v_first := v_complaint; END IF;
+    END LOOP;
+    IF v_complaint.code IS NOT NULL THEN RETURN v_first; END IF;
   END IF;
   IF NOT p_schema ? 'format' THEN RETURN NULL; END IF;
   RETURN calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
@@ -4608,9 +4616,9 @@ CREATE FUNCTION calib_private.register_flow(p_chip_id text, p_version text, p_fl
 DECLARE
   v_name text := p_flow ->> 'flow';
 BEGIN
-  IF v_name IS NULL OR v_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
+  IF v_name IS NULL OR v_name !~ '^[a-z][a-z0-9_-]{0,62}$' THEN
     PERFORM calib_private.refuse('CQ022', 'flow',
-      format('flow name: expected lower-case letters, digits and _, got %s', calib_private.shown(v_name)));
+      format('flow name: expected lower-case letters, digits, _ and -, got %s', calib_private.shown(v_name)));
   ELSIF NOT coalesce(p_flow -> 'on_cancellation', '[]') ? 'on_flow_cancellation' THEN
     PERFORM calib_private.refuse('CQ022', 'flow',
       format('flow "%s" does not register on_flow_cancellation', v_name),
@@ -5675,7 +5683,7 @@ BEGIN
     WHEN p_key = 'type' AND NOT
         '["null", "boolean", "integer", "number", "string", "array", "object"]' @> p_rule
       THEN format(' (%s)', left(p_rule::text, 60))
-    WHEN p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'task', 'run_parameters')
+    WHEN p_key = 'format' AND v_word NOT IN ('qid', 'coupling', 'mux', 'task', 'run_parameters')
       THEN format(' ("%s")', left(v_word, 60))
     WHEN p_key = '$ref' AND v_word !~ '^#/\$defs/[A-Za-z0-9_.-]+$' THEN ' (only local #/$defs/...)'
     -- Without these a pattern takes one pass over a text, and less than a second to be understood.

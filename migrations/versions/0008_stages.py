@@ -1,4 +1,4 @@
-"""Stages of a job, and the job that another one repeats."""
+"""Stages of a job, the job that another one repeats, and flows whose names have hyphens."""
 
 from __future__ import annotations
 

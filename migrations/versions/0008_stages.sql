@@ -1,5 +1,9 @@
 -- All tables at once, in the order in which a submission and a running job use them.
-LOCK TABLE calib_private.jobs, calib_private.attempts IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE calib_private.flows, calib_private.jobs, calib_private.attempts IN ACCESS EXCLUSIVE MODE;
+
+-- QDash calls a flow "single-task-executor".
+ALTER TABLE calib_private.flows DROP CONSTRAINT flows_flow_check,
+  ADD CONSTRAINT flows_flow_check CHECK (flow ~ '^[a-z][a-z0-9_-]{0,62}$');
 
 -- No foreign key: the number stays when that job is pruned, as a parameter's job_id does.
 ALTER TABLE calib_private.jobs ADD COLUMN source_job_id bigint;

@@ -13,7 +13,7 @@ import pytest
 from prefect import flow
 from pydantic import BaseModel, Field
 
-from executors.flows import Coupling, FlowError, Qid, RunParameters, TaskName, flow_of
+from executors.flows import Coupling, FlowError, Mux, Qid, RunParameters, TaskName, flow_of
 from executors.flows.signature import FORMATS, KEYWORDS
 from tests.support.queue_world import QueueWorld
 
@@ -32,6 +32,23 @@ class Window(BaseModel):
 class Range(BaseModel):
     start: float
     stop: Annotated[float, Field(gt=0)] = float("nan")
+
+
+class Circle(BaseModel):
+    kind: Literal["circle"]
+    radius: float
+
+
+class Square(BaseModel, extra="forbid"):
+    kind: Literal[2]
+    side: float
+
+
+class Polygon(BaseModel):
+    kind: Literal["triangle", "hexagon"]
+
+
+Shape = Annotated[Circle | Square | Polygon, Field(discriminator="kind")]
 
 
 class Unknown:
@@ -89,6 +106,9 @@ TYPES: list[tuple[object, list[Any], list[Any]]] = [
     (Any, [None, 1, "x", {}], []),
     (Qid, ["0"], ["2", "00", 0]),
     (list[Coupling], [["0-1"]], [["1-0"], ["0"]]),
+    (Mux, [], [0, "0", 0.5]),
+    (Shape, [{"kind": "circle", "radius": 1}, {"kind": 2, "side": 1}], [{"kind": "circle", "side": 1}, {}, 1]),
+    (list[Shape] | None, [None, [{"kind": "hexagon"}]], [[{"kind": "square"}], [{"side": 1}]]),
     (TaskName, ["CheckT1"], ["CheckT3"]),
     (RunParameters | None, [None, {"CheckT1": {"shots": 1}}], [{"CheckT1": {"shots": "x"}}, {"CheckT3": {}}]),
 ]  # fmt: skip
@@ -102,6 +122,15 @@ def test_the_database_judges_as_the_type_does(
     assert [value for value in good if complaint(world, chip_id, schema, {"x": value})] == []
     for value in bad:
         assert complaint(world, chip_id, schema, {"x": value}).startswith("parameters.x")
+
+
+def test_a_tagged_model_is_judged_by_its_tag(world: QueueWorld, chip_id: str) -> None:
+    for value, words in (
+        ({"kind": 3}, 'parameters.x.kind: expected one of "circle", 2, "triangle", "hexagon", got 3'),
+        ({"side": 1}, 'parameters.x: "kind" is missing: expected "kind"'),
+        ({"kind": 2, "radius": 1}, 'parameters.x: "side" is missing: expected "kind", "side"'),
+    ):
+        assert complaint(world, chip_id, schema_of(Shape), {"x": value}) == words
 
 
 def test_a_parameter_with_a_default_may_be_left_out_and_no_other(world: QueueWorld, chip_id: str) -> None:

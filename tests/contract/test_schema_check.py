@@ -91,6 +91,32 @@ def test_keyword(
         assert said.startswith("parameters")
 
 
+def test_a_chip_without_muxes_has_none(world: QueueWorld, chip_id: str) -> None:
+    said = complaint(world, chip_id, 0, {"format": "mux"})
+    assert said == 'parameters: chip "CHIP1" has no MUX "0": expected none, for it has no MUXes'
+
+
+def test_of_alternatives_that_of_the_given_constant_is_complained_about(
+    world: QueueWorld, chip_id: str
+) -> None:
+    def of(kind: str, **properties: object) -> dict[str, Any]:
+        return {"properties": {"kind": {"const": kind}, **properties}, "required": ["kind", *properties]}
+
+    schema = {
+        "anyOf": [of("a"), of("b", x={"type": "integer"}), {"type": "null"}],
+        "properties": {"kind": {"enum": ["a", "b"]}},
+    }
+    for value in (None, {"kind": "a"}, {"kind": "b", "x": 1}):
+        assert complaint(world, chip_id, value, schema) is None
+    for value, words in (
+        ({"kind": "b", "x": "1"}, 'parameters.x: expected integer, got string "1"'),
+        ({"kind": "b"}, 'parameters: "x" is missing: expected "kind", "x"'),
+        ({"kind": "c"}, 'parameters.kind: expected one of "a", "b", got "c"'),
+        ({}, 'parameters: "kind" is missing: expected "kind"'),
+    ):
+        assert complaint(world, chip_id, value, schema) == words
+
+
 LIST = {
     "$defs": {
         "L": {"type": "object", "properties": {"next": {"$ref": "#/$defs/L"}}, "additionalProperties": False}
@@ -223,7 +249,7 @@ def _flow(**given: object) -> FlowEntry:
     [
         (_flow(on_cancellation=[]), 'flow "odd" does not register on_flow_cancellation'),
         (_flow(on_cancellation=["another"]), 'flow "odd" does not register on_flow_cancellation'),
-        (_flow(flow="Odd Flow"), 'flow name: expected lower-case letters, digits and _, got "Odd Flow"'),
+        (_flow(flow="Odd Flow"), 'flow name: expected lower-case letters, digits, _ and -, got "Odd Flow"'),
         (_flow(timeout_seconds=0), "flow odd.timeout_seconds: expected at least 1, got 0"),
     ],
 )

@@ -74,9 +74,12 @@ class World:
 
     def claim(self, tasks: list[str], qids: list[str], **parameters: Any) -> JobContext:
         """Insert and claim a job of flow ``calibrate``."""
+        return self.claim_job("calibrate", {"qids": qids, "tasks": tasks, **parameters})
+
+    def claim_job(self, flow: str, parameters: Mapping[str, Any]) -> JobContext:
+        """Insert and claim a job of any flow."""
         self.offer()
-        given: dict[str, Any] = {"qids": qids, "tasks": tasks, **parameters}
-        job = self.queue.submit(PROJECT, CHIP, given)
+        job = self.queue.submit(PROJECT, CHIP, parameters, flow=flow)
         claimed = self.executor.claim(30.0, job.job_id)
         assert claimed is not None
         return JobContext(
