@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from pathlib import PurePath
 from typing import Any, ClassVar, Final, NamedTuple, Self
 
 from calibtasks.parameters.overrides import did_you_mean, overridden
@@ -44,6 +45,10 @@ class Registry:
         """Remove the callers' own tasks of that name, so that a notebook can define one again."""
         for key in [key for key in self._classes if key[1] == name and key[0] != PROJECT_SOURCE]:
             del self._classes[key]
+
+    def is_of(self, source: str) -> bool:
+        """Whether the module or package of that name, or a module in it, defines a task."""
+        return any(known == source for known, _ in self._classes)
 
     def by_name(self) -> dict[str, type[Task]]:
         """The class that each name stands for: a caller's own before the project's, the last defined."""
@@ -128,6 +133,13 @@ class Task(ABC):
 
     def __init__(self, run_parameters: Mapping[str, object] | None = None) -> None:
         self.run_parameters = overridden(self.name, type(self).run_parameters, run_parameters or {})
+
+    @classmethod
+    def origin(cls) -> str:
+        """The package or file that defines it; empty for a task of this project."""
+        source = _source(cls)
+        # A flow file's module is called as its path, with another character for the dot.
+        return "" if source == PROJECT_SOURCE else PurePath(source.replace("//", ".")).name
 
     @classmethod
     def run_parameters_schema(cls) -> dict[str, Any]:

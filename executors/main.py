@@ -98,8 +98,9 @@ def register(chip: Chip, backend: Backend = None, flows: Flows = None) -> None:
     with _refusals_in_words():
         settings = _prepare_process(flows)
         executor = _executor(settings, chip, backend)
+        found = find_flows(settings.flows_path)  # Defines the tasks of flow files.
         tasks = catalogue_tasks()
-        offered = register_flows(executor, find_flows(settings.flows_path), tasks)
+        offered = register_flows(executor, found, tasks)
         for finding in offered.findings:
             typer.echo(f"{chip}: not offered: {finding}", err=True)
         typer.echo(

@@ -9,11 +9,11 @@ from qdash_queue.client.models import TaskEntry
 
 
 def task_entry(task: type[Task]) -> TaskEntry:
-    """The entry: type, description, schema of the run parameters, names of inputs and outputs."""
+    """The entry: type, description with whose it is, run parameters' schema, names of inputs and outputs."""
     return TaskEntry(
         task=task.name,
         task_type=task.task_type,
-        description=task.description or _first_line(task),
+        description=f"{task.description or _first_line(task)}{_of_others(task)}".strip(),
         parameters_schema=task.run_parameters_schema(),
         input_parameters=list(task.input_parameters),
         output_parameters=list(task.output_parameters),
@@ -23,3 +23,9 @@ def task_entry(task: type[Task]) -> TaskEntry:
 def _first_line(task: type[Task]) -> str:
     """The first line of the class's own docstring; empty if it has none."""
     return inspect.cleandoc(task.__dict__.get("__doc__") or "").partition("\n")[0]
+
+
+def _of_others(task: type[Task]) -> str:
+    """Where a task comes from that is not this project's."""
+    origin = task.origin()
+    return f" [of {origin}]" if origin else ""

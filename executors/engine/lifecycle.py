@@ -100,7 +100,7 @@ class _Sweep:
         if wrong is not None:
             self.outcomes[turn.qid] = TaskFailedError(task.name, turn.qid, wrong, None)
             return
-        measured = Measured(turn, task.run_parameters)
+        measured = Measured(turn, task.run_parameters, task_source=task.origin())
         used_before = backend.hardware_seconds
         try:
             with time_limit(task.timeout):

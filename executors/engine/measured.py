@@ -36,6 +36,7 @@ class Measured:
         hardware_seconds: this target's share of the instrument's time.
         task_id: of its record, once it has begun.
         measured_with: the other targets that were driven and read together with it.
+        task_source: the package or file of a task that is not this project's.
     """
 
     turn: Turn
@@ -47,6 +48,7 @@ class Measured:
     result: PostProcessResult | None = None
     hardware_seconds: float = 0.0
     measured_with: tuple[str, ...] = ()
+    task_source: str = ""
 
     @property
     def record(self) -> UUID:

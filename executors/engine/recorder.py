@@ -145,7 +145,7 @@ def _quality(measured: Measured) -> dict[str, float]:
 
 
 def _note(measured: Measured) -> dict[str, JsonValue]:
-    """The task's own note, qubex's fit results, what was measured together with it, and what it repeats."""
+    """The task's note, qubex's fit results, whose the task is, what was measured with it, what it repeats."""
     found = measured.run_result.library_values if measured.run_result is not None else {}
     values: dict[str, JsonValue] = {
         name: float(value) for name, value in found.items() if math.isfinite(value)
@@ -153,6 +153,8 @@ def _note(measured: Measured) -> dict[str, JsonValue]:
     note: dict[str, JsonValue] = dict(measured.result.note) if measured.result is not None else {}
     if values:
         note["library_values"] = values
+    if measured.task_source:
+        note["task_source"] = measured.task_source
     if measured.measured_with:
         note["measured_with"] = list(measured.measured_with)
     if measured.turn.source_id is not None:

@@ -72,9 +72,16 @@ def _flows_of(path: Path) -> Iterator[Found]:
     except BaseException as error:  # noqa: BLE001 - a file that calls sys.exit() stops no other
         yield f"{_place(path, error)}: {words_of(error, is_placed=True)}"
         return
-    yield from found or [
-        f"{path.name}: offers no flow: expected a FlowDefinition or a public Prefect flow at its top level"
-    ]
+    if found or _defines_tasks(module):
+        yield from found
+        return
+    yield f"{path.name}: offers no flow: expected a FlowDefinition or a public Prefect flow at its top level"
+
+
+def _defines_tasks(module: ModuleType) -> bool:
+    from calibtasks.task import REGISTRY  # noqa: PLC0415 - loads Plotly
+
+    return REGISTRY.is_of(module.__name__)
 
 
 def _import(path: Path) -> ModuleType:

@@ -110,11 +110,16 @@ def catalogue_flows(definitions: Iterable[FlowDefinition]) -> list[FlowEntry]:
 
 
 def catalogue_tasks() -> list[TaskEntry]:
-    """What an executor registers about its tasks: every active one, with the schema of its run parameters."""
+    """What an executor registers about its tasks, with the schemas of their run parameters.
+
+    The active ones in the order of a full run, then those of flow files that have been read; of two tasks of
+    one name the one that runs.
+    """
     from calibtasks.active_protocols import active_tasks  # noqa: PLC0415 - imports the physics
+    from calibtasks.task import REGISTRY  # noqa: PLC0415
     from executors.engine.catalogue import task_entry  # noqa: PLC0415
 
-    return [task_entry(task_class) for task_class in active_tasks().values()]
+    return [task_entry(task) for task in {**active_tasks(), **REGISTRY.by_name()}.values()]
 
 
 def _refused(executor: Executor, found: FoundFlows) -> Iterator[tuple[str, str]]:

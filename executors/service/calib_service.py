@@ -198,6 +198,16 @@ class CalibService:
         """
         return self._opened().run_tasks(task_name, qids, task_details, upstream_ids)
 
+    def execute_task_batch(
+        self,
+        task_name: str,
+        qids: Sequence[str],
+        task_details: TaskDetails | None = None,
+        upstream_id: str | None = None,
+    ) -> dict[str, dict[str, object]]:
+        """:meth:`execute_tasks` in QDash's shape; see :meth:`CalibOrchestrator.run_task_batch`."""
+        return self._opened().run_task_batch(task_name, qids, task_details, upstream_id)
+
     def get_parameter(self, qid: str, name: str) -> ParameterModel:
         """The value that the session works with; CalibrationError (``missing_input``) when there is none."""
         return self._opened().get_parameter(qid, name)

@@ -69,7 +69,8 @@ class World:
         executor = self.executor if chip_id == CHIP else Executor(self.database, chip_id, "fake", "test")
         executor.register()
         own = [task_entry(task) for task in (*NOTEBOOK_TASKS, *MANY_TASKS)]
-        executor.register_catalogue(catalogue_flows(load_flows().values()), catalogue_tasks() + own)
+        tasks = {entry.task: entry for entry in [*catalogue_tasks(), *own]}
+        executor.register_catalogue(catalogue_flows(load_flows().values()), list(tasks.values()))
 
     def claim(self, tasks: list[str], qids: list[str], **parameters: Any) -> JobContext:
         """Insert and claim a job of flow ``calibrate``."""

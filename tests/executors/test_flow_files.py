@@ -9,7 +9,8 @@ from textwrap import dedent
 
 import pytest
 
-from executors.flows import find_flows, registry
+from calibtasks.task import REGISTRY
+from executors.flows import catalogue_tasks, find_flows, registry
 
 GOOD = """
     from prefect import flow
@@ -140,6 +141,29 @@ def test_a_fault_deep_in_a_package_is_located_there(tmp_path: Path) -> None:
     (tmp_path / "lab").mkdir()
     write(tmp_path, lab="\nfrom . import flows\n", lab__flows="x = 1\n1 +\n")
     assert findings(tmp_path)[0].startswith("lab/flows.py, line 2: cannot be imported: SyntaxError: ")
+
+
+def test_a_file_with_a_task_and_no_flow_is_read_for_its_task(tmp_path: Path) -> None:
+    task = """
+        from calibtasks.base import BaseTask, PostProcessResult, RunResult
+
+        class Ping(BaseTask):
+            def run(self, backend, qid):
+                return RunResult()
+
+            def postprocess(self, backend, execution_id, run_result, qid):
+                return PostProcessResult()
+    """
+    (tmp_path / "lab").mkdir()
+    try:
+        write(tmp_path, ping=task, lab="from . import pong\n", lab__pong=task.replace("Ping", "Pong"))
+        assert findings(tmp_path) == []
+        assert [REGISTRY.find(name).origin() for name in ("Ping", "Pong")] == ["ping.py", "lab"]
+        listed = {entry.task: entry.description for entry in catalogue_tasks()}
+    finally:
+        REGISTRY.forget("Ping")
+        REGISTRY.forget("Pong")
+    assert listed["Ping"] == "[of ping.py]"
 
 
 def test_files_are_no_modules_of_the_process(tmp_path: Path) -> None:
