@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Literal
 
 from prefect import flow
+from pydantic import Field
 
-from executors.flows.definition import FlowDefinition
+from executors.flows.signature import RunParameters
+from executors.flows.template_parameters import FlowName, Qids, Tags, TaskNames, template
 from executors.service import CalibService, is_cancellation, on_flow_cancellation
 from executors.service.modes import Mode, run_in_mode
 from executors.service.task_list_run import TaskListRun
@@ -18,16 +20,27 @@ def calibrate(
     username: str,
     chip_id: str,
     project_id: str,
-    qids: list[str],
-    tasks: list[str],
-    run_parameters: dict[str, dict[str, Any]] | None = None,
-    flow_name: str | None = None,
-    tags: list[str] | None = None,
-    mode: Literal["serial", "synchronized", "scheduled", "simultaneous"] = "serial",
+    qids: Qids,
+    tasks: TaskNames,
+    run_parameters: Annotated[
+        RunParameters, Field(description="Settings of the measurements: {task: {name: value}}.")
+    ]
+    | None = None,
+    flow_name: FlowName | None = None,
+    tags: Tags | None = None,
+    mode: Annotated[
+        Literal["serial", "synchronized", "scheduled", "simultaneous"],
+        Field(
+            description="serial: all tasks on one qubit, then on the next; synchronized: on one qubit of each"
+            " multiplexer, then on the next of each; scheduled: the same, each multiplexer at its own pace;"
+            " simultaneous: each task on all qubits. Those that do not disturb each other are measured"
+            " together."
+        ),
+    ] = "serial",
 ) -> None:
-    """Run ``tasks`` in order on each of ``qids``, in the order of the mode.
+    """Run tasks in order on one qubit or on many at once; a qubit's first failure ends its list.
 
-    A qubit's first failure ends that qubit's list; the other qubits go on. A task is run once more before a
+    The other qubits go on. A task is run once more before a
     later one that needs its value, when a parameter that the value was measured with has moved since. Each
     attempt measures from the start.
 
@@ -66,59 +79,4 @@ def _require_all_passed(run: TaskListRun, count: int) -> None:
         raise CalibrationError(first.failure.model_copy(update={"message": message})) from first
 
 
-CALIBRATE = FlowDefinition(
-    name="calibrate",
-    flow=calibrate,
-    description="Runs tasks in order on one qubit or on many at once; a qubit's first failure ends its list.",
-    schema={
-        "type": "object",
-        "required": ["qids", "tasks"],
-        "additionalProperties": False,
-        "properties": {
-            "qids": {
-                "description": "Qubits, each once.",
-                "type": "array",
-                "items": {"type": "string", "format": "qid"},
-                "minItems": 1,
-                "maxItems": 4096,
-                "uniqueItems": True,
-            },
-            "tasks": {
-                "description": "Tasks in order; a task may be repeated.",
-                "type": "array",
-                "items": {"type": "string", "format": "task"},
-                "minItems": 1,
-                "maxItems": 100,
-            },
-            "run_parameters": {
-                "description": "Settings of the measurements: {task: {name: value}}.",
-                "anyOf": [{"type": "object", "format": "run_parameters"}, {"type": "null"}],
-            },
-            "flow_name": {
-                "description": "A display name.",
-                "anyOf": [{"type": "string", "minLength": 1, "maxLength": 200}, {"type": "null"}],
-            },
-            "tags": {
-                "description": "Words to find the job by.",
-                "anyOf": [
-                    {
-                        "type": "array",
-                        "items": {"type": "string", "minLength": 1, "maxLength": 100},
-                        "maxItems": 32,
-                    },
-                    {"type": "null"},
-                ],
-            },
-            "mode": {
-                "description": "serial: all tasks on one qubit, then on the next; synchronized: on one qubit"
-                " of each multiplexer, then on the next of each; scheduled: the same, each multiplexer at its"
-                " own pace; simultaneous: each task on all qubits. Those that do not disturb each other are"
-                " measured together.",
-                "enum": ["serial", "synchronized", "scheduled", "simultaneous"],
-                "default": "serial",
-            },
-        },
-    },
-    repeatable=True,
-    timeout_seconds=86_400,
-)
+CALIBRATE = template(calibrate)

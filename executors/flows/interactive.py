@@ -2,16 +2,30 @@
 
 from __future__ import annotations
 
-from prefect import flow
+from typing import Annotated
 
-from executors.flows.definition import FlowDefinition
+from prefect import flow
+from pydantic import Field
+
+from executors.flows.signature import Coupling, Qid, flow_of
 from executors.service import on_flow_cancellation
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
 
+Touched = Annotated[
+    list[Qid | Coupling],
+    Field(
+        max_length=4096,
+        json_schema_extra={"uniqueItems": True},
+        description="Qubits or couplings that the session may touch.",
+    ),
+]
+
 
 @flow(name="interactive", on_cancellation=[on_flow_cancellation])
-def interactive(username: str, chip_id: str, project_id: str, qids: list[str]) -> None:
-    """Refuse to run: the job belongs to the process that inserted it.
+def interactive(username: str, chip_id: str, project_id: str, qids: Touched) -> None:
+    """A script or notebook measures step by step; inserted and claimed by CalibOrchestrator.
+
+    An executor refuses to run it: the job belongs to the process that inserted it.
 
     Raises:
         CalibrationError: always, kind ``invalid_request``.
@@ -29,25 +43,4 @@ def interactive(username: str, chip_id: str, project_id: str, qids: list[str]) -
     )
 
 
-INTERACTIVE = FlowDefinition(
-    name="interactive",
-    flow=interactive,
-    description="A script or notebook measures step by step; inserted and claimed by CalibOrchestrator.",
-    schema={
-        "type": "object",
-        "required": ["qids"],
-        "additionalProperties": False,
-        "properties": {
-            "qids": {
-                "description": "Qubits or couplings that the session may touch.",
-                "type": "array",
-                "items": {
-                    "anyOf": [{"type": "string", "format": "qid"}, {"type": "string", "format": "coupling"}]
-                },
-                "maxItems": 4096,
-                "uniqueItems": True,
-            }
-        },
-    },
-    timeout_seconds=86_400,
-)
+INTERACTIVE = flow_of(interactive, timeout_seconds=86_400)
