@@ -90,7 +90,7 @@ class Session:
         settings = overrides_for(
             task_name,
             found.run_parameters,
-            {} if source else self.config.default_run_parameters,
+            self.config.default_run_parameters,
             task_details,
             {task_name: source.run_parameters} if source else self.config.task_run_parameters,
         )

@@ -107,7 +107,11 @@ TYPES: list[tuple[object, list[Any], list[Any]]] = [
     (Qid, ["0"], ["2", "00", 0]),
     (list[Coupling], [["0-1"]], [["1-0"], ["0"]]),
     (Mux, [], [0, "0", 0.5]),
-    (Shape, [{"kind": "circle", "radius": 1}, {"kind": 2, "side": 1}], [{"kind": "circle"}, {}, 1]),
+    (
+        Shape,
+        [{"kind": "circle", "radius": 1}, {"kind": 2, "side": 1}],
+        [{"kind": "circle", "side": 1}, {}, 1],
+    ),
     (list[Shape] | None, [None, [{"kind": "hexagon"}]], [[{"kind": "square"}], [{"side": 1}]]),
     (TaskName, ["CheckT1"], ["CheckT3"]),
     (RunParameters | None, [None, {"CheckT1": {"shots": 1}}], [{"CheckT1": {"shots": "x"}}, {"CheckT3": {}}]),

@@ -215,7 +215,7 @@ WRONG: list[tuple[Target, list[Any], str]] = [
     (
         QubitTargets(["0", "1"]),
         [CustomTwoQubit("a", ["GoodTask"])],
-        r"expected tasks of type coupling, got GoodTask \(qubit\)",
+        r"expected tasks of type coupling, global, system, got GoodTask \(qubit\)",
     ),
     (
         QubitTargets(["0"]),

@@ -77,7 +77,7 @@ class _TwoQubitStep(Step):
     """A list of tasks on groups of couplings, one group after another."""
 
     max_parallel_ops = 10
-    subjects = frozenset({TaskType.COUPLING})
+    subjects = frozenset(TaskType) - {TaskType.QUBIT, TaskType.MUX}
 
     def task_names(self) -> tuple[str, ...]:
         """Those given, or the default ones."""
