@@ -123,6 +123,7 @@ def _cases(target: Target, flows: dict[str, FlowDefinition]) -> st.SearchStrateg
     words = {
         "qid": ["0", "1"],
         "coupling": ["0-1"],
+        "mux": [0],
         "task": [row["task"] for row in tasks],
         "run_parameters": [None],
     }
@@ -141,7 +142,10 @@ def _cases(target: Target, flows: dict[str, FlowDefinition]) -> st.SearchStrateg
     )
     return st.one_of(
         *[calibrate.map(lambda value: ("calibrate", value))] * 6,
-        near_schema(flows["interactive"].schema, words).map(lambda value: ("interactive", value)),
+        *[
+            near_schema(flows[name].schema, words, sound=30).map(lambda value, name=name: (name, value))
+            for name in ("interactive", "pipeline", "two_qubit_scheduled", "single-task-executor")
+        ],
     )
 
 

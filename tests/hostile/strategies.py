@@ -125,6 +125,9 @@ def near_schema(
 def _fitting(
     schema: Mapping[str, Any], words: Mapping[str, Sequence[Any]], sound: int
 ) -> st.SearchStrategy[Any]:
+    kind = schema.get("type")
+    if kind == "object" and "format" not in schema:
+        return _object(schema, words, sound)
     if "anyOf" in schema:
         return st.one_of(*(near_schema(option, words, sound) for option in schema["anyOf"]))
     if "enum" in schema:
@@ -132,9 +135,6 @@ def _fitting(
     if schema.get("format") in words:
         known = st.sampled_from(words[str(schema["format"])])
         return known if schema.get("type") != "object" else st.dictionaries(known.map(str), JSON, max_size=3)
-    kind = schema.get("type")
-    if kind == "object":
-        return _object(schema, words, sound)
     if kind == "array":
         least = schema.get("minItems", 0)
         return st.lists(
