@@ -20,7 +20,7 @@ def test_a_passing_task_leaves_everything_in_one_commit(world: World) -> None:
     assert outputs["task_id"] == str(run.task_run_id)
     assert run.status == "completed"
     assert run.quality_metrics == {"r2": 0.99, "chi2": 1.0}
-    assert run.note == {"library_values": {"slope": 1.0}}
+    assert run.note == {"library_values": {"slope": 1.0}, "task_source": "tests"}
     assert run.run_parameters["slope"] == {"value": 2.0, "value_type": "float", "unit": "", "description": ""}
     assert set(run.input_parameters) == {"qubit_frequency"}
     assert [figure.name for figure in world.queue.figures(job_id)] == ["line"]

@@ -62,7 +62,7 @@ def test_a_target_without_input_fails_alone(world: World) -> None:
     runs = world.task_runs(job.claimed.job_id)
     failed = runs["ManyTask", "4", 0]
     assert (failed.status, failed.failure_kind) == ("failed", "missing_input")
-    assert runs["ManyTask", "0", 0].note == {"measured_with": ["8"]}
+    assert runs["ManyTask", "0", 0].note == {"measured_with": ["8"], "task_source": "tests"}
     # What was never driven is in no sweep of another.
     assert [sweep.targets for sweep in sweeps(world, job)] == [["4"], ["0", "8"]]
     assert all(sweep.ended_at is not None for sweep in sweeps(world, job))
