@@ -177,6 +177,9 @@ def test_what_preprocess_leaves_is_checked() -> None:
             self.input_parameters["qubit_frequency"].value = math.nan
             return super().preprocess(backend, qid)
 
+        def run(self, backend: Any, qid: str) -> RunResult:
+            raise AssertionError
+
     with pytest.raises(CalibrationError, match="needs qubit_frequency, which was not read"):
         run(Spoils, StoredValues(STORED))
 
@@ -195,7 +198,10 @@ def test_a_pairs_values_are_its_qubits_own_before_the_pairs() -> None:
             name: InputParameterSpec.required_database(parameter_name=name.partition("_")[2], qid_role=role)
             for name, role in (("c_cr", "control"), ("t_cr", "target"), ("t_t1", "target"))
         }
-        output_spec: ClassVar = {"zx": OutputParameterSpec(unit="MHz", default=1, qid_role="control")}
+        output_spec: ClassVar = {"zx": OutputParameterSpec(unit="MHz", qid_role="control")}
+
+        def postprocess(self, backend: Any, execution_id: str, run_result: Any, qid: str) -> Any:
+            return PostProcessResult({"zx": ParameterModel(value=1, unit="MHz", qid_role="control")})
 
     values = {"0": {"cr": (1.0, "")}, "1": {"t1": (2.0, "")}, "0-1": {"cr": (3.0, ""), "t1": (4.0, "")}}
     prepared, _, result, failure = run(OfAPair, StoredValues(values), "0-1")
@@ -206,7 +212,9 @@ def test_a_pairs_values_are_its_qubits_own_before_the_pairs() -> None:
         "t_t1": (2.0, "target"),
     }
     assert failure is None
-    assert result.output_parameters["zx"].qid_role == ""
+    assert {each.qid_role for each in (result.output_parameters["zx"], OfAPair.output_parameters["zx"])} == {
+        ""
+    }
 
 
 # ---------------------------------------------------------------------- run parameters
@@ -381,6 +389,24 @@ def test_a_task_about_a_multiplexer_is_measured_once_and_analysed_for_each_qubit
         "5_readout_frequency": ("readout_frequency", "5", 5.0),
     }
     assert [figure.name for figure in result.figures] == ["4_figure_0", "5_figure_0"]
+
+
+def test_a_qubit_of_a_multiplexer_does_not_get_the_value_of_another() -> None:
+    class Half(QubexTask):
+        is_mux_level = True
+        output_parameters = {"readout_frequency": ParameterModel(unit="GHz")}  # noqa: RUF012
+
+        def run(self, backend: Any, qid: str) -> RunResult:
+            return RunResult(raw_result=[5.0])
+
+        def postprocess(self, backend: Any, execution_id: str, run_result: Any, qid: str) -> Any:
+            if qid == "4":
+                self.output_parameters["readout_frequency"].value = 5.0
+            return PostProcessResult(self.attach_execution_id(execution_id))
+
+    failure = run(Half, StoredValues({}, members=("4", "5")), "1")[3]
+    assert failure is not None
+    assert failure.message.endswith("5_readout_frequency was never set")
 
 
 def test_a_simulators_task_is_refused_on_instruments() -> None:
