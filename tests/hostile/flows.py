@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import psycopg
@@ -120,7 +121,7 @@ def _cases(target: Target, flows: dict[str, FlowDefinition]) -> st.SearchStrateg
     tasks = target.world.rows(
         "SELECT task, schema FROM calib.tasks WHERE chip_id = %s ORDER BY task", target.chip_id
     )
-    words = {
+    words: dict[str, Sequence[Any]] = {
         "qid": ["0", "1"],
         "coupling": ["0-1"],
         "mux": [0],
@@ -143,7 +144,7 @@ def _cases(target: Target, flows: dict[str, FlowDefinition]) -> st.SearchStrateg
     return st.one_of(
         *[calibrate.map(lambda value: ("calibrate", value))] * 6,
         *[
-            near_schema(flows[name].schema, words, sound=30).map(lambda value, name=name: (name, value))
+            st.tuples(st.just(name), near_schema(flows[name].schema, words, sound=30))
             for name in ("interactive", "pipeline", "two_qubit_scheduled", "single-task-executor")
         ],
     )
