@@ -13,7 +13,7 @@ import pytest
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import FlowRun
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL, PREFECT_CLIENT_MAX_RETRIES, temporary_settings
+from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Cancelling, Crashed, Pending, Running
 
 from executors.prefect.client import PrefectLink, PrefectUnreachableError
@@ -108,8 +108,7 @@ def meddler(prefect_server: PrefectServer) -> Iterator[Meddler]:
 @pytest.fixture
 def link(meddler: Meddler) -> Iterator[PrefectLink]:
     url = f"http://127.0.0.1:{meddler.server_port}/api"
-    settings = {PREFECT_API_URL: url, PREFECT_CLIENT_MAX_RETRIES: 0}
-    with temporary_settings(settings), PrefectLink(CHIP, Wakeup()) as link:
+    with temporary_settings({PREFECT_API_URL: url}), PrefectLink(CHIP, Wakeup()) as link:
         yield link
 
 
