@@ -15,7 +15,7 @@ from executors.job.context import current_job
 from executors.job.persistence import persistently
 from executors.job.stop import checkpoint, task_border
 from executors.service.calib_service import on_flow_cancellation
-from qdash_queue.client.models import PlannedTask, TaskRecord
+from qdash_queue.client.records import PlannedTask, TaskRecord
 from qdash_queue.domain import TaskStatus
 
 TOUCH_SECONDS = 0.05

@@ -23,7 +23,8 @@ from qdash_queue import migrate
 from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import (
+from qdash_queue.client.queue import Queue
+from qdash_queue.client.records import (
     FigureRecord,
     FlowEntry,
     PlannedTask,
@@ -31,7 +32,6 @@ from qdash_queue.client.models import (
     TaskEntry,
     TaskRecord,
 )
-from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState, ParameterModel, TaskStatus, TaskType
 from qdash_queue.embedded.mongo import MongoServer
 from qdash_queue.embedded.postgres import PostgresServer

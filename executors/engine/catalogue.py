@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 
 from calibtasks.task import Task
-from qdash_queue.client.models import TaskEntry
+from qdash_queue.client.records import TaskEntry
 
 
 def task_entry(task: type[Task]) -> TaskEntry:

@@ -22,7 +22,7 @@ from executors.job.failures import Phase, TaskFailedError, failure_of
 from executors.job.persistence import persistently
 from executors.job.stop import StopReason
 from executors.prefect.verdict import give_verdict
-from qdash_queue.client.models import StageRecord
+from qdash_queue.client.records import StageRecord
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, JobState, ParameterModel
 from qdash_queue.errors import AlreadyFinalError, DatabaseUnreachableError, LeaseLostError, QueueError
 from qdash_queue.scheduling.wiring import Wiring

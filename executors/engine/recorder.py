@@ -15,7 +15,7 @@ from calibtasks.task import Task
 from executors.engine.measured import Measured
 from executors.job.persistence import persistently
 from qdash_queue.client.leases import EndedSweep, Lease, StartedSweep
-from qdash_queue.client.models import FigureRecord, RawDataRecord, SweepTask, TaskRecord
+from qdash_queue.client.records import FigureRecord, RawDataRecord, SweepTask, TaskRecord
 from qdash_queue.domain import Failure, ParameterModel, RunParameterModel, TaskStatus
 
 

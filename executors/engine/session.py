@@ -25,7 +25,7 @@ from executors.job.context import JobContext
 from executors.job.failures import TaskFailedError
 from executors.job.persistence import persistently
 from executors.prefect.task_runs import run_visibly
-from qdash_queue.client.models import PlannedTask, StageRecord
+from qdash_queue.client.records import PlannedTask, StageRecord
 from qdash_queue.domain import ParameterModel, TaskType
 
 TaskOutputs = dict[str, ParameterModel | str]

@@ -13,7 +13,7 @@ from qdash_queue.errors import QdashQueueError
 if TYPE_CHECKING:
     from prefect import Flow
 
-    from qdash_queue.client.models import FlowEntry
+    from qdash_queue.client.records import FlowEntry
 
 
 class FlowError(QdashQueueError):
@@ -58,7 +58,7 @@ class FlowDefinition:
 
     def entry(self) -> FlowEntry:
         """The flow as the database's catalogue holds it."""
-        from qdash_queue.client.models import FlowEntry  # noqa: PLC0415 - a flow author's import stays light
+        from qdash_queue.client.records import FlowEntry  # noqa: PLC0415 - a flow author's import stays light
 
         return FlowEntry(
             flow=self.name,

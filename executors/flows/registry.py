@@ -15,7 +15,7 @@ from qdash_queue.errors import QueueError
 
 if TYPE_CHECKING:
     from qdash_queue.client.leases import Executor
-    from qdash_queue.client.models import FlowEntry, TaskEntry
+    from qdash_queue.client.records import FlowEntry, TaskEntry
 
 ENTRY_POINT_GROUP = "qdash_queue.flows"
 _OWN = "qdash-queue"

@@ -25,7 +25,7 @@ from executors.service.pipeline import Pipeline
 from executors.service.steps.base import Step, StepContext
 from executors.service.targets import Target
 from executors.service.task_list_run import TaskListRun
-from qdash_queue.client.models import StageRecord
+from qdash_queue.client.records import StageRecord
 from qdash_queue.domain import JobState, ParameterModel
 from qdash_queue.scheduling import Topology, Wiring
 

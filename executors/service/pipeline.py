@@ -10,7 +10,7 @@ from calibtasks.task import REGISTRY
 from executors.service.modes import Mode
 from executors.service.steps.base import Step, StepContext, StepResult
 from executors.service.steps.filters import FilterByMetric
-from qdash_queue.client.models import StageRecord
+from qdash_queue.client.records import StageRecord
 from qdash_queue.domain import CalibrationError
 
 if TYPE_CHECKING:

@@ -14,16 +14,7 @@ from rich.text import Text
 from qdash_queue.cli.amounts import amount, between, clock, moment
 from qdash_queue.cli.doctor.findings import Finding, Level
 from qdash_queue.cli.escapes import one_line, printable
-from qdash_queue.client.models import (
-    Chip,
-    ExecutorRow,
-    Job,
-    JobEvent,
-    Parameter,
-    Stage,
-    TaskRow,
-    TaskRun,
-)
+from qdash_queue.client.models import Chip, ExecutorRow, Job, JobEvent, Parameter, Stage, TaskRow, TaskRun
 
 # Wide enough for all tables where no terminal limits the width.
 WIDTH_OF_A_FILE = 200

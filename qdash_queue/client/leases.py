@@ -20,18 +20,8 @@ import sqlalchemy as sa
 from pydantic import JsonValue
 
 from qdash_queue.client.database import ByteArrays, Database
-from qdash_queue.client.models import (
-    CancelRequest,
-    ClaimedJob,
-    FlowEntry,
-    PlannedTask,
-    StageRecord,
-    SweepTask,
-    SweptJob,
-    TaskEntry,
-    TaskRecord,
-    UnsyncedFlowRun,
-)
+from qdash_queue.client.models import CancelRequest, ClaimedJob, SweptJob, UnsyncedFlowRun
+from qdash_queue.client.records import FlowEntry, PlannedTask, StageRecord, SweepTask, TaskEntry, TaskRecord
 from qdash_queue.domain import Failure, JobState, ParameterModel, RunParameterModel
 from qdash_queue.errors import BadValueError
 

@@ -29,7 +29,7 @@ from executors.flows import FlowDefinition
 from executors.job.context import JobContext, current_job
 from executors.job.stop import checkpoint, task_border
 from executors.service.calib_service import on_flow_cancellation
-from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.client.records import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
 from qdash_queue.domain import (
     CalibrationError,
     Failure,

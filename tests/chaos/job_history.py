@@ -11,8 +11,9 @@ from typing import Any
 import httpx
 
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import Job, JsonObject, PlannedTask
+from qdash_queue.client.models import Job, JsonObject
 from qdash_queue.client.queue import Queue
+from qdash_queue.client.records import PlannedTask
 from qdash_queue.domain import Failure, FailureKind, JobState
 from tests.chaos.flows import DRILL, drill_record
 from tests.chaos.installation import USER

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from qdash_queue.cli import app
 from qdash_queue.client.leases import Lease
-from qdash_queue.client.models import Job, PlannedTask, TaskRecord
+from qdash_queue.client.models import Job
+from qdash_queue.client.records import PlannedTask, TaskRecord
 from qdash_queue.domain import Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from tests.support.queue_world import CALIBRATE, PROJECT, QueueWorld, qubit_task
 

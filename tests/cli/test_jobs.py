@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from qdash_queue.client.models import StageRecord
+from qdash_queue.client.records import StageRecord
 from qdash_queue.domain import JobState
 from tests.cli.desk import CHIP, Desk, type_in
 from tests.support.queue_world import PROJECT

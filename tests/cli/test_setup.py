@@ -10,8 +10,8 @@ import pytest
 
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import FlowEntry
 from qdash_queue.client.queue import Queue
+from qdash_queue.client.records import FlowEntry
 from qdash_queue.domain import JobState
 from tests.cli.desk import Outcome, type_in
 from tests.support.databases import CalibDatabase

@@ -7,7 +7,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import Any
 
-from qdash_queue.client.models import ClaimedJob, PlannedTask, TaskRecord
+from qdash_queue.client.models import ClaimedJob
+from qdash_queue.client.records import PlannedTask, TaskRecord
 from qdash_queue.domain import JobState, ParameterModel, TaskStatus
 from tests.support.queue_world import Connection, QueueWorld
 

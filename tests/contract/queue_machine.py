@@ -17,7 +17,8 @@ from hypothesis.stateful import (
 )
 
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import Attempt, ClaimedJob, PlannedTask, TaskRecord
+from qdash_queue.client.models import Attempt, ClaimedJob
+from qdash_queue.client.records import PlannedTask, TaskRecord
 from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from qdash_queue.errors import (
     AlreadyFinalError,

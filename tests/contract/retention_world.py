@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
-from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, StageRecord, TaskRecord
+from qdash_queue.client.records import FigureRecord, PlannedTask, RawDataRecord, StageRecord, TaskRecord
 from qdash_queue.client.retention import Retention
 from qdash_queue.domain import JobState, ParameterModel, TaskStatus
 from tests.support.queue_world import QueueWorld

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from qdash_queue.client.database import Database
-from qdash_queue.client.models import PlannedTask
 from qdash_queue.client.queue import Queue
+from qdash_queue.client.records import PlannedTask
 from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.embedded.postgres import PostgresServer
 from qdash_queue.embedded.process import Durability

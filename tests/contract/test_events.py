@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from qdash_queue.client.leases import Lease
-from qdash_queue.client.models import PlannedTask, TaskRecord
+from qdash_queue.client.records import PlannedTask, TaskRecord
 from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState, TaskStatus
 from qdash_queue.errors import (
     AlreadyFinalError,

@@ -12,7 +12,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.records import PlannedTask
 from qdash_queue.domain import TaskType
 from tests.support.queue_world import PARAMETERS, PROJECT, Connection, Person, QueueWorld
 

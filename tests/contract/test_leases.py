@@ -12,7 +12,8 @@ from sqlalchemy.engine import RowMapping
 
 from qdash_queue.client.database import Database, Statement
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import ClaimedJob, StageRecord, SweepTask
+from qdash_queue.client.models import ClaimedJob
+from qdash_queue.client.records import StageRecord, SweepTask
 from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import BadValueError, DatabaseUnreachableError, LeaseLostError
 from tests.contract.test_results import RABI, RECORD

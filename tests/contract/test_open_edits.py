@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.records import PlannedTask
 from tests.contract.meeting import (
     RECORD,
     be_impatient,

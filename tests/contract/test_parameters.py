@@ -9,8 +9,9 @@ from datetime import timedelta
 import psycopg
 import pytest
 
-from qdash_queue.client.models import Parameter, PlannedTask, TaskRecord
+from qdash_queue.client.models import Parameter
 from qdash_queue.client.parameters import Parameters
+from qdash_queue.client.records import PlannedTask, TaskRecord
 from qdash_queue.domain import FailureKind, ParameterModel, TaskStatus, TaskType
 from qdash_queue.errors import BadValueError, NotPermittedError, UnknownNameError
 from tests.support.queue_world import QueueWorld

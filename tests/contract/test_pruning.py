@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.records import PlannedTask
 from qdash_queue.client.retention import Pruned
 from qdash_queue.domain import JobState
 from tests.contract.retention_world import KEPT, PARTS, RECORD, RetentionWorld

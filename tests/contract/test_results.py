@@ -7,7 +7,7 @@ import uuid
 import psycopg
 import pytest
 
-from qdash_queue.client.models import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
+from qdash_queue.client.records import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
 from qdash_queue.domain import Failure, FailureKind, JobState, ParameterModel, TaskStatus
 from qdash_queue.errors import (
     BadValueError,

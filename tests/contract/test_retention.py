@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from qdash_queue.client.models import PlannedTask
+from qdash_queue.client.records import PlannedTask
 from qdash_queue.client.retention import Pruned, Retention
 from qdash_queue.errors import BadValueError, NotPermittedError
 from tests.contract.retention_world import DAY, FOREVER, KEPT, PARTS, RECORD, RetentionWorld

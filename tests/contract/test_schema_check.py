@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from qdash_queue import migrate
-from qdash_queue.client.models import FlowEntry, TaskEntry
+from qdash_queue.client.records import FlowEntry, TaskEntry
 from qdash_queue.domain import TaskType
 from qdash_queue.errors import CatalogueRefusedError
 from tests.support.queue_world import QueueWorld

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from qdash_queue.client.leases import Lease
-from qdash_queue.client.models import StageRecord
+from qdash_queue.client.records import StageRecord
 from qdash_queue.domain import Failure, FailureKind, JobState
 from qdash_queue.errors import (
     BadValueError,

@@ -11,7 +11,8 @@ import psycopg
 import pytest
 
 from qdash_queue.client.leases import EndedSweep, Lease
-from qdash_queue.client.models import ClaimedJob, PlannedTask, SweepTask, TaskRecord, TaskRun
+from qdash_queue.client.models import ClaimedJob, TaskRun
+from qdash_queue.client.records import PlannedTask, SweepTask, TaskRecord
 from qdash_queue.domain import JobState, ParameterModel, RunParameterModel, TaskStatus, TaskType
 from qdash_queue.errors import (
     BadValueError,

@@ -22,7 +22,7 @@ from executors.flows import FlowDefinition
 from executors.job.context import current_job
 from executors.job.stop import checkpoint, task_border
 from executors.service.calib_service import on_flow_cancellation
-from qdash_queue.client.models import PlannedTask, TaskRecord
+from qdash_queue.client.records import PlannedTask, TaskRecord
 from qdash_queue.domain import CalibrationError, Failure, FailureKind, ParameterModel, TaskStatus
 
 _SECONDS: dict[str, JsonValue] = {"type": "number", "minimum": 0}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from qdash_queue import migrate
-from qdash_queue.client.models import StageRecord, SweepTask
+from qdash_queue.client.records import StageRecord, SweepTask
 from qdash_queue.domain import JobState
 from tests.contract.test_results import RECORD
 from tests.support.databases import CalibDatabase

@@ -13,7 +13,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from qdash_queue.client.models import FigureRecord, TaskRecord
+from qdash_queue.client.records import FigureRecord, TaskRecord
 from qdash_queue.mirror.artifacts.figure_renderer import FigureError, FigureRenderer, RendererBrokenError
 from qdash_queue.mirror.write.qdash_lookup import QDashDatabase
 from tests.mirror.conftest import MirrorMaker

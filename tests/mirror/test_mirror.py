@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 import pytest
 
 from qdash_queue.client.database import Database
-from qdash_queue.client.models import StageRecord
 from qdash_queue.client.parameters import Parameters
 from qdash_queue.client.queue import Queue
+from qdash_queue.client.records import StageRecord
 from qdash_queue.domain import CancelMode, Failure, FailureKind, JobState
 from qdash_queue.mirror import Mirror, NothingToMirrorError
 from qdash_queue.mirror.artifacts.artifact_writer import task_artifacts

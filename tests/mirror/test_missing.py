@@ -9,7 +9,7 @@ import pytest
 import sqlalchemy as sa
 
 from qdash_queue.client.database import Database
-from qdash_queue.client.models import FigureRecord, RawDataRecord, SweepTask, TaskRecord
+from qdash_queue.client.records import FigureRecord, RawDataRecord, SweepTask, TaskRecord
 from qdash_queue.domain import JobState, TaskType
 from qdash_queue.mirror import Mirror
 from qdash_queue.mirror.documents.layout import Layout

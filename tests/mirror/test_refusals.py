@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 import pytest
 from pymongo.errors import AutoReconnect, OperationFailure
 
-from qdash_queue.client.models import Job, TaskRecord
+from qdash_queue.client.models import Job
+from qdash_queue.client.records import TaskRecord
 from qdash_queue.errors import QueueError
 from qdash_queue.mirror import Mirror, MongoUnreachableError
 from qdash_queue.mirror.artifacts.files import FileTree

@@ -10,14 +10,9 @@ from dataclasses import dataclass, field
 
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import (
-    FigureRecord,
-    Job,
-    PlannedTask,
-    RawDataRecord,
-    TaskRecord,
-)
+from qdash_queue.client.models import Job
 from qdash_queue.client.queue import Queue
+from qdash_queue.client.records import FigureRecord, PlannedTask, RawDataRecord, TaskRecord
 from qdash_queue.domain import (
     Failure,
     FailureKind,

@@ -19,8 +19,9 @@ from pydantic import JsonValue
 from qdash_queue.client.admin import Admin
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
-from qdash_queue.client.models import ClaimedJob, FlowEntry, TaskEntry
+from qdash_queue.client.models import ClaimedJob
 from qdash_queue.client.queue import Queue
+from qdash_queue.client.records import FlowEntry, TaskEntry
 from qdash_queue.domain import TaskType
 from tests.support.databases import CalibDatabase
 from tests.support.waiting import until
