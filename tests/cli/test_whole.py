@@ -47,6 +47,7 @@ def test_the_commands_are_these() -> None:
             "watch",
             "cancel",
             "requeue",
+            "rerun",
             "events",
         ),
         *("pause", "resume", "tasks", "chips", "chips add", "chips set", "chips retire"),
