@@ -97,7 +97,7 @@ class CalibService:
         )
         self.orchestrator = CalibOrchestrator(self.config)
         self._topology: Topology | None = None
-        self._stages = 0
+        self.next_stage = 0
         self._stage_results: dict[str, Mapping[str, JsonValue]] = {}
         if qids is not None:
             self.orchestrator.initialize()
@@ -157,12 +157,12 @@ class CalibService:
     def record_stage(self, position: int, stage: StageRecord) -> None:
         """Keep what is known of a stage of the job; the position is counted from 0."""
         self._opened().record_stage(position, stage)
-        self._stages = max(self._stages, position + 1)
+        self.next_stage = max(self.next_stage, position + 1)
 
     def record_stage_result(self, name: str, result: Mapping[str, JsonValue]) -> None:
         """Keep a result of the flow's own as a stage of the job."""
         stage = StageRecord(name=name, step="record", status="completed", result=dict(result))
-        self.record_stage(self._stages, stage)
+        self.record_stage(self.next_stage, stage)
         self._stage_results[name] = result
 
     def get_stage_result(self, name: str) -> Mapping[str, JsonValue] | None:

@@ -55,7 +55,7 @@ class Pipeline:
             CalibrationError: of the step that failed; those behind it are not done.
             Stopped: the job has to stop.
         """
-        for position, step in enumerate(self.steps):
+        for position, step in enumerate(self.steps, service.next_stage):
             targets_now = [*step.targets(ctx)]
             stage = StageRecord(
                 name=step.name,

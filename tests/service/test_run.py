@@ -171,6 +171,30 @@ def test_couplings_are_measured_group_by_group(world: World) -> None:
     assert generated.result["groups"] == found["candidate_couplings"]
 
 
+def test_a_filter_also_narrows_the_couplings_that_were_grouped_before(world: World) -> None:
+    qids = ["0", "1", "4", "5"]
+    give(world, qids, pi_amplitude=0.1)
+    steps = [
+        CustomOneQubit("check", ["MisfitTask"]),
+        GenerateCRSchedule(),
+        FilterByStatus(),
+        CustomTwoQubit("pairs", ["PairTask"]),
+    ]
+    with world.job(["GoodTask"], ["0"]):
+        found = run(QubitTargets(qids), steps)
+    # Qubit 4 failed, so 4-1 and 4-5 are not measured.
+    assert list(found["pairs"]) == ["0-1"]
+
+
+def test_a_flows_own_stage_stands_before_those_of_its_steps(world: World) -> None:
+    with world.job(["GoodTask"], ["0"]) as job:
+        cal = CalibService(USERNAME, CHIP, ["0"], project_id=PROJECT)
+        cal.record_stage_result("weather", {"kelvin": 0.012})
+        cal.run(QubitTargets(["0"]), [CustomOneQubit("scan", ["GoodTask"])])
+    assert cal.get_stage_result("weather") == {"kelvin": 0.012}
+    assert stages(world, job) == [("weather", "completed"), ("scan", "completed")]
+
+
 def test_given_couplings_are_measured_as_they_are_given(world: World) -> None:
     schedule = [[("0", "1")], [("3", "2")]]
     with world.job(["GoodTask"], ["0"]) as job:

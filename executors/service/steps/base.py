@@ -66,6 +66,16 @@ class StepContext:
     results: dict[str, StepResult] = field(default_factory=dict)
     latest: StepResult | None = None
 
+    @property
+    def groups(self) -> tuple[Group, ...]:
+        """The groups without the couplings of qubits that a filter has dropped."""
+        kept = set(self.candidate_qids)
+        narrowed = (
+            tuple(coupling for coupling in group if kept.issuperset(coupling.split("-")))
+            for group in self.candidate_couplings or ()
+        )
+        return tuple(group for group in narrowed if group)
+
 
 class Step(ABC):
     """One step of a calibration.

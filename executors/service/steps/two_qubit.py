@@ -87,14 +87,14 @@ class _TwoQubitStep(Step):
         """The couplings of all groups; before there are any, the qubits."""
         if ctx.candidate_couplings is None:
             return ctx.candidate_qids
-        return tuple(coupling for group in ctx.candidate_couplings for coupling in group)
+        return tuple(coupling for group in ctx.groups for coupling in group)
 
     def execute(self, service: CalibService, targets: Target, ctx: StepContext) -> StepResult:
         """Run the tasks; fails when no coupling passes."""
         if ctx.candidate_couplings is None:
             GenerateCRSchedule(self.max_parallel_ops).execute(service, targets, ctx)
         run = service.task_list(self.task_names())
-        groups = list(_at_most(self.max_parallel_ops, ctx.candidate_couplings or ()))
+        groups = list(_at_most(self.max_parallel_ops, ctx.groups))
         service.plan([item for group in groups for item in run.planned(group)])
         for group in groups:
             run.batch(group)
