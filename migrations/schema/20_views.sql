@@ -18,7 +18,7 @@ RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, 
       THEN 'no executor is alive'
     WHEN NOT EXISTS (SELECT FROM calib_private.executors e
       WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
-          AND e.condition = 'ready')
+          AND e.condition LIKE 'ready%')
       THEN (SELECT e.condition FROM calib_private.executors e
         WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
             ORDER BY e.last_seen_at DESC LIMIT 1)

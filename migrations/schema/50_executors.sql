@@ -58,10 +58,10 @@ BEGIN
   PERFORM calib_private.require_text('version', p_version, 1, 200);
   IF p_pid IS NULL THEN PERFORM calib_private.refuse('CQ007', 'pid',
       'pid: expected the number of a process, got nothing'); END IF;
-  INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, started_at,
-    last_seen_at)
-  VALUES (p_executor_id, p_chip_id, calib_private.actor_role(), p_host, p_pid, p_version, calib_private.now(),
-    calib_private.now())
+  INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, condition,
+    started_at, last_seen_at)
+  VALUES (p_executor_id, p_chip_id, calib_private.actor_role(), p_host, p_pid, p_version, 'starting',
+    calib_private.now(), calib_private.now())
   ON CONFLICT (executor_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
     WHERE calib_private.executors.chip_id = excluded.chip_id
         AND calib_private.executors.role_name = excluded.role_name;
@@ -71,7 +71,8 @@ BEGIN
   END IF;
 END $$;
 COMMENT ON FUNCTION calib.register_executor(text, text, text, text, integer, text) IS
-  'Makes the start of an executor process known, or known again. For calib_notebook, calib_executor. '
+  'Makes the start of an executor process known, or known again; its condition is starting until it tells '
+  'another. For calib_notebook, calib_executor. '
   'Raises CQ001, CQ003, CQ007, CQ010, CQ021 (not allowed on the chip, wrong backend, or an id of another '
   'role).';
 

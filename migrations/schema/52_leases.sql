@@ -159,6 +159,9 @@ BEGIN
       j.started_at, v_lease.dirty INTO v_claimed;
   INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, claim, started_at)
   VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, p_claim, v_now);
+  -- Whoever takes a job was ready for it, even if it has not reported that yet.
+  UPDATE calib_private.executors e SET condition = 'ready'
+      WHERE e.executor_id = p_executor_id AND e.condition NOT LIKE 'ready%';
   RETURN NEXT v_claimed;
 END $$;
 COMMENT ON FUNCTION calib.claim(text, text, uuid, double precision, bigint) IS
@@ -204,7 +207,7 @@ DECLARE
 BEGIN
   UPDATE calib_private.leases l SET expires_at = calib_private.now()
       + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = v_lease.chip_id;
-  UPDATE calib_private.executors e SET last_seen_at = calib_private.now(), condition = 'ready'
+  UPDATE calib_private.executors e SET last_seen_at = calib_private.now()
       WHERE e.executor_id = v_lease.executor_id;
   -- A verdict stands: who asks now asks too late, and must not be told that the request was seen.
   IF calib_private.verdict(p_job_id) IS NOT NULL THEN RETURN; END IF;

@@ -437,6 +437,9 @@ BEGIN
       j.started_at, v_lease.dirty INTO v_claimed;
   INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, claim, started_at)
   VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, p_claim, v_now);
+  -- Whoever takes a job was ready for it, even if it has not reported that yet.
+  UPDATE calib_private.executors e SET condition = 'ready'
+      WHERE e.executor_id = p_executor_id AND e.condition NOT LIKE 'ready%';
   RETURN NEXT v_claimed;
 END $$;
 
@@ -753,7 +756,7 @@ DECLARE
 BEGIN
   UPDATE calib_private.leases l SET expires_at = calib_private.now()
       + calib_private.lease_interval(p_lease_seconds) WHERE l.chip_id = v_lease.chip_id;
-  UPDATE calib_private.executors e SET last_seen_at = calib_private.now(), condition = 'ready'
+  UPDATE calib_private.executors e SET last_seen_at = calib_private.now()
       WHERE e.executor_id = v_lease.executor_id;
   -- A verdict stands: who asks now asks too late, and must not be told that the request was seen.
   IF calib_private.verdict(p_job_id) IS NOT NULL THEN RETURN; END IF;
@@ -1552,10 +1555,10 @@ BEGIN
   PERFORM calib_private.require_text('version', p_version, 1, 200);
   IF p_pid IS NULL THEN PERFORM calib_private.refuse('CQ007', 'pid',
       'pid: expected the number of a process, got nothing'); END IF;
-  INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, started_at,
-    last_seen_at)
-  VALUES (p_executor_id, p_chip_id, calib_private.actor_role(), p_host, p_pid, p_version, calib_private.now(),
-    calib_private.now())
+  INSERT INTO calib_private.executors (executor_id, chip_id, role_name, host, pid, version, condition,
+    started_at, last_seen_at)
+  VALUES (p_executor_id, p_chip_id, calib_private.actor_role(), p_host, p_pid, p_version, 'starting',
+    calib_private.now(), calib_private.now())
   ON CONFLICT (executor_id) DO UPDATE SET last_seen_at = excluded.last_seen_at, stopped_at = NULL
     WHERE calib_private.executors.chip_id = excluded.chip_id
         AND calib_private.executors.role_name = excluded.role_name;
@@ -1572,7 +1575,7 @@ ALTER FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_bac
 -- Name: FUNCTION register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) IS 'Makes the start of an executor process known, or known again. For calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ010, CQ021 (not allowed on the chip, wrong backend, or an id of another role).';
+COMMENT ON FUNCTION calib.register_executor(p_executor_id text, p_chip_id text, p_backend text, p_host text, p_pid integer, p_version text) IS 'Makes the start of an executor process known, or known again; its condition is starting until it tells another. For calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ010, CQ021 (not allowed on the chip, wrong backend, or an id of another role).';
 
 
 --
@@ -2454,7 +2457,7 @@ CREATE FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_pri
       THEN 'no executor is alive'
     WHEN NOT EXISTS (SELECT FROM calib_private.executors e
       WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
-          AND e.condition = 'ready')
+          AND e.condition LIKE 'ready%')
       THEN (SELECT e.condition FROM calib_private.executors e
         WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
             ORDER BY e.last_seen_at DESC LIMIT 1)

@@ -99,6 +99,7 @@ class Desk:
     def offer(self) -> None:
         """Register an executor with a flow and two tasks."""
         self.executor.register()
+        self.executor.seen()
         tasks = [qubit_task(name, "t1") for name in ("CheckRabi", "CheckT1")]
         self.executor.register_catalogue([CALIBRATE.model_copy(update={"repeatable": True})], tasks)
 

@@ -227,6 +227,23 @@ def test_plans_are_counted_and_kept_in_order(world: QueueWorld) -> None:
     assert world.job(claimed.job_id)["tasks_total"] == 5
 
 
+def test_the_condition_of_an_executor_is_what_it_reported_last(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    executor = world.executor(chip_id)
+
+    def condition() -> object:
+        return world.value("SELECT condition FROM calib.executors WHERE chip_id = %s", chip_id)
+
+    executor.register()
+    assert condition() == "starting"
+    _, lease = world.claim(executor, world.submit(chip_id))
+    assert condition() == "ready"
+    for reported in ("ready; not offered (1): lab.py", "warming up"):
+        executor.seen(reported)
+        lease.heartbeat(30)
+        assert condition() == reported
+
+
 def test_waiting_for(timed: QueueWorld) -> None:
     chip_id = timed.chip()
 
@@ -235,11 +252,14 @@ def test_waiting_for(timed: QueueWorld) -> None:
 
     first = timed.submit(chip_id)
     assert why(first) == "no executor is alive"
-    executor = timed.ready(chip_id)
+    executor = timed.executor(chip_id)
+    executor.register()
+    assert why(first) == "starting"
+    executor.seen("ready; not offered (1): lab.py: SyntaxError")
     assert why(first) == "an executor to pick it up"
     second = timed.submit(chip_id)
     assert why(second) == "jobs ahead: 1"
-    executor.claim()
+    timed.claim(executor, first)
     assert why(first) is None
     assert why(second) == f"job {first} to end"
     third = timed.submit(chip_id, priority=-1)

@@ -76,11 +76,7 @@ def tag_of(process: psutil.Process) -> str | None:
 
 def ready_executors(owner: Database) -> set[int]:
     """The processes of executors that are ready."""
-    # A row says "ready" for a moment when it is made; no executor is ready in its first second.
-    rows = owner.rows(
-        "SELECT pid FROM calib_private.executors"
-        " WHERE condition = 'ready' AND last_seen_at > started_at + interval '1 s'"
-    )
+    rows = owner.rows("SELECT pid FROM calib_private.executors WHERE condition = 'ready'")
     return {row["pid"] for row in rows}
 
 

@@ -201,9 +201,10 @@ class QueueWorld:
         return Executor(self.machine.database, chip_id, "fake", "1.0", executor_id=f"{chip_id}/{name}")
 
     def ready(self, chip_id: str, name: str = "one") -> Executor:
-        """A registered executor of the chip."""
+        """A registered executor of the chip that says it is ready."""
         executor = self.executor(chip_id, name)
         executor.register()
+        executor.seen()
         return executor
 
     def submit(self, chip_id: str, person: Person | None = None, **given: Any) -> int:
