@@ -78,9 +78,10 @@ def _table(chosen: Sequence[Cell], given: argparse.Namespace) -> list[Tally]:
     from benchmarks.truth_verdicts import tally
 
     print(
-        "| task, cell | value | refused % | RMSE/bound | pull mean, width | 68 / 95 % | missed bars | CPU s |"
+        "| task, cell | value | refused % | RMSE/bound | of the means | pull mean, width | 68 / 95 % |"
+        " missed bars | CPU s |"
     )
-    print("|---|---|---|---|---|---|---|---|", flush=True)
+    print("|---|---|---|---|---|---|---|---|---|", flush=True)
     tallies = []
     for cell in chosen:
         begin = time.process_time()
@@ -98,10 +99,11 @@ def _table(chosen: Sequence[Cell], given: argparse.Namespace) -> list[Tally]:
 def _row(found: Tally, seconds: float) -> str:
     head = f"| {found.cell.task}, {found.cell.name} | {found.value.label} | {_refusals(found)} |"
     if found.pulls.size < LEAST_ACCEPTED:
-        return f"{head} – | – | – | | {seconds:.1f} |"
+        return f"{head} – | – | – | – | | {seconds:.1f} |"
     missed = ", ".join(found.missed())
     return (
-        f"{head} {found.rmse:.3f} | {found.pulls.mean():+.2f}, {found.pulls.std():.2f} |"
+        f"{head} {found.rmse:.3f} | {found.rmse_of_means:.3f} |"
+        f" {found.pulls.mean():+.2f}, {found.pulls.std():.2f} |"
         f" {100 * found.covered(1.0):.1f} / {100 * found.covered(1.96):.1f} |"
         f"{f' **MISSED: {missed}**' if missed else ''} | {seconds:.1f} |"
     )

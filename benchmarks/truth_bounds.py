@@ -142,12 +142,20 @@ def bounds(
     quantities: Mapping[str, Quantity],
     *,
     free: Change | None = None,
+    with_scatter: bool = True,
 ) -> dict[str, float]:
     """The least standard deviation of an unbiased estimate of each quantity, in its unit.
 
-    ``free``: of the pulses, what is not known beside the qubit's parameters.
+    Args:
+        truth: of the qubit.
+        executions: every sequence and reference that was read.
+        readout: of the levels.
+        quantities: to be estimated.
+        free: of the pulses, what is not known beside the qubit's parameters.
+        with_scatter: count what the size of the noise at each point tells of the populations, too. A fit of
+            the means that takes the noise as known, and so no drift for a population, does without.
     """
-    inverse = np.linalg.inv(_information(truth, executions, readout, free=free))
+    inverse = np.linalg.inv(_information(truth, executions, readout, free=free, with_scatter=with_scatter))
     found = {}
     for name, quantity in quantities.items():
         slope = np.zeros(len(inverse))
@@ -160,7 +168,12 @@ def bounds(
 
 
 def _information(
-    truth: QubitTruth, executions: Sequence[Execution], readout: Readout, *, free: Change | None
+    truth: QubitTruth,
+    executions: Sequence[Execution],
+    readout: Readout,
+    *,
+    free: Change | None,
+    with_scatter: bool,
 ) -> Real:
     """Fisher's matrix of Gaussian points whose mean and covariance both depend on the parameters."""
     shots = np.array([execution.shots for execution in executions], dtype=np.float64)
@@ -189,7 +202,8 @@ def _information(
     weight = np.linalg.inv(moments(levels, readout)[1])
     means, spread = np.array(mean_slopes), np.array(covariance_slopes) @ weight
     information = np.einsum("ani,nij,bnj->ab", means, weight, means, optimize=True)
-    information += 0.5 * np.einsum("anij,bnji->ab", spread, spread, optimize=True)
+    if with_scatter:
+        information += 0.5 * np.einsum("anij,bnji->ab", spread, spread, optimize=True)
     priors += _READOUT_PRIORS
     return np.asarray(information + np.diag(1 / np.square(priors)))
 

@@ -67,6 +67,7 @@ class Tally:
         causes: of the refusals.
         pulls: error of each accepted value in its own standard deviations, shape (n,).
         ratios: the same in bounds, shape (n,).
+        means: the same in bounds without what the scatter tells, shape (n,).
     """
 
     cell: Cell
@@ -75,6 +76,7 @@ class Tally:
     causes: Counter[str]
     pulls: Real
     ratios: Real
+    means: Real
 
     @property
     def refused(self) -> float:
@@ -83,6 +85,10 @@ class Tally:
     @property
     def rmse(self) -> float:
         return float(np.sqrt(np.mean(self.ratios**2)))
+
+    @property
+    def rmse_of_means(self) -> float:
+        return float(np.sqrt(np.mean(self.means**2)))
 
     def covered(self, sigmas: float) -> float:
         """Share of the accepted whose error bar of so many standard deviations holds the truth."""
@@ -105,11 +111,12 @@ def tally(cell: Cell, seeds: Sequence[int], runs: int) -> list[Tally]:
     causes: Counter[str] = Counter()
     pulls: dict[str, list[float]] = {value.key: [] for value in values}
     ratios: dict[str, list[float]] = {value.key: [] for value in values}
+    means: dict[str, list[float]] = {value.key: [] for value in values}
     each = -(-runs // len(seeds))
     for seed in seeds:
         bench = cell.bench(seed)
         outcomes = [outcome(bench) for _ in range(each)]
-        least = _bounds(bench, values)
+        least, of_means = (_bounds(bench, values, with_scatter=scatter) for scatter in (True, False))
         for found in outcomes:
             causes[found.cause] += 1
             for value in values if not found.cause else ():
@@ -117,18 +124,27 @@ def tally(cell: Cell, seeds: Sequence[int], runs: int) -> list[Tally]:
                 off = number - value.truth(bench.truth, bench.inputs)
                 pulls[value.key].append(off / error)
                 ratios[value.key].append(off / least[value.key])
+                means[value.key].append(off / of_means[value.key])
     del causes[""]
     return [
-        Tally(cell, value, each * len(seeds), causes, np.array(pulls[value.key]), np.array(ratios[value.key]))
+        Tally(
+            cell,
+            value,
+            each * len(seeds),
+            causes,
+            *(np.array(found[value.key]) for found in (pulls, ratios, means)),
+        )
         for value in values
     ]
 
 
-def _bounds(bench: Bench, values: Sequence[Value]) -> dict[str, float]:
+def _bounds(bench: Bench, values: Sequence[Value], *, with_scatter: bool) -> dict[str, float]:
     executions = [execution for plan in bench.lab.asked for execution in plan.executions]
     quantities = {value.key: lambda truth, value=value: value.truth(truth, bench.inputs) for value in values}
     free = FREE.get(bench.task.name)
-    return bounds(bench.truth, executions, bench.lab.readout, quantities, free=free)
+    return bounds(
+        bench.truth, executions, bench.lab.readout, quantities, free=free, with_scatter=with_scatter
+    )
 
 
 def wrong(task: str, inputs: Mapping[str, float], found: Outcome, truths: Sequence[QubitTruth]) -> list[str]:

@@ -169,6 +169,30 @@ def test_the_bound_falls_with_the_square_root_of_the_shots() -> None:
     assert least(1024) / least(102_400) == pytest.approx(10, rel=0.05)
 
 
+def test_the_scatter_tells_of_populations_unless_the_amplifier_drowns_them() -> None:
+    sampled = bench(shots=64_000)
+    sampled.run()
+    readout = sampled.lab.readout
+    noisy = replace(readout, covariances=np.tile(400 * readout.white * np.eye(2), (3, 1, 1)))
+
+    def gain(readout: Readout) -> float:
+        full, of_means = (
+            bounds(
+                TRUTH,
+                sampled.lab.asked[0].executions,
+                readout,
+                {"t1": lambda truth: truth.t1},
+                with_scatter=with_scatter,
+            )["t1"]
+            for with_scatter in (True, False)
+        )
+        return of_means / full - 1
+
+    quiet, drowned = gain(readout), gain(noisy)
+    assert quiet > 5e-3
+    assert 0 <= drowned < quiet / 10
+
+
 def test_without_a_third_level_true_values_are_those_of_a_spin() -> None:
     spin = replace(TRUTH, anharmonicity=-1e3)
     inputs = {**calibrated(TRUTH), "qubit_frequency": TRUTH.frequency + 5e-3, "control_amplitude": 0.03}
