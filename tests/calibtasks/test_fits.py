@@ -57,6 +57,15 @@ def expect_honest(found: list[Estimate], true: float, least: float = 1.0) -> Non
     assert least - 3 / math.sqrt(2 * pulls.size) < float(pulls.std()) < 1 + 3 / math.sqrt(2 * pulls.size)
 
 
+def test_both_rabi_oscillations_turn_by_the_same_ramps() -> None:
+    """With a phase of its own the second oscillation leaves 0.07 MHz and 0.019 MHz."""
+    rng = np.random.default_rng(3)
+    fits = [rabi(PlantedQubit(rng, shots=2048, has_pulse=False), off_mhz=3.0) for _ in range(RUNS)]
+    expect_honest([fit.detuning for fit in fits], 3.0, least=0.75)
+    assert np.median([fit.detuning.error for fit in fits]) == pytest.approx(0.047, rel=0.1)
+    assert np.median([fit.strength.error for fit in fits]) == pytest.approx(0.012, rel=0.1)
+
+
 T1_NS = [40e3, 200e3]
 """Shots start from equilibrium, and with 46 % of what the one before has left."""
 

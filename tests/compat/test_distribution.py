@@ -54,11 +54,13 @@ def answers(site: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_the_wheel_holds_no_package_called_qdash(wheel: Path) -> None:
+def test_the_wheel_holds_its_license_and_no_package_called_qdash(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        top = {name.partition("/")[0] for name in archive.namelist()}
+        names = archive.namelist()
+    top = {name.partition("/")[0] for name in names}
     (info,) = (name for name in top if name.endswith(".dist-info"))
     assert top - {info} == {"qdash_queue_compat", "qdash_queue_compat.pth"}
+    assert f"{info}/licenses/LICENSE" in names
 
 
 def test_without_a_qdash_its_names_are_served(site: Path) -> None:

@@ -196,7 +196,7 @@ def test_a_flows_own_stage_stands_before_those_of_its_steps(world: World) -> Non
 
 
 def test_given_couplings_are_measured_as_they_are_given(world: World) -> None:
-    schedule = [[("0", "1")], [("3", "2")]]
+    schedule: list[list[Any]] = [[("0", "1")], ["3-2"]]
     with world.job(["GoodTask"], ["0"]) as job:
         found = run(
             CouplingTargets([("1", "0"), ("2", "3")]),

@@ -58,14 +58,17 @@ class SetCRSchedule(Step):
     """Takes groups of couplings as they are given.
 
     Attributes:
-        schedule: groups of ``(control, target)``.
+        schedule: groups of ``(control, target)``, or of ``"control-target"``.
     """
 
     schedule: Sequence[Sequence[Sequence[str]]]
 
     def execute(self, service: CalibService, targets: Target, ctx: StepContext) -> StepResult:  # noqa: ARG002
         """Take the groups; their qubits become the candidates."""
-        groups = tuple(tuple("-".join(pair) for pair in group) for group in self.schedule)
+        groups = tuple(
+            tuple(pair if isinstance(pair, str) else "-".join(pair) for pair in group)
+            for group in self.schedule
+        )
         check_couplings(service, groups)
         ctx.candidate_couplings = groups
         qids = [qid for group in groups for coupling in group for qid in coupling.split("-")]
