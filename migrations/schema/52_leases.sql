@@ -159,7 +159,7 @@ BEGIN
       j.started_at, v_lease.dirty INTO v_claimed;
   INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, claim, started_at)
   VALUES (v_job_id, v_claimed.attempt, v_claimed.fence, p_executor_id, p_claim, v_now);
-  -- Whoever takes a job was ready for it, even if it has not reported that yet.
+  -- An executor that takes a job is ready, even if it has not reported that yet.
   UPDATE calib_private.executors e SET condition = 'ready'
       WHERE e.executor_id = p_executor_id AND e.condition NOT LIKE 'ready%';
   RETURN NEXT v_claimed;
