@@ -68,6 +68,14 @@ def preload() -> None:
         importlib.import_module(name)
     _draw()
     runtime.preload()
+    _keep_progress_bars_in_one_process()
+
+
+def _keep_progress_bars_in_one_process() -> None:
+    """Give qubex's progress bars a lock of threads: tqdm's own is a semaphore, of which each job left one."""
+    from tqdm import tqdm  # noqa: PLC0415 - heavy
+
+    tqdm.set_lock(threading.RLock())
 
 
 def _draw() -> None:
