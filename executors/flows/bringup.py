@@ -16,7 +16,6 @@ from executors.flows.template_parameters import (
     Qids,
     Results,
     Tags,
-    UnusedQids,
     chosen,
     session,
     template,
@@ -30,9 +29,9 @@ def bringup(
     username: str,
     chip_id: str,
     project_id: str,
-    mux_ids: MuxIds,
+    mux_ids: MuxIds | None = None,
     exclude_qids: OtherQids | None = None,
-    qids: UnusedQids | None = None,  # noqa: ARG001 - QDash's interface sends it
+    qids: Qids | None = None,
     mode: Mode = "scheduled",
     tags: Tags | None = None,
     flow_name: FlowName | None = None,
@@ -41,9 +40,9 @@ def bringup(
     ]
     | None = None,
 ) -> Results:
-    """Find the resonators and qubits of MUXes."""
+    """Find resonators and qubits."""
     return session(username, chip_id, project_id, flow_name, tags, INTERVAL).run(
-        chosen(mux_ids, exclude_qids, None),
+        chosen(mux_ids, exclude_qids, qids),
         [
             ConfigureAll(),
             BringUp(mode=mode, resonator_assignment_pattern=resonator_assignment_pattern),
@@ -75,4 +74,4 @@ def experimental_simultaneous_bringup(
     )
 
 
-TEMPLATES = [template(bringup), template(experimental_simultaneous_bringup, either=("mux_ids", "qids"))]
+TEMPLATES = [template(each, muxes_or_qids=True) for each in (bringup, experimental_simultaneous_bringup)]

@@ -1,4 +1,4 @@
-"""Templates that calibrate MUXes whole: their qubits, then the couplings between those good enough."""
+"""Templates that calibrate a part of a chip whole: qubits, then the couplings between those good enough."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from executors.flows.template_parameters import (
     MuxIds,
     OtherQids,
     ParallelOps,
+    Qids,
     Results,
     Tags,
-    UnusedQids,
     chosen,
     session,
     template,
@@ -68,9 +68,9 @@ def full_calibration(
     username: str,
     chip_id: str,
     project_id: str,
-    mux_ids: MuxIds,
+    mux_ids: MuxIds | None = None,
     exclude_qids: OtherQids | None = None,
-    qids: UnusedQids | None = None,  # noqa: ARG001 - QDash's interface sends it
+    qids: Qids | None = None,
     tags: Tags | None = None,
     flow_name: FlowName | None = None,
     fidelity_threshold: Threshold = 0.9,
@@ -78,9 +78,9 @@ def full_calibration(
     *,
     inverse: Inverse = False,
 ) -> Results:
-    """Check and tune the qubits of MUXes, then calibrate the couplings between the good ones."""
+    """Check and tune qubits, then calibrate the couplings between the good ones."""
     return session(username, chip_id, project_id, flow_name, tags, PULSES).run(
-        chosen(mux_ids, exclude_qids, None), _steps(fidelity_threshold, max_parallel_ops, inverse=inverse)
+        chosen(mux_ids, exclude_qids, qids), _steps(fidelity_threshold, max_parallel_ops, inverse=inverse)
     )
 
 
@@ -89,9 +89,9 @@ def fast_full_calibration(
     username: str,
     chip_id: str,
     project_id: str,
-    mux_ids: MuxIds,
+    mux_ids: MuxIds | None = None,
     exclude_qids: OtherQids | None = None,
-    qids: UnusedQids | None = None,  # noqa: ARG001 - QDash's interface sends it
+    qids: Qids | None = None,
     tags: Tags | None = None,
     flow_name: FlowName | None = None,
     fidelity_threshold: Threshold = 0.9,
@@ -99,7 +99,7 @@ def fast_full_calibration(
     *,
     inverse: Inverse = False,
 ) -> Results:
-    """Calibrate MUXes as full_calibration does, without what only characterises."""
+    """Calibrate as full_calibration does, without what only characterises."""
     steps = _steps(
         fidelity_threshold,
         max_parallel_ops,
@@ -108,8 +108,8 @@ def fast_full_calibration(
         tune_tasks=FAST_FINE_TUNE_TASKS,
     )
     return session(username, chip_id, project_id, flow_name, tags, PULSES).run(
-        chosen(mux_ids, exclude_qids, None), steps
+        chosen(mux_ids, exclude_qids, qids), steps
     )
 
 
-TEMPLATES = [template(full_calibration), template(fast_full_calibration)]
+TEMPLATES = [template(each, muxes_or_qids=True) for each in (full_calibration, fast_full_calibration)]

@@ -114,6 +114,6 @@ def fake_calibration(
 
 
 TEMPLATES = [
-    *(template(each, either=("mux_ids", "qids")) for each in (simple, check_waveform, one_qubit)),
+    *(template(each, muxes_or_qids=True) for each in (simple, check_waveform, one_qubit)),
     template(fake_calibration),
 ]

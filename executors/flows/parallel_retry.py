@@ -10,13 +10,13 @@ from prefect import flow
 from pydantic import Field
 
 from calibtasks.parameters.run_parameters import refuse
+from executors.flows.signature import Qid
 from executors.flows.template_parameters import (
     FlowName,
     Qids,
     Results,
     Tags,
     TaskNames,
-    UnusedQids,
     session,
     template,
 )
@@ -72,7 +72,10 @@ def parallel_retry(
     username: str,
     chip_id: str,
     project_id: str,
-    qids: UnusedQids | None = None,  # noqa: ARG001 - QDash's interface sends it
+    qids: Annotated[  # noqa: ARG001 - QDash's interface sends it
+        list[Qid], Field(max_length=0, description="Empty: the qubits are named in groups.")
+    ]
+    | None = None,
     groups: Annotated[
         list[Qids], Field(min_length=1, max_length=256, description="Groups of qubits beside each other.")
     ]

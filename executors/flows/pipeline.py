@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from executors.flows.signature import RunParameters
 from executors.flows.template_parameters import (
+    MUXES_OR_QIDS,
     FlowName,
     Inverse,
     Mode,
@@ -37,24 +38,7 @@ class _Given(BaseModel):
 class Targets(_Given):
     """Qubits, or MUXes without some of their qubits."""
 
-    model_config = ConfigDict(
-        json_schema_extra={
-            "anyOf": [
-                {
-                    "required": ["qids"],
-                    "properties": {
-                        "qids": {"type": "array"},
-                        "mux_ids": {"type": "null"},
-                        "exclude_qids": {"maxItems": 0},
-                    },
-                },
-                {
-                    "required": ["mux_ids"],
-                    "properties": {"mux_ids": {"type": "array"}, "qids": {"type": "null"}},
-                },
-            ]
-        }
-    )
+    model_config = ConfigDict(json_schema_extra={"anyOf": MUXES_OR_QIDS})
     qids: Qids | None = None
     mux_ids: MuxIds | None = None
     exclude_qids: OtherQids = []

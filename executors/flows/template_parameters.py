@@ -24,7 +24,6 @@ Qids = Annotated[
     Field(min_length=1, max_length=4096, json_schema_extra=_EACH_ONCE, description="Qubits, each once."),
 ]
 OtherQids = Annotated[list[Qid], Field(max_length=4096, description="Qubits of the MUXes to leave out.")]
-UnusedQids = Annotated[list[Qid], Field(max_length=4096, description="Not used; for QDash's interface.")]
 MuxIds = Annotated[
     list[Mux],
     Field(min_length=1, max_length=4096, json_schema_extra=_EACH_ONCE, description="MUXes, each once."),
@@ -50,6 +49,19 @@ Tags = Annotated[
 FlowName = Annotated[str, Field(min_length=1, max_length=200, description="A display name.")]
 Results = dict[str, object]
 
+MUXES_OR_QIDS: list[JsonValue] = [
+    {
+        "required": ["qids"],
+        "properties": {
+            "qids": {"type": "array"},
+            "mux_ids": {"type": "null"},
+            "exclude_qids": {"maxItems": 0},
+        },
+    },
+    {"required": ["mux_ids"], "properties": {"mux_ids": {"type": "array"}, "qids": {"type": "null"}}},
+]
+"""The two ways to name targets; QDash's interface sends null for what was not chosen."""
+
 INTERVAL = {"interval": 150 * 1024}
 """Nanoseconds from shot to shot."""
 PULSES = INTERVAL | {
@@ -65,8 +77,10 @@ def chosen(mux_ids: list[int] | None, exclude_qids: list[str] | None, qids: list
     """The qubits of the MUXes but those excluded, or without MUXes the qubits named.
 
     Raises:
-        CalibrationError: ``invalid_request``; there are neither.
+        CalibrationError: ``invalid_request``; there are neither, or both.
     """
+    if mux_ids is not None and qids is not None:
+        raise refuse("mux_ids and qids: expected one of them, got both", "two_targets")
     if mux_ids is not None:
         return MuxTargets(mux_ids, exclude_qids or ())
     if qids is not None:
@@ -93,10 +107,9 @@ def session(
     )
 
 
-def template(flow: Flow[..., Any], *, either: tuple[str, ...] = ()) -> FlowDefinition:
-    """Offer a template; of the lists named ``either``, each optional, a job has to give one."""
+def template(flow: Flow[..., Any], *, muxes_or_qids: bool = False) -> FlowDefinition:
+    """Offer a template; with ``muxes_or_qids`` a job has to name its targets in one of the two ways."""
     definition = flow_of(flow, repeatable=True, timeout_seconds=86_400)
-    if not either:
+    if not muxes_or_qids:
         return definition
-    ways: list[JsonValue] = [{"required": [name], "properties": {name: {"type": "array"}}} for name in either]
-    return replace(definition, schema={**definition.schema, "anyOf": ways})
+    return replace(definition, schema={**definition.schema, "anyOf": MUXES_OR_QIDS})

@@ -126,5 +126,5 @@ def coherence_limit(
 TEMPLATES = [
     template(two_qubit),
     template(two_qubit_scheduled),
-    template(coherence_limit, either=("mux_ids", "qids")),
+    template(coherence_limit, muxes_or_qids=True),
 ]

@@ -44,7 +44,10 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("one_qubit", {**MUXES, "check_only": True}),
     ("one_qubit", QIDS | UNCHOSEN),
     ("full_calibration", {**MUXES, "fidelity_threshold": 0.95, "max_parallel_ops": 4, "inverse": True}),
-    ("fast_full_calibration", {"mux_ids": [0, 1, 2, 3], "qids": ["0"]}),
+    ("bringup", QIDS | UNCHOSEN),
+    ("full_calibration", QIDS | UNCHOSEN),
+    ("fast_full_calibration", QIDS),
+    ("fast_full_calibration", {"mux_ids": [0, 1, 2, 3]}),
     ("two_qubit", {"qids": ["0", "1", "4"], "tasks": None, "inverse": False, "max_parallel_ops": 10}),
     ("two_qubit_scheduled", {"schedule": PAIRS, "tasks": ["CheckRabi"]}),
     ("check_waveform", MUXES | {"mode": "serial"}),
@@ -85,7 +88,9 @@ ACCEPTED: list[tuple[str, dict[str, Any]]] = [
     ("pipeline", spec(targets={"qids": ["0"], "mux_ids": None, "exclude_qids": []})),
 ]
 
-EITHER = 'parameters: "mux_ids" is missing: expected "mux_ids"'
+BOTH = {"mux_ids": [0], "qids": ["5"]}
+REFUSED_BOTH = "parameters.mux_ids: expected null, got array [0]"
+EITHER = 'parameters: "qids" is missing: expected "qids"'
 MODES = '"scheduled", "synchronized", "serial", "simultaneous", "simultaneous_spectroscopy"'
 TYPES = (
     '"ConfigureAll", "BringUp", "OneQubitCheck", "OneQubitFineTune", "CustomOneQubit", "FilterByStatus",'
@@ -93,15 +98,20 @@ TYPES = (
 )
 REFUSED: list[tuple[str, dict[str, Any], str]] = [
     ("bringup", {}, EITHER),
-    ("bringup", {"mux_ids": None}, "parameters.mux_ids: expected array, got null"),
+    ("bringup", {"mux_ids": None}, EITHER),
+    ("bringup", BOTH, REFUSED_BOTH),
+    ("simple", BOTH, REFUSED_BOTH),
+    ("simple", QIDS | {"exclude_qids": ["0"]}, "parameters.exclude_qids: expected at most 0 items, got 1"),
     ("bringup", {"mux_ids": [0, 4]}, 'parameters.mux_ids[1]: chip "SIM16" has no MUX "4": expected 0 to 3'),
     ("bringup", {"mux_ids": ["0"]}, 'parameters.mux_ids[0]: expected integer, got string "0"'),
     ("bringup", {"mux_ids": [0, 0]}, "parameters.mux_ids: expected every item once, got a repeated one"),
     ("one_qubit", {"check_only": True}, EITHER),
-    ("one_qubit", {"mux_ids": None, "qids": None}, "parameters.mux_ids: expected array, got null"),
+    ("one_qubit", {"mux_ids": None, "qids": None}, "parameters.qids: expected array, got null"),
     ("one_qubit", {"qids": []}, "parameters.qids: expected at least 1 items, got 0"),
     ("one_qubit", QIDS | {"check_onyl": True}, 'unknown parameter "check_onyl": did you mean "check_only"?'),
-    ("full_calibration", {"qids": ["0"]}, EITHER),
+    ("full_calibration", {}, EITHER),
+    ("full_calibration", BOTH, REFUSED_BOTH),
+    ("fast_full_calibration", BOTH, REFUSED_BOTH),
     (
         "full_calibration",
         {"mux_ids": [0], "fidelity_threshold": 90},
@@ -123,6 +133,7 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
         f'parameters.mode: expected one of {MODES}, got "paralel"',
     ),
     ("simple", QIDS | {"tasks": ["CheckRaby"]}, 'unknown task "CheckRaby": did you mean "CheckRabi"?'),
+    ("parallel_retry", {"qids": ["0"]}, "parameters.qids: expected at most 0 items, got 1"),
     ("parallel_retry", {"groups": [["0"], []]}, "parameters.groups[1]: expected at least 1 items, got 0"),
     ("fake_calibration", {"backend_name": "real"}, 'expected one of "fake", "qubex", got "real"'),
     (

@@ -13,6 +13,8 @@ from executors.engine import ConfigError
 from executors.flows import load_flows
 from executors.job.context import JobContext, use_job
 from executors.prefect.flow_runs import flow_arguments
+from executors.service import CalibService
+from executors.service.targets import MuxTargets, QubitTargets, Target
 from executors.service.task_lists import (
     BRINGUP_TASKS,
     CHECK_1Q_TASKS,
@@ -22,7 +24,7 @@ from executors.service.task_lists import (
 from qdash_queue.client.models import TaskRun
 from qdash_queue.domain import CalibrationError, TaskStatus
 from tests.engine.tasks import RefusedTask
-from tests.engine.world import World
+from tests.engine.world import CHIP, PROJECT, USERNAME, World
 
 EXISTING = ("CheckRabi", "CreateHPIPulse", "CreatePIPulse", "CheckT1", "CheckT2Echo", "CheckRamsey")
 SLOW = ("CheckT1Average", "CheckT2EchoAverage", "Check1QGateCoherenceLimit")
@@ -112,9 +114,21 @@ def test_simple_runs_its_tasks_on_the_qubits_named(world: World) -> None:
     assert [setting(hpi, name) for name in ("hpi_duration", "interval")] == [32, 153600]
 
 
-def test_muxes_are_taken_whole_but_for_those_excluded_and_before_qubits(world: World) -> None:
-    job_id, _ = run(world, "simple", mux_ids=[1], exclude_qids=["4"], qids=["0"], tasks=["GoodTask"])
+def test_muxes_are_taken_whole_but_for_those_excluded(world: World) -> None:
+    job_id, _ = run(world, "simple", mux_ids=[1], exclude_qids=["4"], tasks=["GoodTask"])
     assert sorted(world.statuses(job_id)) == [("GoodTask", qid) for qid in ("5", "6", "7")]
+
+
+@pytest.mark.parametrize("flow", ["bringup", "full_calibration", "fast_full_calibration"])
+def test_a_whole_calibration_is_of_the_qubits_named(flow: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    taken: list[Target] = []
+    monkeypatch.setattr(CalibService, "run", lambda _self, targets, _steps: taken.append(targets))
+    function = load_flows()[flow].flow.fn
+    function(USERNAME, CHIP, PROJECT, qids=["0", "5"])
+    function(USERNAME, CHIP, PROJECT, mux_ids=[1], exclude_qids=["5"])
+    assert taken == [QubitTargets(["0", "5"]), MuxTargets([1], ["5"])]
+    with pytest.raises(CalibrationError, match="mux_ids and qids: expected one of them, got both"):
+        function(USERNAME, CHIP, PROJECT, mux_ids=[1], qids=["5"])
 
 
 @pytest.mark.parametrize("mode", ["serial", "synchronized", "scheduled", "simultaneous_spectroscopy"])
