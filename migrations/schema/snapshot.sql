@@ -3593,6 +3593,12 @@ BEGIN
     -- Compared one by one: @> would take {} for every object.
     v_expected := (SELECT 'one of ' || coalesce(string_agg(e::text, ', '), 'nothing')
       FROM jsonb_array_elements(p_schema -> 'enum') e HAVING bool_or(e = p_value) IS NOT TRUE);
+    v_fault := CASE WHEN v_expected IS NOT NULL AND v_type = 'string' THEN calib_private.suggestion(v_text,
+      ARRAY(SELECT e #>> '{}' FROM jsonb_array_elements(p_schema -> 'enum') e
+        WHERE jsonb_typeof(e) = 'string')) END;
+    IF v_fault LIKE ': did you mean %' THEN
+      RETURN format('unknown value %s%s', calib_private.shown(v_text), v_fault);
+    END IF;
   END IF;
   IF v_expected IS NOT NULL THEN
     RETURN format('expected %s, got %s', v_expected, CASE

@@ -183,7 +183,12 @@ REFUSED: list[tuple[str, dict[str, Any], str]] = [
     (
         "pipeline",
         spec(RABI, {"type": "OneQubitChekc", "mode": "serial"}),
-        f'parameters.steps[1].type: expected one of {TYPES}, got "OneQubitChekc"',
+        'parameters.steps[1].type: unknown value "OneQubitChekc": did you mean "OneQubitCheck"?',
+    ),
+    (
+        "pipeline",
+        spec(RABI, {"type": "Wait"}),
+        f'parameters.steps[1].type: expected one of {TYPES}, got "Wait"',
     ),
     ("pipeline", spec(RABI, {"mode": "serial"}), 'parameters.steps[1]: "type" is missing: expected "type"'),
     ("pipeline", spec("OneQubitCheck"), 'parameters.steps[0]: expected object, got string "OneQubitCheck"'),  # type: ignore[arg-type]

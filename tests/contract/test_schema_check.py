@@ -27,6 +27,7 @@ KEYWORDS: list[tuple[dict[str, Any], Any, Any, str]] = [
     ({"type": "object"}, {}, [], "expected object, got array []"),
     ({"type": ["string", "null"]}, None, 1, "expected string or null, got number 1"),
     ({"enum": ["a", 1, None]}, None, "b", 'expected one of "a", 1, null, got "b"'),
+    ({"enum": ["serial", 1, None]}, "serial", "seriel", 'unknown value "seriel": did you mean "serial"?'),
     ({"enum": [{"a": 1}]}, {"a": 1}, {}, 'expected one of {"a": 1}, got {}'),
     ({"const": 5}, 5.0, 6, "expected 5, got 6"),
     ({"const": None}, None, [], "expected null, got []"),
