@@ -60,7 +60,7 @@ class CalibConfig(BaseModel):
         default_run_parameters: run parameters for every task: ``{task: {name: value}}`` or ``{name: value}``.
         task_run_parameters: run parameters above these: ``{task: {name: value}}``.
         source_task_id: a task run to repeat, of the same project and chip: its task runs on its target with
-            its inputs and run parameters, and no other task does.
+            its inputs and run parameters, and no other task does that has parameters.
         parameter_overrides: ``{"input": {name: value}, "run": {name: value}}``, above those of the source.
 
     Raises:

@@ -58,8 +58,10 @@ class Session:
         seen: Counter[tuple[str, str]] = Counter()
         planned = []
         for name, qid in tasks:
-            task_type = REGISTRY.find(name).task_type
+            task = REGISTRY.find(name)
+            task_type = task.task_type
             self._require_target(task_type, qid)
+            self._source(task, [qid])
             repetition = self._runs[name, qid] + seen[name, qid]
             planned.append(PlannedTask(task=name, qid=qid, task_type=task_type, repetition=repetition))
             seen[name, qid] += 1
@@ -100,7 +102,7 @@ class Session:
         for task, group in sweeps:
             if source is not None:
                 source.put_into(self.backend, task)
-            turns = [self._turn(task_name, qid, (upstream_ids or {}).get(qid)) for qid in group]
+            turns = [self._turn(task_name, qid, (upstream_ids or {}).get(qid), source) for qid in group]
             for qid, outcome in self._run_sweep(task, turns).items():
                 results[qid] = self._outputs(qid, outcome)
         return {qid: results[qid] for qid in qids}
@@ -121,11 +123,14 @@ class Session:
         self.backend.update_note(qid, {name: ParameterModel(parameter_name=name, value=value, unit=kept)})
 
     def _source(self, task: type[Task], qids: Sequence[str]) -> Source | None:
-        """The task run that the session repeats; None: it repeats none."""
+        """The task run that this one repeats; None: it repeats none."""
         wanted = self.config.source_task_id
         if wanted is None:
             return None
         source = Source.read(self.context, wanted, self.config.parameter_overrides)
+        if task.name != source.task and not _has_parameters(task):
+            # Configure, before the task that is repeated.
+            return None
         source.require_match(task, qids)
         return source
 
@@ -142,9 +147,10 @@ class Session:
             return None
         return self.backend.parameter(qid, "readout_length").value
 
-    def _turn(self, task_name: str, qid: str, upstream_id: str | None) -> Turn:
+    def _turn(self, task_name: str, qid: str, upstream_id: str | None, source: Source | None) -> Turn:
         upstream = self._last_run.get(qid) if upstream_id is None else UUID(upstream_id)
-        turn = Turn(qid, self._runs[task_name, qid], upstream, self.config.source_task_id)
+        source_id = None if source is None else source.task_run_id
+        turn = Turn(qid, self._runs[task_name, qid], upstream, source_id)
         self._runs[task_name, qid] += 1
         return turn
 
@@ -180,6 +186,10 @@ class Session:
     def _inside(self) -> AbstractContextManager[object]:
         # A notebook runs each cell in its own context, so a script's job is made current call by call.
         return nullcontext() if self.interactive is None else self.interactive.at_work()
+
+
+def _has_parameters(task: type[Task]) -> bool:
+    return bool(task.input_parameters or task.run_parameters or task.output_parameters)
 
 
 def _yields(task: type[Task], qid: str) -> set[tuple[str, str]]:
