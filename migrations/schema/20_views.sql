@@ -294,7 +294,9 @@ COMMENT ON COLUMN calib.qubits.grid_column IS 'Column of its place on the chip, 
 COMMENT ON COLUMN calib.qubits.mux IS 'Number of the readout multiplexer. NULL: the topology has none.';
 
 CREATE OR REPLACE VIEW calib.couplings AS SELECT chip_id, qid, control, target FROM calib_private.couplings;
-COMMENT ON VIEW calib.couplings IS 'Couplings between neighbouring qubits of each chip.';
+COMMENT ON VIEW calib.couplings IS
+  'Couplings between neighbouring qubits of each chip, each once. A task may run on one with control and '
+  'target exchanged: "1-0" for "0-1".';
 COMMENT ON COLUMN calib.couplings.control IS 'qid of the control qubit.';
 COMMENT ON COLUMN calib.couplings.target IS 'qid of the target qubit.';
 

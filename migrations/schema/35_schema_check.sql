@@ -200,6 +200,13 @@ BEGIN
   RETURN calib_private.check_format(p_value, p_schema ->> 'format', p_path, p_chip_id);
 END $$;
 
+-- A coupling is listed once, by its design. A task may run on it with control and target exchanged, and what
+-- that yields belongs to the name of this direction.
+CREATE OR REPLACE FUNCTION calib_private.either_way(p_qid text)
+RETURNS text[] LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT ARRAY[p_qid, regexp_replace(p_qid, '^([0-9]+)-([0-9]+)$', '\2-\1')]
+$$;
+
 -- Words that only the catalogue can check: qubits, couplings, MUXes and tasks of the chip.
 CREATE OR REPLACE FUNCTION calib_private.check_format(p_value jsonb, p_format text, p_path text,
   p_chip_id text)
@@ -211,7 +218,8 @@ BEGIN
   IF p_format = 'qid' THEN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word;
   ELSIF p_format = 'coupling' THEN
-    PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = v_word;
+    PERFORM FROM calib_private.couplings k
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(v_word));
   ELSIF p_format = 'mux' THEN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.mux::text = v_word;
   ELSIF p_format = 'task' THEN

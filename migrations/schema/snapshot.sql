@@ -3045,7 +3045,8 @@ BEGIN
   IF p_format = 'qid' THEN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word;
   ELSIF p_format = 'coupling' THEN
-    PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = v_word;
+    PERFORM FROM calib_private.couplings k
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(v_word));
   ELSIF p_format = 'mux' THEN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.mux::text = v_word;
   ELSIF p_format = 'task' THEN
@@ -3476,6 +3477,20 @@ $$;
 
 
 ALTER FUNCTION calib_private.count_tasks(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: either_way(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.either_way(p_qid text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  SELECT ARRAY[p_qid, regexp_replace(p_qid, '^([0-9]+)-([0-9]+)$', '\2-\1')]
+$_$;
+
+
+ALTER FUNCTION calib_private.either_way(p_qid text) OWNER TO calib_owner;
 
 --
 -- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -4020,7 +4035,8 @@ CREATE FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) RETURNS
 BEGIN
   PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = ANY (p_qids) ORDER BY q.qid
     FOR NO KEY UPDATE;
-  PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = ANY (p_qids) ORDER BY k.qid
+  PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = ANY (
+      ARRAY(SELECT unnest(calib_private.either_way(q)) FROM unnest(p_qids) q)) ORDER BY k.qid
     FOR NO KEY UPDATE;
 END $$;
 
@@ -4271,8 +4287,9 @@ CREATE FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
   SELECT coalesce(substring(p_role FROM '^[0-9]+$'),
-    (SELECT CASE p_role WHEN 'control' THEN k.control WHEN 'target' THEN k.target END
-    FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid), p_qid)
+    (SELECT CASE p_role WHEN 'control' THEN split_part(p_qid, '-', 1)
+      WHEN 'target' THEN split_part(p_qid, '-', 2) END FROM calib_private.couplings k
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(p_qid))), p_qid)
 $_$;
 
 
@@ -4528,7 +4545,8 @@ DECLARE
     p_name) ELSE 0 END;
 BEGIN
   IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = p_qid
-    UNION ALL SELECT FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = p_qid) THEN
+    UNION ALL SELECT FROM calib_private.couplings k
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(p_qid))) THEN
     PERFORM calib_private.refuse('CQ001', 'qid', format('chip "%s" has no qubit or coupling %s', p_chip_id,
       calib_private.shown(p_qid)));
   ELSIF p_name IS NULL OR p_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
@@ -6021,7 +6039,7 @@ ALTER VIEW calib.couplings OWNER TO calib_owner;
 -- Name: VIEW couplings; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON VIEW calib.couplings IS 'Couplings between neighbouring qubits of each chip.';
+COMMENT ON VIEW calib.couplings IS 'Couplings between neighbouring qubits of each chip, each once. A task may run on one with control and target exchanged: "1-0" for "0-1".';
 
 
 --
@@ -9170,6 +9188,13 @@ REVOKE ALL ON FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state te
 --
 
 REVOKE ALL ON FUNCTION calib_private.count_tasks(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION either_way(p_qid text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.either_way(p_qid text) FROM PUBLIC;
 
 
 --

@@ -29,6 +29,11 @@ class Pair(NamedTuple):
         """Its name as a target of a task, such as ``4-1``."""
         return f"{self.control}-{self.target}"
 
+    @property
+    def turned(self) -> Pair:
+        """The same with control and target exchanged."""
+        return Pair(self.target, self.control)
+
 
 def numeric(name: str) -> list[tuple[int, str]]:
     """Sort key of the names of qubits and couplings: by number, so that 2 stands before 10.

@@ -105,7 +105,7 @@ TYPES: list[tuple[object, list[Any], list[Any]]] = [
     (Path, ["/tmp/x"], [1]),
     (Any, [None, 1, "x", {}], []),
     (Qid, ["0"], ["2", "00", 0]),
-    (list[Coupling], [["0-1"]], [["1-0"], ["0"]]),
+    (list[Coupling], [["0-1"], ["1-0"]], [["0-2"], ["0"]]),
     (Mux, [], [0, "0", 0.5]),
     (
         Shape,

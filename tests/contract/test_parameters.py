@@ -282,9 +282,11 @@ def test_no_digit_of_a_value_is_lost(world: QueueWorld, digits: int) -> None:
     assert [p.value for p in history] == [value, value]
 
 
-def test_outputs_of_a_coupling_go_to_their_owner(world: QueueWorld) -> None:
+@pytest.mark.parametrize("coupling", ["0-1", "1-0"])
+def test_outputs_of_a_coupling_go_to_their_owner(world: QueueWorld, coupling: str) -> None:
+    control, target = coupling.split("-")
     claimed, lease = world.running(world.chip())
-    run = lease.start_task(PlannedTask(task="CheckRabi", qid="0-1", task_type=TaskType.COUPLING))
+    run = lease.start_task(PlannedTask(task="CheckRabi", qid=coupling, task_type=TaskType.COUPLING))
     outputs = {
         role or "none": ParameterModel.model_validate(
             {"parameter_name": f"x_{role or 'own'}", "value": n, "qid_role": role}
@@ -293,8 +295,8 @@ def test_outputs_of_a_coupling_go_to_their_owner(world: QueueWorld) -> None:
     }
     lease.record_task(run, TaskRecord(status=TaskStatus.COMPLETED, output_parameters=outputs))
     assert in_force(world, claimed.chip_id) == {
-        ("0", "x_control"): 0,
-        ("1", "x_target"): 1,
-        ("0-1", "x_coupling"): 2,
-        ("0-1", "x_own"): 3,
+        (control, "x_control"): 0,
+        (target, "x_target"): 1,
+        (coupling, "x_coupling"): 2,
+        (coupling, "x_own"): 3,
     }

@@ -24,7 +24,7 @@ class GenerateCRSchedule(Step):
 
     Attributes:
         max_parallel_ops: most couplings of a group.
-        inverse: exchange control and target; refused where the chip has no such couplings.
+        inverse: exchange control and target of every coupling: "1-0" in place of "0-1".
     """
 
     max_parallel_ops: int = 10
@@ -37,7 +37,7 @@ class GenerateCRSchedule(Step):
         if isinstance(targets, CouplingTargets):
             pairs = [pair for pair in targets.to_pairs(topology) if {*pair} <= {*ctx.candidate_qids}]
             candidates = CouplingTargets(pairs)
-        # A coupling's name in the database says which qubit is the control.
+        # The coupling that the database lists says which qubit is the control by design.
         schedule = cr_schedule(
             topology,
             wiring,
@@ -135,7 +135,7 @@ class CustomTwoQubit(_TwoQubitStep):
 def check_couplings(service: CalibService, groups: Iterable[Group]) -> None:
     """CalibrationError (``invalid_request``) unless each is a coupling of the session, named once."""
     seen: set[str] = set()
-    known = {pair.qid for pair in service.chip[0].couplings}
+    known = {name for pair in service.chip[0].couplings for name in (pair.qid, pair.turned.qid)}
     for coupling in (coupling for group in groups for coupling in group):
         if coupling in seen:
             raise refuse(f"schedule: expected each coupling once, got {coupling} again", "given_twice")
