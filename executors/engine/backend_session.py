@@ -40,7 +40,7 @@ def session_qids(database: Database, config: CalibConfig) -> tuple[str, ...]:
     return tuple(qids)
 
 
-def turned(qid: str) -> str:
+def reversed_coupling(qid: str) -> str:
     """A coupling with control and target exchanged, which its sessions may touch too; a qubit as it is."""
     return "-".join(reversed(qid.split("-")))
 
@@ -150,7 +150,8 @@ def make_idle_before_use(context: JobContext, lease_seconds: float) -> None:
 def _new_backend(context: JobContext, qids: Sequence[str]) -> BaseBackend:
     database, chip_id = context.database, context.claimed.chip_id
     chip = Queue(database).chip(chip_id)
-    wanted = sorted({*qids, *map(turned, qids), *(part for qid in qids for part in qid.split("-"))})
+    ends = (part for qid in qids for part in qid.split("-"))
+    wanted = sorted({*qids, *map(reversed_coupling, qids), *ends})
     return _backend_of(
         context,
         chip,

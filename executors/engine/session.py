@@ -13,7 +13,7 @@ from calibtasks.parameters.overrides import TaskDetails, overrides_for
 from calibtasks.parameters.run_parameters import refuse
 from calibtasks.task import REGISTRY, Task, owner
 from executors.backends.base import BaseBackend
-from executors.engine.backend_session import chip_layout, turned
+from executors.engine.backend_session import chip_layout, reversed_coupling
 from executors.engine.config import CalibConfig
 from executors.engine.grouping import Layout, groups
 from executors.engine.interactive import InteractiveJob
@@ -179,7 +179,7 @@ class Session:
     def _require_target(self, task_type: TaskType, qid: str) -> None:
         if task_type is TaskType.MUX and qid.isdecimal() and self.backend.members(qid):
             return
-        if qid not in ("", *self.qids) and turned(qid) not in self.qids:
+        if qid not in ("", *self.qids) and reversed_coupling(qid) not in self.qids:
             known = ", ".join(self.qids) or "none"
             raise refuse(f'qid "{qid}" does not belong to this session (its qubits: {known})', "unknown_qid")
 

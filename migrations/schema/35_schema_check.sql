@@ -202,7 +202,7 @@ END $$;
 
 -- A coupling is listed once, by its design. A task may run on it with control and target exchanged, and what
 -- that yields belongs to the name of this direction.
-CREATE OR REPLACE FUNCTION calib_private.either_way(p_qid text)
+CREATE OR REPLACE FUNCTION calib_private.in_both_directions(p_qid text)
 RETURNS text[] LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT ARRAY[p_qid, regexp_replace(p_qid, '^([0-9]+)-([0-9]+)$', '\2-\1')]
 $$;
@@ -219,7 +219,7 @@ BEGIN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word;
   ELSIF p_format = 'coupling' THEN
     PERFORM FROM calib_private.couplings k
-      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(v_word));
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.in_both_directions(v_word));
   ELSIF p_format = 'mux' THEN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.mux::text = v_word;
   ELSIF p_format = 'task' THEN

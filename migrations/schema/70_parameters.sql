@@ -23,7 +23,7 @@ RETURNS text LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
   SELECT coalesce(substring(p_role FROM '^[0-9]+$'),
     (SELECT CASE p_role WHEN 'control' THEN split_part(p_qid, '-', 1)
       WHEN 'target' THEN split_part(p_qid, '-', 2) END FROM calib_private.couplings k
-      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(p_qid))), p_qid)
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.in_both_directions(p_qid))), p_qid)
 $$;
 
 CREATE OR REPLACE FUNCTION calib_private.finite_number(p_value jsonb, p_key text, p_name text)
@@ -50,7 +50,7 @@ BEGIN
   PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = ANY (p_qids) ORDER BY q.qid
     FOR NO KEY UPDATE;
   PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = ANY (
-      ARRAY(SELECT unnest(calib_private.either_way(q)) FROM unnest(p_qids) q)) ORDER BY k.qid
+      ARRAY(SELECT unnest(calib_private.in_both_directions(q)) FROM unnest(p_qids) q)) ORDER BY k.qid
     FOR NO KEY UPDATE;
 END $$;
 
@@ -66,7 +66,7 @@ DECLARE
 BEGIN
   IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = p_qid
     UNION ALL SELECT FROM calib_private.couplings k
-      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(p_qid))) THEN
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.in_both_directions(p_qid))) THEN
     PERFORM calib_private.refuse('CQ001', 'qid', format('chip "%s" has no qubit or coupling %s', p_chip_id,
       calib_private.shown(p_qid)));
   ELSIF p_name IS NULL OR p_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN

@@ -3046,7 +3046,7 @@ BEGIN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = v_word;
   ELSIF p_format = 'coupling' THEN
     PERFORM FROM calib_private.couplings k
-      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(v_word));
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.in_both_directions(v_word));
   ELSIF p_format = 'mux' THEN
     PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.mux::text = v_word;
   ELSIF p_format = 'task' THEN
@@ -3479,20 +3479,6 @@ $$;
 ALTER FUNCTION calib_private.count_tasks(p_job_id bigint) OWNER TO calib_owner;
 
 --
--- Name: either_way(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.either_way(p_qid text) RETURNS text[]
-    LANGUAGE sql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $_$
-  SELECT ARRAY[p_qid, regexp_replace(p_qid, '^([0-9]+)-([0-9]+)$', '\2-\1')]
-$_$;
-
-
-ALTER FUNCTION calib_private.either_way(p_qid text) OWNER TO calib_owner;
-
---
 -- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3894,6 +3880,20 @@ END $$;
 ALTER FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
 
 --
+-- Name: in_both_directions(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.in_both_directions(p_qid text) RETURNS text[]
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+  SELECT ARRAY[p_qid, regexp_replace(p_qid, '^([0-9]+)-([0-9]+)$', '\2-\1')]
+$_$;
+
+
+ALTER FUNCTION calib_private.in_both_directions(p_qid text) OWNER TO calib_owner;
+
+--
 -- Name: insert_job(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4036,7 +4036,7 @@ BEGIN
   PERFORM FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = ANY (p_qids) ORDER BY q.qid
     FOR NO KEY UPDATE;
   PERFORM FROM calib_private.couplings k WHERE k.chip_id = p_chip_id AND k.qid = ANY (
-      ARRAY(SELECT unnest(calib_private.either_way(q)) FROM unnest(p_qids) q)) ORDER BY k.qid
+      ARRAY(SELECT unnest(calib_private.in_both_directions(q)) FROM unnest(p_qids) q)) ORDER BY k.qid
     FOR NO KEY UPDATE;
 END $$;
 
@@ -4289,7 +4289,7 @@ CREATE FUNCTION calib_private.parameter_owner(p_chip_id text, p_qid text, p_role
   SELECT coalesce(substring(p_role FROM '^[0-9]+$'),
     (SELECT CASE p_role WHEN 'control' THEN split_part(p_qid, '-', 1)
       WHEN 'target' THEN split_part(p_qid, '-', 2) END FROM calib_private.couplings k
-      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(p_qid))), p_qid)
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.in_both_directions(p_qid))), p_qid)
 $_$;
 
 
@@ -4546,7 +4546,7 @@ DECLARE
 BEGIN
   IF NOT EXISTS (SELECT FROM calib_private.qubits q WHERE q.chip_id = p_chip_id AND q.qid = p_qid
     UNION ALL SELECT FROM calib_private.couplings k
-      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.either_way(p_qid))) THEN
+      WHERE k.chip_id = p_chip_id AND k.qid = ANY (calib_private.in_both_directions(p_qid))) THEN
     PERFORM calib_private.refuse('CQ001', 'qid', format('chip "%s" has no qubit or coupling %s', p_chip_id,
       calib_private.shown(p_qid)));
   ELSIF p_name IS NULL OR p_name !~ '^[a-z][a-z0-9_]{0,62}$' THEN
@@ -9191,13 +9191,6 @@ REVOKE ALL ON FUNCTION calib_private.count_tasks(p_job_id bigint) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION either_way(p_qid text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.either_way(p_qid text) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION end_attempt(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text, p_dirty boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9286,6 +9279,13 @@ REVOKE ALL ON FUNCTION calib_private.has_role(p_who name, p_role regrole) FROM P
 --
 
 REVOKE ALL ON FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION in_both_directions(p_qid text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.in_both_directions(p_qid text) FROM PUBLIC;
 
 
 --

@@ -139,7 +139,7 @@ def _accepted(
         if isinstance(found, Reason):
             left_out.append(LeftOut(pair.qid, found))
         else:
-            accepted.append(found.turned if inverse else found)
+            accepted.append(found.reversed if inverse else found)
     return sorted(accepted, key=lambda pair: numeric(pair.qid)), left_out
 
 
@@ -156,7 +156,7 @@ def _directed(
         ranks = [sum(topology.sites[qid]) % 2 for qid in pair]
     if ranks[0] == ranks[1]:
         return Reason.NO_DIRECTION
-    return pair if ranks[0] < ranks[1] else pair.turned
+    return pair if ranks[0] < ranks[1] else pair.reversed
 
 
 def _within_mux(layout: Layout, pair: Pair) -> bool:

@@ -30,7 +30,7 @@ class Pair(NamedTuple):
         return f"{self.control}-{self.target}"
 
     @property
-    def turned(self) -> Pair:
+    def reversed(self) -> Pair:
         """The same with control and target exchanged."""
         return Pair(self.target, self.control)
 

@@ -135,7 +135,7 @@ class CustomTwoQubit(_TwoQubitStep):
 def check_couplings(service: CalibService, groups: Iterable[Group]) -> None:
     """CalibrationError (``invalid_request``) unless each is a coupling of the session, named once."""
     seen: set[str] = set()
-    known = {name for pair in service.chip[0].couplings for name in (pair.qid, pair.turned.qid)}
+    known = {name for pair in service.chip[0].couplings for name in (pair.qid, pair.reversed.qid)}
     for coupling in (coupling for group in groups for coupling in group):
         if coupling in seen:
             raise refuse(f"schedule: expected each coupling once, got {coupling} again", "given_twice")
