@@ -58,7 +58,7 @@ class LeaseTimes:
 
 
 class LeaseLapsedError(LeaseLostError):
-    """The lease could not be renewed in time: others may take it, and the database has not been asked."""
+    """The lease could not be renewed in time, as after a sleep of the process: others may take it."""
 
 
 class LeaseKeeper:
@@ -145,6 +145,12 @@ class LeaseKeeper:
                 f"the lease could not be renewed for {self._times.lease - self._times.margin:g} s"
             )
 
+    def judge(self, error: LeaseLostError) -> LeaseLostError:
+        """The meaning of the database's refusal: once the lease has run out it tells nothing but that."""
+        if self._lost is not None or time.monotonic() <= self._valid_until:
+            return self._lost or error
+        return LeaseLapsedError(f"the lease had run out before it could be renewed: {error}")
+
     def bind(self, clock: LeaseClock, margin: float) -> None:
         """From now on ``clock`` runs out ``margin`` seconds before the lease does."""
         self._clock, self._clock_margin = clock, margin
@@ -203,7 +209,7 @@ class LeaseKeeper:
                     renew_at = time.monotonic() + self._times.heartbeat
                 self._rest(min(self._times.poll, max(0.0, renew_at - time.monotonic())))
             except LeaseLostError as error:
-                self._lost = error
+                self._lost = self.judge(error)
                 self._extend(-math.inf)  # The child's guard ends it, even if the supervisor hangs.
                 self._changed()
                 return

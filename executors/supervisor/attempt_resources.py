@@ -22,7 +22,7 @@ from executors.supervisor.stop_requests import StopRequests, has_news
 from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import ClaimedJob
-from qdash_queue.errors import DatabaseUnreachableError
+from qdash_queue.errors import DatabaseUnreachableError, LeaseLostError
 from qdash_queue.stopping import StopSign, Wakeup
 
 logger = logging.getLogger(__name__)
@@ -115,6 +115,8 @@ class AttemptRecord:
             self.keeper.settle()
             try:
                 return write()
+            except LeaseLostError as error:
+                raise self.keeper.judge(error) from error
             except DatabaseUnreachableError as error:
                 logger.warning("job %s waits for the database: %s", self.claimed.job_id, error)
                 time.sleep(POLL_SECONDS)
