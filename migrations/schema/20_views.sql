@@ -452,14 +452,14 @@ COMMENT ON COLUMN calib.mirror_lag.dead_at IS 'When it was set aside as a dead l
 
 CREATE OR REPLACE FUNCTION calib.schema_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 8
+  SELECT 9
 $$;
 COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. For calib_reader.';
 
 -- It rises only with a change that would break them.
 CREATE OR REPLACE FUNCTION calib.oldest_served_version()
 RETURNS integer LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT 7
+  SELECT 8
 $$;
 COMMENT ON FUNCTION calib.oldest_served_version() IS
   'The oldest version of the public contract whose programs still work with this database. For '

@@ -1053,7 +1053,7 @@ CREATE FUNCTION calib.oldest_served_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 7
+  SELECT 8
 $$;
 
 
@@ -1821,7 +1821,7 @@ CREATE FUNCTION calib.schema_version() RETURNS integer
     LANGUAGE sql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT 8
+  SELECT 9
 $$;
 
 
