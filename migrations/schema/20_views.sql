@@ -56,8 +56,9 @@ SELECT j.job_id, j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.pr
  ORDER BY j.job_id DESC;
 COMMENT ON VIEW calib.jobs IS
   'Calibration jobs, the newest first. INSERT submits one; UPDATE of cancel_requested (with cancel_mode, '
-  'cancel_reason) cancels it; UPDATE of priority reorders it while it waits. Raises CQ001, CQ002, CQ003, '
-  'CQ004, CQ005, CQ007, CQ010, CQ012, CQ030, CQ040; warns CQ011 when a cancel comes too late.';
+  'cancel_reason) cancels it; UPDATE of priority, not_before, not_after, timeout_seconds, tags or note edits '
+  'it while it waits. Raises CQ001, CQ002, CQ003, CQ004, CQ005, CQ007, CQ010, CQ012, CQ030, CQ040; warns '
+  'CQ010, CQ011 when it is too late.';
 COMMENT ON COLUMN calib.jobs.job_id IS 'Number of the job, given by the queue; a later job has a larger one.';
 COMMENT ON COLUMN calib.jobs.project_id IS
   'Project, one of calib.projects; only its members see its rows. Required in an INSERT.';
@@ -267,7 +268,8 @@ COMMENT ON COLUMN calib.raw_data.data IS 'Bytes of the array in C order.';
 CREATE OR REPLACE VIEW calib.chips AS
 SELECT c.chip_id, c.backend, c.topology, c.n_qubits, c.paused, c.pause_reason, c.paused_by, c.paused_at,
   c.max_waiting, (SELECT count(*) FROM calib_private.jobs j WHERE j.chip_id = c.chip_id
-  AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id, c.retired_at, c.retired_by
+  AND j.state = 'scheduled') AS jobs_waiting, l.job_id AS running_job_id, c.retired_at, c.retired_by,
+  c.max_waiting_per_project, c.submitter_priority
   FROM calib_private.chips c JOIN calib_private.leases l USING (chip_id);
 COMMENT ON VIEW calib.chips IS
   'Chips, what drives them, and whether they take jobs. pause_chip() and resume_chip() pause and resume.';
@@ -281,6 +283,10 @@ COMMENT ON COLUMN calib.chips.paused_by IS 'Database role that paused it. NULL: 
 COMMENT ON COLUMN calib.chips.paused_at IS 'When it was paused. NULL: not paused.';
 COMMENT ON COLUMN calib.chips.max_waiting IS
   'Number of scheduled jobs at which an INSERT is refused with CQ030.';
+COMMENT ON COLUMN calib.chips.max_waiting_per_project IS
+  'Number of scheduled jobs of one project at which its INSERT is refused with CQ030. NULL: max_waiting alone.';
+COMMENT ON COLUMN calib.chips.submitter_priority IS
+  'Highest priority that a submitter may give to a job; an operator of the project may give any.';
 COMMENT ON COLUMN calib.chips.jobs_waiting IS 'Number of scheduled jobs, of all projects.';
 COMMENT ON COLUMN calib.chips.running_job_id IS 'Job that holds the chip. NULL: the chip is free.';
 COMMENT ON COLUMN calib.chips.retired_at IS 'Since when it takes no jobs. NULL: it is in use.';

@@ -1,4 +1,4 @@
--- A job's row: its transitions, what a client may insert and change.
+-- A job's row: its transitions, and what a client may insert.
 
 CREATE OR REPLACE FUNCTION calib_private.guard_transition()
 RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
@@ -209,20 +209,6 @@ BEGIN
   END IF;
 END $$;
 
-CREATE OR REPLACE FUNCTION calib_private.check_backlog(p_chip calib_private.chips)
-RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_waiting integer;
-BEGIN
-  SELECT count(*) INTO v_waiting FROM (SELECT FROM calib_private.jobs j
-    WHERE j.chip_id = p_chip.chip_id AND j.state = 'scheduled' LIMIT p_chip.max_waiting) w;
-  IF v_waiting >= p_chip.max_waiting THEN
-    PERFORM calib_private.refuse('CQ030', 'chip_id',
-      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting),
-        'Wait until some have run, or let an administrator raise max_waiting of the chip.');
-  END IF;
-END $$;
-
 CREATE OR REPLACE FUNCTION calib_private.require_free_key(p_project_id text, p_dedup_key text)
 RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -284,7 +270,8 @@ BEGIN
   IF p_new.source_job_id IS NOT NULL THEN
     PERFORM calib_private.check_source(p_new.source_job_id, p_new.chip_id);
   END IF;
-  PERFORM calib_private.check_backlog(v_chip);
+  PERFORM calib_private.check_priority(v_chip, p_new.project_id, p_new.priority);
+  PERFORM calib_private.check_backlog(v_chip, p_new.project_id, 1);
   RETURN p_new;
 END $$;
 
@@ -368,77 +355,12 @@ BEGIN
   END LOOP;
   INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
   VALUES (v_job.job_id, v_job.submitted_by, 'submitted', v_job.state);
+  PERFORM calib_private.count_backlog(v_job.chip_id, v_job.job_id);
   PERFORM calib_private.wake_executor(v_job.job_id, v_job.chip_id);
   RETURN v_job;
 END $$;
 CREATE OR REPLACE TRIGGER insert_job INSTEAD OF INSERT ON calib.jobs FOR EACH ROW
   EXECUTE FUNCTION calib_private.insert_job();
-
-CREATE OR REPLACE FUNCTION calib_private.change_priority(p_job_id bigint, p_priority smallint)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-BEGIN
-  IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
-    PERFORM calib_private.refuse('CQ007', 'priority',
-      format('priority: expected -100 to 100, got %s', coalesce(p_priority::text, 'nothing')));
-  END IF;
-  UPDATE calib_private.jobs j SET priority = p_priority, version = version + 1 WHERE j.job_id = p_job_id
-      AND j.state = 'scheduled';
-  IF NOT FOUND THEN
-    PERFORM calib_private.refuse('CQ010', 'priority',
-      format('job %s does not wait any more: its priority can no longer be changed', p_job_id));
-  END IF;
-END $$;
-
--- False: the row is not to be counted as changed.
-CREATE OR REPLACE FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs)
-RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_wants_cancel boolean := p_new.cancel_requested IS DISTINCT FROM p_old.cancel_requested
-    OR p_new.cancel_mode IS DISTINCT FROM p_old.cancel_mode OR p_new.cancel_reason IS DISTINCT
-      FROM p_old.cancel_reason
-    OR (p_new.cancel_requested AND p_new.priority IS NOT DISTINCT FROM p_old.priority);
-BEGIN
-  IF p_old.submitted_by <> calib_private.actor() AND NOT calib_private.operates(p_old.project_id) THEN
-    PERFORM calib_private.refuse('CQ003', 'job_id',
-      format('%s may not change job %s of %s: expected its submitter or an operator of project "%s"',
-        calib_private.actor(), p_old.job_id, p_old.submitted_by, p_old.project_id));
-  END IF;
-  IF p_new.priority IS DISTINCT FROM p_old.priority THEN
-    PERFORM calib_private.change_priority(p_old.job_id, p_new.priority);
-  END IF;
-  IF NOT v_wants_cancel THEN RETURN true; END IF;
-  IF p_new.cancel_requested IS NOT TRUE THEN
-    PERFORM calib_private.refuse(CASE WHEN p_old.cancel_requested THEN 'CQ012' ELSE 'CQ007' END,
-      'cancel_requested', CASE
-        WHEN p_old.cancel_requested THEN format('job %s: a cancel cannot be taken back', p_old.job_id)
-        ELSE 'cancel_mode and cancel_reason: expected together with cancel_requested = true' END);
-  ELSIF p_new.cancel_mode NOT IN ('after_task', 'now') THEN
-    PERFORM calib_private.refuse('CQ007', 'cancel_mode',
-      format('cancel_mode: expected "after_task" or "now", got %s', calib_private.shown(p_new.cancel_mode)));
-  ELSIF length(p_new.cancel_reason) > 1000 THEN
-    PERFORM calib_private.refuse('CQ007', 'cancel_reason',
-      format('cancel_reason: expected at most 1000 characters, got %s', length(p_new.cancel_reason)));
-  END IF;
-  RETURN calib_private.request_cancel(p_old.job_id, coalesce(p_new.cancel_mode, 'now'),
-    coalesce(p_new.cancel_reason, ''));
-END $$;
-
-CREATE OR REPLACE FUNCTION calib_private.update_job()
-RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_message text; v_column text;
-BEGIN
-  PERFORM calib_private.require_speaker();
-  IF calib_private.changed_job(OLD, NEW) THEN RETURN NEW; END IF;
-  RETURN NULL;
-EXCEPTION WHEN OTHERS THEN
-  IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
-  GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_column = COLUMN_NAME;
-  RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, SCHEMA = 'calib',
-    TABLE = 'jobs';
-END $$;
-CREATE OR REPLACE TRIGGER update_job INSTEAD OF UPDATE ON calib.jobs FOR EACH ROW
-  EXECUTE FUNCTION calib_private.update_job();
 
 CREATE OR REPLACE FUNCTION calib.requeue(p_job_id bigint, p_reason text DEFAULT '')
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

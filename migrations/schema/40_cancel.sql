@@ -8,8 +8,26 @@ BEGIN
     WHERE j.job_id = p_job_id);
 END $$;
 
+CREATE OR REPLACE FUNCTION calib_private.may_change(p_submitted_by text, p_project_id text)
+RETURNS boolean LANGUAGE sql STABLE SET search_path = pg_catalog, pg_temp AS $$
+  SELECT p_submitted_by = calib_private.actor() OR calib_private.operates(p_project_id)
+$$;
+
+CREATE OR REPLACE FUNCTION calib_private.check_cancel(p_mode text, p_reason text)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_mode IS NULL OR p_mode NOT IN ('after_task', 'now') THEN
+    PERFORM calib_private.refuse('CQ007', 'cancel_mode',
+      format('cancel_mode: expected "after_task" or "now", got %s', calib_private.shown(p_mode)));
+  ELSIF length(p_reason) > 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'cancel_reason',
+      format('cancel_reason: expected at most 1000 characters, got %s', length(p_reason)));
+  END IF;
+END $$;
+
+-- requested; requested_before: there is one as strong; weaker: there is a stronger one, which stands.
 CREATE OR REPLACE FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reason text)
-RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_old calib_private.cancel_requests;
 BEGIN
@@ -19,29 +37,37 @@ BEGIN
   IF FOUND THEN
     PERFORM calib_private.write_event(p_job_id, 'cancel_requested',
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
-    RETURN;
+    RETURN 'requested';
   END IF;
   SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.origin = 'client'
       FOR NO KEY UPDATE;
-  IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
-    PERFORM calib_private.refuse('CQ012', 'cancel_mode',
-      format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
-  ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
-    UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
-        AND k.origin = 'client';
-    PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
-      jsonb_build_object('mode', p_mode, 'reason', p_reason));
-  END IF;
+  IF v_old.mode = p_mode THEN RETURN 'requested_before'; END IF;
+  IF p_mode = 'after_task' THEN RETURN 'weaker'; END IF;
+  UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
+      AND k.origin = 'client';
+  PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
+    jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  RETURN 'requested';
 END $$;
 
--- Ends a job that waits; false if it does not wait.
+-- Ends a job that waits; nothing if it does not wait.
 CREATE OR REPLACE FUNCTION calib_private.cancel_waiting(p_job_id bigint)
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  UPDATE calib_private.jobs j SET state = 'cancelled', finished_at = calib_private.now(),
+    version = j.version + 1 WHERE j.job_id = p_job_id AND j.state = 'scheduled'
+$$;
+
+-- Locks a job that waits; false if it has started meanwhile.
+CREATE OR REPLACE FUNCTION calib_private.lock_waiting(p_job_id bigint)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  UPDATE calib_private.jobs j SET state = 'cancelled', finished_at = calib_private.now(), version = version
-      + 1
-   WHERE j.job_id = p_job_id AND j.state = 'scheduled';
-  RETURN FOUND;
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
+  -- A session that waited for a claim holds the row now although it runs. Only the end of a subtransaction
+  -- gives that lock up; kept until the client commits, it would freeze the running job.
+  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
+  RETURN true;
+EXCEPTION WHEN SQLSTATE 'CQ000' THEN
+  RETURN false;
 END $$;
 
 -- Cancels a job that waits; false if it has started meanwhile. The job is locked before its cancel request,
@@ -49,40 +75,31 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
-  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
-  -- A session that waited for a claim holds the row now although it runs. Only the end of a subtransaction
-  -- gives that lock up; kept until the client commits, it would freeze the running job.
-  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
+  IF NOT calib_private.lock_waiting(p_job_id) THEN RETURN false; END IF;
   PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
-  RETURN calib_private.cancel_waiting(p_job_id);
-EXCEPTION WHEN SQLSTATE 'CQ000' THEN
-  RETURN false;
+  PERFORM calib_private.cancel_waiting(p_job_id);
+  RETURN true;
 END $$;
 
--- False: too late, nothing was changed. The caller has checked the right to do it.
+-- cancelled: it waited; ended: too late, nothing was changed; else what store_cancel() answered. The caller
+-- has checked the right to do it.
 CREATE OR REPLACE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text)
-RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_job calib_private.jobs; v_verdict text;
+  v_job calib_private.jobs; v_verdict text; v_answer text; v_why text := 'it had already ended and was pruned';
 BEGIN
   LOOP
     SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
     EXIT WHEN v_job.state IS DISTINCT FROM 'scheduled';
-    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN true; END IF;
+    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN 'cancelled'; END IF;
   END LOOP;
-  -- The statement still sees it, but a prune has committed meanwhile.
-  IF v_job.job_id IS NULL THEN
-    RAISE WARNING 'job % was not cancelled: it had already ended and was pruned', p_job_id
-      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
-    RETURN false;
-  END IF;
   v_verdict := calib_private.verdict(p_job_id);
   IF v_job.state = 'running' AND v_verdict IS NULL THEN
     -- Another session's cancel of the job waits until this transaction ends.
     PERFORM calib_private.bound_transaction();
-    PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
-    PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);
-    RETURN true;
+    v_answer := calib_private.store_cancel(p_job_id, p_mode, p_reason);
+    IF v_answer = 'requested' THEN PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id); END IF;
+    RETURN v_answer;
   END IF;
   -- A job that is being pruned at this moment keeps no event, and must not undo a bulk cancel.
   PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id FOR KEY SHARE SKIP LOCKED;
@@ -90,15 +107,14 @@ BEGIN
     PERFORM calib_private.write_event(p_job_id, 'cancel_too_late',
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
   END IF;
-  IF v_job.finished_at IS NULL THEN
-    RAISE WARNING 'job % was not cancelled: it is just ending (%)', p_job_id, v_verdict
-      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
-    RETURN false;
-  END IF;
-  RAISE WARNING 'job % was not cancelled: it had already ended (%) at %', p_job_id, v_job.state,
-    to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  -- No job: the statement still sees it, but a prune has committed meanwhile.
+  IF v_job.finished_at IS NOT NULL THEN
+    v_why := format('it had already ended (%s) at %s', v_job.state,
+      to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'));
+  ELSIF v_verdict IS NOT NULL THEN v_why := format('it is just ending (%s)', v_verdict); END IF;
+  RAISE WARNING 'job % was not cancelled: %', p_job_id, v_why
     USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
-  RETURN false;
+  RETURN 'ended';
 END $$;
 
 -- The cancel that was requested of a running job, which counts as seen from now on; NULL: none.

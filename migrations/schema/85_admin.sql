@@ -127,7 +127,7 @@ END $$;
 COMMENT ON FUNCTION calib.archive_project(text) IS
   'Archives a project: it takes no new jobs, and those that wait are cancelled; a running job goes on, and '
   'everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, '
-  'CQ010, CQ012.';
+  'CQ010.';
 
 -- Qubits and couplings of a topology, as QDash numbers them. In square-lattice-mux-N the MUXes are 2 x 2
 -- blocks laid row by row, a qubit is 4 * mux + position, and positions 0 and 3 are the controls of their
@@ -186,6 +186,7 @@ BEGIN
   ON CONFLICT (chip_id) DO NOTHING;
   IF NOT FOUND THEN RETURN; END IF;
   INSERT INTO calib_private.leases (chip_id) VALUES (p_chip_id);
+  INSERT INTO calib_private.backlogs (chip_id) VALUES (p_chip_id);
   PERFORM calib_private.place_qubits(p_chip_id, p_topology, v_n);
   PERFORM calib_private.place_couplings(p_chip_id, p_topology);
 END $$;
@@ -194,20 +195,34 @@ COMMENT ON FUNCTION calib.add_chip(text, text, text) IS
   'p_topology: square-lattice-mux-N or linear-N. Both are fixed. For calib_admin. Raises CQ003, CQ007, '
   'CQ010.';
 
-CREATE OR REPLACE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer)
+CREATE OR REPLACE FUNCTION calib_private.require_limit(p_name text, p_value integer, p_least integer,
+  p_most integer)
+RETURNS void LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF p_value NOT BETWEEN p_least AND p_most THEN
+    PERFORM calib_private.refuse('CQ007', p_name,
+      format('%s: expected %s to %s, got %s', p_name, p_least, p_most, p_value));
+  END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer DEFAULT NULL,
+  p_max_waiting_per_project integer DEFAULT NULL, p_submitter_priority integer DEFAULT NULL)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.require_role('calib_admin');
   PERFORM calib_private.require_chip(p_chip_id);
-  IF p_max_waiting IS NULL OR p_max_waiting NOT BETWEEN 1 AND 1000000 THEN
-    PERFORM calib_private.refuse('CQ007', 'max_waiting',
-      format('max_waiting: expected 1 to 1000000, got %s', coalesce(p_max_waiting::text, 'nothing')));
-  END IF;
+  PERFORM calib_private.require_limit('max_waiting', p_max_waiting, 1, 1000000);
+  PERFORM calib_private.require_limit('max_waiting_per_project', p_max_waiting_per_project, 1, 1000000);
+  PERFORM calib_private.require_limit('submitter_priority', p_submitter_priority, -100, 100);
   PERFORM calib_private.bound_transaction();
-  UPDATE calib_private.chips c SET max_waiting = p_max_waiting WHERE c.chip_id = p_chip_id;
+  UPDATE calib_private.chips c SET max_waiting = coalesce(p_max_waiting, c.max_waiting),
+    max_waiting_per_project = coalesce(p_max_waiting_per_project, c.max_waiting_per_project),
+    submitter_priority = coalesce(p_submitter_priority, c.submitter_priority) WHERE c.chip_id = p_chip_id;
 END $$;
-COMMENT ON FUNCTION calib.set_chip(text, integer) IS
-  'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ003, CQ007.';
+COMMENT ON FUNCTION calib.set_chip(text, integer, integer, integer) IS
+  'Sets how many jobs may wait for a chip, in all and of one project (1 to 1000000), and the highest '
+  'priority that a submitter may give (-100 to 100); NULL: unchanged. For calib_admin. Raises CQ001, CQ003, '
+  'CQ007.';
 
 -- No new jobs and no claims from now on; those that wait are cancelled. Returns how many. Refused while a job
 -- runs. All of it stays to be read.
@@ -235,7 +250,7 @@ END $$;
 COMMENT ON FUNCTION calib.retire_chip(text) IS
   'Retires a chip on which no job runs: it takes no new jobs and no executor, and jobs that wait are '
   'cancelled; everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, '
-  'CQ003, CQ007, CQ010, CQ012.';
+  'CQ003, CQ007, CQ010.';
 
 CREATE OR REPLACE FUNCTION calib.allow_executor(p_role_name text, p_chip_id text)
 RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -28,8 +28,12 @@ TO calib_reader;
 -- Never UPDATE on the whole view: that would allow LOCK TABLE ... IN ACCESS EXCLUSIVE MODE, down to the
 -- tables.
 GRANT INSERT ON calib.jobs TO calib_submitter;
-GRANT UPDATE (cancel_requested, cancel_mode, cancel_reason, priority) ON calib.jobs TO calib_submitter;
-GRANT EXECUTE ON FUNCTION calib.requeue(bigint, text) TO calib_submitter;
+GRANT UPDATE (cancel_requested, cancel_mode, cancel_reason, priority, not_before, not_after, timeout_seconds,
+  tags, note) ON calib.jobs TO calib_submitter;
+GRANT EXECUTE ON FUNCTION
+  calib.requeue(bigint, text),
+  calib.cancel_jobs(text, text, text, text[], text, bigint[], text, text, boolean)
+TO calib_submitter;
 
 GRANT EXECUTE ON FUNCTION
   calib.pause_chip(text, text),
@@ -106,7 +110,7 @@ GRANT EXECUTE ON FUNCTION
   calib.grant_member(text, text, text, text),
   calib.revoke_member(text, text),
   calib.add_chip(text, text, text),
-  calib.set_chip(text, integer),
+  calib.set_chip(text, integer, integer, integer),
   calib.retire_chip(text),
   calib.allow_executor(text, text),
   calib.disallow_executor(text, text),

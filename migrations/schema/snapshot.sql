@@ -50,6 +50,34 @@ COMMENT ON SCHEMA calib_private IS 'Tables and helper functions of the queue, fo
 
 
 --
+-- Name: cancel_answer; Type: TYPE; Schema: calib; Owner: calib_owner
+--
+
+CREATE TYPE calib.cancel_answer AS (
+	job_id bigint,
+	answer text,
+	state text,
+	message text
+);
+
+
+ALTER TYPE calib.cancel_answer OWNER TO calib_owner;
+
+--
+-- Name: TYPE cancel_answer; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON TYPE calib.cancel_answer IS 'What cancel_jobs() returns for each job: job_id, answer, the job''s state afterwards, and a sentence.';
+
+
+--
+-- Name: COLUMN cancel_answer.answer; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.cancel_answer.answer IS 'cancelled, requested (it runs), requested_before, ended, forbidden, not_matching, or unknown.';
+
+
+--
 -- Name: cancel_request; Type: TYPE; Schema: calib; Owner: calib_owner
 --
 
@@ -225,6 +253,7 @@ BEGIN
   ON CONFLICT (chip_id) DO NOTHING;
   IF NOT FOUND THEN RETURN; END IF;
   INSERT INTO calib_private.leases (chip_id) VALUES (p_chip_id);
+  INSERT INTO calib_private.backlogs (chip_id) VALUES (p_chip_id);
   PERFORM calib_private.place_qubits(p_chip_id, p_topology, v_n);
   PERFORM calib_private.place_couplings(p_chip_id, p_topology);
 END $_$;
@@ -326,7 +355,7 @@ ALTER FUNCTION calib.archive_project(p_project_id text) OWNER TO calib_owner;
 -- Name: FUNCTION archive_project(p_project_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.archive_project(p_project_id text) IS 'Archives a project: it takes no new jobs, and those that wait are cancelled; a running job goes on, and everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, CQ010, CQ012.';
+COMMENT ON FUNCTION calib.archive_project(p_project_id text) IS 'Archives a project: it takes no new jobs, and those that wait are cancelled; a running job goes on, and everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, CQ010.';
 
 
 --
@@ -363,6 +392,58 @@ ALTER FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason
 --
 
 COMMENT ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) IS 'Requests a cancel now of the running job, because Prefect shows its flow run as cancelling. For calib_executor. Raises CQ003, CQ020.';
+
+
+--
+-- Name: cancel_jobs(text, text, text, text[], text, bigint[], text, text, boolean); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.cancel_jobs(p_chip_id text DEFAULT NULL::text, p_project_id text DEFAULT NULL::text, p_submitted_by text DEFAULT NULL::text, p_tags text[] DEFAULT NULL::text[], p_state text DEFAULT NULL::text, p_job_ids bigint[] DEFAULT NULL::bigint[], p_mode text DEFAULT 'now'::text, p_reason text DEFAULT ''::text, p_dry_run boolean DEFAULT false) RETURNS SETOF calib.cancel_answer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_readable text[] := calib_private.readable_projects(calib_private.actor()::name); v_id bigint;
+  v_job calib_private.jobs; v_answer text;
+BEGIN
+  PERFORM calib_private.require_role('calib_submitter');
+  PERFORM calib_private.check_cancel(p_mode, p_reason);
+  IF num_nonnulls(p_chip_id, p_project_id, p_submitted_by, p_tags, p_state, p_job_ids) = 0 THEN
+    PERFORM calib_private.refuse('CQ007', '', 'which jobs: expected a chip, project, submitter, tags, state '
+      'or job ids, got nothing');
+  ELSIF p_state NOT IN ('scheduled', 'running', 'completed', 'failed', 'cancelled') THEN
+    PERFORM calib_private.refuse('CQ007', 'state', format('state: expected scheduled, running, completed, '
+      'failed or cancelled, got %s', calib_private.shown(p_state)));
+  END IF;
+  FOR v_id IN SELECT i.job_id FROM unnest(p_job_ids) i (job_id) WHERE i.job_id IS NOT NULL
+    UNION SELECT j.job_id FROM calib_private.jobs j
+     WHERE p_job_ids IS NULL AND j.project_id = ANY (v_readable) AND j.state IN ('scheduled', 'running')
+       AND calib_private.matches(j, p_chip_id, p_project_id, p_submitted_by, p_tags, p_state)
+    ORDER BY 1 LOOP
+    SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = v_id AND j.project_id = ANY (v_readable);
+    v_answer := CASE WHEN NOT FOUND THEN 'unknown'
+      WHEN NOT calib_private.matches(v_job, p_chip_id, p_project_id, p_submitted_by, p_tags, p_state)
+        THEN 'not_matching'
+      ELSE calib_private.foreseen_answer(v_job, p_mode) END;
+    -- A job that had ended, or is told already, is not touched: no event, no warning.
+    IF NOT p_dry_run AND v_answer IN ('cancelled', 'requested') THEN
+      v_answer := replace(calib_private.request_cancel(v_id, p_mode, coalesce(p_reason, '')), 'weaker',
+        'requested_before');
+      SELECT j.state INTO v_job.state FROM calib_private.jobs j WHERE j.job_id = v_id;
+    END IF;
+    RETURN NEXT (v_id, v_answer, CASE WHEN v_answer <> 'unknown' THEN v_job.state END,
+      calib_private.cancel_sentence(v_id, v_answer, v_job.state, p_dry_run))::calib.cancel_answer;
+  END LOOP;
+END $$;
+
+
+ALTER FUNCTION calib.cancel_jobs(p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text, p_job_ids bigint[], p_mode text, p_reason text, p_dry_run boolean) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION cancel_jobs(p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text, p_job_ids bigint[], p_mode text, p_reason text, p_dry_run boolean); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.cancel_jobs(p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text, p_job_ids bigint[], p_mode text, p_reason text, p_dry_run boolean) IS 'Cancels the jobs that match all filters; without p_job_ids, those that have not ended. Answers for each in the order of their numbers; a refused one stops no other. p_dry_run: says what it would do. For calib_submitter: own jobs, or those of a project as its operator. Raises CQ003, CQ007; warns CQ011.';
 
 
 --
@@ -1719,7 +1800,7 @@ ALTER FUNCTION calib.retire_chip(p_chip_id text) OWNER TO calib_owner;
 -- Name: FUNCTION retire_chip(p_chip_id text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.retire_chip(p_chip_id text) IS 'Retires a chip on which no job runs: it takes no new jobs and no executor, and jobs that wait are cancelled; everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, CQ007, CQ010, CQ012.';
+COMMENT ON FUNCTION calib.retire_chip(p_chip_id text) IS 'Retires a chip on which no job runs: it takes no new jobs and no executor, and jobs that wait are cancelled; everything can still be read. Returns how many were cancelled. For calib_admin. Raises CQ001, CQ003, CQ007, CQ010.';
 
 
 --
@@ -1835,32 +1916,33 @@ COMMENT ON FUNCTION calib.schema_version() IS 'Version of the public contract. F
 
 
 --
--- Name: set_chip(text, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+-- Name: set_chip(text, integer, integer, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
-CREATE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) RETURNS void
+CREATE FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer DEFAULT NULL::integer, p_max_waiting_per_project integer DEFAULT NULL::integer, p_submitter_priority integer DEFAULT NULL::integer) RETURNS void
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
   PERFORM calib_private.require_role('calib_admin');
   PERFORM calib_private.require_chip(p_chip_id);
-  IF p_max_waiting IS NULL OR p_max_waiting NOT BETWEEN 1 AND 1000000 THEN
-    PERFORM calib_private.refuse('CQ007', 'max_waiting',
-      format('max_waiting: expected 1 to 1000000, got %s', coalesce(p_max_waiting::text, 'nothing')));
-  END IF;
+  PERFORM calib_private.require_limit('max_waiting', p_max_waiting, 1, 1000000);
+  PERFORM calib_private.require_limit('max_waiting_per_project', p_max_waiting_per_project, 1, 1000000);
+  PERFORM calib_private.require_limit('submitter_priority', p_submitter_priority, -100, 100);
   PERFORM calib_private.bound_transaction();
-  UPDATE calib_private.chips c SET max_waiting = p_max_waiting WHERE c.chip_id = p_chip_id;
+  UPDATE calib_private.chips c SET max_waiting = coalesce(p_max_waiting, c.max_waiting),
+    max_waiting_per_project = coalesce(p_max_waiting_per_project, c.max_waiting_per_project),
+    submitter_priority = coalesce(p_submitter_priority, c.submitter_priority) WHERE c.chip_id = p_chip_id;
 END $$;
 
 
-ALTER FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) OWNER TO calib_owner;
+ALTER FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer, p_max_waiting_per_project integer, p_submitter_priority integer) OWNER TO calib_owner;
 
 --
--- Name: FUNCTION set_chip(p_chip_id text, p_max_waiting integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+-- Name: FUNCTION set_chip(p_chip_id text, p_max_waiting integer, p_max_waiting_per_project integer, p_submitter_priority integer); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) IS 'Sets how many jobs may wait for a chip, 1 to 1000000. For calib_admin. Raises CQ001, CQ003, CQ007.';
+COMMENT ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer, p_max_waiting_per_project integer, p_submitter_priority integer) IS 'Sets how many jobs may wait for a chip, in all and of one project (1 to 1000000), and the highest priority that a submitter may give (-100 to 100); NULL: unchanged. For calib_admin. Raises CQ001, CQ003, CQ007.';
 
 
 --
@@ -2352,60 +2434,14 @@ CREATE FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, 
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 BEGIN
-  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
-  -- A session that waited for a claim holds the row now although it runs. Only the end of a subtransaction
-  -- gives that lock up; kept until the client commits, it would freeze the running job.
-  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
+  IF NOT calib_private.lock_waiting(p_job_id) THEN RETURN false; END IF;
   PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
-  RETURN calib_private.cancel_waiting(p_job_id);
-EXCEPTION WHEN SQLSTATE 'CQ000' THEN
-  RETURN false;
+  PERFORM calib_private.cancel_waiting(p_job_id);
+  RETURN true;
 END $$;
 
 
 ALTER FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text) OWNER TO calib_owner;
-
---
--- Name: cancel_waiting(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.cancel_waiting(p_job_id bigint) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  UPDATE calib_private.jobs j SET state = 'cancelled', finished_at = calib_private.now(), version = version
-      + 1
-   WHERE j.job_id = p_job_id AND j.state = 'scheduled';
-  RETURN FOUND;
-END $$;
-
-
-ALTER FUNCTION calib_private.cancel_waiting(p_job_id bigint) OWNER TO calib_owner;
-
---
--- Name: change_priority(bigint, smallint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.change_priority(p_job_id bigint, p_priority smallint) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  IF p_priority IS NULL OR p_priority NOT BETWEEN -100 AND 100 THEN
-    PERFORM calib_private.refuse('CQ007', 'priority',
-      format('priority: expected -100 to 100, got %s', coalesce(p_priority::text, 'nothing')));
-  END IF;
-  UPDATE calib_private.jobs j SET priority = p_priority, version = version + 1 WHERE j.job_id = p_job_id
-      AND j.state = 'scheduled';
-  IF NOT FOUND THEN
-    PERFORM calib_private.refuse('CQ010', 'priority',
-      format('job %s does not wait any more: its priority can no longer be changed', p_job_id));
-  END IF;
-END $$;
-
-
-ALTER FUNCTION calib_private.change_priority(p_job_id bigint, p_priority smallint) OWNER TO calib_owner;
 
 --
 -- Name: is_failure_kind(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -2613,7 +2649,7 @@ ALTER VIEW calib.jobs OWNER TO calib_owner;
 -- Name: VIEW jobs; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON VIEW calib.jobs IS 'Calibration jobs, the newest first. INSERT submits one; UPDATE of cancel_requested (with cancel_mode, cancel_reason) cancels it; UPDATE of priority reorders it while it waits. Raises CQ001, CQ002, CQ003, CQ004, CQ005, CQ007, CQ010, CQ012, CQ030, CQ040; warns CQ011 when a cancel comes too late.';
+COMMENT ON VIEW calib.jobs IS 'Calibration jobs, the newest first. INSERT submits one; UPDATE of cancel_requested (with cancel_mode, cancel_reason) cancels it; UPDATE of priority, not_before, not_after, timeout_seconds, tags or note edits it while it waits. Raises CQ001, CQ002, CQ003, CQ004, CQ005, CQ007, CQ010, CQ012, CQ030, CQ040; warns CQ010, CQ011 when it is too late.';
 
 
 --
@@ -2876,6 +2912,74 @@ COMMENT ON COLUMN calib.jobs.source_job_id IS 'Job of the same chip that this on
 
 
 --
+-- Name: cancel_row(calib.jobs, calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.cancel_row(p_old calib.jobs, p_new calib.jobs) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_mode text := coalesce(p_new.cancel_mode, 'now'); v_answer text;
+BEGIN
+  IF p_new.cancel_requested IS NOT TRUE THEN
+    PERFORM calib_private.refuse(CASE WHEN p_old.cancel_requested THEN 'CQ012' ELSE 'CQ007' END,
+      'cancel_requested', CASE
+        WHEN p_old.cancel_requested THEN format('job %s: a cancel cannot be taken back', p_old.job_id)
+        ELSE 'cancel_mode and cancel_reason: expected together with cancel_requested = true' END);
+  END IF;
+  PERFORM calib_private.check_cancel(v_mode, p_new.cancel_reason);
+  v_answer := calib_private.request_cancel(p_old.job_id, v_mode, coalesce(p_new.cancel_reason, ''));
+  IF v_answer = 'weaker' THEN
+    PERFORM calib_private.refuse('CQ012', 'cancel_mode',
+      format('job %s: a cancel "now" cannot be softened to "after_task"', p_old.job_id));
+  END IF;
+  RETURN v_answer <> 'ended';
+END $$;
+
+
+ALTER FUNCTION calib_private.cancel_row(p_old calib.jobs, p_new calib.jobs) OWNER TO calib_owner;
+
+--
+-- Name: cancel_sentence(bigint, text, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.cancel_sentence(p_job_id bigint, p_answer text, p_state text, p_dry_run boolean) RETURNS text
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE p_answer
+    WHEN 'cancelled' THEN format('job %s waits and %s cancelled', p_job_id, v.be)
+    WHEN 'requested' THEN format('job %s runs and %s told to stop', p_job_id, v.be)
+    WHEN 'requested_before' THEN format('job %s was told to stop before', p_job_id)
+    WHEN 'ended' THEN CASE p_state WHEN 'running' THEN format('job %s is just ending', p_job_id)
+      ELSE format('job %s had already ended (%s)', p_job_id, p_state) END
+    WHEN 'forbidden' THEN format('%s may not change job %s: expected its submitter or an operator',
+      calib_private.actor(), p_job_id)
+    WHEN 'not_matching' THEN format('job %s does not match the other filters', p_job_id)
+    ELSE format('unknown job %s', p_job_id) END
+    FROM (SELECT CASE WHEN p_dry_run THEN 'would be' ELSE 'is' END AS be) v
+$$;
+
+
+ALTER FUNCTION calib_private.cancel_sentence(p_job_id bigint, p_answer text, p_state text, p_dry_run boolean) OWNER TO calib_owner;
+
+--
+-- Name: cancel_waiting(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.cancel_waiting(p_job_id bigint) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  UPDATE calib_private.jobs j SET state = 'cancelled', finished_at = calib_private.now(),
+    version = j.version + 1 WHERE j.job_id = p_job_id AND j.state = 'scheduled'
+$$;
+
+
+ALTER FUNCTION calib_private.cancel_waiting(p_job_id bigint) OWNER TO calib_owner;
+
+--
 -- Name: changed_job(calib.jobs, calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -2884,34 +2988,22 @@ CREATE FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) RE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_wants_cancel boolean := p_new.cancel_requested IS DISTINCT FROM p_old.cancel_requested
-    OR p_new.cancel_mode IS DISTINCT FROM p_old.cancel_mode OR p_new.cancel_reason IS DISTINCT
-      FROM p_old.cancel_reason
-    OR (p_new.cancel_requested AND p_new.priority IS NOT DISTINCT FROM p_old.priority);
+  v_edits jsonb := calib_private.edits(p_old, p_new); v_edited boolean := false; v_cancelled boolean := false;
 BEGIN
-  IF p_old.submitted_by <> calib_private.actor() AND NOT calib_private.operates(p_old.project_id) THEN
+  IF NOT calib_private.may_change(p_old.submitted_by, p_old.project_id) THEN
     PERFORM calib_private.refuse('CQ003', 'job_id',
       format('%s may not change job %s of %s: expected its submitter or an operator of project "%s"',
         calib_private.actor(), p_old.job_id, p_old.submitted_by, p_old.project_id));
   END IF;
-  IF p_new.priority IS DISTINCT FROM p_old.priority THEN
-    PERFORM calib_private.change_priority(p_old.job_id, p_new.priority);
+  IF v_edits <> '{}' THEN v_edited := calib_private.edit_job(p_new, v_edits); END IF;
+  IF (p_new.cancel_requested, p_new.cancel_mode, p_new.cancel_reason)
+    IS DISTINCT FROM (p_old.cancel_requested, p_old.cancel_mode, p_old.cancel_reason)
+    OR (p_new.cancel_requested AND v_edits = '{}') THEN
+    v_cancelled := calib_private.cancel_row(p_old, p_new);
+  ELSIF v_edits = '{}' THEN
+    RETURN true;
   END IF;
-  IF NOT v_wants_cancel THEN RETURN true; END IF;
-  IF p_new.cancel_requested IS NOT TRUE THEN
-    PERFORM calib_private.refuse(CASE WHEN p_old.cancel_requested THEN 'CQ012' ELSE 'CQ007' END,
-      'cancel_requested', CASE
-        WHEN p_old.cancel_requested THEN format('job %s: a cancel cannot be taken back', p_old.job_id)
-        ELSE 'cancel_mode and cancel_reason: expected together with cancel_requested = true' END);
-  ELSIF p_new.cancel_mode NOT IN ('after_task', 'now') THEN
-    PERFORM calib_private.refuse('CQ007', 'cancel_mode',
-      format('cancel_mode: expected "after_task" or "now", got %s', calib_private.shown(p_new.cancel_mode)));
-  ELSIF length(p_new.cancel_reason) > 1000 THEN
-    PERFORM calib_private.refuse('CQ007', 'cancel_reason',
-      format('cancel_reason: expected at most 1000 characters, got %s', length(p_new.cancel_reason)));
-  END IF;
-  RETURN calib_private.request_cancel(p_old.job_id, coalesce(p_new.cancel_mode, 'now'),
-    coalesce(p_new.cancel_reason, ''));
+  RETURN v_edited OR v_cancelled;
 END $$;
 
 
@@ -2949,10 +3041,14 @@ CREATE TABLE calib_private.chips (
     created_by text NOT NULL,
     retired_at timestamp with time zone,
     retired_by text,
+    max_waiting_per_project integer,
+    submitter_priority smallint DEFAULT 100 NOT NULL,
     CONSTRAINT chip_id_form CHECK ((chip_id ~ '^[A-Za-z0-9][A-Za-z0-9_-]{0,47}$'::text)),
     CONSTRAINT chips_backend_check CHECK ((backend = ANY (ARRAY['fake'::text, 'qubex'::text]))),
     CONSTRAINT chips_max_waiting_check CHECK (((max_waiting >= 1) AND (max_waiting <= 1000000))),
+    CONSTRAINT chips_max_waiting_per_project_check CHECK (((max_waiting_per_project >= 1) AND (max_waiting_per_project <= 1000000))),
     CONSTRAINT chips_n_qubits_check CHECK (((n_qubits >= 1) AND (n_qubits <= 4096))),
+    CONSTRAINT chips_submitter_priority_check CHECK (((submitter_priority >= '-100'::integer) AND (submitter_priority <= 100))),
     CONSTRAINT pause_has_reason CHECK ((paused = (pause_reason IS NOT NULL)))
 );
 
@@ -2960,27 +3056,87 @@ CREATE TABLE calib_private.chips (
 ALTER TABLE calib_private.chips OWNER TO calib_owner;
 
 --
--- Name: check_backlog(calib_private.chips); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: check_backlog(calib_private.chips, text, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.check_backlog(p_chip calib_private.chips) RETURNS void
+CREATE FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_waiting integer;
+  v_counted calib_private.backlogs; v_waiting record;
+  v_most_of_project integer := least(p_chip.max_waiting_per_project, p_chip.max_waiting);
 BEGIN
-  SELECT count(*) INTO v_waiting FROM (SELECT FROM calib_private.jobs j
-    WHERE j.chip_id = p_chip.chip_id AND j.state = 'scheduled' LIMIT p_chip.max_waiting) w;
-  IF v_waiting >= p_chip.max_waiting THEN
+  SELECT * INTO v_counted FROM calib_private.backlogs b WHERE b.chip_id = p_chip.chip_id;
+  v_waiting := calib_private.count_newer(p_chip.chip_id, p_project_id, v_counted.counted_to);
+  IF v_counted.waiting + v_waiting.of_chip + p_coming <= p_chip.max_waiting
+    AND coalesce((v_counted.by_project ->> p_project_id)::bigint, 0) + v_waiting.of_project + p_coming
+      <= v_most_of_project THEN RETURN; END IF;
+  -- Some of those that were counted may have started or ended since.
+  v_waiting := calib_private.count_waiting(p_chip.chip_id, p_project_id);
+  IF v_waiting.of_chip + p_coming > p_chip.max_waiting THEN
     PERFORM calib_private.refuse('CQ030', 'chip_id',
-      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting),
+      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting.of_chip),
         'Wait until some have run, or let an administrator raise max_waiting of the chip.');
+  ELSIF v_waiting.of_project + p_coming > v_most_of_project THEN
+    PERFORM calib_private.refuse('CQ030', 'project_id',
+      format('chip "%s" has %s jobs of project "%s" waiting and takes no more of it', p_chip.chip_id,
+        v_waiting.of_project, p_project_id),
+        'Wait until some have run, or let an administrator raise max_waiting_per_project of the chip.');
   END IF;
 END $$;
 
 
-ALTER FUNCTION calib_private.check_backlog(p_chip calib_private.chips) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer) OWNER TO calib_owner;
+
+--
+-- Name: check_cancel(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_cancel(p_mode text, p_reason text) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_mode IS NULL OR p_mode NOT IN ('after_task', 'now') THEN
+    PERFORM calib_private.refuse('CQ007', 'cancel_mode',
+      format('cancel_mode: expected "after_task" or "now", got %s', calib_private.shown(p_mode)));
+  ELSIF length(p_reason) > 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'cancel_reason',
+      format('cancel_reason: expected at most 1000 characters, got %s', length(p_reason)));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_cancel(p_mode text, p_reason text) OWNER TO calib_owner;
+
+--
+-- Name: check_edits(calib.jobs, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_edits(p_new calib.jobs, p_edits jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_column text; v_flow calib_private.flows;
+BEGIN
+  SELECT e.key INTO v_column FROM jsonb_each(p_edits) e WHERE e.value -> 'new' = 'null'
+      AND e.key <> 'not_after' ORDER BY 1 LIMIT 1;
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ007', v_column, format('%s: expected a value, got nothing', v_column));
+  END IF;
+  -- The number of attempts is not changed: as the flow said when the job was submitted.
+  v_flow.repeatable := true;
+  PERFORM calib_private.check_limits(p_new, v_flow);
+  IF p_edits ? 'priority' THEN
+    PERFORM calib_private.check_priority(calib_private.require_chip(p_new.chip_id), p_new.project_id,
+      p_new.priority);
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_edits(p_new calib.jobs, p_edits jsonb) OWNER TO calib_owner;
 
 --
 -- Name: flows; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -3169,6 +3325,26 @@ END $$;
 ALTER FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) OWNER TO calib_owner;
 
 --
+-- Name: check_priority(calib_private.chips, text, smallint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_priority(p_chip calib_private.chips, p_project_id text, p_priority smallint) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_priority > p_chip.submitter_priority AND NOT calib_private.operates(p_project_id) THEN
+    PERFORM calib_private.refuse('CQ003', 'priority',
+      format('priority: on chip "%s" a submitter may give at most %s, got %s', p_chip.chip_id,
+      p_chip.submitter_priority, p_priority), format('An operator of project "%s" may give more.',
+      p_project_id));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_priority(p_chip calib_private.chips, p_project_id text, p_priority smallint) OWNER TO calib_owner;
+
+--
 -- Name: check_source(bigint, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3330,7 +3506,8 @@ BEGIN
   IF p_new.source_job_id IS NOT NULL THEN
     PERFORM calib_private.check_source(p_new.source_job_id, p_new.chip_id);
   END IF;
-  PERFORM calib_private.check_backlog(v_chip);
+  PERFORM calib_private.check_priority(v_chip, p_new.project_id, p_new.priority);
+  PERFORM calib_private.check_backlog(v_chip, p_new.project_id, 1);
   RETURN p_new;
 END $$;
 
@@ -3459,6 +3636,56 @@ END $$;
 ALTER FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) OWNER TO calib_owner;
 
 --
+-- Name: count_backlog(text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.count_backlog(p_chip_id text, p_job_id bigint) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_old calib_private.backlogs; v_last bigint; v_now timestamptz := calib_private.now();
+BEGIN
+  SELECT * INTO v_old FROM calib_private.backlogs b WHERE b.chip_id = p_chip_id
+      AND b.counted_to < p_job_id - 64
+      AND (b.next_xid <= pg_snapshot_xmin(pg_current_snapshot()) OR b.next_at < v_now - interval '10 s')
+      AND (calib_private.count_newer(p_chip_id, NULL, b.counted_to)).of_chip > 64
+    FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND OR current_setting('transaction_isolation') <> 'read committed' THEN RETURN; END IF;
+  -- Read before the next statement's snapshot: whoever has such a number had its transaction id by then.
+  SELECT s.last_value INTO v_last FROM calib_private.jobs_job_id_seq s;
+  UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting, by_project = w.by_project,
+    next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()), next_at = v_now
+    FROM (SELECT coalesce(sum(p.n), 0) AS waiting,
+        coalesce(jsonb_object_agg(p.project_id, p.n), '{}') AS by_project
+      FROM (SELECT j.project_id, count(*) AS n FROM calib_private.jobs j WHERE j.chip_id = p_chip_id
+        AND j.state = 'scheduled' AND j.job_id <= v_old.next_to GROUP BY 1) p) w
+   WHERE b.chip_id = p_chip_id;
+END $$;
+
+
+ALTER FUNCTION calib_private.count_backlog(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: count_newer(text, text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.count_newer(p_chip_id text, p_project_id text, p_after bigint, OUT of_chip bigint, OUT of_project bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET plan_cache_mode TO 'force_generic_plan'
+    SET enable_sort TO 'off'
+    AS $$
+BEGIN
+  SELECT count(*), count(*) FILTER (WHERE w.project_id = p_project_id) INTO of_chip, of_project
+    FROM (SELECT j.project_id FROM calib_private.jobs j WHERE j.chip_id = p_chip_id
+      AND j.state = 'scheduled' AND j.job_id > p_after ORDER BY j.job_id DESC) w;
+END $$;
+
+
+ALTER FUNCTION calib_private.count_newer(p_chip_id text, p_project_id text, p_after bigint, OUT of_chip bigint, OUT of_project bigint) OWNER TO calib_owner;
+
+--
 -- Name: count_tasks(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3477,6 +3704,68 @@ $$;
 
 
 ALTER FUNCTION calib_private.count_tasks(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: count_waiting(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.count_waiting(p_chip_id text, p_project_id text, OUT of_chip bigint, OUT of_project bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  SELECT count(*), count(*) FILTER (WHERE j.project_id = p_project_id) INTO of_chip, of_project
+    FROM calib_private.jobs j WHERE j.chip_id = p_chip_id AND j.state = 'scheduled';
+END $$;
+
+
+ALTER FUNCTION calib_private.count_waiting(p_chip_id text, p_project_id text, OUT of_chip bigint, OUT of_project bigint) OWNER TO calib_owner;
+
+--
+-- Name: edit_job(calib.jobs, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.edit_job(p_new calib.jobs, p_edits jsonb) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.check_edits(p_new, p_edits);
+  IF NOT calib_private.lock_waiting(p_new.job_id) THEN
+    RAISE WARNING 'job % does not wait any more: % not changed', p_new.job_id,
+        (SELECT string_agg(k, ', ' ORDER BY k) || CASE WHEN count(*) = 1 THEN ' was' ELSE ' were' END
+          FROM jsonb_object_keys(p_edits) k)
+      USING ERRCODE = 'CQ010', COLUMN = (SELECT min(k) FROM jsonb_object_keys(p_edits) k);
+    RETURN false;
+  END IF;
+  UPDATE calib_private.jobs j SET priority = p_new.priority, not_before = p_new.not_before,
+    not_after = p_new.not_after, timeout_seconds = p_new.timeout_seconds, tags = p_new.tags,
+    note = p_new.note, version = j.version + 1 WHERE j.job_id = p_new.job_id;
+  -- The values of a note may be long, and may be somebody's secret.
+  PERFORM calib_private.write_event(p_new.job_id, 'edited', CASE WHEN p_edits ? 'note'
+    THEN p_edits || '{"note": {}}' ELSE p_edits END);
+  RETURN true;
+END $$;
+
+
+ALTER FUNCTION calib_private.edit_job(p_new calib.jobs, p_edits jsonb) OWNER TO calib_owner;
+
+--
+-- Name: edits(calib.jobs, calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.edits(p_old calib.jobs, p_new calib.jobs) RETURNS jsonb
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT coalesce(jsonb_object_agg(n.key, jsonb_build_object('old', o.value, 'new', n.value)), '{}')
+    FROM jsonb_each(to_jsonb(p_old)) o JOIN jsonb_each(to_jsonb(p_new)) n USING (key)
+   WHERE o.value <> n.value AND n.key IN ('priority', 'not_before', 'not_after', 'timeout_seconds', 'tags',
+     'note')
+$$;
+
+
+ALTER FUNCTION calib_private.edits(p_old calib.jobs, p_new calib.jobs) OWNER TO calib_owner;
 
 --
 -- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -3745,6 +4034,27 @@ END $$;
 ALTER FUNCTION calib_private.forbid_reopening() OWNER TO calib_owner;
 
 --
+-- Name: foreseen_answer(calib_private.jobs, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.foreseen_answer(p_job calib_private.jobs, p_mode text) RETURNS text
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN CASE
+    WHEN NOT calib_private.may_change(p_job.submitted_by, p_job.project_id) THEN 'forbidden'
+    WHEN p_job.finished_at IS NOT NULL OR calib_private.verdict(p_job.job_id) IS NOT NULL THEN 'ended'
+    WHEN p_job.state = 'scheduled' THEN 'cancelled'
+    WHEN EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job.job_id
+      AND k.origin = 'client' AND k.mode IN ('now', p_mode)) THEN 'requested_before'
+    ELSE 'requested' END;
+END $$;
+
+
+ALTER FUNCTION calib_private.foreseen_answer(p_job calib_private.jobs, p_mode text) OWNER TO calib_owner;
+
+--
 -- Name: given_back(bigint, uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3929,6 +4239,7 @@ BEGIN
   END LOOP;
   INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
   VALUES (v_job.job_id, v_job.submitted_by, 'submitted', v_job.state);
+  PERFORM calib_private.count_backlog(v_job.chip_id, v_job.job_id);
   PERFORM calib_private.wake_executor(v_job.job_id, v_job.chip_id);
   RETURN v_job;
 END $$;
@@ -4044,6 +4355,27 @@ END $$;
 ALTER FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) OWNER TO calib_owner;
 
 --
+-- Name: lock_waiting(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.lock_waiting(p_job_id bigint) RETURNS boolean
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.state = 'scheduled' FOR NO KEY UPDATE;
+  -- A session that waited for a claim holds the row now although it runs. Only the end of a subtransaction
+  -- gives that lock up; kept until the client commits, it would freeze the running job.
+  IF NOT FOUND THEN RAISE EXCEPTION USING ERRCODE = 'CQ000'; END IF;
+  RETURN true;
+EXCEPTION WHEN SQLSTATE 'CQ000' THEN
+  RETURN false;
+END $$;
+
+
+ALTER FUNCTION calib_private.lock_waiting(p_job_id bigint) OWNER TO calib_owner;
+
+--
 -- Name: log_transition(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4102,6 +4434,37 @@ $$;
 
 
 ALTER FUNCTION calib_private.mark_job(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: matches(calib_private.jobs, text, text, text, text[], text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.matches(p_job calib_private.jobs, p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text) RETURNS boolean
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p_job.chip_id = coalesce(p_chip_id, p_job.chip_id)
+    AND p_job.project_id = coalesce(p_project_id, p_job.project_id)
+    AND p_job.submitted_by = coalesce(p_submitted_by, p_job.submitted_by)
+    AND p_job.tags @> coalesce(p_tags, '{}') AND p_job.state = coalesce(p_state, p_job.state)
+$$;
+
+
+ALTER FUNCTION calib_private.matches(p_job calib_private.jobs, p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text) OWNER TO calib_owner;
+
+--
+-- Name: may_change(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.may_change(p_submitted_by text, p_project_id text) RETURNS boolean
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT p_submitted_by = calib_private.actor() OR calib_private.operates(p_project_id)
+$$;
+
+
+ALTER FUNCTION calib_private.may_change(p_submitted_by text, p_project_id text) OWNER TO calib_owner;
 
 --
 -- Name: may_claim(text, text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4697,31 +5060,25 @@ ALTER FUNCTION calib_private.register_task(p_chip_id text, p_version text, p_tas
 -- Name: request_cancel(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS boolean
+CREATE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_job calib_private.jobs; v_verdict text;
+  v_job calib_private.jobs; v_verdict text; v_answer text; v_why text := 'it had already ended and was pruned';
 BEGIN
   LOOP
     SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
     EXIT WHEN v_job.state IS DISTINCT FROM 'scheduled';
-    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN true; END IF;
+    IF calib_private.cancel_before_start(p_job_id, p_mode, p_reason) THEN RETURN 'cancelled'; END IF;
   END LOOP;
-  -- The statement still sees it, but a prune has committed meanwhile.
-  IF v_job.job_id IS NULL THEN
-    RAISE WARNING 'job % was not cancelled: it had already ended and was pruned', p_job_id
-      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
-    RETURN false;
-  END IF;
   v_verdict := calib_private.verdict(p_job_id);
   IF v_job.state = 'running' AND v_verdict IS NULL THEN
     -- Another session's cancel of the job waits until this transaction ends.
     PERFORM calib_private.bound_transaction();
-    PERFORM calib_private.store_cancel(p_job_id, p_mode, p_reason);
-    PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id);
-    RETURN true;
+    v_answer := calib_private.store_cancel(p_job_id, p_mode, p_reason);
+    IF v_answer = 'requested' THEN PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id); END IF;
+    RETURN v_answer;
   END IF;
   -- A job that is being pruned at this moment keeps no event, and must not undo a bulk cancel.
   PERFORM FROM calib_private.jobs j WHERE j.job_id = p_job_id FOR KEY SHARE SKIP LOCKED;
@@ -4729,15 +5086,14 @@ BEGIN
     PERFORM calib_private.write_event(p_job_id, 'cancel_too_late',
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
   END IF;
-  IF v_job.finished_at IS NULL THEN
-    RAISE WARNING 'job % was not cancelled: it is just ending (%)', p_job_id, v_verdict
-      USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
-    RETURN false;
-  END IF;
-  RAISE WARNING 'job % was not cancelled: it had already ended (%) at %', p_job_id, v_job.state,
-    to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"')
+  -- No job: the statement still sees it, but a prune has committed meanwhile.
+  IF v_job.finished_at IS NOT NULL THEN
+    v_why := format('it had already ended (%s) at %s', v_job.state,
+      to_char(v_job.finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'));
+  ELSIF v_verdict IS NOT NULL THEN v_why := format('it is just ending (%s)', v_verdict); END IF;
+  RAISE WARNING 'job % was not cancelled: %', p_job_id, v_why
     USING ERRCODE = 'CQ011', COLUMN = 'cancel_requested';
-  RETURN false;
+  RETURN 'ended';
 END $$;
 
 
@@ -4981,6 +5337,24 @@ END $$;
 
 
 ALTER FUNCTION calib_private.require_labelled_role(p_role_name text) OWNER TO calib_owner;
+
+--
+-- Name: require_limit(text, integer, integer, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_limit(p_name text, p_value integer, p_least integer, p_most integer) RETURNS void
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_value NOT BETWEEN p_least AND p_most THEN
+    PERFORM calib_private.refuse('CQ007', p_name,
+      format('%s: expected %s to %s, got %s', p_name, p_least, p_most, p_value));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_limit(p_name text, p_value integer, p_least integer, p_most integer) OWNER TO calib_owner;
 
 --
 -- Name: require_one_sweep(jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5337,7 +5711,7 @@ ALTER FUNCTION calib_private.stopped_with(p_state text, p_failure_kind text) OWN
 -- Name: store_cancel(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS void
+CREATE FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, p_reason text) RETURNS text
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -5350,19 +5724,17 @@ BEGIN
   IF FOUND THEN
     PERFORM calib_private.write_event(p_job_id, 'cancel_requested',
       jsonb_build_object('mode', p_mode, 'reason', p_reason));
-    RETURN;
+    RETURN 'requested';
   END IF;
   SELECT * INTO v_old FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id AND k.origin = 'client'
       FOR NO KEY UPDATE;
-  IF v_old.mode = 'now' AND p_mode = 'after_task' THEN
-    PERFORM calib_private.refuse('CQ012', 'cancel_mode',
-      format('job %s: a cancel "now" cannot be softened to "after_task"', p_job_id));
-  ELSIF v_old.mode = 'after_task' AND p_mode = 'now' THEN
-    UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
-        AND k.origin = 'client';
-    PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
-      jsonb_build_object('mode', p_mode, 'reason', p_reason));
-  END IF;
+  IF v_old.mode = p_mode THEN RETURN 'requested_before'; END IF;
+  IF p_mode = 'after_task' THEN RETURN 'weaker'; END IF;
+  UPDATE calib_private.cancel_requests k SET mode = 'now', reason = p_reason WHERE k.job_id = p_job_id
+      AND k.origin = 'client';
+  PERFORM calib_private.write_event(p_job_id, 'cancel_escalated',
+    jsonb_build_object('mode', p_mode, 'reason', p_reason));
+  RETURN 'requested';
 END $$;
 
 
@@ -5467,6 +5839,35 @@ END $$;
 
 
 ALTER FUNCTION calib_private.store_raw_data(p_task_run_id uuid, p_raw_meta jsonb, p_raw_data bytea[]) OWNER TO calib_owner;
+
+--
+-- Name: stored_row(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.stored_row(p_row calib.jobs) RETURNS calib.jobs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job calib_private.jobs; v_cancel calib_private.cancel_requests;
+BEGIN
+  SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_row.job_id;
+  SELECT k.job_id, k.origin, max(k.mode) OVER (), k.reason, k.requested_by, k.requested_at INTO v_cancel
+    FROM calib_private.cancel_requests k WHERE k.job_id = p_row.job_id
+   ORDER BY k.origin <> 'client' LIMIT 1;
+  -- A number and times that a transition or an edit sets; the rest of the row is what the statement said.
+  p_row.state := v_job.state; p_row.version := v_job.version; p_row.finished_at := v_job.finished_at;
+  p_row.priority := v_job.priority; p_row.not_before := v_job.not_before; p_row.not_after := v_job.not_after;
+  p_row.timeout_seconds := v_job.timeout_seconds; p_row.tags := v_job.tags; p_row.note := v_job.note;
+  p_row.cancel_requested := v_cancel.job_id IS NOT NULL; p_row.cancel_mode := v_cancel.mode;
+  p_row.cancel_reason := v_cancel.reason; p_row.cancel_requested_by := v_cancel.requested_by;
+  p_row.cancel_requested_at := v_cancel.requested_at;
+  IF p_row.state <> 'scheduled' THEN p_row.waiting_for := NULL; END IF;
+  RETURN p_row;
+END $$;
+
+
+ALTER FUNCTION calib_private.stored_row(p_row calib.jobs) OWNER TO calib_owner;
 
 --
 -- Name: suggestion(text, text[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5737,7 +6138,7 @@ DECLARE
   v_message text; v_column text;
 BEGIN
   PERFORM calib_private.require_speaker();
-  IF calib_private.changed_job(OLD, NEW) THEN RETURN NEW; END IF;
+  IF calib_private.changed_job(OLD, NEW) THEN RETURN calib_private.stored_row(NEW); END IF;
   RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
   IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
@@ -5908,7 +6309,9 @@ CREATE VIEW calib.chips AS
           WHERE ((j.chip_id = c.chip_id) AND (j.state = 'scheduled'::text))) AS jobs_waiting,
     l.job_id AS running_job_id,
     c.retired_at,
-    c.retired_by
+    c.retired_by,
+    c.max_waiting_per_project,
+    c.submitter_priority
    FROM (calib_private.chips c
      JOIN calib_private.leases l USING (chip_id));
 
@@ -6004,6 +6407,20 @@ COMMENT ON COLUMN calib.chips.retired_at IS 'Since when it takes no jobs. NULL: 
 --
 
 COMMENT ON COLUMN calib.chips.retired_by IS 'Database role that retired it. NULL: it is in use.';
+
+
+--
+-- Name: COLUMN chips.max_waiting_per_project; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.max_waiting_per_project IS 'Number of scheduled jobs of one project at which its INSERT is refused with CQ030. NULL: max_waiting alone.';
+
+
+--
+-- Name: COLUMN chips.submitter_priority; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.chips.submitter_priority IS 'Highest priority that a submitter may give to a job; an operator of the project may give any.';
 
 
 --
@@ -7597,6 +8014,24 @@ CREATE TABLE calib_private.alembic_version (
 ALTER TABLE calib_private.alembic_version OWNER TO calib_owner;
 
 --
+-- Name: backlogs; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.backlogs (
+    chip_id text NOT NULL,
+    counted_to bigint DEFAULT 0 NOT NULL,
+    waiting bigint DEFAULT 0 NOT NULL,
+    by_project jsonb DEFAULT '{}'::jsonb NOT NULL,
+    next_to bigint DEFAULT 0 NOT NULL,
+    next_xid xid8 DEFAULT '0'::xid8 NOT NULL,
+    next_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
+
+
+ALTER TABLE calib_private.backlogs OWNER TO calib_owner;
+
+--
 -- Name: execution_counters; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -7754,6 +8189,14 @@ ALTER TABLE ONLY calib_private.alembic_version
 
 ALTER TABLE ONLY calib_private.attempts
     ADD CONSTRAINT attempts_pkey PRIMARY KEY (job_id, attempt);
+
+
+--
+-- Name: backlogs backlogs_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.backlogs
+    ADD CONSTRAINT backlogs_pkey PRIMARY KEY (chip_id);
 
 
 --
@@ -8261,6 +8704,14 @@ ALTER TABLE ONLY calib_private.attempts
 
 
 --
+-- Name: backlogs backlogs_chip_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.backlogs
+    ADD CONSTRAINT backlogs_chip_id_fkey FOREIGN KEY (chip_id) REFERENCES calib_private.chips(chip_id) ON DELETE CASCADE;
+
+
+--
 -- Name: cancel_requests cancel_requests_job_id_fkey; Type: FK CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8489,6 +8940,14 @@ GRANT ALL ON FUNCTION calib.archive_project(p_project_id text) TO calib_admin;
 
 REVOKE ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.cancel_from_prefect(p_job_id bigint, p_claim uuid, p_reason text) TO calib_executor;
+
+
+--
+-- Name: FUNCTION cancel_jobs(p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text, p_job_ids bigint[], p_mode text, p_reason text, p_dry_run boolean); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.cancel_jobs(p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text, p_job_ids bigint[], p_mode text, p_reason text, p_dry_run boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.cancel_jobs(p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text, p_job_ids bigint[], p_mode text, p_reason text, p_dry_run boolean) TO calib_submitter;
 
 
 --
@@ -8843,11 +9302,11 @@ GRANT ALL ON FUNCTION calib.schema_version() TO calib_reader;
 
 
 --
--- Name: FUNCTION set_chip(p_chip_id text, p_max_waiting integer); Type: ACL; Schema: calib; Owner: calib_owner
+-- Name: FUNCTION set_chip(p_chip_id text, p_max_waiting integer, p_max_waiting_per_project integer, p_submitter_priority integer); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer) TO calib_admin;
+REVOKE ALL ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer, p_max_waiting_per_project integer, p_submitter_priority integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_chip(p_chip_id text, p_max_waiting integer, p_max_waiting_per_project integer, p_submitter_priority integer) TO calib_admin;
 
 
 --
@@ -9005,20 +9464,6 @@ REVOKE ALL ON FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode
 
 
 --
--- Name: FUNCTION cancel_waiting(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.cancel_waiting(p_job_id bigint) FROM PUBLIC;
-
-
---
--- Name: FUNCTION change_priority(p_job_id bigint, p_priority smallint); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.change_priority(p_job_id bigint, p_priority smallint) FROM PUBLIC;
-
-
---
 -- Name: FUNCTION is_failure_kind(p_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9057,6 +9502,41 @@ GRANT UPDATE(priority) ON TABLE calib.jobs TO calib_submitter;
 
 
 --
+-- Name: COLUMN jobs.not_before; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(not_before) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.not_after; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(not_after) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.timeout_seconds; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(timeout_seconds) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.tags; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(tags) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
+-- Name: COLUMN jobs.note; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT UPDATE(note) ON TABLE calib.jobs TO calib_submitter;
+
+
+--
 -- Name: COLUMN jobs.cancel_requested; Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -9078,6 +9558,27 @@ GRANT UPDATE(cancel_reason) ON TABLE calib.jobs TO calib_submitter;
 
 
 --
+-- Name: FUNCTION cancel_row(p_old calib.jobs, p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.cancel_row(p_old calib.jobs, p_new calib.jobs) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION cancel_sentence(p_job_id bigint, p_answer text, p_state text, p_dry_run boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.cancel_sentence(p_job_id bigint, p_answer text, p_state text, p_dry_run boolean) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION cancel_waiting(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.cancel_waiting(p_job_id bigint) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION changed_job(p_old calib.jobs, p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9093,10 +9594,24 @@ GRANT ALL ON FUNCTION calib_private.now() TO calib_reader;
 
 
 --
--- Name: FUNCTION check_backlog(p_chip calib_private.chips); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.check_backlog(p_chip calib_private.chips) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_cancel(p_mode text, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_cancel(p_mode text, p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_edits(p_new calib.jobs, p_edits jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_edits(p_new calib.jobs, p_edits jsonb) FROM PUBLIC;
 
 
 --
@@ -9125,6 +9640,13 @@ REVOKE ALL ON FUNCTION calib_private.check_limits(p_new calib.jobs, p_flow calib
 --
 
 REVOKE ALL ON FUNCTION calib_private.check_parameters(p_parameters jsonb, p_flow calib_private.flows) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION check_priority(p_chip calib_private.chips, p_project_id text, p_priority smallint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_priority(p_chip calib_private.chips, p_project_id text, p_priority smallint) FROM PUBLIC;
 
 
 --
@@ -9184,10 +9706,45 @@ REVOKE ALL ON FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state te
 
 
 --
+-- Name: FUNCTION count_backlog(p_chip_id text, p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.count_backlog(p_chip_id text, p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION count_newer(p_chip_id text, p_project_id text, p_after bigint, OUT of_chip bigint, OUT of_project bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.count_newer(p_chip_id text, p_project_id text, p_after bigint, OUT of_chip bigint, OUT of_project bigint) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION count_tasks(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.count_tasks(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION count_waiting(p_chip_id text, p_project_id text, OUT of_chip bigint, OUT of_project bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.count_waiting(p_chip_id text, p_project_id text, OUT of_chip bigint, OUT of_project bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION edit_job(p_new calib.jobs, p_edits jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.edit_job(p_new calib.jobs, p_edits jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION edits(p_old calib.jobs, p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.edits(p_old calib.jobs, p_new calib.jobs) FROM PUBLIC;
 
 
 --
@@ -9237,6 +9794,13 @@ REVOKE ALL ON FUNCTION calib_private.forbid_change() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.forbid_reopening() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION foreseen_answer(p_job calib_private.jobs, p_mode text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.foreseen_answer(p_job calib_private.jobs, p_mode text) FROM PUBLIC;
 
 
 --
@@ -9338,6 +9902,13 @@ REVOKE ALL ON FUNCTION calib_private.lock_owners(p_chip_id text, p_qids text[]) 
 
 
 --
+-- Name: FUNCTION lock_waiting(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.lock_waiting(p_job_id bigint) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION log_transition(); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9356,6 +9927,20 @@ REVOKE ALL ON FUNCTION calib_private.mark_chip(p_chip_id text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.mark_job(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION matches(p_job calib_private.jobs, p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.matches(p_job calib_private.jobs, p_chip_id text, p_project_id text, p_submitted_by text, p_tags text[], p_state text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION may_change(p_submitted_by text, p_project_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.may_change(p_submitted_by text, p_project_id text) FROM PUBLIC;
 
 
 --
@@ -9604,6 +10189,13 @@ REVOKE ALL ON FUNCTION calib_private.require_labelled_role(p_role_name text) FRO
 
 
 --
+-- Name: FUNCTION require_limit(p_name text, p_value integer, p_least integer, p_most integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_limit(p_name text, p_value integer, p_least integer, p_most integer) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION require_one_sweep(p_tasks jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9742,6 +10334,13 @@ REVOKE ALL ON FUNCTION calib_private.store_outputs(p_task_run_id uuid) FROM PUBL
 --
 
 REVOKE ALL ON FUNCTION calib_private.store_raw_data(p_task_run_id uuid, p_raw_meta jsonb, p_raw_data bytea[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION stored_row(p_row calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.stored_row(p_row calib.jobs) FROM PUBLIC;
 
 
 --

@@ -20,7 +20,7 @@ from qdash_queue.cli.commands import (
 from qdash_queue.cli.commands.demo import demo
 from qdash_queue.cli.context import Session
 from qdash_queue.cli.error_messages import ErrorReportingGroup
-from qdash_queue.cli.request_options import RequestCommand
+from qdash_queue.cli.request_options import EditCommand, RequestCommand
 
 app = typer.Typer(
     cls=ErrorReportingGroup,
@@ -49,6 +49,7 @@ def root(
 
 
 app.command(cls=RequestCommand)(jobs.submit)
+app.command(cls=EditCommand)(jobs.edit)
 for command in (
     servers.up,
     servers.migrate,

@@ -1,4 +1,4 @@
-"""The options of ``submit`` that follow from the fields of a request."""
+"""The options of ``submit`` and ``edit`` that follow from the fields of a request."""
 
 from __future__ import annotations
 
@@ -20,14 +20,21 @@ class RequestCommand(TyperCommand):
     They are added when the command itself is parsed: the help of all others need not load pydantic.
     """
 
+    model = "JobRequest"
     _has_columns = False
 
     def get_params(self, ctx: Any) -> Any:
         """All parameters of the command."""
         if not self._has_columns:
-            self.params.extend(_options())
+            self.params.extend(_options(self.model))
             self._has_columns = True
         return super().get_params(ctx)
+
+
+class EditCommand(RequestCommand):
+    """A command that also takes an option for every column of a waiting job that can be changed."""
+
+    model = "JobEdit"
 
 
 def given_columns(context: typer.Context) -> dict[str, Any]:
@@ -36,14 +43,14 @@ def given_columns(context: typer.Context) -> dict[str, Any]:
     return found
 
 
-def _options() -> list[Any]:
-    from qdash_queue.requests import JobRequest  # noqa: PLC0415 - slow to load
+def _options(model: str) -> list[Any]:
+    from qdash_queue import requests  # noqa: PLC0415 - slow to load
 
     def take(**_columns: Any) -> None:
         """Typer makes the options of a signature."""
 
     parameters = []
-    for name, field in JobRequest.model_fields.items():
+    for name, field in getattr(requests, model).model_fields.items():
         if not field.is_required():
             (kind, _) = get_args(field.annotation)
             is_object = get_origin(kind) is dict

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from pydantic import JsonValue
@@ -14,7 +15,17 @@ from rich.text import Text
 from qdash_queue.cli.amounts import amount, between, clock, moment
 from qdash_queue.cli.doctor.findings import Finding, Level
 from qdash_queue.cli.escapes import one_line, printable
-from qdash_queue.client.models import Chip, ExecutorRow, Job, JobEvent, Parameter, Stage, TaskRow, TaskRun
+from qdash_queue.client.models import (
+    CancelAnswer,
+    Chip,
+    ExecutorRow,
+    Job,
+    JobEvent,
+    Parameter,
+    Stage,
+    TaskRow,
+    TaskRun,
+)
 
 # Wide enough for all tables where no terminal limits the width.
 WIDTH_OF_A_FILE = 200
@@ -180,6 +191,13 @@ class Views:
             )
         self._print(table, "no events")
 
+    def cancel_answers(self, answers: Sequence[CancelAnswer]) -> None:
+        """A sentence for each job, and how many of each answer."""
+        for answer in answers:
+            self.say(answer.message)
+        counts = Counter(answer.answer for answer in answers)
+        self.say(", ".join(f"{name}: {n}" for name, n in counts.items()) or "no unfinished job matches")
+
     def chips(self, chips: Sequence[Chip], executors: Sequence[ExecutorRow] | None = None) -> None:
         """A line for each chip, with the conditions of its living executors if these are given."""
         more = [] if executors is None else ["executor"]
@@ -189,6 +207,8 @@ class Views:
             if chip.retired_at is not None:
                 paused = f"retired (by {chip.retired_by})"
             waiting = f"{chip.jobs_waiting} of {chip.max_waiting}"
+            if chip.max_waiting_per_project is not None:
+                waiting += f" ({chip.max_waiting_per_project} a project)"
             running = "-" if chip.running_job_id is None else str(chip.running_job_id)
             cells = [chip.chip_id, chip.backend, chip.topology, str(chip.n_qubits), waiting, running, paused]
             if executors is not None:

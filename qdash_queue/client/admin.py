@@ -54,12 +54,22 @@ class Admin:
             topology=topology,
         )
 
-    def set_chip(self, chip_id: str, max_waiting: int) -> None:
-        """Change the maximum number of waiting jobs of a chip."""
+    def set_chip(
+        self,
+        chip_id: str,
+        max_waiting: int | None = None,
+        *,
+        max_waiting_per_project: int | None = None,
+        submitter_priority: int | None = None,
+    ) -> None:
+        """Change how many jobs may wait for a chip, and the highest priority that a submitter may give."""
         self.database.execute(
-            "SELECT calib.set_chip(:chip_id, CAST(:max_waiting AS integer))",
+            "SELECT calib.set_chip(:chip_id, CAST(:max_waiting AS integer),"
+            " CAST(:max_waiting_per_project AS integer), CAST(:submitter_priority AS integer))",
             chip_id=chip_id,
             max_waiting=max_waiting,
+            max_waiting_per_project=max_waiting_per_project,
+            submitter_priority=submitter_priority,
         )
 
     def retire_chip(self, chip_id: str) -> int:

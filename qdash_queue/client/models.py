@@ -66,6 +66,17 @@ class Job(JobRequest):
     version: int
 
 
+class CancelAnswer(Row):
+    """What became of one job of :meth:`Queue.cancel_jobs`."""
+
+    job_id: int
+    answer: Literal[
+        "cancelled", "requested", "requested_before", "ended", "forbidden", "not_matching", "unknown"
+    ]
+    state: JobState | None
+    message: str
+
+
 class ClaimedJob(Row):
     """What a claim gives: the job, its fence and whether the instrument must be quiesced first.
 
@@ -288,6 +299,8 @@ class Chip(Row):
     paused_by: str | None
     paused_at: datetime | None
     max_waiting: int
+    max_waiting_per_project: int | None
+    submitter_priority: int
     jobs_waiting: int
     running_job_id: int | None
     retired_at: datetime | None

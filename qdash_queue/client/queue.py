@@ -1,4 +1,4 @@
-"""The client's verbs: submit, get, list, cancel, requeue, rerun, pause, resume, and a job's results."""
+"""The client's verbs: submit, get, list, edit, cancel, requeue, rerun, pause, resume, and a job's results."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from pydantic import JsonValue
 from qdash_queue.client.database import Database
 from qdash_queue.client.models import (
     Attempt,
+    CancelAnswer,
     Chip,
     ExecutorRow,
     Figure,
@@ -25,8 +26,15 @@ from qdash_queue.client.models import (
     TaskRun,
 )
 from qdash_queue.domain import CancelMode, JobState
-from qdash_queue.errors import AlreadyFinalError, BadValueError, UnknownNameError, unknown_chip
-from qdash_queue.requests import JobRequest
+from qdash_queue.errors import (
+    AlreadyFinalError,
+    BadValueError,
+    IllegalTransitionError,
+    QueueError,
+    UnknownNameError,
+    unknown_chip,
+)
+from qdash_queue.requests import JobEdit, JobRequest
 
 _OF_ONE_RUN = {"not_before", "not_after", "dedup_key", "source_job_id"}
 
@@ -107,40 +115,82 @@ class Queue:
         Raises:
             AlreadyFinalError: it had ended before; nothing was changed.
         """
-        too_late: list[str] = []
+        columns = {"cancel_requested": True, "cancel_mode": mode.value, "cancel_reason": reason}
+        return self._update(job_id, columns, AlreadyFinalError, "was not cancelled")
+
+    def edit(self, job_id: int, **columns: Any) -> Job:
+        """Change a job that waits; ``columns`` are the fields of :class:`JobEdit`.
+
+        Raises:
+            IllegalTransitionError: it does not wait any more; nothing was changed.
+            QueueError: the database's answer in words; nothing was changed.
+        """
+        given = JobEdit.of(**columns).columns()
+        if not given:
+            raise BadValueError("expected a column to change, got nothing")
+        return self._update(job_id, given, IllegalTransitionError, "was not changed")
+
+    def _update(
+        self, job_id: int, columns: Mapping[str, object], too_late: type[QueueError], what: str
+    ) -> Job:
+        """Update one row; a job that it comes too late for is told by a warning and counts no row."""
+        warnings: list[str] = []
 
         def hear(notice: psycopg.errors.Diagnostic) -> None:
-            if notice.sqlstate == AlreadyFinalError.code:
-                too_late.append(notice.message_primary or "")
+            if notice.sqlstate == too_late.code:
+                warnings.append(notice.message_primary or "")
 
+        values = {k: Jsonb(value) if isinstance(value, dict) else value for k, value in columns.items()}
+        assignments = ", ".join(f"{name} = :{name}" for name in columns)
         with self.database.connection() as connection:
             driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
             driver.add_notice_handler(hear)
             try:
-                count = connection.execute(
-                    sa.text(
-                        "UPDATE calib.jobs SET cancel_requested = true, cancel_mode = :mode,"
-                        " cancel_reason = :reason WHERE job_id = :job_id"
-                    ),
-                    {"mode": mode.value, "reason": reason, "job_id": job_id},
-                ).rowcount
+                statement = f"UPDATE calib.jobs SET {assignments} WHERE job_id = :job_id"  # noqa: S608
+                count = connection.execute(sa.text(statement), {**values, "job_id": job_id}).rowcount
             finally:
                 driver.remove_notice_handler(hear)
         job = self.get(job_id)
         if count == 0:
-            raise AlreadyFinalError(
-                next(iter(too_late), f"job {job_id} was not cancelled: it is {job.state}")
-            )
+            raise too_late(next(iter(warnings), f"job {job_id} {what}: it is {job.state}"))
         return job
 
-    def set_priority(self, job_id: int, priority: int) -> Job:
-        """Change the priority of a waiting job."""
-        self.database.execute(
-            "UPDATE calib.jobs SET priority = :priority WHERE job_id = :job_id",
-            priority=priority,
-            job_id=job_id,
+    def cancel_jobs(
+        self,
+        *,
+        chip_id: str | None = None,
+        project_id: str | None = None,
+        submitted_by: str | None = None,
+        tags: Sequence[str] | None = None,
+        state: JobState | None = None,
+        job_ids: Sequence[int] | None = None,
+        mode: CancelMode = CancelMode.NOW,
+        reason: str = "",
+        dry_run: bool = False,
+    ) -> Sequence[CancelAnswer]:
+        """Cancel all jobs that match every filter given; without ``job_ids``, those that have not ended.
+
+        Returns:
+            An answer for each job, in the order of their numbers; one that is refused stops no other.
+
+        Raises:
+            BadValueError: no filter is given.
+        """
+        return self.database.models(
+            CancelAnswer,
+            "SELECT * FROM calib.cancel_jobs(CAST(:chip_id AS text), CAST(:project_id AS text),"
+            " CAST(:submitted_by AS text), CAST(:tags AS text[]), CAST(:state AS text),"
+            " CAST(:job_ids AS bigint[]), :mode, :reason, :dry_run)",
+            chip_id=chip_id,
+            project_id=project_id,
+            submitted_by=submitted_by,
+            tags=None if tags is None else list(tags),
+            state=state and state.value,
+            job_ids=None if job_ids is None else list(job_ids),
+            mode=mode.value,
+            reason=reason,
+            dry_run=dry_run,
         )
-        return self.get(job_id)
 
     def requeue(self, job_id: int, reason: str = "") -> Job:
         """Queue a repeat of a job that has ended; returns the new job."""

@@ -46,6 +46,7 @@ def test_the_commands_are_these() -> None:
             "show",
             "watch",
             "cancel",
+            "edit",
             "requeue",
             "rerun",
             "events",

@@ -120,7 +120,7 @@ class QueueMachine(RuleBasedStateMachine):
         if job.priority == priority:
             return
         with refused(IllegalTransitionError, job.state != "scheduled"):
-            self.world.ana.queue.set_priority(job.job_id, priority)
+            self.world.ana.queue.edit(job.job_id, priority=priority)
             job.priority = priority
 
     def _cancel_any(self, number: int, mode: CancelMode) -> None:

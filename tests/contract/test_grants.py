@@ -32,6 +32,7 @@ FUNCTIONS = {
     "parameters_as_of": {"reader"},
     "parameters_at": {"reader"},
     "requeue": {"submitter"},
+    "cancel_jobs": {"submitter"},
     "pause_chip": {"operator"},
     "resume_chip": {"operator"},
     "set_parameter": {"operator"},
@@ -86,7 +87,10 @@ FUNCTIONS = {
     "set_retention": {"admin"},
     "prune": {"mirror", "admin"},
 }
-CHANGEABLE = {"cancel_requested", "cancel_mode", "cancel_reason", "priority"}
+CHANGEABLE = {
+    *("cancel_requested", "cancel_mode", "cancel_reason", "priority", "not_before", "not_after"),
+    *("timeout_seconds", "tags", "note"),
+}
 # Weak locks that reading or inserting takes anyway; the strong ones would stop the queue.
 WEAK_LOCKS = {
     "reader": {"ACCESS SHARE"},

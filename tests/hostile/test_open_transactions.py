@@ -35,7 +35,7 @@ def queue_goes_on(world: QueueWorld, chip_id: str) -> None:
     """Everything that others do with a chip, none of it waiting."""
     claimed, _ = world.running(chip_id)
     waiting = world.submit(chip_id, world.olga)
-    world.olga.queue.set_priority(waiting, 5)
+    world.olga.queue.edit(waiting, priority=5)
     full_life(world, claimed)
     world.olga.queue.cancel(waiting)
     world.ready(chip_id).sweep()

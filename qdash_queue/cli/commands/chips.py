@@ -52,12 +52,23 @@ def set_chip(
     context: typer.Context,
     chip_id: ChipId,
     *,
-    max_waiting: Annotated[int, typer.Option(help="Maximum number of waiting jobs.", show_default=False)],
+    max_waiting: Annotated[int | None, typer.Option(help="Maximum number of waiting jobs.")] = None,
+    max_waiting_per_project: Annotated[
+        int | None, typer.Option(help="Maximum number of waiting jobs of one project.")
+    ] = None,
+    submitter_priority: Annotated[
+        int | None, typer.Option(help="Highest priority that a submitter may give.")
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Change the maximum number of waiting jobs of a chip."""
+    """Change a chip's limits: how many jobs may wait, and how high a submitter may put its own."""
     session = Session.of(context, as_json=json)
-    session.admin.set_chip(chip_id, max_waiting)
+    session.admin.set_chip(
+        chip_id,
+        max_waiting,
+        max_waiting_per_project=max_waiting_per_project,
+        submitter_priority=submitter_priority,
+    )
     chip = session.queue.chip(chip_id)
     session.answer(chip, lambda views: views.chips([chip]))
 

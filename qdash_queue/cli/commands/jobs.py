@@ -1,4 +1,4 @@
-"""Commands about jobs: submit, list, show, watch, cancel, requeue, rerun."""
+"""Commands about jobs: submit, list, show, watch, edit, cancel, requeue, rerun."""
 
 from __future__ import annotations
 
@@ -92,24 +92,52 @@ def events(
     session.answer(found, lambda views: views.events(found))
 
 
+def edit(context: typer.Context, job_id: JobId, *, json: Json = False) -> None:
+    """Change a job that waits."""
+    session = Session.of(context, as_json=json)
+    job = session.queue.edit(job_id, **given_columns(context))
+    waiting = f"waiting: {job.waiting_for}" if job.waiting_for else f"it is {job.state}"
+    session.answer(job, lambda views: views.say(f"job {job_id} is changed; {waiting}"))
+
+
 def cancel(
     context: typer.Context,
-    job_id: JobId,
+    job_ids: Annotated[list[int] | None, typer.Argument(help="Job numbers.", show_default=False)] = None,
     *,
+    chip: Annotated[str | None, typer.Option(help="Only jobs of this chip.")] = None,
+    project: Annotated[str | None, typer.Option(help="Only jobs of this project.")] = None,
+    submitted_by: Annotated[str | None, typer.Option(help="Only jobs of this database role.")] = None,
+    tags: Annotated[list[str] | None, typer.Option(help="Only jobs with this tag; may be repeated.")] = None,
+    state: Annotated[
+        Literal["scheduled", "running"] | None, typer.Option(help="Only jobs in this state.")
+    ] = None,
     mode: Annotated[
         Literal["now", "after_task"],
         typer.Option(help="Stop the process now, or after the running task."),
     ] = "now",
     reason: Reason = "",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be cancelled.")] = False,
     json: Json = False,
 ) -> None:
-    """Cancel a job: a waiting one ends at once, a running one within seconds."""
-    from qdash_queue.domain import CancelMode  # noqa: PLC0415 - slow to load
+    """Cancel jobs by number, or all unfinished ones that match the options."""
+    from qdash_queue.domain import CancelMode, JobState  # noqa: PLC0415 - slow to load
 
     session = Session.of(context, as_json=json)
-    job = session.queue.cancel(job_id, CancelMode(mode), reason)
-    what = "is cancelled" if job.state == "cancelled" else f"is {job.state}, stop requested ({mode})"
-    session.answer(job, lambda views: views.say(f"job {job_id} {what}"))
+    filters = {"chip_id": chip, "project_id": project, "submitted_by": submitted_by, "tags": tags or None}
+    if job_ids is not None and len(job_ids) == 1 and not (any(filters.values()) or state or dry_run):
+        job = session.queue.cancel(job_ids[0], CancelMode(mode), reason)
+        what = "is cancelled" if job.state == "cancelled" else f"is {job.state}, stop requested ({mode})"
+        session.answer(job, lambda views: views.say(f"job {job.job_id} {what}"))
+        return
+    answers = session.queue.cancel_jobs(
+        **filters,  # type: ignore[arg-type]
+        state=None if state is None else JobState(state),
+        job_ids=job_ids or None,
+        mode=CancelMode(mode),
+        reason=reason,
+        dry_run=dry_run,
+    )
+    session.answer(answers, lambda views: views.cancel_answers(answers))
 
 
 def requeue(context: typer.Context, job_id: JobId, *, reason: Reason = "", json: Json = False) -> None:
