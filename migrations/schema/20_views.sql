@@ -284,7 +284,8 @@ COMMENT ON COLUMN calib.chips.paused_at IS 'When it was paused. NULL: not paused
 COMMENT ON COLUMN calib.chips.max_waiting IS
   'Number of scheduled jobs at which an INSERT is refused with CQ030.';
 COMMENT ON COLUMN calib.chips.max_waiting_per_project IS
-  'Number of scheduled jobs of one project at which its INSERT is refused with CQ030. NULL: max_waiting alone.';
+  'Number of scheduled jobs of one project at which its INSERT is refused with CQ030. NULL: no limit of its '
+  'own.';
 COMMENT ON COLUMN calib.chips.submitter_priority IS
   'Highest priority that a submitter may give to a job; an operator of the project may give any.';
 COMMENT ON COLUMN calib.chips.jobs_waiting IS 'Number of scheduled jobs, of all projects.';

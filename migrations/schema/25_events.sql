@@ -10,12 +10,26 @@ BEGIN
     FROM calib_private.jobs j WHERE j.job_id = p_job_id;
 END $$;
 
--- A change of the subject is a reason to try again.
-CREATE OR REPLACE FUNCTION calib_private.mark_job(p_job_id bigint)
+-- A notice that finds the server's queue of notices full fails its whole transaction. Every notice is a hint
+-- only: executors poll, and listeners read the rows.
+CREATE OR REPLACE FUNCTION calib_private.notify(p_channel text, p_payload text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF pg_notification_queue_usage() < 0.8 THEN PERFORM pg_notify(p_channel, p_payload); END IF;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib_private.wake_chip(p_chip_id text, p_payload text)
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  PERFORM calib_private.notify('calib_' || p_chip_id, p_payload);
+END $$;
+
+-- A change of the subject is a reason to try again. p_announce: its start or end is to be announced.
+CREATE OR REPLACE FUNCTION calib_private.mark_job(p_job_id bigint, p_announce boolean DEFAULT false)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at)
-  VALUES (p_job_id, calib_private.now(), calib_private.now())
-  ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1,
+  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at, announce)
+  VALUES (p_job_id, calib_private.now(), calib_private.now(), p_announce)
+  ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1, announce = o.announce OR excluded.announce,
     next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
 $$;
 

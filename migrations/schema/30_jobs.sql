@@ -32,9 +32,8 @@ BEGIN
       WHEN NEW.state = 'running' THEN NEW.executor_id END, 'execution_id', CASE
       WHEN NEW.state = 'running' THEN NEW.execution_id END, 'failure_kind', NEW.failure_kind,
         'failure_message', NEW.failure_message)));
-  -- A job that never ran has no execution to show.
-  IF NEW.execution_id IS NOT NULL THEN PERFORM calib_private.mark_job(NEW.job_id); END IF;
-  IF NEW.state = 'scheduled' THEN PERFORM pg_notify('calib_' || NEW.chip_id, 'job'); END IF;
+  PERFORM calib_private.mark_job(NEW.job_id, NEW.state <> 'scheduled');
+  IF NEW.state = 'scheduled' THEN PERFORM calib_private.wake_chip(NEW.chip_id, 'job'); END IF;
   RETURN NULL;
 END $$;
 CREATE OR REPLACE TRIGGER log_transition AFTER UPDATE OF state ON calib_private.jobs FOR EACH ROW
@@ -316,7 +315,7 @@ DECLARE
 BEGIN
   -- A busy chip's executor looks again when its job ends; waking it now would only cost.
   IF EXISTS (SELECT FROM calib_private.leases l WHERE l.chip_id = p_chip_id AND l.job_id IS NULL) THEN
-    PERFORM pg_notify('calib_' || p_chip_id, 'job');
+    PERFORM calib_private.wake_chip(p_chip_id, 'job');
   END IF;
   -- As alive() says it, but in sight of the planner: an index finds the living among all that ever were.
   IF NOT EXISTS (SELECT FROM calib_private.executors e

@@ -14,9 +14,9 @@ BEGIN
 END $$;
 
 -- An insert counts only the jobs that came after the last count; when those are many, it counts all anew. No
--- transaction waits for another's count. The numbers of jobs that were given before the last count are counted
--- for good once the transactions of that time have ended, or after ten seconds: jobs of one that stays open
--- for longer are in the next count.
+-- transaction waits for another's count. Jobs whose numbers were given before the last count are counted for
+-- good once the transactions of that time have ended, or after ten seconds: jobs of one that stays open for
+-- longer are in the next count.
 CREATE OR REPLACE FUNCTION calib_private.count_backlog(p_chip_id text, p_job_id bigint)
 RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -30,8 +30,8 @@ BEGIN
   IF NOT FOUND OR current_setting('transaction_isolation') <> 'read committed' THEN RETURN; END IF;
   -- Read before the next statement's snapshot: whoever has such a number had its transaction id by then.
   SELECT s.last_value INTO v_last FROM calib_private.jobs_job_id_seq s;
-  UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting, by_project = w.by_project,
-    next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()), next_at = v_now
+  UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting,
+    by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()), next_at = v_now
     FROM (SELECT coalesce(sum(p.n), 0) AS waiting,
         coalesce(jsonb_object_agg(p.project_id, p.n), '{}') AS by_project
       FROM (SELECT j.project_id, count(*) AS n FROM calib_private.jobs j WHERE j.chip_id = p_chip_id

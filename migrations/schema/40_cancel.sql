@@ -86,7 +86,8 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_reason text)
 RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_job calib_private.jobs; v_verdict text; v_answer text; v_why text := 'it had already ended and was pruned';
+  v_job calib_private.jobs; v_verdict text; v_answer text;
+  v_why text := 'it had already ended and was pruned';
 BEGIN
   LOOP
     SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
@@ -98,7 +99,9 @@ BEGIN
     -- Another session's cancel of the job waits until this transaction ends.
     PERFORM calib_private.bound_transaction();
     v_answer := calib_private.store_cancel(p_job_id, p_mode, p_reason);
-    IF v_answer = 'requested' THEN PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id); END IF;
+    IF v_answer = 'requested' THEN
+      PERFORM calib_private.wake_chip(v_job.chip_id, 'cancel:' || p_job_id);
+    END IF;
     RETURN v_answer;
   END IF;
   -- A job that is being pruned at this moment keeps no event, and must not undo a bulk cancel.

@@ -68,12 +68,47 @@ COMMENT ON FUNCTION calib.take_marks(integer, double precision) IS
   'At most p_max marks that are due; no other call returns them for p_hold_seconds. For calib_mirror. '
   'Raises CQ003.';
 
-CREATE OR REPLACE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer)
-RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+-- A notice is of 8000 bytes at most. Channels have no rights: it says no more than number and state.
+CREATE OR REPLACE FUNCTION calib_private.announce(p_job_ids bigint[])
+RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+  SELECT calib_private.notify('calibration_jobs', jsonb_agg(n.notice ORDER BY n.position)::text)
+    FROM (SELECT i.position, jsonb_build_object('job_id', j.job_id, 'state', j.state) AS notice
+      FROM unnest(p_job_ids) WITH ORDINALITY i (job_id, position)
+      JOIN calib_private.jobs j USING (job_id)) n
+   GROUP BY n.position / 100
+$$;
+
+-- Starts and ends are announced by the mirror, after they are committed: a notice from the transactions of
+-- executors would let their commits wait for one another.
+CREATE OR REPLACE FUNCTION calib.announce_jobs()
+RETURNS integer LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job_ids bigint[];
 BEGIN
   PERFORM calib_private.require_role('calib_mirror');
-  DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
-  IF NOT FOUND THEN
+  IF NOT EXISTS (SELECT FROM calib_private.outbox o WHERE o.announce) THEN RETURN 0; END IF;
+  WITH announced AS (UPDATE calib_private.outbox o SET announce = false
+    WHERE o.mark_id = ANY (ARRAY(SELECT d.mark_id FROM calib_private.outbox d WHERE d.announce
+      ORDER BY d.mark_id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)) RETURNING o.job_id)
+  SELECT coalesce(array_agg(a.job_id ORDER BY a.job_id), '{}') INTO v_job_ids FROM announced a;
+  PERFORM calib_private.announce(v_job_ids);
+  RETURN cardinality(v_job_ids);
+END $$;
+COMMENT ON FUNCTION calib.announce_jobs() IS
+  'Announces starts and ends of at most 1000 jobs on the channel calibration_jobs, and returns of how many. '
+  'For calib_mirror. Raises CQ003.';
+
+CREATE OR REPLACE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer)
+RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job_id bigint; v_announce boolean;
+BEGIN
+  PERFORM calib_private.require_role('calib_mirror');
+  DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version
+    RETURNING o.job_id, o.announce INTO v_job_id, v_announce;
+  -- It came between the last announcements and take_marks().
+  IF v_announce THEN PERFORM calib_private.announce(ARRAY[v_job_id]); END IF;
+  IF v_announce IS NULL THEN
     -- What was read is mirrored: the lag counts from here on.
     UPDATE calib_private.outbox o SET marked_at = calib_private.now(), next_try_at = calib_private.now(),
       attempts = 0, last_error = NULL, refusals = 0, refused = '[]'

@@ -317,7 +317,7 @@ BEGIN
   PERFORM calib_private.bound_transaction();
   UPDATE calib_private.chips c SET paused = false, pause_reason = NULL, paused_by = NULL, paused_at = NULL
       WHERE c.chip_id = p_chip_id;
-  PERFORM pg_notify('calib_' || p_chip_id, 'job');
+  PERFORM calib_private.wake_chip(p_chip_id, 'job');
 END $$;
 COMMENT ON FUNCTION calib.resume_chip(text) IS
   'Resumes a paused chip. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';

@@ -92,6 +92,7 @@ GRANT EXECUTE ON FUNCTION
   calib.mirror_seen(text, text),
   calib.mirror_stopped(text),
   calib.take_marks(integer, double precision),
+  calib.announce_jobs(),
   calib.mark_done(bigint, integer),
   calib.mark_failed(bigint, text),
   calib.mark_refused(bigint, integer, text, jsonb, integer),

@@ -327,6 +327,37 @@ COMMENT ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) IS 'A
 
 
 --
+-- Name: announce_jobs(); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.announce_jobs() RETURNS integer
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job_ids bigint[];
+BEGIN
+  PERFORM calib_private.require_role('calib_mirror');
+  IF NOT EXISTS (SELECT FROM calib_private.outbox o WHERE o.announce) THEN RETURN 0; END IF;
+  WITH announced AS (UPDATE calib_private.outbox o SET announce = false
+    WHERE o.mark_id = ANY (ARRAY(SELECT d.mark_id FROM calib_private.outbox d WHERE d.announce
+      ORDER BY d.mark_id LIMIT 1000 FOR NO KEY UPDATE SKIP LOCKED)) RETURNING o.job_id)
+  SELECT coalesce(array_agg(a.job_id ORDER BY a.job_id), '{}') INTO v_job_ids FROM announced a;
+  PERFORM calib_private.announce(v_job_ids);
+  RETURN cardinality(v_job_ids);
+END $$;
+
+
+ALTER FUNCTION calib.announce_jobs() OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION announce_jobs(); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.announce_jobs() IS 'Announces starts and ends of at most 1000 jobs on the channel calibration_jobs, and returns of how many. For calib_mirror. Raises CQ003.';
+
+
+--
 -- Name: archive_project(text); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -1001,10 +1032,15 @@ CREATE FUNCTION calib.mark_done(p_mark_id bigint, p_version integer) RETURNS voi
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+  v_job_id bigint; v_announce boolean;
 BEGIN
   PERFORM calib_private.require_role('calib_mirror');
-  DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version;
-  IF NOT FOUND THEN
+  DELETE FROM calib_private.outbox o WHERE o.mark_id = p_mark_id AND o.version = p_version
+    RETURNING o.job_id, o.announce INTO v_job_id, v_announce;
+  -- It came between the last announcements and take_marks().
+  IF v_announce THEN PERFORM calib_private.announce(ARRAY[v_job_id]); END IF;
+  IF v_announce IS NULL THEN
     -- What was read is mirrored: the lag counts from here on.
     UPDATE calib_private.outbox o SET marked_at = calib_private.now(), next_try_at = calib_private.now(),
       attempts = 0, last_error = NULL, refusals = 0, refused = '[]'
@@ -1752,7 +1788,7 @@ BEGIN
   PERFORM calib_private.bound_transaction();
   UPDATE calib_private.chips c SET paused = false, pause_reason = NULL, paused_by = NULL, paused_at = NULL
       WHERE c.chip_id = p_chip_id;
-  PERFORM pg_notify('calib_' || p_chip_id, 'job');
+  PERFORM calib_private.wake_chip(p_chip_id, 'job');
 END $$;
 
 
@@ -2351,6 +2387,24 @@ $$;
 
 
 ALTER FUNCTION calib_private.alive(p_last_seen_at timestamp with time zone, p_stopped_at timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: announce(bigint[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.announce(p_job_ids bigint[]) RETURNS void
+    LANGUAGE sql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT calib_private.notify('calibration_jobs', jsonb_agg(n.notice ORDER BY n.position)::text)
+    FROM (SELECT i.position, jsonb_build_object('job_id', j.job_id, 'state', j.state) AS notice
+      FROM unnest(p_job_ids) WITH ORDINALITY i (job_id, position)
+      JOIN calib_private.jobs j USING (job_id)) n
+   GROUP BY n.position / 100
+$$;
+
+
+ALTER FUNCTION calib_private.announce(p_job_ids bigint[]) OWNER TO calib_owner;
 
 --
 -- Name: begin_edit(text, text, text[], text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3654,8 +3708,8 @@ BEGIN
   IF NOT FOUND OR current_setting('transaction_isolation') <> 'read committed' THEN RETURN; END IF;
   -- Read before the next statement's snapshot: whoever has such a number had its transaction id by then.
   SELECT s.last_value INTO v_last FROM calib_private.jobs_job_id_seq s;
-  UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting, by_project = w.by_project,
-    next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()), next_at = v_now
+  UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting,
+    by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()), next_at = v_now
     FROM (SELECT coalesce(sum(p.n), 0) AS waiting,
         coalesce(jsonb_object_agg(p.project_id, p.n), '{}') AS by_project
       FROM (SELECT j.project_id, count(*) AS n FROM calib_private.jobs j WHERE j.chip_id = p_chip_id
@@ -4392,9 +4446,8 @@ BEGIN
       WHEN NEW.state = 'running' THEN NEW.executor_id END, 'execution_id', CASE
       WHEN NEW.state = 'running' THEN NEW.execution_id END, 'failure_kind', NEW.failure_kind,
         'failure_message', NEW.failure_message)));
-  -- A job that never ran has no execution to show.
-  IF NEW.execution_id IS NOT NULL THEN PERFORM calib_private.mark_job(NEW.job_id); END IF;
-  IF NEW.state = 'scheduled' THEN PERFORM pg_notify('calib_' || NEW.chip_id, 'job'); END IF;
+  PERFORM calib_private.mark_job(NEW.job_id, NEW.state <> 'scheduled');
+  IF NEW.state = 'scheduled' THEN PERFORM calib_private.wake_chip(NEW.chip_id, 'job'); END IF;
   RETURN NULL;
 END $$;
 
@@ -4419,21 +4472,21 @@ $$;
 ALTER FUNCTION calib_private.mark_chip(p_chip_id text) OWNER TO calib_owner;
 
 --
--- Name: mark_job(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: mark_job(bigint, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.mark_job(p_job_id bigint) RETURNS void
+CREATE FUNCTION calib_private.mark_job(p_job_id bigint, p_announce boolean DEFAULT false) RETURNS void
     LANGUAGE sql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at)
-  VALUES (p_job_id, calib_private.now(), calib_private.now())
-  ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1,
+  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at, announce)
+  VALUES (p_job_id, calib_private.now(), calib_private.now(), p_announce)
+  ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1, announce = o.announce OR excluded.announce,
     next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
 $$;
 
 
-ALTER FUNCTION calib_private.mark_job(p_job_id bigint) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.mark_job(p_job_id bigint, p_announce boolean) OWNER TO calib_owner;
 
 --
 -- Name: matches(calib_private.jobs, text, text, text, text[], text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4587,6 +4640,21 @@ END $$;
 
 
 ALTER FUNCTION calib_private.next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: notify(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.notify(p_channel text, p_payload text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF pg_notification_queue_usage() < 0.8 THEN PERFORM pg_notify(p_channel, p_payload); END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.notify(p_channel text, p_payload text) OWNER TO calib_owner;
 
 --
 -- Name: one_line(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5065,7 +5133,8 @@ CREATE FUNCTION calib_private.request_cancel(p_job_id bigint, p_mode text, p_rea
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_job calib_private.jobs; v_verdict text; v_answer text; v_why text := 'it had already ended and was pruned';
+  v_job calib_private.jobs; v_verdict text; v_answer text;
+  v_why text := 'it had already ended and was pruned';
 BEGIN
   LOOP
     SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id;
@@ -5077,7 +5146,9 @@ BEGIN
     -- Another session's cancel of the job waits until this transaction ends.
     PERFORM calib_private.bound_transaction();
     v_answer := calib_private.store_cancel(p_job_id, p_mode, p_reason);
-    IF v_answer = 'requested' THEN PERFORM pg_notify('calib_' || v_job.chip_id, 'cancel:' || p_job_id); END IF;
+    IF v_answer = 'requested' THEN
+      PERFORM calib_private.wake_chip(v_job.chip_id, 'cancel:' || p_job_id);
+    END IF;
     RETURN v_answer;
   END IF;
   -- A job that is being pruned at this moment keeps no event, and must not undo a bulk cancel.
@@ -6167,6 +6238,21 @@ END $$;
 ALTER FUNCTION calib_private.verdict(p_job_id bigint) OWNER TO calib_owner;
 
 --
+-- Name: wake_chip(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.wake_chip(p_chip_id text, p_payload text) RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.notify('calib_' || p_chip_id, p_payload);
+END $$;
+
+
+ALTER FUNCTION calib_private.wake_chip(p_chip_id text, p_payload text) OWNER TO calib_owner;
+
+--
 -- Name: wake_executor(bigint, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -6179,7 +6265,7 @@ DECLARE
 BEGIN
   -- A busy chip's executor looks again when its job ends; waking it now would only cost.
   IF EXISTS (SELECT FROM calib_private.leases l WHERE l.chip_id = p_chip_id AND l.job_id IS NULL) THEN
-    PERFORM pg_notify('calib_' || p_chip_id, 'job');
+    PERFORM calib_private.wake_chip(p_chip_id, 'job');
   END IF;
   -- As alive() says it, but in sight of the planner: an index finds the living among all that ever were.
   IF NOT EXISTS (SELECT FROM calib_private.executors e
@@ -6413,7 +6499,7 @@ COMMENT ON COLUMN calib.chips.retired_by IS 'Database role that retired it. NULL
 -- Name: COLUMN chips.max_waiting_per_project; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON COLUMN calib.chips.max_waiting_per_project IS 'Number of scheduled jobs of one project at which its INSERT is refused with CQ030. NULL: max_waiting alone.';
+COMMENT ON COLUMN calib.chips.max_waiting_per_project IS 'Number of scheduled jobs of one project at which its INSERT is refused with CQ030. NULL: no limit of its own.';
 
 
 --
@@ -6969,6 +7055,7 @@ CREATE TABLE calib_private.outbox (
     refusals integer DEFAULT 0 NOT NULL,
     refused jsonb DEFAULT '[]'::jsonb NOT NULL,
     dead_at timestamp with time zone,
+    announce boolean DEFAULT false NOT NULL,
     CONSTRAINT one_subject CHECK ((num_nonnulls(job_id, chip_id) = 1))
 )
 WITH (fillfactor='70', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
@@ -8605,6 +8692,13 @@ CREATE INDEX outbox_due ON calib_private.outbox USING btree (next_try_at) WHERE 
 
 
 --
+-- Name: outbox_unannounced; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX outbox_unannounced ON calib_private.outbox USING btree (mark_id) WHERE announce;
+
+
+--
 -- Name: parameter_versions_by_hand; Type: INDEX; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8924,6 +9018,14 @@ GRANT ALL ON FUNCTION calib.add_project(p_project_id text, p_description text) T
 
 REVOKE ALL ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.allow_executor(p_role_name text, p_chip_id text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION announce_jobs(); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.announce_jobs() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.announce_jobs() TO calib_mirror;
 
 
 --
@@ -9429,6 +9531,13 @@ GRANT ALL ON FUNCTION calib_private.alive(p_last_seen_at timestamp with time zon
 
 
 --
+-- Name: FUNCTION announce(p_job_ids bigint[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.announce(p_job_ids bigint[]) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9923,10 +10032,10 @@ REVOKE ALL ON FUNCTION calib_private.mark_chip(p_chip_id text) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION mark_job(p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION mark_job(p_job_id bigint, p_announce boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.mark_job(p_job_id bigint) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.mark_job(p_job_id bigint, p_announce boolean) FROM PUBLIC;
 
 
 --
@@ -9976,6 +10085,13 @@ REVOKE ALL ON FUNCTION calib_private.next_execution_id() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION notify(p_channel text, p_payload text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.notify(p_channel text, p_payload text) FROM PUBLIC;
 
 
 --
@@ -10425,6 +10541,13 @@ REVOKE ALL ON FUNCTION calib_private.update_job() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.verdict(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION wake_chip(p_chip_id text, p_payload text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.wake_chip(p_chip_id text, p_payload text) FROM PUBLIC;
 
 
 --

@@ -1,5 +1,5 @@
 -- All tables at once, in the order in which a submission and a running job use them.
-LOCK TABLE calib_private.jobs IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE calib_private.chips, calib_private.jobs, calib_private.outbox IN ACCESS EXCLUSIVE MODE;
 
 -- What cancel_jobs() answers for each job.
 CREATE TYPE calib.cancel_answer AS (job_id bigint, answer text, state text, message text);
@@ -14,8 +14,8 @@ DROP FUNCTION IF EXISTS calib_private.change_priority(bigint, smallint),
   calib_private.store_cancel(bigint, text, text), calib_private.cancel_waiting(bigint),
   calib_private.request_cancel(bigint, text, text);
 
--- What count_backlog() has counted of each chip: its waiting jobs up to number counted_to. The next count goes
--- to next_to, once the transactions that had no number greater than next_xid have ended.
+-- What count_backlog() has counted of each chip: its waiting jobs up to number counted_to. The next count
+-- goes to next_to, once all transactions before next_xid have ended.
 CREATE TABLE calib_private.backlogs (
   chip_id    text PRIMARY KEY REFERENCES calib_private.chips ON DELETE CASCADE,
   counted_to bigint NOT NULL DEFAULT 0,
@@ -33,3 +33,8 @@ SELECT c.chip_id, n.last, coalesce(sum(p.n), 0), coalesce(jsonb_object_agg(p.pro
   LEFT JOIN (SELECT j.chip_id, j.project_id, count(*) AS n FROM calib_private.jobs j
     WHERE j.state = 'scheduled' GROUP BY 1, 2) p USING (chip_id)
  GROUP BY c.chip_id, n.last;
+
+-- Starts and ends that are still to be announced.
+ALTER TABLE calib_private.outbox ADD COLUMN announce boolean NOT NULL DEFAULT false;
+CREATE INDEX outbox_unannounced ON calib_private.outbox (mark_id) WHERE announce;
+DROP FUNCTION IF EXISTS calib_private.mark_job(bigint);

@@ -238,6 +238,8 @@ class Mirror:
         try:
             self._heartbeat.report(self._outage or self._condition)
             self._sweep_if_due()
+            # Before MongoDB is asked for: it may be unreachable.
+            self._source.announce_jobs()
             rendered = self._render_some()
             self._prepare_mongo_if_due()
             report = self._mirror_marks() + RoundReport(figures=rendered)

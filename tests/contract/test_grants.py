@@ -63,6 +63,7 @@ FUNCTIONS = {
     "flow_run_synced": {"executor"},
     "chips_to_reconcile": {"executor"},
     "take_marks": {"mirror"},
+    "announce_jobs": {"mirror"},
     "mark_done": {"mirror"},
     "mark_failed": {"mirror"},
     "mark": {"mirror", "admin"},

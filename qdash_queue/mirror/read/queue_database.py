@@ -197,6 +197,10 @@ class QueueDatabase:
         )
         return [Mark.model_validate(dict(row)) for row in rows]
 
+    def announce_jobs(self) -> int:
+        """Announce starts and ends of jobs on the channel ``calibration_jobs``; returns of how many."""
+        return int(self._database.value("SELECT calib.announce_jobs()"))
+
     def mark_done(self, mark: Mark) -> None:
         """Remove the mark, unless its subject changed meanwhile."""
         self._database.execute(
