@@ -42,8 +42,8 @@ BEGIN
   PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
 END $$;
 
--- The running jobs of all chips write marks of the outbox and the day's counter of execution ids. A
--- transaction that writes one and stays idle is ended by the server, whichever function wrote it.
+-- The running jobs of all chips write marks of the outbox, and claims wait for the first one of a day. A
+-- transaction that writes either and stays idle is ended by the server, whichever function wrote it.
 CREATE OR REPLACE FUNCTION calib_private.bound_writer()
 RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -52,7 +52,7 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER bound_writer BEFORE UPDATE OR DELETE ON calib_private.outbox FOR EACH STATEMENT
   EXECUTE FUNCTION calib_private.bound_writer();
-CREATE OR REPLACE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_counters FOR EACH STATEMENT
+CREATE OR REPLACE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_days FOR EACH STATEMENT
   EXECUTE FUNCTION calib_private.bound_writer();
 
 CREATE OR REPLACE FUNCTION calib_private.forbid_change()

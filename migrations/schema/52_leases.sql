@@ -16,16 +16,26 @@ RETURNS calib.claimed_job LANGUAGE sql STABLE SET search_path = pg_catalog, pg_t
     FROM calib_private.jobs j JOIN calib_private.leases l USING (chip_id) WHERE j.job_id = p_job_id
 $$;
 
--- QDash makes YYYYMMDD-NNN; ours are YYYYMMDD-qNNN and can never be the same.
+-- QDash makes YYYYMMDD-NNN; ours are YYYYMMDD-qNNN and can never be the same. A claim that is rolled back
+-- leaves a gap.
 CREATE OR REPLACE FUNCTION calib_private.next_execution_id()
 RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_day date; v_n integer;
+  v_day date; v_first bigint; v_number bigint := nextval('calib_private.execution_numbers');
 BEGIN
   SELECT (calib_private.now() AT TIME ZONE s.time_zone)::date INTO v_day FROM calib_private.settings s;
-  INSERT INTO calib_private.execution_counters AS c (day, last_n) VALUES (v_day, 1)
-    ON CONFLICT (day) DO UPDATE SET last_n = c.last_n + 1 RETURNING c.last_n INTO v_n;
-  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_n::text, greatest(3, length(v_n::text)), '0');
+  LOOP
+    SELECT d.first_number INTO v_first FROM calib_private.execution_days d WHERE d.day = v_day;
+    EXIT WHEN v_number >= v_first;
+    IF v_first IS NULL THEN
+      INSERT INTO calib_private.execution_days (day, first_number) VALUES (v_day, v_number)
+        ON CONFLICT DO NOTHING;
+    ELSE  -- Drawn before that number: only a later one belongs to this day.
+      v_number := nextval('calib_private.execution_numbers');
+    END IF;
+  END LOOP;
+  v_number := v_number - v_first + 1;
+  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_number::text, greatest(3, length(v_number::text)), '0');
 END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint)

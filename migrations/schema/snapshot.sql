@@ -4186,12 +4186,21 @@ CREATE FUNCTION calib_private.next_execution_id() RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_day date; v_n integer;
+  v_day date; v_first bigint; v_number bigint := nextval('calib_private.execution_numbers');
 BEGIN
   SELECT (calib_private.now() AT TIME ZONE s.time_zone)::date INTO v_day FROM calib_private.settings s;
-  INSERT INTO calib_private.execution_counters AS c (day, last_n) VALUES (v_day, 1)
-    ON CONFLICT (day) DO UPDATE SET last_n = c.last_n + 1 RETURNING c.last_n INTO v_n;
-  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_n::text, greatest(3, length(v_n::text)), '0');
+  LOOP
+    SELECT d.first_number INTO v_first FROM calib_private.execution_days d WHERE d.day = v_day;
+    EXIT WHEN v_number >= v_first;
+    IF v_first IS NULL THEN
+      INSERT INTO calib_private.execution_days (day, first_number) VALUES (v_day, v_number)
+        ON CONFLICT DO NOTHING;
+    ELSE  -- Drawn before that number: only a later one belongs to this day.
+      v_number := nextval('calib_private.execution_numbers');
+    END IF;
+  END LOOP;
+  v_number := v_number - v_first + 1;
+  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_number::text, greatest(3, length(v_number::text)), '0');
 END $$;
 
 
@@ -7597,17 +7606,30 @@ CREATE TABLE calib_private.alembic_version (
 ALTER TABLE calib_private.alembic_version OWNER TO calib_owner;
 
 --
--- Name: execution_counters; Type: TABLE; Schema: calib_private; Owner: calib_owner
+-- Name: execution_days; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE TABLE calib_private.execution_counters (
+CREATE TABLE calib_private.execution_days (
     day date NOT NULL,
-    last_n integer NOT NULL
-)
-WITH (fillfactor='50');
+    first_number bigint NOT NULL
+);
 
 
-ALTER TABLE calib_private.execution_counters OWNER TO calib_owner;
+ALTER TABLE calib_private.execution_days OWNER TO calib_owner;
+
+--
+-- Name: execution_numbers; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE SEQUENCE calib_private.execution_numbers
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+
+ALTER SEQUENCE calib_private.execution_numbers OWNER TO calib_owner;
 
 --
 -- Name: figures_figure_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
@@ -7781,11 +7803,11 @@ ALTER TABLE ONLY calib_private.couplings
 
 
 --
--- Name: execution_counters execution_counters_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+-- Name: execution_days execution_days_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
-ALTER TABLE ONLY calib_private.execution_counters
-    ADD CONSTRAINT execution_counters_pkey PRIMARY KEY (day);
+ALTER TABLE ONLY calib_private.execution_days
+    ADD CONSTRAINT execution_days_pkey PRIMARY KEY (day);
 
 
 --
@@ -8204,10 +8226,10 @@ CREATE TRIGGER update_job INSTEAD OF UPDATE ON calib.jobs FOR EACH ROW EXECUTE F
 
 
 --
--- Name: execution_counters bound_writer; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+-- Name: execution_days bound_writer; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_counters FOR EACH STATEMENT EXECUTE FUNCTION calib_private.bound_writer();
+CREATE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_days FOR EACH STATEMENT EXECUTE FUNCTION calib_private.bound_writer();
 
 
 --
