@@ -80,8 +80,9 @@ async def measure_all(server: PostgresServer, jobs: int, seconds: float, rounds:
     for turn in range(rounds):
         for contender in rotated([*contenders, *loose], turn):
             await measure_rates(figures, contender, jobs, seconds)
-        for contender in rotated(contenders, turn):
+        for contender in rotated([*contenders, *loose], turn):
             await measure_few_at_once(figures, contender, jobs, seconds)
+        for contender in rotated(contenders, turn):
             await measure_empty_looks(figures, contender, jobs, seconds)
         for contender in rotated([contenders[0], *contenders[2:]], turn):
             await measure_contention(figures, contender, jobs, seconds)
@@ -122,7 +123,7 @@ async def emptied(contender: Contender) -> None:
 
 
 async def measure_rates(figures: Figures, contender: Contender, jobs: int, seconds: float) -> None:
-    kind = " with a lock per chip" if contender.locked and not isinstance(contender, Ours) else ""
+    kind = kind_of(contender)
     async with contender.session() as session:
         rate = await enqueue_rate(session, jobs, seconds)
         figures[f"enqueue one by one, none waits, jobs/s{kind}"][contender.name].append(rate)
@@ -132,6 +133,10 @@ async def measure_rates(figures: Figures, contender: Contender, jobs: int, secon
         figures[f"drain by one worker, {jobs} wait, jobs/s{kind}"][contender.name].append(rate)
         await measure_bulk(figures, contender, session, jobs, kind)
     await emptied(contender)
+
+
+def kind_of(contender: Contender) -> str:
+    return " with a lock per chip" if contender.locked and not isinstance(contender, Ours) else ""
 
 
 def some_chips(jobs: int) -> list[str]:
@@ -223,7 +228,7 @@ async def measure_few_at_once(figures: Figures, contender: Contender, jobs: int,
         deadline, begin = Deadline(seconds), time.perf_counter()
         claims = await asyncio.gather(*map(drained, sessions, FEW_CHIPS, itertools.repeat(deadline)))
         passed = time.perf_counter() - begin
-    title = f"{len(FEW_CHIPS)} executors at once, {5 * jobs} wait, jobs/s"
+    title = f"{len(FEW_CHIPS)} executors at once, {5 * jobs} wait, jobs/s{kind_of(contender)}"
     figures[title][contender.name].append(sum(claims) / passed)
     await emptied(contender)
 

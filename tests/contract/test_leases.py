@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import RowMapping
 
-from qdash_queue.client.database import Database, Statement
+from qdash_queue.client.database import Database, ResultRow
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import ClaimedJob
 from qdash_queue.client.records import StageRecord, SweepTask
@@ -99,7 +98,7 @@ class LossyDatabase(Database):
 
     loses = False
 
-    def rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
+    def rows(self, statement: str, /, **parameters: Any) -> Sequence[ResultRow]:
         answer = super().rows(statement, **parameters)
         if self.loses:
             raise DatabaseUnreachableError("the answer was lost")
