@@ -98,6 +98,28 @@ COMMENT ON FUNCTION calib.finish(bigint, uuid) IS
   'Ends the job by its verdict, frees the chip and returns the state of the job. Call it once the job''s '
   'process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ010, CQ020.';
 
+-- A flow that ended well leaves nothing to do between its verdict and its end.
+CREATE OR REPLACE FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text,
+  p_failure_kind text DEFAULT NULL, p_failure_message text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_attempt calib_private.attempts; v_state text;
+BEGIN
+  PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id FOR NO KEY UPDATE;   -- as finish() does
+  v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
+  IF v_attempt.outcome = v_attempt.verdict THEN RETURN v_attempt.outcome; END IF;
+  v_state := calib.conclude(p_job_id, p_claim, p_state, p_failure_kind, p_failure_message);
+  IF v_state = 'completed' THEN
+    PERFORM calib_private.end_attempt(l, v_state, NULL, NULL, false)
+       FROM calib_private.leases l WHERE l.job_id = p_job_id;
+  END IF;
+  RETURN v_state;
+END $$;
+COMMENT ON FUNCTION calib.end_job(bigint, uuid, text, text, text) IS
+  'conclude() and, if completed is the verdict that stands, finish() in one commit. Returns the verdict; '
+  'after any other one put the instrument into a safe idle state and call finish(). Call it once the '
+  'job''s process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
+
 -- How an attempt ends whose executor leaves or is lost, in this order: the verdict that stands, a cancel that
 -- was asked for, another attempt if the flow allows it, else failed.
 CREATE OR REPLACE FUNCTION calib_private.end_by_policy(p_lease calib_private.leases, p_failure_kind text,

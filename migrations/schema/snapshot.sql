@@ -534,6 +534,38 @@ COMMENT ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) IS
 
 
 --
+-- Name: end_job(bigint, uuid, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text DEFAULT NULL::text, p_failure_message text DEFAULT NULL::text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_attempt calib_private.attempts; v_state text;
+BEGIN
+  PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id FOR NO KEY UPDATE;   -- as finish() does
+  v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
+  IF v_attempt.outcome = v_attempt.verdict THEN RETURN v_attempt.outcome; END IF;
+  v_state := calib.conclude(p_job_id, p_claim, p_state, p_failure_kind, p_failure_message);
+  IF v_state = 'completed' THEN
+    PERFORM calib_private.end_attempt(l, v_state, NULL, NULL, false)
+       FROM calib_private.leases l WHERE l.job_id = p_job_id;
+  END IF;
+  RETURN v_state;
+END $$;
+
+
+ALTER FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) IS 'conclude() and, if completed is the verdict that stands, finish() in one commit. Returns the verdict; after any other one put the instrument into a safe idle state and call finish(). Call it once the job''s process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
+
+
+--
 -- Name: end_sweep(bigint, uuid, uuid, double precision); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -8545,6 +8577,15 @@ GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text
 
 REVOKE ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) TO calib_notebook;
 
 
 --

@@ -14,7 +14,7 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from pydantic import JsonValue
 
@@ -325,20 +325,28 @@ class Lease:
 
     def conclude(self, state: JobState, failure: Failure | None = None) -> JobState:
         """Record the attempt's verdict; the first one stands and is returned. A seen cancel wins."""
-        state = self.database.value(
-            "SELECT calib.conclude(%(job_id)s, %(claim)s, %(state)s, %(failure_kind)s, %(failure_message)s)"
-            " AS state",
+        return JobState(self._verdict("conclude", state, failure))
+
+    def _verdict(self, verb: str, state: JobState, failure: Failure | None) -> Any:
+        return self.database.value(
+            f"SELECT calib.{verb}(%(job_id)s, %(claim)s, %(state)s, %(failure_kind)s, %(failure_message)s)",
             **self._key,
             state=state.value,
             failure_kind=failure.kind.value if failure else None,
             failure_message=failure.message if failure else None,
         )
-        return JobState(state)
 
     def finish(self) -> JobState:
         """End the job by its verdict and free the chip, in one transaction."""
         state = self.database.value("SELECT calib.finish(%(job_id)s, %(claim)s) AS state", **self._key)
         return JobState(state)
+
+    def end(self, state: JobState, failure: Failure | None = None) -> JobState:
+        """Record the verdict and end a job that completed, in one transaction; the verdict that stands.
+
+        After any other verdict the job runs on until :meth:`finish`.
+        """
+        return JobState(self._verdict("end_job", state, failure))
 
     def give_back(self, reason: str) -> JobState:
         """End the attempt because this executor stops: the job is requeued or ends, by policy."""

@@ -55,6 +55,7 @@ FUNCTIONS = {
     "record_task": {"executor", "notebook"},
     "conclude": {"executor", "notebook"},
     "finish": {"executor", "notebook"},
+    "end_job": {"executor", "notebook"},
     "give_back": {"executor"},
     "try_again": {"executor"},
     "sweep": {"executor", "mirror"},

@@ -34,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "record_stage": lambda lease, _: lease.record_stage(0, STAGE),
     "record_task": lambda lease, run: lease.record_task(run, RECORD),
     "conclude": lambda lease, _: lease.conclude(JobState.COMPLETED),
+    "end": lambda lease, _: lease.end(JobState.COMPLETED),
     "finish": lambda lease, _: lease.finish(),
     "give_back": lambda lease, _: lease.give_back("x"),
     "try_again": lambda lease, _: lease.try_again(DEATH),
