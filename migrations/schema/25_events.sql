@@ -12,12 +12,14 @@ END $$;
 
 -- A change of the subject is a reason to try again.
 CREATE OR REPLACE FUNCTION calib_private.mark_job(p_job_id bigint)
-RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
-  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at)
-  VALUES (p_job_id, calib_private.now(), calib_private.now())
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_now timestamptz := calib_private.now();
+BEGIN
+  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at) VALUES (p_job_id, v_now, v_now)
   ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1,
-    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
-$$;
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL;
+END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.mark_chip(p_chip_id text)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$

@@ -29,7 +29,7 @@ TO calib_reader;
 -- tables.
 GRANT INSERT ON calib.jobs TO calib_submitter;
 GRANT UPDATE (cancel_requested, cancel_mode, cancel_reason, priority) ON calib.jobs TO calib_submitter;
-GRANT EXECUTE ON FUNCTION calib.requeue(bigint, text) TO calib_submitter;
+GRANT EXECUTE ON FUNCTION calib.requeue(bigint, text), calib.submit_many(jsonb) TO calib_submitter;
 
 GRANT EXECUTE ON FUNCTION
   calib.pause_chip(text, text),

@@ -407,14 +407,13 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'claim', 'claim: expected a random uuid, got nothing');
   END IF;
   IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
-  SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
+  -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. The chip
+  -- is locked only now, when a job is due; that blocks no reader of it and no row that names it.
+  SELECT l.* INTO v_lease FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id)
+   WHERE l.chip_id = p_chip_id AND (l.job_id IS NOT NULL OR NOT c.paused AND c.retired_at IS NULL)
+     FOR NO KEY UPDATE OF l SKIP LOCKED FOR SHARE OF c SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
   IF v_lease.job_id IS NULL THEN
-    -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
-    -- only now, when a job is due; it blocks no reader of the chip and no row that names it.
-    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused AND c.retired_at IS NULL
-      FOR SHARE SKIP LOCKED;
-    IF NOT FOUND THEN RETURN; END IF;
     v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
   ELSIF v_lease.executor_id = p_executor_id
       AND (calib_private.claimed_attempt(v_lease.job_id, p_claim)).fence = v_lease.fence THEN
@@ -461,41 +460,9 @@ CREATE FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_fa
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
-  v_state text := p_state; v_failure_kind text;
-  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id);
 BEGIN
-  IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
-    PERFORM calib_private.refuse('CQ007', 'state',
-      format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
-  ELSIF (p_state = 'failed') <> (p_failure_kind IS NOT NULL) THEN
-    PERFORM calib_private.refuse('CQ007', 'failure_kind',
-      'failure_kind: expected with state failed, and only with it');
-  ELSIF NOT calib_private.is_failure_kind(p_failure_kind) THEN
-    PERFORM calib_private.refuse('CQ007', 'failure_kind',
-      format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
-      calib_private.shown(p_failure_kind)));
-  ELSIF p_state = 'cancelled' AND NOT v_cancelled THEN
-    PERFORM calib_private.refuse('CQ010', 'state',
-      format('job %s cannot end cancelled: no cancel was requested', p_job_id));
-  END IF;
-  -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
-  IF v_cancelled AND calib_private.verdict(p_job_id) IS NULL THEN
-    PERFORM calib_private.see_cancel(p_job_id);
-    v_state := 'cancelled';
-  END IF;
-  IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
-  UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
-    failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
-   WHERE a.job_id = p_job_id AND a.fence = v_lease.fence AND a.verdict IS NULL;
-  IF NOT FOUND THEN
-    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id
-      AND a.fence = v_lease.fence);
-  END IF;
-  PERFORM calib_private.write_event(p_job_id, 'concluded',
-    jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
-  RETURN v_state;
+  RETURN calib_private.conclude(calib_private.hold_lease(p_job_id, p_claim), p_state, p_failure_kind,
+    p_failure_message);
 END $$;
 
 
@@ -542,15 +509,17 @@ CREATE FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_fai
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_attempt calib_private.attempts; v_state text;
+  v_attempt calib_private.attempts; v_lease calib_private.leases; v_state text;
 BEGIN
   PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id FOR NO KEY UPDATE;   -- as finish() does
-  v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
-  IF v_attempt.outcome = v_attempt.verdict THEN RETURN v_attempt.outcome; END IF;
-  v_state := calib.conclude(p_job_id, p_claim, p_state, p_failure_kind, p_failure_message);
+  IF NOT FOUND THEN
+    v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
+    IF v_attempt.outcome = v_attempt.verdict THEN RETURN v_attempt.outcome; END IF;
+  END IF;
+  v_lease := calib_private.hold_lease(p_job_id, p_claim);
+  v_state := calib_private.conclude(v_lease, p_state, p_failure_kind, p_failure_message);
   IF v_state = 'completed' THEN
-    PERFORM calib_private.end_attempt(l, v_state, NULL, NULL, false)
-       FROM calib_private.leases l WHERE l.job_id = p_job_id;
+    PERFORM calib_private.end_attempt(v_lease, v_state, NULL, NULL, false);
   END IF;
   RETURN v_state;
 END $$;
@@ -2099,6 +2068,65 @@ COMMENT ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_er
 
 
 --
+-- Name: submit_many(jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.submit_many(p_jobs jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_jobs calib.jobs[]; v_ids bigint[]; v_twice text;
+BEGIN
+  PERFORM calib_private.require_speaker();
+  IF jsonb_typeof(p_jobs) IS DISTINCT FROM 'array' OR jsonb_array_length(p_jobs) > 10000 THEN
+    PERFORM calib_private.refuse('CQ007', 'jobs', 'jobs: expected a JSON array of at most 10000 jobs, got '
+      || CASE jsonb_typeof(p_jobs) WHEN 'array' THEN jsonb_array_length(p_jobs) || ' of them'
+        ELSE coalesce(jsonb_typeof(p_jobs), 'nothing') END);
+  END IF;
+  -- As in insert_job(), in an order in which no two calls wait for each other.
+  PERFORM FROM calib_private.projects p WHERE p.project_id IN (SELECT e ->> 'project_id'
+    FROM jsonb_array_elements(p_jobs) e) ORDER BY p.project_id FOR KEY SHARE;
+  PERFORM FROM calib_private.chips c WHERE c.chip_id IN (SELECT e ->> 'chip_id'
+    FROM jsonb_array_elements(p_jobs) e) ORDER BY c.chip_id FOR KEY SHARE;
+  SELECT array_agg(j ORDER BY n) INTO v_jobs
+    FROM (SELECT e.value, array_agg(e.n) AS places, min(e.n) AS first,
+        CASE WHEN min(e.n) = min(min(e.n)) OVER chip THEN sum(count(*)) OVER chip ELSE 0 END AS coming
+      FROM jsonb_array_elements(p_jobs) WITH ORDINALITY e (value, n) GROUP BY e.value
+      WINDOW chip AS (PARTITION BY e.value ->> 'chip_id', e.value ->> 'project_id') ORDER BY first) g,
+    LATERAL (SELECT format('jobs[%s]: ', g.first - 1) AS place) w,
+    LATERAL calib_private.checked_or_refused(calib_private.given_job(g.value, w.place), g.coming::integer,
+      w.place) j, unnest(g.places) n;
+  SELECT format('jobs[%s]: dedup_key %s is that of jobs[%s]', d.n - 1, calib_private.shown(d.dedup_key),
+      d.earlier - 1) INTO v_twice
+    FROM (SELECT j.dedup_key, j.ordinality AS n, lag(j.ordinality) OVER (PARTITION BY j.project_id,
+        j.dedup_key ORDER BY j.ordinality) AS earlier
+      FROM unnest(v_jobs) WITH ORDINALITY j WHERE j.dedup_key IS NOT NULL) d
+   WHERE d.earlier IS NOT NULL ORDER BY d.n LIMIT 1;
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key', v_twice, NULL, NULL, 'jobs_dedup_live');
+  END IF;
+  v_ids := calib_private.store_jobs(v_jobs);
+  IF cardinality(v_ids) <> cardinality(v_jobs) THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key', 'jobs: a dedup_key of theirs was taken, or a flow of '
+      'theirs withdrawn, at this moment, and nothing was stored: submit them again');
+  END IF;
+  PERFORM calib_private.wake_executor(min(j.job_id), j.chip_id) FROM calib_private.jobs j
+    WHERE j.job_id = ANY (v_ids) GROUP BY j.chip_id;
+  RETURN QUERY SELECT unnest(v_ids);
+END $$;
+
+
+ALTER FUNCTION calib.submit_many(p_jobs jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION submit_many(p_jobs jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.submit_many(p_jobs jsonb) IS 'Submits a JSON array of at most 10,000 jobs, all or none: objects with the columns that an INSERT into calib.jobs takes. Returns their job_id in the order given; a refusal names the row as jobs[n], counted from 0. For calib_submitter. Raises CQ001, CQ002, CQ003, CQ004, CQ005, CQ007, CQ010, CQ030, CQ040.';
+
+
+--
 -- Name: sweep(); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -2954,11 +2982,12 @@ ALTER FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) OWN
 --
 
 CREATE FUNCTION calib_private.now() RETURNS timestamp with time zone
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT clock_timestamp()
-$$;
+BEGIN
+  RETURN clock_timestamp();
+END $$;
 
 
 ALTER FUNCTION calib_private.now() OWNER TO calib_owner;
@@ -2992,10 +3021,10 @@ CREATE TABLE calib_private.chips (
 ALTER TABLE calib_private.chips OWNER TO calib_owner;
 
 --
--- Name: check_backlog(calib_private.chips); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: check_backlog(calib_private.chips, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.check_backlog(p_chip calib_private.chips) RETURNS void
+CREATE FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_coming integer) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3004,15 +3033,16 @@ DECLARE
 BEGIN
   SELECT count(*) INTO v_waiting FROM (SELECT FROM calib_private.jobs j
     WHERE j.chip_id = p_chip.chip_id AND j.state = 'scheduled' LIMIT p_chip.max_waiting) w;
-  IF v_waiting >= p_chip.max_waiting THEN
+  IF v_waiting + p_coming > p_chip.max_waiting THEN
     PERFORM calib_private.refuse('CQ030', 'chip_id',
-      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting),
+      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting)
+        || CASE WHEN p_coming = 1 THEN '' ELSE format(' than %s', p_chip.max_waiting) END,
         'Wait until some have run, or let an administrator raise max_waiting of the chip.');
   END IF;
 END $$;
 
 
-ALTER FUNCTION calib_private.check_backlog(p_chip calib_private.chips) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_coming integer) OWNER TO calib_owner;
 
 --
 -- Name: flows; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -3235,9 +3265,15 @@ CREATE FUNCTION calib_private.check_submitter(p_project_id text, p_username text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-  v_member calib_private.memberships := calib_private.membership(p_project_id);
-  v_own text;
+  v_member calib_private.memberships; v_own text;
 BEGIN
+  -- Mostly one has a membership of one's own, which says it all.
+  SELECT m.username INTO v_own
+    FROM calib_private.memberships m JOIN calib_private.projects p USING (project_id)
+   WHERE m.project_id = p_project_id AND m.role_name = calib_private.actor_role() AND m.access <> 'reader'
+     AND p.archived_at IS NULL;
+  IF v_own = coalesce(p_username, v_own) THEN RETURN v_own; END IF;
+  v_member := calib_private.membership(p_project_id);
   -- A membership of one's own names oneself; only a group's leaves the question open.
   IF v_member.role_name = calib_private.actor_role() THEN v_own := v_member.username;
   ELSE v_own := calib_private.own_username(p_project_id); END IF;
@@ -3329,10 +3365,10 @@ END $$;
 ALTER FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
 
 --
--- Name: checked_job(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: checked_job(calib.jobs, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.checked_job(p_new calib.jobs) RETURNS calib.jobs
+CREATE FUNCTION calib_private.checked_job(p_new calib.jobs, p_coming integer) RETURNS calib.jobs
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3362,25 +3398,25 @@ BEGIN
   IF p_new.source_job_id IS NOT NULL THEN
     PERFORM calib_private.check_source(p_new.source_job_id, p_new.chip_id);
   END IF;
-  PERFORM calib_private.check_backlog(v_chip);
+  IF p_coming > 0 THEN PERFORM calib_private.check_backlog(v_chip, p_coming); END IF;
   RETURN p_new;
 END $$;
 
 
-ALTER FUNCTION calib_private.checked_job(p_new calib.jobs) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.checked_job(p_new calib.jobs, p_coming integer) OWNER TO calib_owner;
 
 --
--- Name: checked_or_refused(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: checked_or_refused(calib.jobs, integer, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.checked_or_refused(p_new calib.jobs) RETURNS calib.jobs
+CREATE FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_coming integer DEFAULT 1, p_place text DEFAULT ''::text) RETURNS calib.jobs
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
   v_checked calib.jobs; v_message text; v_column text; v_hint text; v_constraint text;
 BEGIN
-  v_checked := calib_private.checked_job(p_new);
+  v_checked := calib_private.checked_job(p_new, p_coming);
   IF v_checked.dedup_key IS NOT NULL THEN PERFORM calib_private.require_free_key(v_checked.project_id,
       v_checked.dedup_key); END IF;
   RETURN v_checked;
@@ -3388,6 +3424,7 @@ EXCEPTION WHEN OTHERS THEN
   IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
   GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_column = COLUMN_NAME, v_hint = PG_EXCEPTION_HINT,
     v_constraint = CONSTRAINT_NAME;
+  v_message := p_place || v_message;
   IF v_hint = '' THEN
     RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, CONSTRAINT = v_constraint,
       SCHEMA = 'calib', TABLE = 'jobs', DETAIL = calib_private.given_values(p_new);
@@ -3397,7 +3434,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 
-ALTER FUNCTION calib_private.checked_or_refused(p_new calib.jobs) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_coming integer, p_place text) OWNER TO calib_owner;
 
 --
 -- Name: attempts; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -3461,6 +3498,22 @@ $$;
 ALTER FUNCTION calib_private.claimed_row(p_job_id bigint) OWNER TO calib_owner;
 
 --
+-- Name: client_columns(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.client_columns() RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN '{project_id,username,chip_id,flow,parameters,priority,not_before,not_after,timeout_seconds,'
+    'max_attempts,dedup_key,tags,note,source_job_id}';
+END $$;
+
+
+ALTER FUNCTION calib_private.client_columns() OWNER TO calib_owner;
+
+--
 -- Name: close_task_runs(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3491,6 +3544,71 @@ END $$;
 ALTER FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) OWNER TO calib_owner;
 
 --
+-- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.leases (
+    chip_id text NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    job_id bigint,
+    executor_id text,
+    expires_at timestamp with time zone,
+    dirty boolean DEFAULT false NOT NULL,
+    CONSTRAINT lease_all_or_none CHECK ((num_nulls(job_id, executor_id, expires_at) = ANY (ARRAY[0, 3])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
+
+
+ALTER TABLE calib_private.leases OWNER TO calib_owner;
+
+--
+-- Name: conclude(calib_private.leases, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job_id bigint := p_lease.job_id; v_state text := p_state; v_failure_kind text;
+  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = v_job_id);
+BEGIN
+  IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
+    PERFORM calib_private.refuse('CQ007', 'state',
+      format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
+  ELSIF (p_state = 'failed') <> (p_failure_kind IS NOT NULL) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      'failure_kind: expected with state failed, and only with it');
+  ELSIF NOT calib_private.is_failure_kind(p_failure_kind) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
+      calib_private.shown(p_failure_kind)));
+  ELSIF p_state = 'cancelled' AND NOT v_cancelled THEN
+    PERFORM calib_private.refuse('CQ010', 'state',
+      format('job %s cannot end cancelled: no cancel was requested', v_job_id));
+  END IF;
+  -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
+  IF v_cancelled AND calib_private.verdict(v_job_id) IS NULL THEN
+    PERFORM calib_private.see_cancel(v_job_id);
+    v_state := 'cancelled';
+  END IF;
+  IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
+  UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
+    failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
+   WHERE a.job_id = v_job_id AND a.fence = p_lease.fence AND a.verdict IS NULL;
+  IF NOT FOUND THEN
+    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = v_job_id
+      AND a.fence = p_lease.fence);
+  END IF;
+  PERFORM calib_private.write_event(v_job_id, 'concluded',
+    jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
+  RETURN v_state;
+END $$;
+
+
+ALTER FUNCTION calib_private.conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
 -- Name: count_tasks(bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3509,24 +3627,6 @@ $$;
 
 
 ALTER FUNCTION calib_private.count_tasks(p_job_id bigint) OWNER TO calib_owner;
-
---
--- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
---
-
-CREATE TABLE calib_private.leases (
-    chip_id text NOT NULL,
-    fence bigint DEFAULT 0 NOT NULL,
-    job_id bigint,
-    executor_id text,
-    expires_at timestamp with time zone,
-    dirty boolean DEFAULT false NOT NULL,
-    CONSTRAINT lease_all_or_none CHECK ((num_nulls(job_id, executor_id, expires_at) = ANY (ARRAY[0, 3])))
-)
-WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
-
-
-ALTER TABLE calib_private.leases OWNER TO calib_owner;
 
 --
 -- Name: end_attempt(calib_private.leases, text, text, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3792,6 +3892,38 @@ $$;
 ALTER FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
 
 --
+-- Name: given_job(jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.given_job(p_given jsonb, p_place text) RETURNS calib.jobs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job calib.jobs; v_column text;
+BEGIN
+  IF jsonb_typeof(p_given) <> 'object' THEN
+    PERFORM calib_private.refuse('CQ007', 'jobs',
+      format('%sexpected a JSON object, got %s', p_place, jsonb_typeof(p_given)));
+  END IF;
+  v_job := jsonb_populate_record(NULL::calib.jobs, p_given);
+  IF p_given - calib_private.client_columns() <> '{}' THEN
+    SELECT k INTO v_column FROM jsonb_object_keys(p_given - calib_private.client_columns()) k
+     WHERE NOT to_jsonb(v_job) ? k LIMIT 1;
+    IF FOUND THEN
+      PERFORM calib_private.refuse('CQ007', 'jobs', format('%sunknown column %s%s', p_place,
+        calib_private.shown(v_column), calib_private.suggestion(v_column, calib_private.client_columns())));
+    END IF;
+  END IF;
+  RETURN v_job;
+EXCEPTION WHEN data_exception THEN
+  PERFORM calib_private.refuse('CQ007', 'jobs', p_place || SQLERRM);
+END $$;
+
+
+ALTER FUNCTION calib_private.given_job(p_given jsonb, p_place text) OWNER TO calib_owner;
+
+--
 -- Name: given_values(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3938,59 +4070,21 @@ DECLARE
 BEGIN
   PERFORM calib_private.require_speaker();
   -- As the foreign keys do later: who archives the project or retires the chip waits, or is seen.
-  PERFORM FROM calib_private.projects p WHERE p.project_id = NEW.project_id FOR KEY SHARE;
-  PERFORM FROM calib_private.chips c WHERE c.chip_id = NEW.chip_id FOR KEY SHARE;
+  PERFORM FROM calib_private.projects p, calib_private.chips c
+    WHERE p.project_id = NEW.project_id AND c.chip_id = NEW.chip_id FOR KEY SHARE;
   LOOP
     v_job := calib_private.checked_or_refused(NEW);
-    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
-      not_after,
-        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
-        source_job_id)
-    SELECT v_job.project_id, v_job.username, v_job.chip_id, v_job.flow, v_job.parameters, v_job.priority,
-        v_job.not_before, v_job.not_after, v_job.timeout_seconds, v_job.max_attempts, f.repeatable,
-          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at, v_job.source_job_id
-      FROM calib_private.flows f WHERE f.chip_id = v_job.chip_id AND f.flow = v_job.flow
-    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
-      AND state IN ('scheduled', 'running') DO NOTHING
-    RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
-      INTO v_job.job_id, v_job.state, v_job.attempt, v_job.tasks_total, v_job.tasks_done, v_job.tasks_failed,
-        v_job.version, v_job.cancel_requested;
-    -- Not stored: another session has taken the dedup_key, or the flow was withdrawn, since it was looked at.
-    -- Look again.
+    v_job.job_id := (calib_private.store_jobs(ARRAY[v_job]))[1];
     EXIT WHEN v_job.job_id IS NOT NULL;
   END LOOP;
-  INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
-  VALUES (v_job.job_id, v_job.submitted_by, 'submitted', v_job.state);
+  v_job.state := 'scheduled'; v_job.attempt := 0; v_job.tasks_total := 0; v_job.tasks_done := 0;
+  v_job.tasks_failed := 0; v_job.version := 1; v_job.cancel_requested := false;
   PERFORM calib_private.wake_executor(v_job.job_id, v_job.chip_id);
   RETURN v_job;
 END $$;
 
 
 ALTER FUNCTION calib_private.insert_job() OWNER TO calib_owner;
-
---
--- Name: is_due(text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-  v_now timestamptz := calib_private.now();
-BEGIN
-  IF p_job_id IS NOT NULL THEN RETURN true; END IF;
-  -- idle-poll:begin
-  PERFORM FROM calib_private.jobs j
-    WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
-      AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
-    ORDER BY j.priority DESC, j.job_id LIMIT 1;
-  -- idle-poll:end
-  RETURN FOUND;
-END $$;
-
-
-ALTER FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
 
 --
 -- Name: is_served(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4123,14 +4217,16 @@ ALTER FUNCTION calib_private.mark_chip(p_chip_id text) OWNER TO calib_owner;
 --
 
 CREATE FUNCTION calib_private.mark_job(p_job_id bigint) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at)
-  VALUES (p_job_id, calib_private.now(), calib_private.now())
+DECLARE
+  v_now timestamptz := calib_private.now();
+BEGIN
+  INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at) VALUES (p_job_id, v_now, v_now)
   ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1,
-    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
-$$;
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL;
+END $$;
 
 
 ALTER FUNCTION calib_private.mark_job(p_job_id bigint) OWNER TO calib_owner;
@@ -4144,12 +4240,20 @@ CREATE FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_jo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_holder text; v_paused boolean;
+  v_holder text; v_paused boolean; v_now timestamptz;
 BEGIN
   SELECT l.executor_id, c.paused INTO v_holder, v_paused
     FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id) WHERE l.chip_id = p_chip_id;
   IF v_holder IS NOT NULL THEN RETURN v_holder = p_executor_id; END IF;
-  RETURN NOT v_paused AND calib_private.is_due(p_chip_id, p_job_id);
+  IF v_paused OR p_job_id IS NOT NULL THEN RETURN NOT v_paused; END IF;
+  v_now := calib_private.now();
+  -- idle-poll:begin
+  PERFORM FROM calib_private.jobs j
+    WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+      AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
+    ORDER BY j.priority DESC, j.job_id LIMIT 1;
+  -- idle-poll:end
+  RETURN FOUND;
 END $$;
 
 
@@ -4656,9 +4760,7 @@ CREATE FUNCTION calib_private.refuse_system_columns(p_new calib.jobs) RETURNS vo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - ARRAY['project_id', 'username', 'chip_id', 'flow',
-    'parameters', 'priority', 'not_before', 'not_after', 'timeout_seconds', 'max_attempts', 'dedup_key',
-      'tags', 'note', 'source_job_id']);
+  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - calib_private.client_columns());
   v_column text;
 BEGIN
   IF v_others IN ('{}', '{"cancel_requested": false}') THEN RETURN; END IF;
@@ -5438,6 +5540,39 @@ END $$;
 
 
 ALTER FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) OWNER TO calib_owner;
+
+--
+-- Name: store_jobs(calib.jobs[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.store_jobs(p_jobs calib.jobs[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_ids bigint[];
+BEGIN
+  WITH stored AS (
+    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
+      not_after, timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
+      source_job_id)
+    SELECT j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.priority, j.not_before, j.not_after,
+        j.timeout_seconds, j.max_attempts, f.repeatable, j.dedup_key, j.tags, j.note, j.submitted_by,
+        j.submitted_at, j.source_job_id
+      FROM unnest(p_jobs) WITH ORDINALITY j JOIN calib_private.flows f USING (chip_id, flow)
+     ORDER BY j.ordinality
+    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
+      AND state IN ('scheduled', 'running') DO NOTHING
+    RETURNING job_id, submitted_by, state),
+  logged AS (
+    INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
+    SELECT s.job_id, s.submitted_by, 'submitted', s.state FROM stored s)
+  SELECT coalesce(array_agg(s.job_id ORDER BY s.job_id), '{}') INTO v_ids FROM stored s;
+  RETURN v_ids;
+END $$;
+
+
+ALTER FUNCTION calib_private.store_jobs(p_jobs calib.jobs[]) OWNER TO calib_owner;
 
 --
 -- Name: store_outputs(uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -8963,6 +9098,14 @@ GRANT ALL ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_
 
 
 --
+-- Name: FUNCTION submit_many(p_jobs jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.submit_many(p_jobs jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.submit_many(p_jobs jsonb) TO calib_submitter;
+
+
+--
 -- Name: FUNCTION sweep(); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -9156,10 +9299,10 @@ GRANT ALL ON FUNCTION calib_private.now() TO calib_reader;
 
 
 --
--- Name: FUNCTION check_backlog(p_chip calib_private.chips); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION check_backlog(p_chip calib_private.chips, p_coming integer); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.check_backlog(p_chip calib_private.chips) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_coming integer) FROM PUBLIC;
 
 
 --
@@ -9212,17 +9355,17 @@ REVOKE ALL ON FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, 
 
 
 --
--- Name: FUNCTION checked_job(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION checked_job(p_new calib.jobs, p_coming integer); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.checked_job(p_new calib.jobs) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.checked_job(p_new calib.jobs, p_coming integer) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION checked_or_refused(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION checked_or_refused(p_new calib.jobs, p_coming integer, p_place text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.checked_or_refused(p_new calib.jobs) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_coming integer, p_place text) FROM PUBLIC;
 
 
 --
@@ -9240,10 +9383,24 @@ REVOKE ALL ON FUNCTION calib_private.claimed_row(p_job_id bigint) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION client_columns(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.client_columns() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION close_task_runs(p_job_id bigint, p_state text, p_failure_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
 
 
 --
@@ -9310,6 +9467,13 @@ REVOKE ALL ON FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid) F
 
 
 --
+-- Name: FUNCTION given_job(p_given jsonb, p_place text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.given_job(p_given jsonb, p_place text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION given_values(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9356,13 +9520,6 @@ REVOKE ALL ON FUNCTION calib_private.in_both_directions(p_qid text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.insert_job() FROM PUBLIC;
-
-
---
--- Name: FUNCTION is_due(p_chip_id text, p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) FROM PUBLIC;
 
 
 --
@@ -9791,6 +9948,13 @@ REVOKE ALL ON FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, 
 --
 
 REVOKE ALL ON FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION store_jobs(p_jobs calib.jobs[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.store_jobs(p_jobs calib.jobs[]) FROM PUBLIC;
 
 
 --

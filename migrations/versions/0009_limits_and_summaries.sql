@@ -14,3 +14,7 @@ SELECT setval('calib_private.execution_numbers', coalesce(max(c.last_n), 0) + 1,
 INSERT INTO calib_private.execution_days (day, first_number)
 SELECT c.day, max(c.last_n) OVER () + 1 - c.last_n FROM calib_private.execution_counters c;
 DROP TABLE calib_private.execution_counters;
+
+-- Functions that nothing calls any more, or with other arguments.
+DROP FUNCTION IF EXISTS calib_private.is_due(text, bigint), calib_private.check_backlog(calib_private.chips),
+  calib_private.checked_job(calib.jobs), calib_private.checked_or_refused(calib.jobs);

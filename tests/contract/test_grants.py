@@ -32,6 +32,7 @@ FUNCTIONS = {
     "parameters_as_of": {"reader"},
     "parameters_at": {"reader"},
     "requeue": {"submitter"},
+    "submit_many": {"submitter"},
     "pause_chip": {"operator"},
     "resume_chip": {"operator"},
     "set_parameter": {"operator"},
