@@ -1,4 +1,4 @@
-"""The queues that are compared, each through its own Python interface and on one connection a session.
+"""The queues that are compared, in plain SQL and through their Python interfaces, one connection a session.
 
 A job of ours is checked against the flow's schema and the chip's catalogue as it comes in, numbered as it is
 claimed, and leaves an attempt, events and a mark for the mirror; a peer's leaves what the peer keeps. Prefect
@@ -13,12 +13,12 @@ import random
 import time
 import uuid
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from multiprocessing.connection import Connection, wait
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 import asyncpg
 import psycopg
@@ -29,6 +29,7 @@ from pgqueuer.queries import Queries
 from procrastinate import App, PsycopgConnector
 from procrastinate.jobs import Job as ProcrastinateJob
 from procrastinate.jobs import Status
+from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
 from benchmarks.conditions import migrate_and_grant
@@ -38,8 +39,10 @@ from qdash_queue.client.database import Database
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.queue import Queue
 from qdash_queue.domain import JobState
+from qdash_queue.requests import JobRequest
 from qdash_queue.stopping import Wakeup
 
+T = TypeVar("T")
 FLOW = "calibrate"
 PARAMETERS: dict[str, JsonValue] = {"qids": ["0", "1"], "tasks": ["CheckRabi", "CreateHPIPulse", "CheckT1"]}
 PAYLOAD = json.dumps(PARAMETERS)
@@ -82,6 +85,8 @@ class Contender(ABC):
     """One queue in a database of its own; with `locked` no two jobs of a chip run at once."""
 
     name: ClassVar[str]
+    speaks: ClassVar[str]
+    """SQL or Python: figures of one are never set beside those of the other."""
     clear: ClassVar[str]
     """Ends whatever waits, and what a killed worker held."""
 
@@ -94,8 +99,8 @@ class Contender(ABC):
         """Make the schema and, where there are any, the chips."""
 
     @abstractmethod
-    def session(self) -> Any:
-        """An asynchronous context with a `Session`."""
+    def session(self, *, at_once: bool = False) -> Any:
+        """An asynchronous context with a `Session`; several of them work at once."""
 
     @abstractmethod
     def serve(self, claims: Connection) -> None:
@@ -105,7 +110,8 @@ class Contender(ABC):
 class Ours(Contender):
     """Plain SQL, as clients and executors may use it."""
 
-    name = "qdash-queue (SQL)"
+    name = "qdash-queue, SQL"
+    speaks = "SQL"
     clear = (
         "UPDATE calib_private.leases SET expires_at = now() - interval '1 second' WHERE job_id IS NOT NULL;"
         "SELECT calib.sweep();"
@@ -140,7 +146,7 @@ class Ours(Contender):
         return Executor(database, chip, "fake", "benchmark", executor_id=f"{chip}/{number}")
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self, *, at_once: bool = False) -> AsyncIterator[Session]:
         async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
             yield SqlSession(connection)
 
@@ -153,9 +159,7 @@ class Ours(Contender):
                 claimed = executor.claim()
                 if claimed is not None:
                     claims.send(time.monotonic())
-                    lease = Lease(database, claimed.job_id, claimed.claim)
-                    lease.conclude(JobState.COMPLETED)
-                    lease.finish()
+                    Lease(database, claimed.job_id, claimed.claim).end(JobState.COMPLETED)
                     continue
                 executor.sweep()
                 if time.monotonic() >= housekeeping_at:
@@ -178,6 +182,12 @@ class SqlSession(Session):
         )
 
     async def enqueue_many(self, chips: Sequence[str]) -> None:
+        jobs = [
+            {"project_id": "bench", "chip_id": chip, "flow": FLOW, "parameters": PARAMETERS} for chip in chips
+        ]
+        await self._connection.execute("SELECT calib.submit_many(%s)", (Jsonb(jobs),))
+
+    async def insert_many(self, chips: Sequence[str]) -> None:
         await self._connection.execute(
             "INSERT INTO calib.jobs (project_id, chip_id, flow, parameters)"
             " SELECT 'bench', chip, %s, %s FROM unnest(%s::text[]) chip",
@@ -200,45 +210,51 @@ class SqlSession(Session):
         return None if row is None else Taken(chip, (row[0], claim))
 
     async def finish(self, taken: Taken) -> None:
-        await self._connection.execute("SELECT calib.conclude(%s, %s, 'completed')", taken.handle)
-        await self._connection.execute("SELECT calib.finish(%s, %s)", taken.handle)
+        await self._connection.execute("SELECT calib.end_job(%s, %s, 'completed')", taken.handle)
 
 
 class OursPython(Ours):
     """The verbs of the package, models and all."""
 
-    name = "qdash-queue (Python)"
+    name = "qdash-queue, Python"
+    speaks = "Python"
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self, *, at_once: bool = False) -> AsyncIterator[Session]:
         database = Database(self.url)
-        yield VerbSession(database)
+        yield VerbSession(database, at_once=at_once)
         database.close()
 
 
 class VerbSession(Session):
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    """The verbs block: several sessions at once need a thread each."""
+
+    def __init__(self, database: Database, *, at_once: bool) -> None:
+        self._database, self._at_once = database, at_once
         self._queue = Queue(database)
 
+    async def _said(self, verb: Callable[[], T]) -> T:
+        return await asyncio.to_thread(verb) if self._at_once else verb()
+
     async def enqueue(self, chip: str) -> None:
-        self._queue.submit("bench", chip, PARAMETERS)
+        await self._said(lambda: self._queue.submit("bench", chip, PARAMETERS))
 
     async def enqueue_many(self, chips: Sequence[str]) -> None:
-        raise NotImplementedError("many rows are said in SQL")
+        requests = [JobRequest(project_id="bench", chip_id=chip, parameters=PARAMETERS) for chip in chips]
+        await self._said(lambda: self._queue.submit_many(requests))
 
     async def take(self, chip: str, number: int = 0) -> Taken | None:
-        claimed = Ours.executor(self._database, chip, number).claim()
+        claimed = await self._said(Ours.executor(self._database, chip, number).claim)
         return None if claimed is None else Taken(chip, (claimed.job_id, claimed.claim))
 
     async def finish(self, taken: Taken) -> None:
         lease = Lease(self._database, *taken.handle)
-        lease.conclude(JobState.COMPLETED)
-        lease.finish()
+        await self._said(lambda: lease.end(JobState.COMPLETED))
 
 
 class Procrastinate(Contender):
-    name = "procrastinate"
+    name = "procrastinate, Python"
+    speaks = "Python"
     clear = "DELETE FROM procrastinate_jobs"
 
     @asynccontextmanager
@@ -253,7 +269,7 @@ class Procrastinate(Contender):
             await app.schema_manager.apply_schema_async()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self, *, at_once: bool = False) -> AsyncIterator[Session]:
         async with self._open() as app:
             worker_id = await app.job_manager.register_worker()
             yield ProcrastinateSession(app, worker_id, locked=self.locked)
@@ -298,8 +314,53 @@ class ProcrastinateSession(Session):
         await self._jobs.finish_job(taken.handle, Status.SUCCEEDED, delete_job=False)
 
 
+class ProcrastinateSql(Procrastinate):
+    """The functions that its Python package calls."""
+
+    name = "procrastinate, SQL"
+    speaks = "SQL"
+
+    @asynccontextmanager
+    async def session(self, *, at_once: bool = False) -> AsyncIterator[Session]:
+        async with await psycopg.AsyncConnection.connect(self.url, autocommit=True) as connection:
+            cursor = await connection.execute("SELECT procrastinate_register_worker_v1()")
+            row = await cursor.fetchone()
+            assert row is not None
+            yield ProcrastinateSqlSession(connection, row[0], locked=self.locked)
+
+
+class ProcrastinateSqlSession(Session):
+    def __init__(
+        self, connection: psycopg.AsyncConnection[tuple[Any, ...]], worker_id: int, *, locked: bool
+    ) -> None:
+        self._connection, self._worker_id, self._locked = connection, worker_id, locked
+
+    async def enqueue(self, chip: str) -> None:
+        await self.enqueue_many([chip])
+
+    async def enqueue_many(self, chips: Sequence[str]) -> None:
+        await self._connection.execute(
+            "SELECT procrastinate_defer_jobs_v1(array_agg(ROW('default', %s, 0, lock, NULL, %s, NULL)"
+            "::procrastinate_job_to_defer_v1)) FROM unnest(%s::text[]) lock",
+            (FLOW, PAYLOAD, [chip if self._locked else None for chip in chips]),
+        )
+
+    async def take(self, chip: str, number: int = 0) -> Taken | None:
+        cursor = await self._connection.execute(
+            "SELECT id, lock, args FROM procrastinate_fetch_job_v2(NULL, %s)", (self._worker_id,)
+        )
+        row = await cursor.fetchone()
+        return None if row is None or row[0] is None else Taken(row[1] or "", row[0])
+
+    async def finish(self, taken: Taken) -> None:
+        await self._connection.execute(
+            "SELECT procrastinate_finish_job_v1(%s, 'succeeded', false)", (taken.handle,)
+        )
+
+
 class Pgqueuer(Contender):
-    name = "pgqueuer"
+    name = "pgqueuer, Python"
+    speaks = "Python"
     clear = "DELETE FROM pgqueuer"
 
     @asynccontextmanager
@@ -315,7 +376,7 @@ class Pgqueuer(Contender):
             await Queries.from_asyncpg_connection(connection).install()
 
     @asynccontextmanager
-    async def session(self) -> AsyncIterator[Session]:
+    async def session(self, *, at_once: bool = False) -> AsyncIterator[Session]:
         async with self._connect() as connection:
             yield PgqueuerSession(Queries.from_asyncpg_connection(connection), locked=self.locked)
 
@@ -356,4 +417,4 @@ class PgqueuerSession(Session):
         await self._queries.log_jobs([(taken.handle, "successful", None)])
 
 
-CONTENDERS: tuple[type[Contender], ...] = (Ours, OursPython, Procrastinate, Pgqueuer)
+CONTENDERS: tuple[type[Contender], ...] = (Ours, OursPython, ProcrastinateSql, Procrastinate, Pgqueuer)

@@ -107,7 +107,7 @@ def insert_to_task(chip: Installation) -> float:
     job_id = chip.submit("calibrate", ONE_TASK)
     committed = datetime.now(UTC)
     chip.ended(job_id)
-    begun = chip.owner.value("SELECT min(started_at) FROM calib.task_runs WHERE job_id = :id", id=job_id)
+    begun = chip.owner.value("SELECT min(started_at) FROM calib.task_runs WHERE job_id = %(id)s", id=job_id)
     assert isinstance(begun, datetime)
     return (begun - committed).total_seconds()
 

@@ -41,7 +41,7 @@ from qdash_queue.errors import LeaseLostError
 
 HEAD_START = timedelta(seconds=3)
 ONE_ROW = (
-    "SELECT a.claim, a.executor_id, a.fence, a.started_at FROM calib_private.attempts a WHERE job_id = :id"
+    "SELECT a.claim, a.executor_id, a.fence, a.started_at FROM calib_private.attempts a WHERE job_id = %(id)s"
 )
 
 
@@ -176,7 +176,8 @@ class Failover:
 
     def _results_of(self, job_id: int, pid: int) -> int:
         found = self.chip.owner.value(
-            "SELECT count(*) FROM calib.task_runs WHERE job_id = :id AND (note ->> 'pid')::integer = :pid",
+            "SELECT count(*) FROM calib.task_runs WHERE job_id = %(id)s AND (note ->> 'pid')::integer ="
+            " %(pid)s",
             id=job_id,
             pid=pid,
         )

@@ -244,7 +244,8 @@ def rows(database: Database) -> dict[str, int]:
 def connections(database: Database, application: str) -> int:
     return int(
         database.value(
-            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE :name || '%'", name=application
+            "SELECT count(*) FROM pg_stat_activity WHERE application_name LIKE %(name)s || '%%'",
+            name=application,
         )
     )
 

@@ -1,12 +1,13 @@
-"""The queue beside procrastinate and pgqueuer: rates, pick-up, empty looks, contention, idle cost.
+"""The queue beside procrastinate and pgqueuer: rates, pick-up, empty looks, claims at once, idle cost.
 
     python -m benchmarks.peers [--jobs 1000] [--seconds 5] [--rounds 5]
 
-One embedded PostgreSQL that flushes each commit to disk; each queue has a database of its own; the rounds
-are interleaved, so that what else the machine does falls on all alike: trust the ratios. Every figure is a
-median with the lowest and the highest round. Each measurement ends after `--seconds` at the latest. No
-Prefect: the queue alone is compared, through the verbs of `benchmarks.contenders`. Ours commits three times
-for a job taken and ended (claim, conclude, finish: a verdict survives its executor), the peers twice.
+SQL is compared with SQL, Python with Python: the functions of the database alone, and the packages with their
+models. One embedded PostgreSQL that flushes each commit to disk; each queue has a database of its own; the
+rounds are interleaved, so that what else the machine does falls on all alike: trust the ratios. Every figure
+is a median with the lowest and the highest round. Each measurement ends after `--seconds` at the latest; its
+title tells how many jobs wait as it begins. No Prefect: the queue alone is compared, through the verbs of
+`benchmarks.contenders`. All of them commit twice for a job taken and ended.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ from benchmarks.contenders import (
     OursPython,
     Pgqueuer,
     Procrastinate,
+    ProcrastinateSql,
     Session,
     SqlSession,
     chip_name,
@@ -40,6 +42,7 @@ from benchmarks.contenders import (
 from qdash_queue.embedded.postgres import PostgresServer
 
 CHIPS = [chip_name(number) for number in range(100)]
+FEW_CHIPS = CHIPS[:16]
 CROWD_CHIPS = [chip_name(number) for number in range(200)]
 CONNECTIONS = 100
 """Of 400 executors on 200 chips four share a connection."""
@@ -68,22 +71,29 @@ def main() -> None:
 
 async def measure_all(server: PostgresServer, jobs: int, seconds: float, rounds: int) -> Figures:
     contenders = [await installed(server, kind, locked=True) for kind in CONTENDERS]
-    loose = [await installed(server, kind, locked=False) for kind in (Procrastinate, Pgqueuer)]
+    loose = [
+        await installed(server, kind, locked=False) for kind in (ProcrastinateSql, Procrastinate, Pgqueuer)
+    ]
+    # Each worker of a peer is its package's own.
+    workers = [contenders[1], *loose[1:]]
     figures: Figures = defaultdict(lambda: defaultdict(list))
     for turn in range(rounds):
         for contender in rotated([*contenders, *loose], turn):
             await measure_rates(figures, contender, jobs, seconds)
-        for contender in rotated([contenders[0], contenders[2], contenders[3]], turn):
+        for contender in rotated([*contenders, *loose], turn):
+            await measure_few_at_once(figures, contender, jobs, seconds)
+        for contender in rotated(contenders, turn):
             await measure_empty_looks(figures, contender, jobs, seconds)
+        for contender in rotated([contenders[0], *contenders[2:]], turn):
             await measure_contention(figures, contender, jobs, seconds)
-        for contender in rotated([contenders[0], *loose], turn):
+        for contender in rotated(workers, turn):
             await measure_pick_up(figures, contender, jobs, seconds)
     with psycopg.connect(server.url, autocommit=True) as connection:
         # What cleans up after the rounds must not be taken for the idle worker.
         connection.execute("ALTER SYSTEM SET autovacuum = off")
         connection.execute("SELECT pg_reload_conf()")
         connection.execute("CHECKPOINT")
-    for contender in (contenders[0], *loose):
+    for contender in workers:
         await measure_idle(figures, contender, server.url)
     return figures
 
@@ -113,22 +123,29 @@ async def emptied(contender: Contender) -> None:
 
 
 async def measure_rates(figures: Figures, contender: Contender, jobs: int, seconds: float) -> None:
-    kind = " with a lock per chip" if contender.locked and not isinstance(contender, Ours) else ""
+    kind = kind_of(contender)
     async with contender.session() as session:
-        figures[f"enqueue one by one, jobs/s{kind}"][contender.name].append(
-            await enqueue_rate(session, jobs, seconds)
-        )
-        figures[f"drain by one worker, jobs/s{kind}"][contender.name].append(
-            await drain_rate(session, seconds)
-        )
-        if not isinstance(contender, OursPython):
-            await measure_bulk(figures, contender, session, jobs, kind)
+        rate = await enqueue_rate(session, jobs, seconds)
+        figures[f"enqueue one by one, none waits, jobs/s{kind}"][contender.name].append(rate)
+        await emptied(contender)
+        await session.enqueue_many(some_chips(jobs))
+        rate = await drain_rate(session, seconds)
+        figures[f"drain by one worker, {jobs} wait, jobs/s{kind}"][contender.name].append(rate)
+        await measure_bulk(figures, contender, session, jobs, kind)
     await emptied(contender)
+
+
+def kind_of(contender: Contender) -> str:
+    return " with a lock per chip" if contender.locked and not isinstance(contender, Ours) else ""
+
+
+def some_chips(jobs: int) -> list[str]:
+    return list(itertools.islice(itertools.cycle(CHIPS), jobs))
 
 
 async def enqueue_rate(session: Session, jobs: int, seconds: float) -> float:
     deadline, begin, done = Deadline(seconds), time.perf_counter(), 0
-    for chip in itertools.islice(itertools.cycle(CHIPS), jobs):
+    for chip in some_chips(jobs):
         await session.enqueue(chip)
         done += 1
         if deadline.has_passed:
@@ -158,16 +175,17 @@ async def drain_rate(session: Session, seconds: float) -> float:
 async def measure_bulk(
     figures: Figures, contender: Contender, session: Session, jobs: int, kind: str
 ) -> None:
-    chips = list(itertools.islice(itertools.cycle(CHIPS), jobs))
-    await emptied(contender)
-    begin = time.perf_counter()
-    await session.enqueue_many(chips)
-    figures[f"enqueue in bulk, jobs/s{kind}"][contender.name].append(jobs / (time.perf_counter() - begin))
+    ways = {f"enqueue in bulk, none waits, jobs/s{kind}": session.enqueue_many}
     if isinstance(session, SqlSession):
+        ways |= {
+            "enqueue by one INSERT, none waits, jobs/s": session.insert_many,
+            "enqueue by COPY, none waits, jobs/s": session.copy_many,
+        }
+    for title, enqueue in ways.items():
         await emptied(contender)
         begin = time.perf_counter()
-        await session.copy_many(chips)
-        figures["enqueue by COPY, jobs/s"][contender.name].append(jobs / (time.perf_counter() - begin))
+        await enqueue(some_chips(jobs))
+        figures[title][contender.name].append(jobs / (time.perf_counter() - begin))
 
 
 # -------------------------------------------------------------------------------------------- at once
@@ -202,6 +220,27 @@ async def empty_look(session: Session, seconds: float) -> float:
     return Spread(times).median
 
 
+async def measure_few_at_once(figures: Figures, contender: Contender, jobs: int, seconds: float) -> None:
+    """One executor on each of 16 chips, all at once: nothing but the queue stands between them."""
+    async with AsyncExitStack() as stack:
+        sessions = [await stack.enter_async_context(contender.session(at_once=True)) for _ in FEW_CHIPS]
+        await sessions[0].enqueue_many(FEW_CHIPS * (5 * jobs // len(FEW_CHIPS) + 1))
+        deadline, begin = Deadline(seconds), time.perf_counter()
+        claims = await asyncio.gather(*map(drained, sessions, FEW_CHIPS, itertools.repeat(deadline)))
+        passed = time.perf_counter() - begin
+    title = f"{len(FEW_CHIPS)} executors at once, {5 * jobs} wait, jobs/s{kind_of(contender)}"
+    figures[title][contender.name].append(sum(claims) / passed)
+    await emptied(contender)
+
+
+async def drained(session: Session, chip: str, deadline: Deadline) -> int:
+    count = 0
+    while not deadline.has_passed and (taken := await session.take(chip)) is not None:
+        await session.finish(taken)
+        count += 1
+    return count
+
+
 async def measure_contention(figures: Figures, contender: Contender, jobs: int, seconds: float) -> None:
     """200 chips with two executors each, all at once."""
     async with AsyncExitStack() as stack:
@@ -211,7 +250,7 @@ async def measure_contention(figures: Figures, contender: Contender, jobs: int, 
         begin = time.perf_counter()
         await asyncio.gather(*(crowd.work(session, number) for number, session in enumerate(sessions)))
         passed = time.perf_counter() - begin
-    figures["200 chips x 2 executors, claims/s"][contender.name].append(crowd.claims / passed)
+    figures[f"200 chips x 2 executors, {5 * jobs} wait, jobs/s"][contender.name].append(crowd.claims / passed)
     figures["200 chips x 2 executors, double claims"][contender.name].append(crowd.doubles)
     await emptied(contender)
 
@@ -331,16 +370,28 @@ def report(figures: Figures) -> None:
         print(f"\n{title}")
         for name, values in named.items():
             print(f"  {name:22} {Spread(values)}")
-    print("\nratios of the medians (rates: more is better; ms: less is better)")
-    for title, named in figures.items():
-        if "double" in title:
-            continue
-        for ours, peer in itertools.product(
-            (Ours.name, OursPython.name), (Procrastinate.name, Pgqueuer.name)
-        ):
-            own = figures[title.removesuffix(" with a lock per chip")].get(ours)
-            if own and peer in named and Spread(named[peer]).median > 0:
-                print(f"  {title}: {ours} / {peer} {Spread(own).median / Spread(named[peer]).median:.2f}")
+    print(
+        "\nratios of the medians, SQL to SQL and Python to Python (rates: more is better; ms: less is better)"
+    )
+    ratios = [
+        (title, ours, peer, ratio)
+        for (title, named), (ours, peer) in itertools.product(
+            figures.items(),
+            itertools.product((Ours, OursPython), (ProcrastinateSql, Procrastinate, Pgqueuer)),
+        )
+        if ours.speaks == peer.speaks and (ratio := ratio_of(figures, title, named, ours, peer)) is not None
+    ]
+    for title, ours, peer, ratio in ratios:
+        print(f"  {title}: {ours.name} / {peer.name} {ratio:.2f}")
+
+
+def ratio_of(
+    figures: Figures, title: str, named: dict[str, list[float]], ours: type[Contender], peer: type[Contender]
+) -> float | None:
+    own = figures[title.removesuffix(" with a lock per chip")].get(ours.name)
+    if not own or not named.get(peer.name) or Spread(named[peer.name]).median == 0:
+        return None
+    return Spread(own).median / Spread(named[peer.name]).median
 
 
 if __name__ == "__main__":

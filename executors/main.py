@@ -157,7 +157,7 @@ def _log_level(settings: Settings) -> int:
 def _executor(settings: Settings, chip: str, backend: BackendKind | None) -> Executor:
     database = Database(settings.database_url, application_name=f"qdash-executor {chip}")
     require_schema(database)
-    row = database.row("SELECT backend FROM calib.chips WHERE chip_id = :chip_id", chip_id=chip)
+    row = database.row("SELECT backend FROM calib.chips WHERE chip_id = %(chip_id)s", chip_id=chip)
     if row is None:
         known = database.rows("SELECT chip_id FROM calib.chips ORDER BY 1")
         raise unknown_chip(chip, [str(row["chip_id"]) for row in known])

@@ -27,10 +27,11 @@ logger = logging.getLogger(__name__)
 class FlowGuard:
     """Wraps the body of one job's flow.
 
-    The verdict is written to the database first, so that it outlives all processes, and reported to the
-    supervisor, which writes it in case the database was unreachable just then. Prefect gets the state that
-    agrees with the verdict: ``Cancelled`` for a cancel and ``TimedOut`` for a deadline, where Prefect alone
-    would record ``Crashed``.
+    A verdict is written to the database first, so that it outlives all processes, and reported to the
+    supervisor, which writes it in case the database was unreachable just then. That the flow completed is
+    reported alone: the supervisor ends the job by it, in one transaction. Prefect gets the state that agrees
+    with the verdict: ``Cancelled`` for a cancel and ``TimedOut`` for a deadline, where Prefect alone would
+    record ``Crashed``.
     """
 
     def __init__(self, context: JobContext, pipe: Connection) -> None:
@@ -93,7 +94,7 @@ class FlowGuard:
     def _conclude(self, state: JobState, failure: Failure | None) -> JobState:
         standing = state
         try:
-            standing = give_verdict(self._context.lease, state, failure)
+            standing = give_verdict(self._context.lease, state, failure, leaves_completed=True)
         except DatabaseUnreachableError:
             logger.warning("the database is unreachable: the supervisor will record verdict %s", state.value)
         except LeaseLostError as error:

@@ -68,10 +68,11 @@ def chip_topology(database: Database, chip_id: str) -> Topology:
     """
     chip = Queue(database).chip(chip_id)
     qubits = database.rows(
-        "SELECT qid, grid_row, grid_column, mux FROM calib.qubits WHERE chip_id = :chip_id", chip_id=chip_id
+        "SELECT qid, grid_row, grid_column, mux FROM calib.qubits WHERE chip_id = %(chip_id)s",
+        chip_id=chip_id,
     )
     couplings = database.rows(
-        "SELECT control, target FROM calib.couplings WHERE chip_id = :chip_id", chip_id=chip_id
+        "SELECT control, target FROM calib.couplings WHERE chip_id = %(chip_id)s", chip_id=chip_id
     )
     return Topology.of_rows(
         chip.topology,
@@ -103,7 +104,7 @@ def read_topology(chip_id: str, settings: Settings | None = None) -> Topology:
 def chip_layout(context: JobContext, backend: BaseBackend) -> Layout:
     """What lies beside what on the chip: the backend's multiplexers, the chip's couplings."""
     rows = context.database.rows(
-        "SELECT control, target FROM calib.couplings WHERE chip_id = :chip_id",
+        "SELECT control, target FROM calib.couplings WHERE chip_id = %(chip_id)s",
         chip_id=context.claimed.chip_id,
     )
     return Layout.of(backend.session.muxes, [(row["control"], row["target"]) for row in rows])
@@ -183,7 +184,8 @@ def _backend_of(context: JobContext, chip: Chip, qids: Sequence[str], **stored: 
 def _muxes(database: Database, chip_id: str) -> dict[int, int]:
     """The readout multiplexer of each qubit that has one, by qubit number."""
     rows = database.rows(
-        "SELECT qid::integer, mux FROM calib.qubits WHERE chip_id = :chip_id AND mux IS NOT NULL ORDER BY 1",
+        "SELECT qid::integer, mux FROM calib.qubits WHERE chip_id = %(chip_id)s AND mux IS NOT NULL"
+        " ORDER BY 1",
         chip_id=chip_id,
     )
     return {row["qid"]: row["mux"] for row in rows}
@@ -203,8 +205,8 @@ def _origins(database: Database, chip_id: str, qids: list[str]) -> dict[str, dic
     rows = database.rows(
         "SELECT p.qid, p.name, t.qid AS measured, t.input_parameters"
         " FROM calib.parameters p JOIN calib.task_runs t USING (task_run_id)"
-        " WHERE p.chip_id = :chip_id AND p.qid = ANY(CAST(:qids AS text[]))"
-        " AND p.name = ANY(CAST(:names AS text[]))",
+        " WHERE p.chip_id = %(chip_id)s AND p.qid = ANY(CAST(%(qids)s AS text[]))"
+        " AND p.name = ANY(CAST(%(names)s AS text[]))",
         chip_id=chip_id,
         qids=qids,
         names=[name for name, param in declared().items() if param.spoiled_by],

@@ -112,8 +112,10 @@ class InteractiveJob:
         try:
             # Raised for a cancel that came after the verdict, which stands.
             with suppress(IllegalTransitionError):
-                ended = persistently(lambda: self.context.lease.conclude(state, failure))
-            if free_chip:
+                lease = self.context.lease
+                say = lease.end if free_chip else lease.conclude
+                ended = persistently(lambda: say(state, failure))
+            if free_chip and ended is not JobState.COMPLETED:
                 ended = persistently(self.context.lease.finish)
         except LeaseLostError as error:
             logger.warning("the verdict %s came too late: %s", state.value, error)

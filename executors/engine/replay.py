@@ -21,7 +21,7 @@ from qdash_queue.domain import CalibrationError, ParameterModel
 _READ = """
 SELECT t.task, t.qid, j.chip_id, t.input_parameters, t.run_parameters
   FROM calib.task_runs t JOIN calib.jobs j USING (job_id)
- WHERE t.task_run_id = :task_run_id AND j.project_id = :project_id
+ WHERE t.task_run_id = %(task_run_id)s AND j.project_id = %(project_id)s
 """
 
 

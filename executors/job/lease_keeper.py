@@ -11,7 +11,8 @@ import math
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Self
 
@@ -92,6 +93,7 @@ class LeaseKeeper:
         self._lost: LeaseLostError | None = None
         self._writes: deque[Callable[[], None]] = deque()
         self._condition = threading.Condition()
+        self._renewal = threading.Lock()
         self._is_idle = True
         self._is_hurried = False
         self._is_closing = False
@@ -179,6 +181,17 @@ class LeaseKeeper:
             self._is_hurried = True
             self._condition.notify_all()
 
+    @contextmanager
+    def last_write(self) -> Iterator[None]:
+        """A block without a renewal: beside the last write one would call a lost answer a lost lease.
+
+        Raises:
+            LeaseLostError: as :meth:`settle`, which it does first.
+        """
+        self.settle()
+        with self._renewal:
+            yield
+
     def settle(self) -> None:
         """Wait until everything is written.
 
@@ -204,9 +217,10 @@ class LeaseKeeper:
             try:
                 self._write_all()
                 is_due = self._is_due(self._cancel) or time.monotonic() >= renew_at
-                if is_due and not self._is_closing:
-                    self._renew()
-                    renew_at = time.monotonic() + self._times.heartbeat
+                with self._renewal:
+                    if is_due and not self._is_closing:
+                        self._renew()
+                        renew_at = time.monotonic() + self._times.heartbeat
                 self._rest(min(self._times.poll, max(0.0, renew_at - time.monotonic())))
             except LeaseLostError as error:
                 self._lost = self.judge(error)

@@ -16,11 +16,10 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from prefect.client.schemas.objects import FlowRun
-from sqlalchemy import RowMapping
 
 from executors.prefect.client import PrefectLink, PrefectRefusedError
 from executors.prefect.flow_runs import Origin, chip_tag, job_tag
-from qdash_queue.client.database import Database
+from qdash_queue.client.database import Database, ResultRow
 from qdash_queue.client.models import ClaimedJob
 from qdash_queue.domain import JobState
 
@@ -32,7 +31,8 @@ SELECT outcome, coalesce(failure_message, '') AS message,
        EXISTS (SELECT FROM calib.job_events e WHERE e.job_id = a.job_id AND e.attempt = a.attempt
                   AND e.event = 'flow_started') AS has_started
   FROM calib.attempts a
- WHERE job_id = :job_id AND attempt = :attempt AND executor_id = :executor_id AND ended_at IS NOT NULL"""
+ WHERE job_id = %(job_id)s AND attempt = %(attempt)s AND executor_id = %(executor_id)s
+   AND ended_at IS NOT NULL"""
 
 
 def close_leftover_flow_runs(link: PrefectLink, database: Database, chip_ids: Sequence[str]) -> list[UUID]:
@@ -90,7 +90,7 @@ def find_earlier_cancel(link: PrefectLink, database: Database, claimed: ClaimedJ
 
 def _of_ended_attempts(
     database: Database, flow_runs: Sequence[FlowRun]
-) -> Iterator[tuple[FlowRun, Origin, RowMapping]]:
+) -> Iterator[tuple[FlowRun, Origin, ResultRow]]:
     for flow_run in flow_runs:
         origin = Origin.of(flow_run)
         if origin is None:

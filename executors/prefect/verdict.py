@@ -14,10 +14,14 @@ from qdash_queue.errors import IllegalTransitionError
 _LOOK_SECONDS = 2.0
 
 
-def give_verdict(lease: Lease, state: JobState, failure: Failure | None) -> JobState:
+def give_verdict(
+    lease: Lease, state: JobState, failure: Failure | None, *, leaves_completed: bool = False
+) -> JobState:
     """Record how the flow ended, unless Prefect took a cancel before; the verdict that stands.
 
-    What Prefect takes after this look, or while it does not answer within two seconds, comes too late.
+    With ``leaves_completed`` nothing is written of a flow that completed: the supervisor ends the job by that
+    verdict, in one transaction. What Prefect takes after this look, or while it does not answer within two
+    seconds, comes too late.
 
     Raises:
         LeaseLostError: the chip is no longer ours.
@@ -28,6 +32,8 @@ def give_verdict(lease: Lease, state: JobState, failure: Failure | None) -> JobS
         persistently(lambda: lease.cancel_from_prefect(PREFECT_CANCEL))
         with suppress(IllegalTransitionError):  # There was a verdict already.
             return lease.conclude(JobState.CANCELLED)
+    if leaves_completed and state is JobState.COMPLETED:
+        return state
     return lease.conclude(state, failure)
 
 

@@ -81,11 +81,23 @@ def _finish(
     hooks_of: FlowRun | None,
 ) -> None:
     state, failure = verdict
-    if state is not JobState.SCHEDULED:
+    if state is JobState.COMPLETED and attempt.stops.stop is None:
+        state = _end_well(attempt)
+    elif state is not JobState.SCHEDULED:
         state = attempt.persist(lambda: attempt.lease.conclude(state, failure))
-    _clean_up(attempt, outcome, state, hooks_of)
-    state = _end_lease(attempt, state, failure)
+    if state is not JobState.COMPLETED or attempt.stops.stop is not None:
+        _clean_up(attempt, outcome, state, hooks_of)
+        state = _end_lease(attempt, state, failure)
     _report(attempt, flow_run, state, failure.message if failure else "")
+
+
+def _end_well(attempt: AttemptRecord) -> JobState:
+    """The verdict that stands; with ``completed`` the job has ended, for there is nothing to clean up."""
+    with attempt.keeper.last_write():
+        state = attempt.persist(lambda: attempt.lease.end(JobState.COMPLETED))
+        if state is JobState.COMPLETED:
+            attempt.keeper.stop_renewing()
+    return state
 
 
 def _clean_up(attempt: AttemptRecord, outcome: Outcome, state: JobState, hooks_of: FlowRun | None) -> None:
@@ -93,7 +105,7 @@ def _clean_up(attempt: AttemptRecord, outcome: Outcome, state: JobState, hooks_o
     if hooks_of is not None and state is JobState.CANCELLED:
         run_hooks(attempt, hooks_of)
     # A flow that raised may have left a measurement running.
-    if outcome.has_started and (attempt.stops.stop is not None or not outcome.is_completed):
+    if outcome.has_started:
         make_idle(attempt)
 
 

@@ -12,7 +12,6 @@ from executors.supervisor.attempt_resources import AttemptRecord
 from executors.supervisor.child_pool import Child, ChildError
 from executors.supervisor.prefect_steps import check_before_start, wait_for_prefect
 from executors.supervisor.stop_escalation import StopEscalation
-from qdash_queue.domain import JobState
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +37,6 @@ class Outcome:
     def has_verdict(self) -> bool:
         """Whether the process gave the verdict: what comes now comes too late."""
         return isinstance(self.end, BodyEnded) and self.end.state is not None
-
-    @property
-    def is_completed(self) -> bool:
-        """Whether the flow ended well."""
-        return isinstance(self.end, BodyEnded) and self.end.state is JobState.COMPLETED
 
 
 def run_flow(attempt: AttemptRecord, flow_run: FlowRun) -> Outcome:

@@ -96,7 +96,7 @@ class StopRequests:
 def has_news(database: Database, executor: Executor, job_id: int, known: CancelRequest | None) -> bool:
     """Whether the row has a cancel that is not known, or another holder: then the lease is lost."""
     row = database.row(
-        "SELECT cancel_mode, executor_id FROM calib.jobs WHERE job_id = :job_id", job_id=job_id
+        "SELECT cancel_mode, executor_id FROM calib.jobs WHERE job_id = %(job_id)s", job_id=job_id
     )
     if row is None or row["executor_id"] != executor.executor_id:
         return True

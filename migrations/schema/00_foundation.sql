@@ -14,9 +14,10 @@ COMMENT ON SCHEMA calib_private IS
 -- The one clock of the queue. Tests replace this function as its owner; no setting that a client can reach
 -- shifts it.
 CREATE OR REPLACE FUNCTION calib_private.now()
-RETURNS timestamptz LANGUAGE sql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT clock_timestamp()
-$$;
+RETURNS timestamptz LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN clock_timestamp();
+END $$;
 
 -- The closed list. NULL, for "none", passes.
 CREATE OR REPLACE FUNCTION calib_private.is_failure_kind(p_kind text)

@@ -26,12 +26,15 @@ END $$;
 
 -- A change of the subject is a reason to try again. p_announce: its start or end is to be announced.
 CREATE OR REPLACE FUNCTION calib_private.mark_job(p_job_id bigint, p_announce boolean DEFAULT false)
-RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
+RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_now timestamptz := calib_private.now();
+BEGIN
   INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at, announce)
-  VALUES (p_job_id, calib_private.now(), calib_private.now(), p_announce)
+  VALUES (p_job_id, v_now, v_now, p_announce)
   ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1, announce = o.announce OR excluded.announce,
-    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
-$$;
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL;
+END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.mark_chip(p_chip_id text)
 RETURNS void LANGUAGE sql SET search_path = pg_catalog, pg_temp AS $$
@@ -56,8 +59,8 @@ BEGIN
   PERFORM set_config('idle_in_transaction_session_timeout', '10s', true);
 END $$;
 
--- The running jobs of all chips write marks of the outbox and the day's counter of execution ids. A
--- transaction that writes one and stays idle is ended by the server, whichever function wrote it.
+-- The running jobs of all chips write marks of the outbox, and claims wait for the first one of a day. A
+-- transaction that writes either and stays idle is ended by the server, whichever function wrote it.
 CREATE OR REPLACE FUNCTION calib_private.bound_writer()
 RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
@@ -66,7 +69,7 @@ BEGIN
 END $$;
 CREATE OR REPLACE TRIGGER bound_writer BEFORE UPDATE OR DELETE ON calib_private.outbox FOR EACH STATEMENT
   EXECUTE FUNCTION calib_private.bound_writer();
-CREATE OR REPLACE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_counters FOR EACH STATEMENT
+CREATE OR REPLACE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_days FOR EACH STATEMENT
   EXECUTE FUNCTION calib_private.bound_writer();
 
 CREATE OR REPLACE FUNCTION calib_private.forbid_change()

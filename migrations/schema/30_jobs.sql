@@ -39,12 +39,17 @@ END $$;
 CREATE OR REPLACE TRIGGER log_transition AFTER UPDATE OF state ON calib_private.jobs FOR EACH ROW
   WHEN (OLD.state IS DISTINCT FROM NEW.state) EXECUTE FUNCTION calib_private.log_transition();
 
+CREATE OR REPLACE FUNCTION calib_private.client_columns()
+RETURNS text[] LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN '{project_id,username,chip_id,flow,parameters,priority,not_before,not_after,timeout_seconds,'
+    'max_attempts,dedup_key,tags,note,source_job_id}';
+END $$;
+
 CREATE OR REPLACE FUNCTION calib_private.refuse_system_columns(p_new calib.jobs)
 RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - ARRAY['project_id', 'username', 'chip_id', 'flow',
-    'parameters', 'priority', 'not_before', 'not_after', 'timeout_seconds', 'max_attempts', 'dedup_key',
-      'tags', 'note', 'source_job_id']);
+  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - calib_private.client_columns());
   v_column text;
 BEGIN
   IF v_others IN ('{}', '{"cancel_requested": false}') THEN RETURN; END IF;
@@ -60,9 +65,15 @@ END $$;
 CREATE OR REPLACE FUNCTION calib_private.check_submitter(p_project_id text, p_username text)
 RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_member calib_private.memberships := calib_private.membership(p_project_id);
-  v_own text;
+  v_member calib_private.memberships; v_own text;
 BEGIN
+  -- Mostly one has a membership of one's own, which says it all.
+  SELECT m.username INTO v_own
+    FROM calib_private.memberships m JOIN calib_private.projects p USING (project_id)
+   WHERE m.project_id = p_project_id AND m.role_name = calib_private.actor_role() AND m.access <> 'reader'
+     AND p.archived_at IS NULL;
+  IF v_own = coalesce(p_username, v_own) THEN RETURN v_own; END IF;
+  v_member := calib_private.membership(p_project_id);
   -- A membership of one's own names oneself; only a group's leaves the question open.
   IF v_member.role_name = calib_private.actor_role() THEN v_own := v_member.username;
   ELSE v_own := calib_private.own_username(p_project_id); END IF;
@@ -240,8 +251,9 @@ BEGIN
   END IF;
 END $$;
 
--- The row with its defaults filled in, once every check has passed. Reads only.
-CREATE OR REPLACE FUNCTION calib_private.checked_job(p_new calib.jobs)
+-- The row with its defaults filled in, once every check has passed. Reads only. p_coming: how many jobs come
+-- at once for its project and chip, and for its chip in all; none: they were counted already.
+CREATE OR REPLACE FUNCTION calib_private.checked_job(p_new calib.jobs, p_coming integer[])
 RETURNS calib.jobs LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_chip calib_private.chips; v_flow calib_private.flows;
@@ -270,7 +282,9 @@ BEGIN
     PERFORM calib_private.check_source(p_new.source_job_id, p_new.chip_id);
   END IF;
   PERFORM calib_private.check_priority(v_chip, p_new.project_id, p_new.priority);
-  PERFORM calib_private.check_backlog(v_chip, p_new.project_id, 1);
+  IF p_coming <> '{}' THEN
+    PERFORM calib_private.check_backlog(v_chip, p_new.project_id, p_coming[1], p_coming[2]);
+  END IF;
   RETURN p_new;
 END $$;
 
@@ -286,13 +300,15 @@ $$;
 
 -- The checked row, or the refusal said once more from here, so that a client reads the sentence and not the
 -- path through our functions. Nothing is written under the EXCEPTION clause: a subtransaction that writes
--- takes a number of its own, and thousands of them in one COPY would slow down every other session.
-CREATE OR REPLACE FUNCTION calib_private.checked_or_refused(p_new calib.jobs)
+-- takes a number of its own, and thousands of them in one COPY would slow down every other session. p_place:
+-- where the row stands among many, to begin the sentence with.
+CREATE OR REPLACE FUNCTION calib_private.checked_or_refused(p_new calib.jobs,
+  p_coming integer[] DEFAULT '{1,1}', p_place text DEFAULT '')
 RETURNS calib.jobs LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_checked calib.jobs; v_message text; v_column text; v_hint text; v_constraint text;
 BEGIN
-  v_checked := calib_private.checked_job(p_new);
+  v_checked := calib_private.checked_job(p_new, p_coming);
   IF v_checked.dedup_key IS NOT NULL THEN PERFORM calib_private.require_free_key(v_checked.project_id,
       v_checked.dedup_key); END IF;
   RETURN v_checked;
@@ -300,6 +316,7 @@ EXCEPTION WHEN OTHERS THEN
   IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
   GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_column = COLUMN_NAME, v_hint = PG_EXCEPTION_HINT,
     v_constraint = CONSTRAINT_NAME;
+  v_message := p_place || v_message;
   IF v_hint = '' THEN
     RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, CONSTRAINT = v_constraint,
       SCHEMA = 'calib', TABLE = 'jobs', DETAIL = calib_private.given_values(p_new);
@@ -324,6 +341,49 @@ BEGIN
   END IF;
 END $$;
 
+-- Stores checked rows, in their order, and returns their numbers. Fewer: another session has taken a
+-- dedup_key, or a flow was withdrawn, since they were looked at.
+CREATE OR REPLACE FUNCTION calib_private.store_jobs(p_jobs calib.jobs[])
+RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_ids bigint[];
+BEGIN
+  WITH stored AS (
+    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
+      not_after, timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
+      source_job_id)
+    SELECT j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.priority, j.not_before, j.not_after,
+        j.timeout_seconds, j.max_attempts, f.repeatable, j.dedup_key, j.tags, j.note, j.submitted_by,
+        j.submitted_at, j.source_job_id
+      FROM unnest(p_jobs) WITH ORDINALITY j JOIN calib_private.flows f USING (chip_id, flow)
+     ORDER BY j.ordinality
+    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
+      AND state IN ('scheduled', 'running') DO NOTHING
+    RETURNING job_id, submitted_by, state),
+  logged AS (
+    INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
+    SELECT s.job_id, s.submitted_by, 'submitted', s.state FROM stored s)
+  SELECT coalesce(array_agg(s.job_id ORDER BY s.job_id), '{}') INTO v_ids FROM stored s;
+  RETURN v_ids;
+END $$;
+
+-- A job with the same dedup_key may be newer than the transaction's snapshot: PostgreSQL cannot show it.
+CREATE OR REPLACE FUNCTION calib_private.store_or_refuse(p_jobs calib.jobs[])
+RETURNS bigint[] LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  IF current_setting('transaction_isolation') = 'read committed' THEN
+    RETURN calib_private.store_jobs(p_jobs);
+  END IF;
+  -- Only here: a subtransaction that writes takes a number of its own.
+  BEGIN
+    RETURN calib_private.store_jobs(p_jobs);
+  EXCEPTION WHEN serialization_failure THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key',
+      format('dedup_key %s is taken by a job that was submitted since this transaction began',
+        calib_private.shown(p_jobs[1].dedup_key)), NULL, NULL, 'jobs_dedup_live');
+  END;
+END $$;
+
 CREATE OR REPLACE FUNCTION calib_private.insert_job()
 RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -331,35 +391,97 @@ DECLARE
 BEGIN
   PERFORM calib_private.require_speaker();
   -- As the foreign keys do later: who archives the project or retires the chip waits, or is seen.
-  PERFORM FROM calib_private.projects p WHERE p.project_id = NEW.project_id FOR KEY SHARE;
-  PERFORM FROM calib_private.chips c WHERE c.chip_id = NEW.chip_id FOR KEY SHARE;
+  PERFORM FROM calib_private.projects p, calib_private.chips c
+    WHERE p.project_id = NEW.project_id AND c.chip_id = NEW.chip_id FOR KEY SHARE;
   LOOP
     v_job := calib_private.checked_or_refused(NEW);
-    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
-      not_after,
-        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
-        source_job_id)
-    SELECT v_job.project_id, v_job.username, v_job.chip_id, v_job.flow, v_job.parameters, v_job.priority,
-        v_job.not_before, v_job.not_after, v_job.timeout_seconds, v_job.max_attempts, f.repeatable,
-          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at, v_job.source_job_id
-      FROM calib_private.flows f WHERE f.chip_id = v_job.chip_id AND f.flow = v_job.flow
-    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
-      AND state IN ('scheduled', 'running') DO NOTHING
-    RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
-      INTO v_job.job_id, v_job.state, v_job.attempt, v_job.tasks_total, v_job.tasks_done, v_job.tasks_failed,
-        v_job.version, v_job.cancel_requested;
-    -- Not stored: another session has taken the dedup_key, or the flow was withdrawn, since it was looked at.
-    -- Look again.
+    v_job.job_id := (calib_private.store_or_refuse(ARRAY[v_job]))[1];
     EXIT WHEN v_job.job_id IS NOT NULL;
   END LOOP;
-  INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
-  VALUES (v_job.job_id, v_job.submitted_by, 'submitted', v_job.state);
+  v_job.state := 'scheduled'; v_job.attempt := 0; v_job.tasks_total := 0; v_job.tasks_done := 0;
+  v_job.tasks_failed := 0; v_job.version := 1; v_job.cancel_requested := false;
   PERFORM calib_private.count_backlog(v_job.chip_id, v_job.job_id);
   PERFORM calib_private.wake_executor(v_job.job_id, v_job.chip_id);
   RETURN v_job;
 END $$;
 CREATE OR REPLACE TRIGGER insert_job INSTEAD OF INSERT ON calib.jobs FOR EACH ROW
   EXECUTE FUNCTION calib_private.insert_job();
+
+-- A job as JSON: its columns as the view names them.
+CREATE OR REPLACE FUNCTION calib_private.given_job(p_given jsonb, p_place text)
+RETURNS calib.jobs LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_job calib.jobs; v_column text;
+BEGIN
+  IF jsonb_typeof(p_given) <> 'object' THEN
+    PERFORM calib_private.refuse('CQ007', 'jobs',
+      format('%sexpected a JSON object, got %s', p_place, jsonb_typeof(p_given)));
+  END IF;
+  v_job := jsonb_populate_record(NULL::calib.jobs, p_given);
+  IF p_given - calib_private.client_columns() <> '{}' THEN
+    SELECT k INTO v_column FROM jsonb_object_keys(p_given - calib_private.client_columns()) k
+     WHERE NOT to_jsonb(v_job) ? k LIMIT 1;
+    IF FOUND THEN
+      PERFORM calib_private.refuse('CQ007', 'jobs', format('%sunknown column %s%s', p_place,
+        calib_private.shown(v_column), calib_private.suggestion(v_column, calib_private.client_columns())));
+    END IF;
+  END IF;
+  RETURN v_job;
+EXCEPTION WHEN data_exception THEN
+  PERFORM calib_private.refuse('CQ007', 'jobs', p_place || SQLERRM);
+END $$;
+
+-- Equal rows are checked once, and the backlog of a chip with all that come for it. Every row is looked at
+-- before any is stored.
+CREATE OR REPLACE FUNCTION calib.submit_many(p_jobs jsonb)
+RETURNS SETOF bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_jobs calib.jobs[]; v_ids bigint[]; v_twice text;
+BEGIN
+  PERFORM calib_private.require_speaker();
+  IF jsonb_typeof(p_jobs) IS DISTINCT FROM 'array' OR jsonb_array_length(p_jobs) > 10000 THEN
+    PERFORM calib_private.refuse('CQ007', 'jobs', 'jobs: expected a JSON array of at most 10000 jobs, got '
+      || CASE jsonb_typeof(p_jobs) WHEN 'array' THEN jsonb_array_length(p_jobs) || ' of them'
+        ELSE coalesce(jsonb_typeof(p_jobs), 'nothing') END);
+  END IF;
+  -- As in insert_job(), in an order in which no two calls wait for each other.
+  PERFORM FROM calib_private.projects p WHERE p.project_id IN (SELECT e ->> 'project_id'
+    FROM jsonb_array_elements(p_jobs) e) ORDER BY p.project_id FOR KEY SHARE;
+  PERFORM FROM calib_private.chips c WHERE c.chip_id IN (SELECT e ->> 'chip_id'
+    FROM jsonb_array_elements(p_jobs) e) ORDER BY c.chip_id FOR KEY SHARE;
+  SELECT array_agg(j ORDER BY n) INTO v_jobs
+    FROM (SELECT e.value, array_agg(e.n) AS places, min(e.n) AS first,
+        CASE WHEN min(e.n) = min(min(e.n)) OVER project THEN ARRAY[(sum(count(*)) OVER project)::integer,
+          (sum(count(*)) OVER chip)::integer] ELSE '{}' END AS coming
+      FROM jsonb_array_elements(p_jobs) WITH ORDINALITY e (value, n) GROUP BY e.value
+      WINDOW chip AS (PARTITION BY e.value ->> 'chip_id'),
+        project AS (PARTITION BY e.value ->> 'chip_id', e.value ->> 'project_id') ORDER BY first) g,
+    LATERAL (SELECT format('jobs[%s]: ', g.first - 1) AS place) w,
+    LATERAL calib_private.checked_or_refused(calib_private.given_job(g.value, w.place), g.coming,
+      w.place) j, unnest(g.places) n;
+  SELECT format('jobs[%s]: dedup_key %s is that of jobs[%s]', d.n - 1, calib_private.shown(d.dedup_key),
+      d.earlier - 1) INTO v_twice
+    FROM (SELECT j.dedup_key, j.ordinality AS n, lag(j.ordinality) OVER (PARTITION BY j.project_id,
+        j.dedup_key ORDER BY j.ordinality) AS earlier
+      FROM unnest(v_jobs) WITH ORDINALITY j WHERE j.dedup_key IS NOT NULL) d
+   WHERE d.earlier IS NOT NULL ORDER BY d.n LIMIT 1;
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key', v_twice, NULL, NULL, 'jobs_dedup_live');
+  END IF;
+  v_ids := calib_private.store_or_refuse(v_jobs);
+  IF cardinality(v_ids) <> cardinality(v_jobs) THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key', 'jobs: a dedup_key of theirs was taken, or a flow of '
+      'theirs withdrawn, at this moment, and nothing was stored: submit them again');
+  END IF;
+  PERFORM calib_private.count_backlog(j.chip_id, max(j.job_id)),
+      calib_private.wake_executor(min(j.job_id), j.chip_id)
+    FROM calib_private.jobs j WHERE j.job_id = ANY (v_ids) GROUP BY j.chip_id;
+  RETURN QUERY SELECT unnest(v_ids);
+END $$;
+COMMENT ON FUNCTION calib.submit_many(jsonb) IS
+  'Submits a JSON array of at most 10,000 jobs, all or none: objects with the columns that an INSERT into '
+  'calib.jobs takes. Returns their job_id in the order given; a refusal names the row as jobs[n], counted '
+  'from 0. For calib_submitter. Raises CQ001, CQ002, CQ003, CQ004, CQ005, CQ007, CQ010, CQ030, CQ040.';
 
 CREATE OR REPLACE FUNCTION calib.requeue(p_job_id bigint, p_reason text DEFAULT '')
 RETURNS bigint LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$

@@ -23,15 +23,16 @@ DECLARE
   v_old calib_private.backlogs; v_last bigint; v_now timestamptz := calib_private.now();
 BEGIN
   SELECT * INTO v_old FROM calib_private.backlogs b WHERE b.chip_id = p_chip_id
-      AND b.counted_to < p_job_id - 64
-      AND (b.next_xid <= pg_snapshot_xmin(pg_current_snapshot()) OR b.next_at < v_now - interval '10 s')
+      AND b.counted_to < p_job_id - 64 AND (b.next_at < v_now - interval '10 s'
+        OR b.next_xid <= pg_snapshot_xmin(pg_current_snapshot()))
       AND (calib_private.count_newer(p_chip_id, NULL, b.counted_to)).of_chip > 64
     FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND OR current_setting('transaction_isolation') <> 'read committed' THEN RETURN; END IF;
   -- Read before the next statement's snapshot: whoever has such a number had its transaction id by then.
   SELECT s.last_value INTO v_last FROM calib_private.jobs_job_id_seq s;
   UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting,
-    by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()), next_at = v_now
+    by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()),
+    next_at = v_now
     FROM (SELECT coalesce(sum(p.n), 0) AS waiting,
         coalesce(jsonb_object_agg(p.project_id, p.n), '{}') AS by_project
       FROM (SELECT j.project_id, count(*) AS n FROM calib_private.jobs j WHERE j.chip_id = p_chip_id
@@ -61,7 +62,7 @@ BEGIN
 END $$;
 
 CREATE OR REPLACE FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text,
-  p_coming integer)
+  p_coming_of_project integer, p_coming integer)
 RETURNS void LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_counted calib_private.backlogs; v_waiting record;
@@ -70,18 +71,20 @@ BEGIN
   SELECT * INTO v_counted FROM calib_private.backlogs b WHERE b.chip_id = p_chip.chip_id;
   v_waiting := calib_private.count_newer(p_chip.chip_id, p_project_id, v_counted.counted_to);
   IF v_counted.waiting + v_waiting.of_chip + p_coming <= p_chip.max_waiting
-    AND coalesce((v_counted.by_project ->> p_project_id)::bigint, 0) + v_waiting.of_project + p_coming
-      <= v_most_of_project THEN RETURN; END IF;
+    AND coalesce((v_counted.by_project ->> p_project_id)::bigint, 0) + v_waiting.of_project
+      + p_coming_of_project <= v_most_of_project THEN RETURN; END IF;
   -- Some of those that were counted may have started or ended since.
   v_waiting := calib_private.count_waiting(p_chip.chip_id, p_project_id);
   IF v_waiting.of_chip + p_coming > p_chip.max_waiting THEN
     PERFORM calib_private.refuse('CQ030', 'chip_id',
-      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting.of_chip),
+      format('chip "%s" has %s jobs waiting and takes no more%s', p_chip.chip_id, v_waiting.of_chip,
+        CASE WHEN p_coming > 1 THEN ' than ' || p_chip.max_waiting END),
         'Wait until some have run, or let an administrator raise max_waiting of the chip.');
-  ELSIF v_waiting.of_project + p_coming > v_most_of_project THEN
+  ELSIF v_waiting.of_project + p_coming_of_project > v_most_of_project THEN
     PERFORM calib_private.refuse('CQ030', 'project_id',
-      format('chip "%s" has %s jobs of project "%s" waiting and takes no more of it', p_chip.chip_id,
-        v_waiting.of_project, p_project_id),
+      format('chip "%s" has %s jobs of project "%s" waiting and takes no more of it%s', p_chip.chip_id,
+        v_waiting.of_project, p_project_id, CASE WHEN p_coming_of_project > 1
+          THEN ' than ' || v_most_of_project END),
         'Wait until some have run, or let an administrator raise max_waiting_per_project of the chip.');
   END IF;
 END $$;

@@ -16,24 +16,39 @@ RETURNS calib.claimed_job LANGUAGE sql STABLE SET search_path = pg_catalog, pg_t
     FROM calib_private.jobs j JOIN calib_private.leases l USING (chip_id) WHERE j.job_id = p_job_id
 $$;
 
--- QDash makes YYYYMMDD-NNN; ours are YYYYMMDD-qNNN and can never be the same.
+-- QDash makes YYYYMMDD-NNN; ours are YYYYMMDD-qNNN and can never be the same. A claim that is rolled back
+-- leaves a gap.
 CREATE OR REPLACE FUNCTION calib_private.next_execution_id()
 RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_day date; v_n integer;
+  v_day date; v_first bigint; v_number bigint := nextval('calib_private.execution_numbers');
 BEGIN
   SELECT (calib_private.now() AT TIME ZONE s.time_zone)::date INTO v_day FROM calib_private.settings s;
-  INSERT INTO calib_private.execution_counters AS c (day, last_n) VALUES (v_day, 1)
-    ON CONFLICT (day) DO UPDATE SET last_n = c.last_n + 1 RETURNING c.last_n INTO v_n;
-  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_n::text, greatest(3, length(v_n::text)), '0');
+  LOOP
+    SELECT d.first_number INTO v_first FROM calib_private.execution_days d WHERE d.day = v_day;
+    EXIT WHEN v_number >= v_first;
+    IF v_first IS NULL THEN
+      INSERT INTO calib_private.execution_days (day, first_number) VALUES (v_day, v_number)
+        ON CONFLICT DO NOTHING;
+    ELSE  -- Drawn before that number: only a later one belongs to this day.
+      v_number := nextval('calib_private.execution_numbers');
+    END IF;
+  END LOOP;
+  v_number := v_number - v_first + 1;
+  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_number::text, greatest(3, length(v_number::text)), '0');
 END $$;
 
-CREATE OR REPLACE FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint)
+-- Looks without locking, so that idle, paused and standing-by executors write nothing.
+CREATE OR REPLACE FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint)
 RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_now timestamptz := calib_private.now();
+  v_holder text; v_paused boolean; v_now timestamptz;
 BEGIN
-  IF p_job_id IS NOT NULL THEN RETURN true; END IF;
+  SELECT l.executor_id, c.paused INTO v_holder, v_paused
+    FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id) WHERE l.chip_id = p_chip_id;
+  IF v_holder IS NOT NULL THEN RETURN v_holder = p_executor_id; END IF;
+  IF v_paused OR p_job_id IS NOT NULL THEN RETURN NOT v_paused; END IF;
+  v_now := calib_private.now();
   -- idle-poll:begin
   PERFORM FROM calib_private.jobs j
     WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
@@ -41,18 +56,6 @@ BEGIN
     ORDER BY j.priority DESC, j.job_id LIMIT 1;
   -- idle-poll:end
   RETURN FOUND;
-END $$;
-
--- Looks without locking, so that idle, paused and standing-by executors write nothing.
-CREATE OR REPLACE FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_job_id bigint)
-RETURNS boolean LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-  v_holder text; v_paused boolean;
-BEGIN
-  SELECT l.executor_id, c.paused INTO v_holder, v_paused
-    FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id) WHERE l.chip_id = p_chip_id;
-  IF v_holder IS NOT NULL THEN RETURN v_holder = p_executor_id; END IF;
-  RETURN NOT v_paused AND calib_private.is_due(p_chip_id, p_job_id);
 END $$;
 
 -- The first due job that can be locked; one whose cancel arrived unseen ends here. `interactive` jobs belong
@@ -129,14 +132,13 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'claim', 'claim: expected a random uuid, got nothing');
   END IF;
   IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
-  SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
+  -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. The chip
+  -- is locked only now, when a job is due; that blocks no reader of it and no row that names it.
+  SELECT l.* INTO v_lease FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id)
+   WHERE l.chip_id = p_chip_id AND (l.job_id IS NOT NULL OR NOT c.paused AND c.retired_at IS NULL)
+     FOR NO KEY UPDATE OF l SKIP LOCKED FOR SHARE OF c SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
   IF v_lease.job_id IS NULL THEN
-    -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
-    -- only now, when a job is due; it blocks no reader of the chip and no row that names it.
-    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused AND c.retired_at IS NULL
-      FOR SHARE SKIP LOCKED;
-    IF NOT FOUND THEN RETURN; END IF;
     v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
   ELSIF v_lease.executor_id = p_executor_id
       AND (calib_private.claimed_attempt(v_lease.job_id, p_claim)).fence = v_lease.fence THEN

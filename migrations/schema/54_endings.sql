@@ -6,13 +6,12 @@ COMMENT ON TYPE calib.swept_job IS
 
 -- Records how the attempt ended; the first verdict stands. A cancel wins over every later
 -- verdict: the person who asked was told that it was taken.
-CREATE OR REPLACE FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text,
-  p_failure_kind text DEFAULT NULL, p_failure_message text DEFAULT NULL)
-RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION calib_private.conclude(p_lease calib_private.leases, p_state text,
+  p_failure_kind text, p_failure_message text)
+RETURNS text LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
-  v_state text := p_state; v_failure_kind text;
-  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id);
+  v_job_id bigint := p_lease.job_id; v_state text := p_state; v_failure_kind text;
+  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = v_job_id);
 BEGIN
   IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
     PERFORM calib_private.refuse('CQ007', 'state',
@@ -26,24 +25,32 @@ BEGIN
       calib_private.shown(p_failure_kind)));
   ELSIF p_state = 'cancelled' AND NOT v_cancelled THEN
     PERFORM calib_private.refuse('CQ010', 'state',
-      format('job %s cannot end cancelled: no cancel was requested', p_job_id));
+      format('job %s cannot end cancelled: no cancel was requested', v_job_id));
   END IF;
   -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
-  IF v_cancelled AND calib_private.verdict(p_job_id) IS NULL THEN
-    PERFORM calib_private.see_cancel(p_job_id);
+  IF v_cancelled AND calib_private.verdict(v_job_id) IS NULL THEN
+    PERFORM calib_private.see_cancel(v_job_id);
     v_state := 'cancelled';
   END IF;
   IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
   UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
     failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
-   WHERE a.job_id = p_job_id AND a.fence = v_lease.fence AND a.verdict IS NULL;
+   WHERE a.job_id = v_job_id AND a.fence = p_lease.fence AND a.verdict IS NULL;
   IF NOT FOUND THEN
-    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id
-      AND a.fence = v_lease.fence);
+    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = v_job_id
+      AND a.fence = p_lease.fence);
   END IF;
-  PERFORM calib_private.write_event(p_job_id, 'concluded',
+  PERFORM calib_private.write_event(v_job_id, 'concluded',
     jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
   RETURN v_state;
+END $$;
+
+CREATE OR REPLACE FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text,
+  p_failure_kind text DEFAULT NULL, p_failure_message text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN calib_private.conclude(calib_private.hold_lease(p_job_id, p_claim), p_state, p_failure_kind,
+    p_failure_message);
 END $$;
 COMMENT ON FUNCTION calib.conclude(bigint, uuid, text, text, text) IS
   'Records the verdict of the attempt and returns the one that stands: the first one, and cancelled after '
@@ -97,6 +104,30 @@ END $$;
 COMMENT ON FUNCTION calib.finish(bigint, uuid) IS
   'Ends the job by its verdict, frees the chip and returns the state of the job. Call it once the job''s '
   'process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ010, CQ020.';
+
+-- A flow that ended well leaves nothing to do between its verdict and its end.
+CREATE OR REPLACE FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text,
+  p_failure_kind text DEFAULT NULL, p_failure_message text DEFAULT NULL)
+RETURNS text LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_attempt calib_private.attempts; v_lease calib_private.leases; v_state text;
+BEGIN
+  PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id FOR NO KEY UPDATE;   -- as finish() does
+  IF NOT FOUND THEN
+    v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
+    IF v_attempt.outcome = v_attempt.verdict THEN RETURN v_attempt.outcome; END IF;
+  END IF;
+  v_lease := calib_private.hold_lease(p_job_id, p_claim);
+  v_state := calib_private.conclude(v_lease, p_state, p_failure_kind, p_failure_message);
+  IF v_state = 'completed' THEN
+    PERFORM calib_private.end_attempt(v_lease, v_state, NULL, NULL, false);
+  END IF;
+  RETURN v_state;
+END $$;
+COMMENT ON FUNCTION calib.end_job(bigint, uuid, text, text, text) IS
+  'conclude() and, if completed is the verdict that stands, finish() in one commit. Returns the verdict; '
+  'after any other one put the instrument into a safe idle state and call finish(). Call it once the '
+  'job''s process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
 
 -- How an attempt ends whose executor leaves or is lost, in this order: the verdict that stands, a cancel that
 -- was asked for, another attempt if the flow allows it, else failed.

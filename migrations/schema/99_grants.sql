@@ -32,6 +32,7 @@ GRANT UPDATE (cancel_requested, cancel_mode, cancel_reason, priority, not_before
   tags, note) ON calib.jobs TO calib_submitter;
 GRANT EXECUTE ON FUNCTION
   calib.requeue(bigint, text),
+  calib.submit_many(jsonb),
   calib.cancel_jobs(text, text, text, text[], text, bigint[], text, text, boolean)
 TO calib_submitter;
 
@@ -57,6 +58,7 @@ GRANT EXECUTE ON FUNCTION
   calib.quiesce_failed(bigint, uuid, text),
   calib.conclude(bigint, uuid, text, text, text),
   calib.finish(bigint, uuid),
+  calib.end_job(bigint, uuid, text, text, text),
   calib.give_back(bigint, uuid, text),
   calib.try_again(bigint, uuid, text, text),
   calib.sweep(),
@@ -80,6 +82,7 @@ GRANT EXECUTE ON FUNCTION
   calib.quiesce_failed(bigint, uuid, text),
   calib.conclude(bigint, uuid, text, text, text),
   calib.finish(bigint, uuid),
+  calib.end_job(bigint, uuid, text, text, text),
   calib.plan_tasks(bigint, uuid, jsonb),
   calib.start_sweep(bigint, uuid, jsonb),
   calib.end_sweep(bigint, uuid, uuid, double precision),

@@ -519,14 +519,13 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'claim', 'claim: expected a random uuid, got nothing');
   END IF;
   IF NOT calib_private.may_claim(p_chip_id, p_executor_id, p_job_id) THEN RETURN; END IF;
-  SELECT * INTO v_lease FROM calib_private.leases l WHERE l.chip_id = p_chip_id FOR NO KEY UPDATE SKIP LOCKED;
+  -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. The chip
+  -- is locked only now, when a job is due; that blocks no reader of it and no row that names it.
+  SELECT l.* INTO v_lease FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id)
+   WHERE l.chip_id = p_chip_id AND (l.job_id IS NOT NULL OR NOT c.paused AND c.retired_at IS NULL)
+     FOR NO KEY UPDATE OF l SKIP LOCKED FOR SHARE OF c SKIP LOCKED;
   IF NOT FOUND THEN RETURN; END IF;
   IF v_lease.job_id IS NULL THEN
-    -- Nothing starts once a pause has returned: it waits for this claim, or this claim goes without. Locked
-    -- only now, when a job is due; it blocks no reader of the chip and no row that names it.
-    PERFORM FROM calib_private.chips c WHERE c.chip_id = p_chip_id AND NOT c.paused AND c.retired_at IS NULL
-      FOR SHARE SKIP LOCKED;
-    IF NOT FOUND THEN RETURN; END IF;
     v_job_id := calib_private.take_due_job(p_chip_id, p_job_id);
   ELSIF v_lease.executor_id = p_executor_id
       AND (calib_private.claimed_attempt(v_lease.job_id, p_claim)).fence = v_lease.fence THEN
@@ -573,41 +572,9 @@ CREATE FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text, p_fa
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-  v_lease calib_private.leases := calib_private.hold_lease(p_job_id, p_claim);
-  v_state text := p_state; v_failure_kind text;
-  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = p_job_id);
 BEGIN
-  IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
-    PERFORM calib_private.refuse('CQ007', 'state',
-      format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
-  ELSIF (p_state = 'failed') <> (p_failure_kind IS NOT NULL) THEN
-    PERFORM calib_private.refuse('CQ007', 'failure_kind',
-      'failure_kind: expected with state failed, and only with it');
-  ELSIF NOT calib_private.is_failure_kind(p_failure_kind) THEN
-    PERFORM calib_private.refuse('CQ007', 'failure_kind',
-      format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
-      calib_private.shown(p_failure_kind)));
-  ELSIF p_state = 'cancelled' AND NOT v_cancelled THEN
-    PERFORM calib_private.refuse('CQ010', 'state',
-      format('job %s cannot end cancelled: no cancel was requested', p_job_id));
-  END IF;
-  -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
-  IF v_cancelled AND calib_private.verdict(p_job_id) IS NULL THEN
-    PERFORM calib_private.see_cancel(p_job_id);
-    v_state := 'cancelled';
-  END IF;
-  IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
-  UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
-    failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
-   WHERE a.job_id = p_job_id AND a.fence = v_lease.fence AND a.verdict IS NULL;
-  IF NOT FOUND THEN
-    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = p_job_id
-      AND a.fence = v_lease.fence);
-  END IF;
-  PERFORM calib_private.write_event(p_job_id, 'concluded',
-    jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
-  RETURN v_state;
+  RETURN calib_private.conclude(calib_private.hold_lease(p_job_id, p_claim), p_state, p_failure_kind,
+    p_failure_message);
 END $$;
 
 
@@ -643,6 +610,40 @@ ALTER FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) OWNER T
 --
 
 COMMENT ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) IS 'Ends the permission of a database role to execute jobs on a chip: its executors claim nothing, and lose the lease that they hold. p_role_name: as calib.executor_permissions shows it, a number if the role was dropped. For calib_admin. Raises CQ001, CQ003, CQ007.';
+
+
+--
+-- Name: end_job(bigint, uuid, text, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text DEFAULT NULL::text, p_failure_message text DEFAULT NULL::text) RETURNS text
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_attempt calib_private.attempts; v_lease calib_private.leases; v_state text;
+BEGIN
+  PERFORM FROM calib_private.leases l WHERE l.job_id = p_job_id FOR NO KEY UPDATE;   -- as finish() does
+  IF NOT FOUND THEN
+    v_attempt := calib_private.claimed_attempt(p_job_id, p_claim);
+    IF v_attempt.outcome = v_attempt.verdict THEN RETURN v_attempt.outcome; END IF;
+  END IF;
+  v_lease := calib_private.hold_lease(p_job_id, p_claim);
+  v_state := calib_private.conclude(v_lease, p_state, p_failure_kind, p_failure_message);
+  IF v_state = 'completed' THEN
+    PERFORM calib_private.end_attempt(v_lease, v_state, NULL, NULL, false);
+  END IF;
+  RETURN v_state;
+END $$;
+
+
+ALTER FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) IS 'conclude() and, if completed is the verdict that stands, finish() in one commit. Returns the verdict; after any other one put the instrument into a safe idle state and call finish(). Call it once the job''s process is dead. For calib_notebook, calib_executor. Raises CQ003, CQ007, CQ010, CQ020.';
 
 
 --
@@ -2185,6 +2186,68 @@ COMMENT ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_er
 
 
 --
+-- Name: submit_many(jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.submit_many(p_jobs jsonb) RETURNS SETOF bigint
+    LANGUAGE plpgsql SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_jobs calib.jobs[]; v_ids bigint[]; v_twice text;
+BEGIN
+  PERFORM calib_private.require_speaker();
+  IF jsonb_typeof(p_jobs) IS DISTINCT FROM 'array' OR jsonb_array_length(p_jobs) > 10000 THEN
+    PERFORM calib_private.refuse('CQ007', 'jobs', 'jobs: expected a JSON array of at most 10000 jobs, got '
+      || CASE jsonb_typeof(p_jobs) WHEN 'array' THEN jsonb_array_length(p_jobs) || ' of them'
+        ELSE coalesce(jsonb_typeof(p_jobs), 'nothing') END);
+  END IF;
+  -- As in insert_job(), in an order in which no two calls wait for each other.
+  PERFORM FROM calib_private.projects p WHERE p.project_id IN (SELECT e ->> 'project_id'
+    FROM jsonb_array_elements(p_jobs) e) ORDER BY p.project_id FOR KEY SHARE;
+  PERFORM FROM calib_private.chips c WHERE c.chip_id IN (SELECT e ->> 'chip_id'
+    FROM jsonb_array_elements(p_jobs) e) ORDER BY c.chip_id FOR KEY SHARE;
+  SELECT array_agg(j ORDER BY n) INTO v_jobs
+    FROM (SELECT e.value, array_agg(e.n) AS places, min(e.n) AS first,
+        CASE WHEN min(e.n) = min(min(e.n)) OVER project THEN ARRAY[(sum(count(*)) OVER project)::integer,
+          (sum(count(*)) OVER chip)::integer] ELSE '{}' END AS coming
+      FROM jsonb_array_elements(p_jobs) WITH ORDINALITY e (value, n) GROUP BY e.value
+      WINDOW chip AS (PARTITION BY e.value ->> 'chip_id'),
+        project AS (PARTITION BY e.value ->> 'chip_id', e.value ->> 'project_id') ORDER BY first) g,
+    LATERAL (SELECT format('jobs[%s]: ', g.first - 1) AS place) w,
+    LATERAL calib_private.checked_or_refused(calib_private.given_job(g.value, w.place), g.coming,
+      w.place) j, unnest(g.places) n;
+  SELECT format('jobs[%s]: dedup_key %s is that of jobs[%s]', d.n - 1, calib_private.shown(d.dedup_key),
+      d.earlier - 1) INTO v_twice
+    FROM (SELECT j.dedup_key, j.ordinality AS n, lag(j.ordinality) OVER (PARTITION BY j.project_id,
+        j.dedup_key ORDER BY j.ordinality) AS earlier
+      FROM unnest(v_jobs) WITH ORDINALITY j WHERE j.dedup_key IS NOT NULL) d
+   WHERE d.earlier IS NOT NULL ORDER BY d.n LIMIT 1;
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key', v_twice, NULL, NULL, 'jobs_dedup_live');
+  END IF;
+  v_ids := calib_private.store_or_refuse(v_jobs);
+  IF cardinality(v_ids) <> cardinality(v_jobs) THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key', 'jobs: a dedup_key of theirs was taken, or a flow of '
+      'theirs withdrawn, at this moment, and nothing was stored: submit them again');
+  END IF;
+  PERFORM calib_private.count_backlog(j.chip_id, max(j.job_id)),
+      calib_private.wake_executor(min(j.job_id), j.chip_id)
+    FROM calib_private.jobs j WHERE j.job_id = ANY (v_ids) GROUP BY j.chip_id;
+  RETURN QUERY SELECT unnest(v_ids);
+END $$;
+
+
+ALTER FUNCTION calib.submit_many(p_jobs jsonb) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION submit_many(p_jobs jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.submit_many(p_jobs jsonb) IS 'Submits a JSON array of at most 10,000 jobs, all or none: objects with the columns that an INSERT into calib.jobs takes. Returns their job_id in the order given; a refusal names the row as jobs[n], counted from 0. For calib_submitter. Raises CQ001, CQ002, CQ003, CQ004, CQ005, CQ007, CQ010, CQ030, CQ040.';
+
+
+--
 -- Name: sweep(); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -3068,11 +3131,12 @@ ALTER FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) OWN
 --
 
 CREATE FUNCTION calib_private.now() RETURNS timestamp with time zone
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT clock_timestamp()
-$$;
+BEGIN
+  RETURN clock_timestamp();
+END $$;
 
 
 ALTER FUNCTION calib_private.now() OWNER TO calib_owner;
@@ -3110,10 +3174,10 @@ CREATE TABLE calib_private.chips (
 ALTER TABLE calib_private.chips OWNER TO calib_owner;
 
 --
--- Name: check_backlog(calib_private.chips, text, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: check_backlog(calib_private.chips, text, integer, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer) RETURNS void
+CREATE FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming_of_project integer, p_coming integer) RETURNS void
     LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3124,24 +3188,26 @@ BEGIN
   SELECT * INTO v_counted FROM calib_private.backlogs b WHERE b.chip_id = p_chip.chip_id;
   v_waiting := calib_private.count_newer(p_chip.chip_id, p_project_id, v_counted.counted_to);
   IF v_counted.waiting + v_waiting.of_chip + p_coming <= p_chip.max_waiting
-    AND coalesce((v_counted.by_project ->> p_project_id)::bigint, 0) + v_waiting.of_project + p_coming
-      <= v_most_of_project THEN RETURN; END IF;
+    AND coalesce((v_counted.by_project ->> p_project_id)::bigint, 0) + v_waiting.of_project
+      + p_coming_of_project <= v_most_of_project THEN RETURN; END IF;
   -- Some of those that were counted may have started or ended since.
   v_waiting := calib_private.count_waiting(p_chip.chip_id, p_project_id);
   IF v_waiting.of_chip + p_coming > p_chip.max_waiting THEN
     PERFORM calib_private.refuse('CQ030', 'chip_id',
-      format('chip "%s" has %s jobs waiting and takes no more', p_chip.chip_id, v_waiting.of_chip),
+      format('chip "%s" has %s jobs waiting and takes no more%s', p_chip.chip_id, v_waiting.of_chip,
+        CASE WHEN p_coming > 1 THEN ' than ' || p_chip.max_waiting END),
         'Wait until some have run, or let an administrator raise max_waiting of the chip.');
-  ELSIF v_waiting.of_project + p_coming > v_most_of_project THEN
+  ELSIF v_waiting.of_project + p_coming_of_project > v_most_of_project THEN
     PERFORM calib_private.refuse('CQ030', 'project_id',
-      format('chip "%s" has %s jobs of project "%s" waiting and takes no more of it', p_chip.chip_id,
-        v_waiting.of_project, p_project_id),
+      format('chip "%s" has %s jobs of project "%s" waiting and takes no more of it%s', p_chip.chip_id,
+        v_waiting.of_project, p_project_id, CASE WHEN p_coming_of_project > 1
+          THEN ' than ' || v_most_of_project END),
         'Wait until some have run, or let an administrator raise max_waiting_per_project of the chip.');
   END IF;
 END $$;
 
 
-ALTER FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming_of_project integer, p_coming integer) OWNER TO calib_owner;
 
 --
 -- Name: check_cancel(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3433,9 +3499,15 @@ CREATE FUNCTION calib_private.check_submitter(p_project_id text, p_username text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-  v_member calib_private.memberships := calib_private.membership(p_project_id);
-  v_own text;
+  v_member calib_private.memberships; v_own text;
 BEGIN
+  -- Mostly one has a membership of one's own, which says it all.
+  SELECT m.username INTO v_own
+    FROM calib_private.memberships m JOIN calib_private.projects p USING (project_id)
+   WHERE m.project_id = p_project_id AND m.role_name = calib_private.actor_role() AND m.access <> 'reader'
+     AND p.archived_at IS NULL;
+  IF v_own = coalesce(p_username, v_own) THEN RETURN v_own; END IF;
+  v_member := calib_private.membership(p_project_id);
   -- A membership of one's own names oneself; only a group's leaves the question open.
   IF v_member.role_name = calib_private.actor_role() THEN v_own := v_member.username;
   ELSE v_own := calib_private.own_username(p_project_id); END IF;
@@ -3527,10 +3599,10 @@ END $$;
 ALTER FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, p_path text, p_chip_id text) OWNER TO calib_owner;
 
 --
--- Name: checked_job(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: checked_job(calib.jobs, integer[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.checked_job(p_new calib.jobs) RETURNS calib.jobs
+CREATE FUNCTION calib_private.checked_job(p_new calib.jobs, p_coming integer[]) RETURNS calib.jobs
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
@@ -3561,25 +3633,27 @@ BEGIN
     PERFORM calib_private.check_source(p_new.source_job_id, p_new.chip_id);
   END IF;
   PERFORM calib_private.check_priority(v_chip, p_new.project_id, p_new.priority);
-  PERFORM calib_private.check_backlog(v_chip, p_new.project_id, 1);
+  IF p_coming <> '{}' THEN
+    PERFORM calib_private.check_backlog(v_chip, p_new.project_id, p_coming[1], p_coming[2]);
+  END IF;
   RETURN p_new;
 END $$;
 
 
-ALTER FUNCTION calib_private.checked_job(p_new calib.jobs) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.checked_job(p_new calib.jobs, p_coming integer[]) OWNER TO calib_owner;
 
 --
--- Name: checked_or_refused(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: checked_or_refused(calib.jobs, integer[], text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.checked_or_refused(p_new calib.jobs) RETURNS calib.jobs
+CREATE FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_coming integer[] DEFAULT '{1,1}'::integer[], p_place text DEFAULT ''::text) RETURNS calib.jobs
     LANGUAGE plpgsql STABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
   v_checked calib.jobs; v_message text; v_column text; v_hint text; v_constraint text;
 BEGIN
-  v_checked := calib_private.checked_job(p_new);
+  v_checked := calib_private.checked_job(p_new, p_coming);
   IF v_checked.dedup_key IS NOT NULL THEN PERFORM calib_private.require_free_key(v_checked.project_id,
       v_checked.dedup_key); END IF;
   RETURN v_checked;
@@ -3587,6 +3661,7 @@ EXCEPTION WHEN OTHERS THEN
   IF SQLSTATE NOT LIKE 'CQ%' THEN RAISE; END IF;
   GET STACKED DIAGNOSTICS v_message = MESSAGE_TEXT, v_column = COLUMN_NAME, v_hint = PG_EXCEPTION_HINT,
     v_constraint = CONSTRAINT_NAME;
+  v_message := p_place || v_message;
   IF v_hint = '' THEN
     RAISE EXCEPTION '%', v_message USING ERRCODE = SQLSTATE, COLUMN = v_column, CONSTRAINT = v_constraint,
       SCHEMA = 'calib', TABLE = 'jobs', DETAIL = calib_private.given_values(p_new);
@@ -3596,7 +3671,7 @@ EXCEPTION WHEN OTHERS THEN
 END $$;
 
 
-ALTER FUNCTION calib_private.checked_or_refused(p_new calib.jobs) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_coming integer[], p_place text) OWNER TO calib_owner;
 
 --
 -- Name: attempts; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -3660,6 +3735,22 @@ $$;
 ALTER FUNCTION calib_private.claimed_row(p_job_id bigint) OWNER TO calib_owner;
 
 --
+-- Name: client_columns(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.client_columns() RETURNS text[]
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN '{project_id,username,chip_id,flow,parameters,priority,not_before,not_after,timeout_seconds,'
+    'max_attempts,dedup_key,tags,note,source_job_id}';
+END $$;
+
+
+ALTER FUNCTION calib_private.client_columns() OWNER TO calib_owner;
+
+--
 -- Name: close_task_runs(bigint, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3690,6 +3781,71 @@ END $$;
 ALTER FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) OWNER TO calib_owner;
 
 --
+-- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.leases (
+    chip_id text NOT NULL,
+    fence bigint DEFAULT 0 NOT NULL,
+    job_id bigint,
+    executor_id text,
+    expires_at timestamp with time zone,
+    dirty boolean DEFAULT false NOT NULL,
+    CONSTRAINT lease_all_or_none CHECK ((num_nulls(job_id, executor_id, expires_at) = ANY (ARRAY[0, 3])))
+)
+WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
+
+
+ALTER TABLE calib_private.leases OWNER TO calib_owner;
+
+--
+-- Name: conclude(calib_private.leases, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text) RETURNS text
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job_id bigint := p_lease.job_id; v_state text := p_state; v_failure_kind text;
+  v_cancelled boolean := EXISTS (SELECT FROM calib_private.cancel_requests k WHERE k.job_id = v_job_id);
+BEGIN
+  IF p_state IS NULL OR p_state NOT IN ('completed', 'failed', 'cancelled') THEN
+    PERFORM calib_private.refuse('CQ007', 'state',
+      format('state: expected completed, failed or cancelled, got %s', calib_private.shown(p_state)));
+  ELSIF (p_state = 'failed') <> (p_failure_kind IS NOT NULL) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      'failure_kind: expected with state failed, and only with it');
+  ELSIF NOT calib_private.is_failure_kind(p_failure_kind) THEN
+    PERFORM calib_private.refuse('CQ007', 'failure_kind',
+      format('failure_kind: expected one of the closed list (missing_input, no_signal, ...), got %s',
+      calib_private.shown(p_failure_kind)));
+  ELSIF p_state = 'cancelled' AND NOT v_cancelled THEN
+    PERFORM calib_private.refuse('CQ010', 'state',
+      format('job %s cannot end cancelled: no cancel was requested', v_job_id));
+  END IF;
+  -- A cancel that was taken before the verdict is never lost, seen by the executor or not.
+  IF v_cancelled AND calib_private.verdict(v_job_id) IS NULL THEN
+    PERFORM calib_private.see_cancel(v_job_id);
+    v_state := 'cancelled';
+  END IF;
+  IF v_state = 'failed' THEN v_failure_kind := p_failure_kind; END IF;
+  UPDATE calib_private.attempts a SET verdict = v_state, failure_kind = v_failure_kind,
+    failure_message = CASE WHEN v_state = 'failed' THEN left(coalesce(p_failure_message, ''), 4000) END
+   WHERE a.job_id = v_job_id AND a.fence = p_lease.fence AND a.verdict IS NULL;
+  IF NOT FOUND THEN
+    RETURN (SELECT a.verdict FROM calib_private.attempts a WHERE a.job_id = v_job_id
+      AND a.fence = p_lease.fence);
+  END IF;
+  PERFORM calib_private.write_event(v_job_id, 'concluded',
+    jsonb_strip_nulls(jsonb_build_object('state', v_state, 'failure_kind', v_failure_kind)));
+  RETURN v_state;
+END $$;
+
+
+ALTER FUNCTION calib_private.conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text) OWNER TO calib_owner;
+
+--
 -- Name: count_backlog(text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -3701,15 +3857,16 @@ DECLARE
   v_old calib_private.backlogs; v_last bigint; v_now timestamptz := calib_private.now();
 BEGIN
   SELECT * INTO v_old FROM calib_private.backlogs b WHERE b.chip_id = p_chip_id
-      AND b.counted_to < p_job_id - 64
-      AND (b.next_xid <= pg_snapshot_xmin(pg_current_snapshot()) OR b.next_at < v_now - interval '10 s')
+      AND b.counted_to < p_job_id - 64 AND (b.next_at < v_now - interval '10 s'
+        OR b.next_xid <= pg_snapshot_xmin(pg_current_snapshot()))
       AND (calib_private.count_newer(p_chip_id, NULL, b.counted_to)).of_chip > 64
     FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND OR current_setting('transaction_isolation') <> 'read committed' THEN RETURN; END IF;
   -- Read before the next statement's snapshot: whoever has such a number had its transaction id by then.
   SELECT s.last_value INTO v_last FROM calib_private.jobs_job_id_seq s;
   UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting,
-    by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()), next_at = v_now
+    by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()),
+    next_at = v_now
     FROM (SELECT coalesce(sum(p.n), 0) AS waiting,
         coalesce(jsonb_object_agg(p.project_id, p.n), '{}') AS by_project
       FROM (SELECT j.project_id, count(*) AS n FROM calib_private.jobs j WHERE j.chip_id = p_chip_id
@@ -3820,24 +3977,6 @@ $$;
 
 
 ALTER FUNCTION calib_private.edits(p_old calib.jobs, p_new calib.jobs) OWNER TO calib_owner;
-
---
--- Name: leases; Type: TABLE; Schema: calib_private; Owner: calib_owner
---
-
-CREATE TABLE calib_private.leases (
-    chip_id text NOT NULL,
-    fence bigint DEFAULT 0 NOT NULL,
-    job_id bigint,
-    executor_id text,
-    expires_at timestamp with time zone,
-    dirty boolean DEFAULT false NOT NULL,
-    CONSTRAINT lease_all_or_none CHECK ((num_nulls(job_id, executor_id, expires_at) = ANY (ARRAY[0, 3])))
-)
-WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scale_factor='0');
-
-
-ALTER TABLE calib_private.leases OWNER TO calib_owner;
 
 --
 -- Name: end_attempt(calib_private.leases, text, text, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4124,6 +4263,38 @@ $$;
 ALTER FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
 
 --
+-- Name: given_job(jsonb, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.given_job(p_given jsonb, p_place text) RETURNS calib.jobs
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_job calib.jobs; v_column text;
+BEGIN
+  IF jsonb_typeof(p_given) <> 'object' THEN
+    PERFORM calib_private.refuse('CQ007', 'jobs',
+      format('%sexpected a JSON object, got %s', p_place, jsonb_typeof(p_given)));
+  END IF;
+  v_job := jsonb_populate_record(NULL::calib.jobs, p_given);
+  IF p_given - calib_private.client_columns() <> '{}' THEN
+    SELECT k INTO v_column FROM jsonb_object_keys(p_given - calib_private.client_columns()) k
+     WHERE NOT to_jsonb(v_job) ? k LIMIT 1;
+    IF FOUND THEN
+      PERFORM calib_private.refuse('CQ007', 'jobs', format('%sunknown column %s%s', p_place,
+        calib_private.shown(v_column), calib_private.suggestion(v_column, calib_private.client_columns())));
+    END IF;
+  END IF;
+  RETURN v_job;
+EXCEPTION WHEN data_exception THEN
+  PERFORM calib_private.refuse('CQ007', 'jobs', p_place || SQLERRM);
+END $$;
+
+
+ALTER FUNCTION calib_private.given_job(p_given jsonb, p_place text) OWNER TO calib_owner;
+
+--
 -- Name: given_values(calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4270,29 +4441,15 @@ DECLARE
 BEGIN
   PERFORM calib_private.require_speaker();
   -- As the foreign keys do later: who archives the project or retires the chip waits, or is seen.
-  PERFORM FROM calib_private.projects p WHERE p.project_id = NEW.project_id FOR KEY SHARE;
-  PERFORM FROM calib_private.chips c WHERE c.chip_id = NEW.chip_id FOR KEY SHARE;
+  PERFORM FROM calib_private.projects p, calib_private.chips c
+    WHERE p.project_id = NEW.project_id AND c.chip_id = NEW.chip_id FOR KEY SHARE;
   LOOP
     v_job := calib_private.checked_or_refused(NEW);
-    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
-      not_after,
-        timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
-        source_job_id)
-    SELECT v_job.project_id, v_job.username, v_job.chip_id, v_job.flow, v_job.parameters, v_job.priority,
-        v_job.not_before, v_job.not_after, v_job.timeout_seconds, v_job.max_attempts, f.repeatable,
-          v_job.dedup_key, v_job.tags, v_job.note, v_job.submitted_by, v_job.submitted_at, v_job.source_job_id
-      FROM calib_private.flows f WHERE f.chip_id = v_job.chip_id AND f.flow = v_job.flow
-    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
-      AND state IN ('scheduled', 'running') DO NOTHING
-    RETURNING job_id, state, attempt, tasks_total, tasks_done, tasks_failed, version, false
-      INTO v_job.job_id, v_job.state, v_job.attempt, v_job.tasks_total, v_job.tasks_done, v_job.tasks_failed,
-        v_job.version, v_job.cancel_requested;
-    -- Not stored: another session has taken the dedup_key, or the flow was withdrawn, since it was looked at.
-    -- Look again.
+    v_job.job_id := (calib_private.store_or_refuse(ARRAY[v_job]))[1];
     EXIT WHEN v_job.job_id IS NOT NULL;
   END LOOP;
-  INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
-  VALUES (v_job.job_id, v_job.submitted_by, 'submitted', v_job.state);
+  v_job.state := 'scheduled'; v_job.attempt := 0; v_job.tasks_total := 0; v_job.tasks_done := 0;
+  v_job.tasks_failed := 0; v_job.version := 1; v_job.cancel_requested := false;
   PERFORM calib_private.count_backlog(v_job.chip_id, v_job.job_id);
   PERFORM calib_private.wake_executor(v_job.job_id, v_job.chip_id);
   RETURN v_job;
@@ -4300,30 +4457,6 @@ END $$;
 
 
 ALTER FUNCTION calib_private.insert_job() OWNER TO calib_owner;
-
---
--- Name: is_due(text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) RETURNS boolean
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-DECLARE
-  v_now timestamptz := calib_private.now();
-BEGIN
-  IF p_job_id IS NOT NULL THEN RETURN true; END IF;
-  -- idle-poll:begin
-  PERFORM FROM calib_private.jobs j
-    WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
-      AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
-    ORDER BY j.priority DESC, j.job_id LIMIT 1;
-  -- idle-poll:end
-  RETURN FOUND;
-END $$;
-
-
-ALTER FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
 
 --
 -- Name: is_served(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4476,14 +4609,17 @@ ALTER FUNCTION calib_private.mark_chip(p_chip_id text) OWNER TO calib_owner;
 --
 
 CREATE FUNCTION calib_private.mark_job(p_job_id bigint, p_announce boolean DEFAULT false) RETURNS void
-    LANGUAGE sql
+    LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
+DECLARE
+  v_now timestamptz := calib_private.now();
+BEGIN
   INSERT INTO calib_private.outbox AS o (job_id, marked_at, next_try_at, announce)
-  VALUES (p_job_id, calib_private.now(), calib_private.now(), p_announce)
+  VALUES (p_job_id, v_now, v_now, p_announce)
   ON CONFLICT (job_id) DO UPDATE SET version = o.version + 1, announce = o.announce OR excluded.announce,
-    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL
-$$;
+    next_try_at = least(o.next_try_at, excluded.next_try_at), refusals = 0, dead_at = NULL;
+END $$;
 
 
 ALTER FUNCTION calib_private.mark_job(p_job_id bigint, p_announce boolean) OWNER TO calib_owner;
@@ -4528,12 +4664,20 @@ CREATE FUNCTION calib_private.may_claim(p_chip_id text, p_executor_id text, p_jo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_holder text; v_paused boolean;
+  v_holder text; v_paused boolean; v_now timestamptz;
 BEGIN
   SELECT l.executor_id, c.paused INTO v_holder, v_paused
     FROM calib_private.leases l JOIN calib_private.chips c USING (chip_id) WHERE l.chip_id = p_chip_id;
   IF v_holder IS NOT NULL THEN RETURN v_holder = p_executor_id; END IF;
-  RETURN NOT v_paused AND calib_private.is_due(p_chip_id, p_job_id);
+  IF v_paused OR p_job_id IS NOT NULL THEN RETURN NOT v_paused; END IF;
+  v_now := calib_private.now();
+  -- idle-poll:begin
+  PERFORM FROM calib_private.jobs j
+    WHERE j.chip_id = p_chip_id AND j.state = 'scheduled' AND j.not_before <= v_now
+      AND (j.not_after IS NULL OR j.not_after > v_now) AND j.flow <> 'interactive'
+    ORDER BY j.priority DESC, j.job_id LIMIT 1;
+  -- idle-poll:end
+  RETURN FOUND;
 END $$;
 
 
@@ -4602,12 +4746,21 @@ CREATE FUNCTION calib_private.next_execution_id() RETURNS text
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_day date; v_n integer;
+  v_day date; v_first bigint; v_number bigint := nextval('calib_private.execution_numbers');
 BEGIN
   SELECT (calib_private.now() AT TIME ZONE s.time_zone)::date INTO v_day FROM calib_private.settings s;
-  INSERT INTO calib_private.execution_counters AS c (day, last_n) VALUES (v_day, 1)
-    ON CONFLICT (day) DO UPDATE SET last_n = c.last_n + 1 RETURNING c.last_n INTO v_n;
-  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_n::text, greatest(3, length(v_n::text)), '0');
+  LOOP
+    SELECT d.first_number INTO v_first FROM calib_private.execution_days d WHERE d.day = v_day;
+    EXIT WHEN v_number >= v_first;
+    IF v_first IS NULL THEN
+      INSERT INTO calib_private.execution_days (day, first_number) VALUES (v_day, v_number)
+        ON CONFLICT DO NOTHING;
+    ELSE  -- Drawn before that number: only a later one belongs to this day.
+      v_number := nextval('calib_private.execution_numbers');
+    END IF;
+  END LOOP;
+  v_number := v_number - v_first + 1;
+  RETURN to_char(v_day, 'YYYYMMDD') || '-q' || lpad(v_number::text, greatest(3, length(v_number::text)), '0');
 END $$;
 
 
@@ -5046,9 +5199,7 @@ CREATE FUNCTION calib_private.refuse_system_columns(p_new calib.jobs) RETURNS vo
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
 DECLARE
-  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - ARRAY['project_id', 'username', 'chip_id', 'flow',
-    'parameters', 'priority', 'not_before', 'not_after', 'timeout_seconds', 'max_attempts', 'dedup_key',
-      'tags', 'note', 'source_job_id']);
+  v_others jsonb := jsonb_strip_nulls(to_jsonb(p_new) - calib_private.client_columns());
   v_column text;
 BEGIN
   IF v_others IN ('{}', '{"cancel_requested": false}') THEN RETURN; END IF;
@@ -5840,6 +5991,64 @@ END $$;
 
 
 ALTER FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) OWNER TO calib_owner;
+
+--
+-- Name: store_jobs(calib.jobs[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.store_jobs(p_jobs calib.jobs[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_ids bigint[];
+BEGIN
+  WITH stored AS (
+    INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
+      not_after, timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, submitted_by, submitted_at,
+      source_job_id)
+    SELECT j.project_id, j.username, j.chip_id, j.flow, j.parameters, j.priority, j.not_before, j.not_after,
+        j.timeout_seconds, j.max_attempts, f.repeatable, j.dedup_key, j.tags, j.note, j.submitted_by,
+        j.submitted_at, j.source_job_id
+      FROM unnest(p_jobs) WITH ORDINALITY j JOIN calib_private.flows f USING (chip_id, flow)
+     ORDER BY j.ordinality
+    ON CONFLICT (project_id, dedup_key) WHERE dedup_key IS NOT NULL
+      AND state IN ('scheduled', 'running') DO NOTHING
+    RETURNING job_id, submitted_by, state),
+  logged AS (
+    INSERT INTO calib_private.job_events (job_id, actor, event, new_state)
+    SELECT s.job_id, s.submitted_by, 'submitted', s.state FROM stored s)
+  SELECT coalesce(array_agg(s.job_id ORDER BY s.job_id), '{}') INTO v_ids FROM stored s;
+  RETURN v_ids;
+END $$;
+
+
+ALTER FUNCTION calib_private.store_jobs(p_jobs calib.jobs[]) OWNER TO calib_owner;
+
+--
+-- Name: store_or_refuse(calib.jobs[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.store_or_refuse(p_jobs calib.jobs[]) RETURNS bigint[]
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF current_setting('transaction_isolation') = 'read committed' THEN
+    RETURN calib_private.store_jobs(p_jobs);
+  END IF;
+  -- Only here: a subtransaction that writes takes a number of its own.
+  BEGIN
+    RETURN calib_private.store_jobs(p_jobs);
+  EXCEPTION WHEN serialization_failure THEN
+    PERFORM calib_private.refuse('CQ004', 'dedup_key',
+      format('dedup_key %s is taken by a job that was submitted since this transaction began',
+        calib_private.shown(p_jobs[1].dedup_key)), NULL, NULL, 'jobs_dedup_live');
+  END;
+END $$;
+
+
+ALTER FUNCTION calib_private.store_or_refuse(p_jobs calib.jobs[]) OWNER TO calib_owner;
 
 --
 -- Name: store_outputs(uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -8119,17 +8328,30 @@ WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scal
 ALTER TABLE calib_private.backlogs OWNER TO calib_owner;
 
 --
--- Name: execution_counters; Type: TABLE; Schema: calib_private; Owner: calib_owner
+-- Name: execution_days; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE TABLE calib_private.execution_counters (
+CREATE TABLE calib_private.execution_days (
     day date NOT NULL,
-    last_n integer NOT NULL
-)
-WITH (fillfactor='50');
+    first_number bigint NOT NULL
+);
 
 
-ALTER TABLE calib_private.execution_counters OWNER TO calib_owner;
+ALTER TABLE calib_private.execution_days OWNER TO calib_owner;
+
+--
+-- Name: execution_numbers; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE SEQUENCE calib_private.execution_numbers
+    START WITH 1
+    INCREMENT BY 1
+    NO MINVALUE
+    NO MAXVALUE
+    CACHE 1;
+
+
+ALTER SEQUENCE calib_private.execution_numbers OWNER TO calib_owner;
 
 --
 -- Name: figures_figure_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
@@ -8311,11 +8533,11 @@ ALTER TABLE ONLY calib_private.couplings
 
 
 --
--- Name: execution_counters execution_counters_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+-- Name: execution_days execution_days_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
-ALTER TABLE ONLY calib_private.execution_counters
-    ADD CONSTRAINT execution_counters_pkey PRIMARY KEY (day);
+ALTER TABLE ONLY calib_private.execution_days
+    ADD CONSTRAINT execution_days_pkey PRIMARY KEY (day);
 
 
 --
@@ -8741,10 +8963,10 @@ CREATE TRIGGER update_job INSTEAD OF UPDATE ON calib.jobs FOR EACH ROW EXECUTE F
 
 
 --
--- Name: execution_counters bound_writer; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+-- Name: execution_days bound_writer; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_counters FOR EACH STATEMENT EXECUTE FUNCTION calib_private.bound_writer();
+CREATE TRIGGER bound_writer BEFORE INSERT ON calib_private.execution_days FOR EACH STATEMENT EXECUTE FUNCTION calib_private.bound_writer();
 
 
 --
@@ -9084,6 +9306,15 @@ GRANT ALL ON FUNCTION calib.conclude(p_job_id bigint, p_claim uuid, p_state text
 
 REVOKE ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.disallow_executor(p_role_name text, p_chip_id text) TO calib_admin;
+
+
+--
+-- Name: FUNCTION end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) TO calib_executor;
+GRANT ALL ON FUNCTION calib.end_job(p_job_id bigint, p_claim uuid, p_state text, p_failure_kind text, p_failure_message text) TO calib_notebook;
 
 
 --
@@ -9461,6 +9692,14 @@ GRANT ALL ON FUNCTION calib.store_png(p_figure_id bigint, p_png bytea, p_render_
 
 
 --
+-- Name: FUNCTION submit_many(p_jobs jsonb); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.submit_many(p_jobs jsonb) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.submit_many(p_jobs jsonb) TO calib_submitter;
+
+
+--
 -- Name: FUNCTION sweep(); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -9703,10 +9942,10 @@ GRANT ALL ON FUNCTION calib_private.now() TO calib_reader;
 
 
 --
--- Name: FUNCTION check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION check_backlog(p_chip calib_private.chips, p_project_id text, p_coming_of_project integer, p_coming integer); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming integer) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.check_backlog(p_chip calib_private.chips, p_project_id text, p_coming_of_project integer, p_coming integer) FROM PUBLIC;
 
 
 --
@@ -9780,17 +10019,17 @@ REVOKE ALL ON FUNCTION calib_private.check_value(p_value jsonb, p_schema jsonb, 
 
 
 --
--- Name: FUNCTION checked_job(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION checked_job(p_new calib.jobs, p_coming integer[]); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.checked_job(p_new calib.jobs) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.checked_job(p_new calib.jobs, p_coming integer[]) FROM PUBLIC;
 
 
 --
--- Name: FUNCTION checked_or_refused(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION checked_or_refused(p_new calib.jobs, p_coming integer[], p_place text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.checked_or_refused(p_new calib.jobs) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_coming integer[], p_place text) FROM PUBLIC;
 
 
 --
@@ -9808,10 +10047,24 @@ REVOKE ALL ON FUNCTION calib_private.claimed_row(p_job_id bigint) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION client_columns(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.client_columns() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION close_task_runs(p_job_id bigint, p_state text, p_failure_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.close_task_runs(p_job_id bigint, p_state text, p_failure_kind text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.conclude(p_lease calib_private.leases, p_state text, p_failure_kind text, p_failure_message text) FROM PUBLIC;
 
 
 --
@@ -9920,6 +10173,13 @@ REVOKE ALL ON FUNCTION calib_private.given_back(p_job_id bigint, p_claim uuid) F
 
 
 --
+-- Name: FUNCTION given_job(p_given jsonb, p_place text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.given_job(p_given jsonb, p_place text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION given_values(p_new calib.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9966,13 +10226,6 @@ REVOKE ALL ON FUNCTION calib_private.in_both_directions(p_qid text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.insert_job() FROM PUBLIC;
-
-
---
--- Name: FUNCTION is_due(p_chip_id text, p_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.is_due(p_chip_id text, p_job_id bigint) FROM PUBLIC;
 
 
 --
@@ -10436,6 +10689,20 @@ REVOKE ALL ON FUNCTION calib_private.store_cancel(p_job_id bigint, p_mode text, 
 --
 
 REVOKE ALL ON FUNCTION calib_private.store_figures(p_task_run_id uuid, p_figures jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION store_jobs(p_jobs calib.jobs[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.store_jobs(p_jobs calib.jobs[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION store_or_refuse(p_jobs calib.jobs[]); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.store_or_refuse(p_jobs calib.jobs[]) FROM PUBLIC;
 
 
 --

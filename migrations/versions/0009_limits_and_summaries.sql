@@ -1,5 +1,6 @@
 -- All tables at once, in the order in which a submission and a running job use them.
-LOCK TABLE calib_private.chips, calib_private.jobs, calib_private.outbox IN ACCESS EXCLUSIVE MODE;
+LOCK TABLE calib_private.chips, calib_private.jobs, calib_private.execution_counters, calib_private.outbox
+  IN ACCESS EXCLUSIVE MODE;
 
 -- What cancel_jobs() answers for each job.
 CREATE TYPE calib.cancel_answer AS (job_id bigint, answer text, state text, message text);
@@ -38,3 +39,21 @@ SELECT c.chip_id, n.last, coalesce(sum(p.n), 0), coalesce(jsonb_object_agg(p.pro
 ALTER TABLE calib_private.outbox ADD COLUMN announce boolean NOT NULL DEFAULT false;
 CREATE INDEX outbox_unannounced ON calib_private.outbox (mark_id) WHERE announce;
 DROP FUNCTION IF EXISTS calib_private.mark_job(bigint);
+
+-- Numbers of executions. A sequence, for no claim may wait for another's transaction; a day's count begins at
+-- the number that its first execution drew.
+CREATE SEQUENCE calib_private.execution_numbers;
+CREATE TABLE calib_private.execution_days (
+  day          date PRIMARY KEY,
+  first_number bigint NOT NULL
+);
+-- Each day's count goes on where the counter stood: no id is given again.
+SELECT setval('calib_private.execution_numbers', coalesce(max(c.last_n), 0) + 1, false)
+  FROM calib_private.execution_counters c;
+INSERT INTO calib_private.execution_days (day, first_number)
+SELECT c.day, max(c.last_n) OVER () + 1 - c.last_n FROM calib_private.execution_counters c;
+DROP TABLE calib_private.execution_counters;
+
+-- Functions that nothing calls any more, or with other arguments.
+DROP FUNCTION IF EXISTS calib_private.is_due(text, bigint), calib_private.check_backlog(calib_private.chips),
+  calib_private.checked_job(calib.jobs), calib_private.checked_or_refused(calib.jobs);

@@ -113,7 +113,7 @@ class Session:
         else:
             show(self.views)
 
-    def done(self, words: str, **facts: str | int) -> None:
+    def done(self, words: str, **facts: str | int | list[JsonValue]) -> None:
         """Answer that something was done: a sentence, or the facts as JSON."""
         self.answer(dict(facts), lambda views: views.say(words))
 

@@ -1,21 +1,24 @@
-"""Access to PostgreSQL: SQLAlchemy Core over psycopg 3, typed errors, reconnects."""
+"""Access to PostgreSQL: psycopg 3 on the connections of SQLAlchemy's pool, typed errors, reconnects."""
 
 from __future__ import annotations
 
 import select
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import psycopg
 import sqlalchemy as sa
+from psycopg.abc import Buffer
+from psycopg.adapt import Dumper
+from psycopg.pq import ExecStatus
+from psycopg.rows import dict_row
 from psycopg.types.array import ListBinaryDumper
 from pydantic import BaseModel
-from sqlalchemy.engine import Connection, RowMapping
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
-from qdash_queue.client.sqlstates import translated
+from qdash_queue.client.sqlstates import is_connection_loss, translated
 from qdash_queue.errors import (
     BadValueError,
     DatabaseBusyError,
@@ -24,7 +27,8 @@ from qdash_queue.errors import (
 )
 
 Model = TypeVar("Model", bound=BaseModel)
-Statement = str | sa.Executable
+ResultRow = dict[str, Any]
+Driver = psycopg.Connection[tuple[Any, ...]]
 
 LONG_IDLE_SECONDS = 1.0
 
@@ -65,8 +69,18 @@ class ByteArrays(list[bytes]):
     """Byte strings for a ``bytea[]``, sent as they are: as text they take five times the time."""
 
 
+class _IntDumper(Dumper):
+    """Without a type, as texts are sent: the database takes the one of the argument, or says why not."""
+
+    def dump(self, obj: int) -> Buffer:
+        return b"%d" % obj
+
+
 class Database:
     """A small pool of connections to one database.
+
+    Statements are psycopg's: ``%(name)s`` stands for the parameter of that name, and beside parameters ``%%``
+    for a percent sign.
 
     A broken connection is replaced silently: a statement is tried once more when it is marked as
     repeatable, because only its author knows that running it twice does no harm.
@@ -79,14 +93,13 @@ class Database:
             pool_size=pool_size,
             max_overflow=5,
             isolation_level="AUTOCOMMIT",
-            hide_parameters=True,  # In an error's words, which are logged: a claim is a secret.
             connect_args={"application_name": application_name, **_TIMEOUTS},
         )
-        sa.event.listen(self._engine, "connect", _send_byte_arrays_in_binary)
+        sa.event.listen(self._engine, "connect", _adapt)
         sa.event.listen(self._engine, "checkin", _note_idle_since)
         sa.event.listen(self._engine, "checkout", _refuse_cut_connection)
 
-    def rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
+    def rows(self, statement: str, /, **parameters: Any) -> Sequence[ResultRow]:
         """All rows of one statement; it is repeated once when the connection was cut.
 
         Give only statements here that may run twice: reads, and verbs that are idempotent.
@@ -99,23 +112,23 @@ class Database:
             self._engine.dispose()
             return self.rows_once(statement, **parameters)
 
-    def rows_once(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
+    def rows_once(self, statement: str, /, **parameters: Any) -> Sequence[ResultRow]:
         """All rows of one statement that must not run twice."""
         try:
-            return self._rows(statement, **parameters)
+            return self._rows(statement, parameters)
         except StatementOutdatedError:
             # A migration changed what a prepared statement returns. It was not run, and this connection would
             # never run it again.
             self._engine.dispose()
-            return self._rows(statement, **parameters)
+            return self._rows(statement, parameters)
 
-    def _rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
-        executable = sa.text(statement) if isinstance(statement, str) else statement
-        with self.connection() as connection:
-            result = connection.execute(executable, parameters)
-            return result.mappings().all() if result.returns_rows else []
+    def _rows(self, statement: str, parameters: Mapping[str, Any]) -> Sequence[ResultRow]:
+        with self.connection() as connection, connection.cursor(row_factory=dict_row) as cursor:
+            cursor.execute(statement.encode(), parameters or None)
+            found = cursor.pgresult is not None and cursor.pgresult.status == ExecStatus.TUPLES_OK
+            return cursor.fetchall() if found else []
 
-    def row(self, statement: Statement, /, **parameters: Any) -> RowMapping | None:
+    def row(self, statement: str, /, **parameters: Any) -> ResultRow | None:
         """The first row, or none."""
         found = self.rows(statement, **parameters)
         return found[0] if found else None
@@ -124,28 +137,35 @@ class Database:
         """The single value of a statement that always gives one."""
         return next(iter(self.rows(statement, **parameters)[0].values()))
 
-    def models(self, model: type[Model], statement: Statement, /, **parameters: Any) -> list[Model]:
+    def models(self, model: type[Model], statement: str, /, **parameters: Any) -> list[Model]:
         """All rows as ``model``."""
-        return [model.model_validate(dict(row)) for row in self.rows(statement, **parameters)]
+        return [model.model_validate(row) for row in self.rows(statement, **parameters)]
 
     def execute(self, statement: str, /, **parameters: Any) -> None:
         """Run an idempotent statement for its effect."""
         self.rows(statement, **parameters)
 
     @contextmanager
-    def connection(self) -> Iterator[Connection]:
+    def connection(self) -> Iterator[Driver]:
         """A pooled connection in autocommit; database errors become the queue's own exceptions."""
-        connection: Connection | None = None
+        pooled: PoolProxiedConnection | None = None
         try:
-            with self._engine.connect() as connection:
-                yield connection
-        except (sa.exc.SQLAlchemyError, psycopg.Error) as error:
-            raise _as_queue_error(error, was_connected=connection is not None) from error
+            pooled = self._engine.raw_connection()
+            yield cast("Driver", pooled.driver_connection)
+        except psycopg.Error as error:
+            if pooled is not None and is_connection_loss(error):
+                pooled.invalidate(error)
+            raise translated(error) from error
+        except sa.exc.SQLAlchemyError as error:
+            raise _as_queue_error(error) from error
         except UnicodeEncodeError as error:
             raise BadValueError("expected text, got half of a surrogate pair") from error
+        finally:
+            if pooled is not None:
+                pooled.close()
 
     @contextmanager
-    def raw_connection(self) -> Iterator[psycopg.Connection[tuple[Any, ...]]]:
+    def raw_connection(self) -> Iterator[Driver]:
         """A psycopg connection of its own, in autocommit, for LISTEN and the like.
 
         Raises:
@@ -167,27 +187,21 @@ class Database:
         self._engine.dispose()
 
 
-def _as_queue_error(error: Exception, *, was_connected: bool) -> Exception:
-    """The queue's own exception for what driver and pool raise; wrong use of SQLAlchemy stays as it is."""
-    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-    if isinstance(cause, psycopg.Error):
-        return translated(cause)
+def _as_queue_error(error: sa.exc.SQLAlchemyError) -> Exception:
+    """The queue's own exception for what the pool raises."""
+    if isinstance(error, sa.exc.DBAPIError) and isinstance(error.orig, psycopg.Error):
+        return translated(error.orig)
     if isinstance(error, sa.exc.TimeoutError):
         return DatabaseBusyError(f"PostgreSQL cannot do it now: {error}")
     # The pool says "this connection is closed" when the second connection that it tried was cut as well.
-    is_cut = isinstance(error, sa.exc.InvalidRequestError) and not was_connected
-    if is_cut or isinstance(error, (sa.exc.PendingRollbackError, sa.exc.DBAPIError)):
-        return DatabaseUnreachableError(f"PostgreSQL does not answer: {error}")
-    return error
+    return DatabaseUnreachableError(f"PostgreSQL does not answer: {error}")
 
 
 def _note_idle_since(_connection: object, record: ConnectionPoolEntry) -> None:
     record.info["idle_since"] = time.monotonic()
 
 
-def _refuse_cut_connection(
-    connection: psycopg.Connection[tuple[Any, ...]], record: ConnectionPoolEntry, _proxy: object
-) -> None:
+def _refuse_cut_connection(connection: Driver, record: ConnectionPoolEntry, _proxy: object) -> None:
     """Let the pool replace a connection that was cut while it lay idle.
 
     It must not cost a verb that may not be repeated. The end of a connection makes its socket readable, which
@@ -202,11 +216,12 @@ def _refuse_cut_connection(
         raise sa.exc.DisconnectionError from error
 
 
-def _is_readable(connection: psycopg.Connection[tuple[Any, ...]]) -> bool:
+def _is_readable(connection: Driver) -> bool:
     poll = select.poll()
     poll.register(connection.fileno(), select.POLLIN)
     return bool(poll.poll(0))
 
 
-def _send_byte_arrays_in_binary(connection: psycopg.Connection[tuple[Any, ...]], _record: object) -> None:
+def _adapt(connection: Driver, _record: object) -> None:
     connection.adapters.register_dumper(ByteArrays, ListBinaryDumper)
+    connection.adapters.register_dumper(int, _IntDumper)

@@ -14,9 +14,8 @@ import socket
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-import sqlalchemy as sa
 from pydantic import JsonValue
 
 from qdash_queue.client.database import ByteArrays, Database
@@ -25,9 +24,9 @@ from qdash_queue.client.records import FlowEntry, PlannedTask, StageRecord, Swee
 from qdash_queue.domain import Failure, JobState, ParameterModel, RunParameterModel
 from qdash_queue.errors import BadValueError
 
-_REGISTER = sa.text(
-    "SELECT calib.register_catalogue(:chip_id, :backend, :version,"
-    " CAST(:flows AS jsonb), CAST(:tasks AS jsonb))"
+_REGISTER = (
+    "SELECT calib.register_catalogue(%(chip_id)s, %(backend)s, %(version)s,"
+    " CAST(%(flows)s AS jsonb), CAST(%(tasks)s AS jsonb))"
 )
 READY = "ready"
 """The condition of an executor that takes jobs."""
@@ -61,7 +60,8 @@ class Executor:
             ExecutorRefusedError: the role may not serve the chip, or the backend is of another kind.
         """
         self.database.execute(
-            "SELECT calib.register_executor(:executor_id, :chip_id, :backend, :host, :pid, :version)",
+            "SELECT calib.register_executor(%(executor_id)s, %(chip_id)s, %(backend)s, %(host)s, %(pid)s,"
+            " %(version)s)",
             executor_id=self.executor_id,
             chip_id=self.chip_id,
             backend=self.backend,
@@ -84,12 +84,8 @@ class Executor:
         Raises:
             CatalogueRefusedError: as :meth:`register_catalogue`.
         """
-        with self.database.connection() as connection:
-            connection.execute(sa.text("BEGIN"))
-            try:
-                connection.execute(_REGISTER, self._catalogue([flow], []))
-            finally:
-                connection.execute(sa.text("ROLLBACK"))
+        with self.database.connection() as connection, connection.transaction(force_rollback=True):
+            connection.execute(_REGISTER.encode(), self._catalogue([flow], []))
 
     def _catalogue(self, flows: Sequence[FlowEntry], tasks: Sequence[TaskEntry]) -> dict[str, str]:
         return {
@@ -106,14 +102,14 @@ class Executor:
         ``ready``, that with a report (``READY_BUT``), or why it takes no job; cut at 200 characters.
         """
         self.database.execute(
-            "SELECT calib.executor_seen(:executor_id, :condition)",
+            "SELECT calib.executor_seen(%(executor_id)s, %(condition)s)",
             executor_id=self.executor_id,
             condition=condition,
         )
 
     def stopped(self) -> None:
         """Report that this executor has stopped."""
-        self.database.execute("SELECT calib.executor_stopped(:executor_id)", executor_id=self.executor_id)
+        self.database.execute("SELECT calib.executor_stopped(%(executor_id)s)", executor_id=self.executor_id)
 
     def claim(self, lease_seconds: float = 30.0, job_id: int | None = None) -> ClaimedJob | None:
         """Take the chip's first due job (or the named one), or none; an idle call writes nothing.
@@ -122,8 +118,9 @@ class Executor:
         """
         found = self.database.models(
             ClaimedJob,
-            "SELECT *, CAST(:claim AS uuid) AS claim FROM calib.claim(:chip_id, :executor_id, :claim,"
-            " :lease_seconds, CAST(:job_id AS bigint))",
+            "SELECT *, CAST(%(claim)s AS uuid) AS claim FROM calib.claim(%(chip_id)s, %(executor_id)s,"
+            " %(claim)s,"
+            " %(lease_seconds)s, CAST(%(job_id)s AS bigint))",
             chip_id=self.chip_id,
             executor_id=self.executor_id,
             claim=self._claim,
@@ -142,20 +139,20 @@ class Executor:
     def unsynced_flow_runs(self) -> list[UnsyncedFlowRun]:
         """Ended attempts whose Prefect run differs yet, on this chip and on chips without an executor."""
         return self.database.models(
-            UnsyncedFlowRun, "SELECT * FROM calib.unsynced_flow_runs(:chip_id)", chip_id=self.chip_id
+            UnsyncedFlowRun, "SELECT * FROM calib.unsynced_flow_runs(%(chip_id)s)", chip_id=self.chip_id
         )
 
     def chips_to_reconcile(self) -> list[str]:
         """This chip and those without a living executor: this executor reconciles their flow runs."""
         rows = self.database.rows(
-            "SELECT chip_id FROM calib.chips_to_reconcile(:chip_id) AS chip_id", chip_id=self.chip_id
+            "SELECT chip_id FROM calib.chips_to_reconcile(%(chip_id)s) AS chip_id", chip_id=self.chip_id
         )
         return [row["chip_id"] for row in rows]
 
     def flow_run_synced(self, job_id: int, attempt: int) -> None:
         """Note that Prefect's state now equals the attempt's outcome."""
         self.database.execute(
-            "SELECT calib.flow_run_synced(:job_id, :attempt)", job_id=job_id, attempt=attempt
+            "SELECT calib.flow_run_synced(%(job_id)s, %(attempt)s)", job_id=job_id, attempt=attempt
         )
 
 
@@ -190,7 +187,7 @@ class Lease:
         """Renew the lease; returns the cancel request if there is one, and stamps it as seen."""
         found = self.database.models(
             CancelRequest,
-            "SELECT * FROM calib.heartbeat(:job_id, :claim, :lease_seconds)",
+            "SELECT * FROM calib.heartbeat(%(job_id)s, %(claim)s, %(lease_seconds)s)",
             lease_seconds=lease_seconds,
             **self._key,
         )
@@ -199,19 +196,21 @@ class Lease:
     def cancel_from_prefect(self, reason: str) -> None:
         """Turn a Cancelling state in Prefect into a cancel request on the row."""
         self.database.execute(
-            "SELECT calib.cancel_from_prefect(:job_id, :claim, :reason)", reason=reason, **self._key
+            "SELECT calib.cancel_from_prefect(%(job_id)s, %(claim)s, %(reason)s)", reason=reason, **self._key
         )
 
     def set_flow_run(self, flow_run_id: uuid.UUID) -> None:
         """Store the Prefect flow run before any work is done."""
         self.database.execute(
-            "SELECT calib.set_flow_run(:job_id, :claim, :flow_run_id)", flow_run_id=flow_run_id, **self._key
+            "SELECT calib.set_flow_run(%(job_id)s, %(claim)s, %(flow_run_id)s)",
+            flow_run_id=flow_run_id,
+            **self._key,
         )
 
     def log_event(self, event: str, detail: Mapping[str, JsonValue] | None = None) -> None:
         """Append flow_started, stop_requested, sigterm, sigkill, child_exited or hook_ran to the log."""
         self.database.rows_once(
-            "SELECT calib.log_event(:job_id, :claim, :event, CAST(:detail AS jsonb))",
+            "SELECT calib.log_event(%(job_id)s, %(claim)s, %(event)s, CAST(%(detail)s AS jsonb))",
             event=event,
             detail=json.dumps(dict(detail or {})),
             **self._key,
@@ -220,7 +219,7 @@ class Lease:
     def quiesced(self, detail: Mapping[str, JsonValue] | None = None) -> None:
         """Note that the instrument is in its safe idle state."""
         self.database.rows_once(
-            "SELECT calib.quiesced(:job_id, :claim, CAST(:detail AS jsonb))",
+            "SELECT calib.quiesced(%(job_id)s, %(claim)s, CAST(%(detail)s AS jsonb))",
             detail=json.dumps(dict(detail or {})),
             **self._key,
         )
@@ -228,13 +227,13 @@ class Lease:
     def quiesce_failed(self, reason: str) -> None:
         """Note that the instrument could not be put into a safe idle state; pauses the chip."""
         self.database.execute(
-            "SELECT calib.quiesce_failed(:job_id, :claim, :reason)", reason=reason, **self._key
+            "SELECT calib.quiesce_failed(%(job_id)s, %(claim)s, %(reason)s)", reason=reason, **self._key
         )
 
     def plan_tasks(self, tasks: Sequence[PlannedTask]) -> None:
         """Declare the (task, qid) to run, so that progress can be shown."""
         self.database.execute(
-            "SELECT calib.plan_tasks(:job_id, :claim, CAST(:tasks AS jsonb))",
+            "SELECT calib.plan_tasks(%(job_id)s, %(claim)s, CAST(%(tasks)s AS jsonb))",
             tasks=json.dumps([task.model_dump(mode="json") for task in tasks]),
             **self._key,
         )
@@ -248,7 +247,7 @@ class Lease:
         """
         rows = self.database.rows(
             "SELECT qid, task_run_id, sweep_id"
-            " FROM calib.start_sweep(:job_id, :claim, CAST(:tasks AS jsonb))",
+            " FROM calib.start_sweep(%(job_id)s, %(claim)s, CAST(%(tasks)s AS jsonb))",
             tasks=_json([task.model_dump(mode="json") for task in tasks]),
             **self._key,
         )
@@ -296,9 +295,9 @@ class Lease:
         result = record.model_dump(mode="json", exclude={"status", "figures", "raw_data"})
         ending = f"{_END_SWEEP}, " if ended else ""
         self.database.execute(
-            f"SELECT {ending}calib.record_task(:job_id, :claim, :task_run_id, :status,"
-            " CAST(:result AS jsonb), CAST(:figures AS jsonb),"
-            " CAST(:raw_meta AS jsonb), CAST(:raw_data AS bytea[]))",
+            f"SELECT {ending}calib.record_task(%(job_id)s, %(claim)s, %(task_run_id)s, %(status)s,"
+            " CAST(%(result)s AS jsonb), CAST(%(figures)s AS jsonb),"
+            " CAST(%(raw_meta)s AS jsonb), CAST(%(raw_data)s AS bytea[]))",
             **self._key,
             task_run_id=task_run_id,
             status=record.status.value,
@@ -318,7 +317,7 @@ class Lease:
             TooLargeError: the result is past 1 MiB, or those of the attempt past 8 MiB; nothing was stored.
         """
         self.database.execute(
-            "SELECT calib.record_stage(:job_id, :claim, :position, CAST(:stage AS jsonb))",
+            "SELECT calib.record_stage(%(job_id)s, %(claim)s, %(position)s, CAST(%(stage)s AS jsonb))",
             position=position,
             stage=_json(record.model_dump(mode="json")),
             **self._key,
@@ -326,31 +325,40 @@ class Lease:
 
     def conclude(self, state: JobState, failure: Failure | None = None) -> JobState:
         """Record the attempt's verdict; the first one stands and is returned. A seen cancel wins."""
-        state = self.database.value(
-            "SELECT calib.conclude(:job_id, :claim, :state, :failure_kind, :failure_message) AS state",
+        return JobState(self._verdict("conclude", state, failure))
+
+    def _verdict(self, verb: str, state: JobState, failure: Failure | None) -> Any:
+        return self.database.value(
+            f"SELECT calib.{verb}(%(job_id)s, %(claim)s, %(state)s, %(failure_kind)s, %(failure_message)s)",
             **self._key,
             state=state.value,
             failure_kind=failure.kind.value if failure else None,
             failure_message=failure.message if failure else None,
         )
-        return JobState(state)
 
     def finish(self) -> JobState:
         """End the job by its verdict and free the chip, in one transaction."""
-        state = self.database.value("SELECT calib.finish(:job_id, :claim) AS state", **self._key)
+        state = self.database.value("SELECT calib.finish(%(job_id)s, %(claim)s) AS state", **self._key)
         return JobState(state)
+
+    def end(self, state: JobState, failure: Failure | None = None) -> JobState:
+        """Record the verdict and end a job that completed, in one transaction; the verdict that stands.
+
+        After any other verdict the job runs on until :meth:`finish`.
+        """
+        return JobState(self._verdict("end_job", state, failure))
 
     def give_back(self, reason: str) -> JobState:
         """End the attempt because this executor stops: the job is requeued or ends, by policy."""
         state = self.database.value(
-            "SELECT calib.give_back(:job_id, :claim, :reason) AS state", reason=reason, **self._key
+            "SELECT calib.give_back(%(job_id)s, %(claim)s, %(reason)s) AS state", reason=reason, **self._key
         )
         return JobState(state)
 
     def try_again(self, failure: Failure) -> JobState:
         """End the attempt by a failure that is not the job's: it is requeued or fails, by policy."""
         state = self.database.value(
-            "SELECT calib.try_again(:job_id, :claim, :failure_kind, :failure_message) AS state",
+            "SELECT calib.try_again(%(job_id)s, %(claim)s, %(failure_kind)s, %(failure_message)s) AS state",
             failure_kind=failure.kind.value,
             failure_message=failure.message,
             **self._key,
@@ -362,7 +370,7 @@ class Lease:
         return {"job_id": self.job_id, "claim": self.claim}
 
 
-_END_SWEEP: Final = "calib.end_sweep(:job_id, :claim, :sweep_id, :sweep_seconds)"
+_END_SWEEP: Final = "calib.end_sweep(%(job_id)s, %(claim)s, %(sweep_id)s, %(sweep_seconds)s)"
 
 
 def _parameters(ended: EndedSweep) -> dict[str, uuid.UUID | float]:

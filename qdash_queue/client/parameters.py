@@ -26,8 +26,8 @@ class Parameters:
         """The values in force, of all qubits and couplings or of ``qids``."""
         return self.database.models(
             Parameter,
-            "SELECT * FROM calib.parameters WHERE chip_id = :chip_id"
-            " AND (CAST(:qids AS text[]) IS NULL OR qid = ANY(CAST(:qids AS text[])))"
+            "SELECT * FROM calib.parameters WHERE chip_id = %(chip_id)s"
+            " AND (CAST(%(qids)s AS text[]) IS NULL OR qid = ANY(CAST(%(qids)s AS text[])))"
             " ORDER BY length(qid), qid, name",
             chip_id=self.chip_id,
             qids=qids,
@@ -37,7 +37,7 @@ class Parameters:
         """The values that were in force at an instant."""
         return self.database.models(
             Parameter,
-            "SELECT * FROM calib.parameters_as_of(:chip_id, :at) ORDER BY length(qid), qid, name",
+            "SELECT * FROM calib.parameters_as_of(%(chip_id)s, %(at)s) ORDER BY length(qid), qid, name",
             chip_id=self.chip_id,
             at=at,
         )
@@ -46,7 +46,8 @@ class Parameters:
         """All versions of one parameter, newest first."""
         return self.database.models(
             Parameter,
-            "SELECT * FROM calib.parameter_history WHERE chip_id = :chip_id AND qid = :qid AND name = :name"
+            "SELECT * FROM calib.parameter_history WHERE chip_id = %(chip_id)s AND qid = %(qid)s AND name ="
+            " %(name)s"
             " ORDER BY valid_from DESC",
             chip_id=self.chip_id,
             qid=qid,
@@ -60,7 +61,8 @@ class Parameters:
             BadValueError: value or error is not finite, or the reason is missing.
         """
         self.database.rows_once(
-            "SELECT calib.set_parameter(:chip_id, :qid, :name, :value, :error, :unit, :reason)",
+            "SELECT calib.set_parameter(%(chip_id)s, %(qid)s, %(name)s, %(value)s, %(error)s, %(unit)s,"
+            " %(reason)s)",
             chip_id=self.chip_id,
             qid=qid,
             name=name,
@@ -83,7 +85,7 @@ class Parameters:
         except ValueError as error:
             raise BadValueError("values: expected finite numbers, got NaN or an infinity") from error
         rows = self.database.rows_once(
-            "SELECT calib.import_parameters(:chip_id, CAST(:values AS jsonb), :reason) AS count",
+            "SELECT calib.import_parameters(%(chip_id)s, CAST(%(values)s AS jsonb), %(reason)s) AS count",
             chip_id=self.chip_id,
             values=document,
             reason=reason,
@@ -93,7 +95,7 @@ class Parameters:
     def revert(self, qid: str, name: str, as_of: datetime, reason: str) -> None:
         """Put back the value that was in force at an instant."""
         self.database.rows_once(
-            "SELECT calib.revert_parameter(:chip_id, :qid, :name, :as_of, :reason)",
+            "SELECT calib.revert_parameter(%(chip_id)s, %(qid)s, %(name)s, %(as_of)s, %(reason)s)",
             chip_id=self.chip_id,
             qid=qid,
             name=name,

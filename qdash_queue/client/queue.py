@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 import psycopg
-import sqlalchemy as sa
 from psycopg.types.json import Jsonb
 from pydantic import JsonValue
 
@@ -77,9 +78,21 @@ class Queue:
         }
         statement = (
             f"INSERT INTO calib.jobs ({', '.join(given)})"  # noqa: S608 - names of the model's fields
-            f" VALUES ({', '.join(f':{name}' for name in given)}) RETURNING *"
+            f" VALUES ({', '.join(f'%({name})s' for name in given)}) RETURNING *"
         )
-        return Job.model_validate(dict(self.database.rows_once(statement, **given)[0]))
+        return Job.model_validate(self.database.rows_once(statement, **given)[0])
+
+    def submit_many(self, requests: Sequence[JobRequest]) -> Sequence[int]:
+        """Submit many jobs, at most 10,000, all or none; their numbers in the same order.
+
+        Raises:
+            QueueError: the database's answer in words, with the row's place from 0 on; nothing was stored.
+        """
+        jobs = _json_of([request.columns() for request in requests])
+        rows = self.database.rows_once(
+            "SELECT job_id FROM calib.submit_many(CAST(%(jobs)s AS jsonb)) AS job_id", jobs=jobs
+        )
+        return [row["job_id"] for row in rows]
 
     def get(self, job_id: int) -> Job:
         """One job.
@@ -87,7 +100,7 @@ class Queue:
         Raises:
             UnknownNameError: there is no such job that you can read.
         """
-        row = self.database.row("SELECT * FROM calib.jobs WHERE job_id = :job_id", job_id=job_id)
+        row = self.database.row("SELECT * FROM calib.jobs WHERE job_id = %(job_id)s", job_id=job_id)
         if row is None:
             raise UnknownNameError(f"unknown job {job_id}", column="job_id")
         return Job.model_validate(dict(row))
@@ -101,13 +114,12 @@ class Queue:
         limit: int = 50,
     ) -> Sequence[Job]:
         """The newest jobs first."""
-        # In the view's own order: an ORDER BY here would sort all matches before the limit applies.
-        statement = sa.select(sa.text("*")).select_from(sa.table("jobs", schema="calib")).limit(limit)
         filters = {"state": state and state.value, "chip_id": chip_id, "project_id": project_id}
-        for name, value in filters.items():
-            if value is not None:
-                statement = statement.where(sa.column(name, sa.Text) == value)
-        return self.database.models(Job, statement)
+        given = {name: value for name, value in filters.items() if value is not None}
+        where = " AND ".join(f"{name} = %({name})s" for name in given)
+        # In the view's own order: an ORDER BY here would sort all matches before the limit applies.
+        statement = f"SELECT * FROM calib.jobs{where and f' WHERE {where}'} LIMIT %(limit)s"  # noqa: S608 - as above
+        return self.database.models(Job, statement, **given, limit=limit)
 
     def cancel(self, job_id: int, mode: CancelMode = CancelMode.NOW, reason: str = "") -> Job:
         """Cancel a job: a waiting one ends at once, a running one within seconds.
@@ -141,15 +153,14 @@ class Queue:
                 warnings.append(notice.message_primary or "")
 
         values = {k: Jsonb(value) if isinstance(value, dict) else value for k, value in columns.items()}
-        assignments = ", ".join(f"{name} = :{name}" for name in columns)
+        assignments = ", ".join(f"{name} = %({name})s" for name in columns)
         with self.database.connection() as connection:
-            driver: psycopg.Connection[Any] = connection.connection.driver_connection  # type: ignore[assignment]
-            driver.add_notice_handler(hear)
+            connection.add_notice_handler(hear)
             try:
-                statement = f"UPDATE calib.jobs SET {assignments} WHERE job_id = :job_id"  # noqa: S608
-                count = connection.execute(sa.text(statement), {**values, "job_id": job_id}).rowcount
+                statement = f"UPDATE calib.jobs SET {assignments} WHERE job_id = %(job_id)s"  # noqa: S608
+                count = connection.execute(statement, {**values, "job_id": job_id}).rowcount
             finally:
-                driver.remove_notice_handler(hear)
+                connection.remove_notice_handler(hear)
         job = self.get(job_id)
         if count == 0:
             raise too_late(next(iter(warnings), f"job {job_id} {what}: it is {job.state}"))
@@ -178,9 +189,9 @@ class Queue:
         """
         return self.database.models(
             CancelAnswer,
-            "SELECT * FROM calib.cancel_jobs(CAST(:chip_id AS text), CAST(:project_id AS text),"
-            " CAST(:submitted_by AS text), CAST(:tags AS text[]), CAST(:state AS text),"
-            " CAST(:job_ids AS bigint[]), :mode, :reason, :dry_run)",
+            "SELECT * FROM calib.cancel_jobs(CAST(%(chip_id)s AS text), CAST(%(project_id)s AS text),"
+            " CAST(%(submitted_by)s AS text), CAST(%(tags)s AS text[]), CAST(%(state)s AS text),"
+            " CAST(%(job_ids)s AS bigint[]), %(mode)s, %(reason)s, %(dry_run)s)",
             chip_id=chip_id,
             project_id=project_id,
             submitted_by=submitted_by,
@@ -195,7 +206,9 @@ class Queue:
     def requeue(self, job_id: int, reason: str = "") -> Job:
         """Queue a repeat of a job that has ended; returns the new job."""
         rows = self.database.rows_once(
-            "SELECT calib.requeue(CAST(:job_id AS bigint), :reason) AS job_id", job_id=job_id, reason=reason
+            "SELECT calib.requeue(CAST(%(job_id)s AS bigint), %(reason)s) AS job_id",
+            job_id=job_id,
+            reason=reason,
         )
         return self.get(int(rows[0]["job_id"]))
 
@@ -221,12 +234,14 @@ class Queue:
 
     def pause_chip(self, chip_id: str, reason: str) -> Chip:
         """Stop starting new jobs on a chip."""
-        self.database.execute("SELECT calib.pause_chip(:chip_id, :reason)", chip_id=chip_id, reason=reason)
+        self.database.execute(
+            "SELECT calib.pause_chip(%(chip_id)s, %(reason)s)", chip_id=chip_id, reason=reason
+        )
         return self.chip(chip_id)
 
     def resume_chip(self, chip_id: str) -> Chip:
         """Start jobs on a chip again."""
-        self.database.execute("SELECT calib.resume_chip(:chip_id)", chip_id=chip_id)
+        self.database.execute("SELECT calib.resume_chip(%(chip_id)s)", chip_id=chip_id)
         return self.chip(chip_id)
 
     def chip(self, chip_id: str) -> Chip:
@@ -235,7 +250,7 @@ class Queue:
         Raises:
             UnknownNameError: there is none of that name.
         """
-        row = self.database.row("SELECT * FROM calib.chips WHERE chip_id = :chip_id", chip_id=chip_id)
+        row = self.database.row("SELECT * FROM calib.chips WHERE chip_id = %(chip_id)s", chip_id=chip_id)
         if row is None:
             raise unknown_chip(chip_id, [chip.chip_id for chip in self.chips()])
         return Chip.model_validate(dict(row))
@@ -253,14 +268,15 @@ class Queue:
     def tasks(self, chip_id: str) -> Sequence[TaskRow]:
         """The tasks that the chip's executors can do."""
         return self.database.models(
-            TaskRow, "SELECT * FROM calib.tasks WHERE chip_id = :chip_id ORDER BY task", chip_id=chip_id
+            TaskRow, "SELECT * FROM calib.tasks WHERE chip_id = %(chip_id)s ORDER BY task", chip_id=chip_id
         )
 
     def events(self, job_id: int, after: int = 0) -> Sequence[JobEvent]:
         """The job's event log, oldest first, from behind event ``after``."""
         return self.database.models(
             JobEvent,
-            "SELECT * FROM calib.job_events WHERE job_id = :job_id AND event_id > :after ORDER BY event_id",
+            "SELECT * FROM calib.job_events WHERE job_id = %(job_id)s AND event_id > %(after)s ORDER BY"
+            " event_id",
             job_id=job_id,
             after=after,
         )
@@ -268,14 +284,14 @@ class Queue:
     def attempts(self, job_id: int) -> Sequence[Attempt]:
         """The job's attempts, first to last."""
         return self.database.models(
-            Attempt, "SELECT * FROM calib.attempts WHERE job_id = :job_id ORDER BY attempt", job_id=job_id
+            Attempt, "SELECT * FROM calib.attempts WHERE job_id = %(job_id)s ORDER BY attempt", job_id=job_id
         )
 
     def task_runs(self, job_id: int) -> Sequence[TaskRun]:
         """The job's task runs of all attempts, in their order."""
         return self.database.models(
             TaskRun,
-            "SELECT * FROM calib.task_runs WHERE job_id = :job_id ORDER BY attempt, ordinal",
+            "SELECT * FROM calib.task_runs WHERE job_id = %(job_id)s ORDER BY attempt, ordinal",
             job_id=job_id,
         )
 
@@ -283,7 +299,7 @@ class Queue:
         """The job's sweeps of all attempts, in their order."""
         return self.database.models(
             Sweep,
-            "SELECT * FROM calib.sweeps WHERE job_id = :job_id ORDER BY attempt, started_at",
+            "SELECT * FROM calib.sweeps WHERE job_id = %(job_id)s ORDER BY attempt, started_at",
             job_id=job_id,
         )
 
@@ -291,21 +307,30 @@ class Queue:
         """The job's stages of all attempts, in their order."""
         return self.database.models(
             Stage,
-            "SELECT * FROM calib.stages WHERE job_id = :job_id ORDER BY attempt, position",
+            "SELECT * FROM calib.stages WHERE job_id = %(job_id)s ORDER BY attempt, position",
             job_id=job_id,
         )
 
     def figures(self, job_id: int) -> Sequence[Figure]:
         """The job's figures."""
         return self.database.models(
-            Figure, "SELECT * FROM calib.figures WHERE job_id = :job_id ORDER BY figure_id", job_id=job_id
+            Figure, "SELECT * FROM calib.figures WHERE job_id = %(job_id)s ORDER BY figure_id", job_id=job_id
         )
 
     def raw_data(self, job_id: int) -> Sequence[RawData]:
         """The job's measured arrays."""
         return self.database.models(
-            RawData, "SELECT * FROM calib.raw_data WHERE job_id = :job_id ORDER BY raw_data_id", job_id=job_id
+            RawData,
+            "SELECT * FROM calib.raw_data WHERE job_id = %(job_id)s ORDER BY raw_data_id",
+            job_id=job_id,
         )
+
+
+def _json_of(value: object) -> str:
+    try:
+        return json.dumps(value, allow_nan=False, default=datetime.isoformat)
+    except ValueError as error:
+        raise BadValueError("expected finite numbers, got NaN or an infinity", column="jobs") from error
 
 
 def _set(parameters: dict[str, JsonValue], name: str, value: JsonValue) -> None:

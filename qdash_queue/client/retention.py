@@ -67,7 +67,7 @@ class Retention:
             BadValueError: an age is shorter than an hour or longer than a century.
         """
         self.database.execute(
-            "SELECT calib.set_retention(:jobs, :events, :figures, :raw_data)",
+            "SELECT calib.set_retention(%(jobs)s, %(events)s, %(figures)s, %(raw_data)s)",
             jobs=jobs,
             events=events,
             figures=figures,
@@ -76,7 +76,7 @@ class Retention:
 
     def prune(self, limit: int = 200) -> Pruned:
         """Remove one batch of what is too old, at most ``limit`` of each kind, in one short transaction."""
-        return self.database.models(Pruned, "SELECT * FROM calib.prune(:limit)", limit=limit)[0]
+        return self.database.models(Pruned, "SELECT * FROM calib.prune(%(limit)s)", limit=limit)[0]
 
     def run(self) -> Pruned:
         """Remove all that is too old, batch by batch; returns how much that was."""

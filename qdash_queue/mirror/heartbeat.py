@@ -43,7 +43,9 @@ class MirrorHeartbeat:
         if not self._registered:
             self._register()
         self._database.execute(
-            "SELECT calib.mirror_seen(:mirror_id, :condition)", mirror_id=self._mirror_id, condition=condition
+            "SELECT calib.mirror_seen(%(mirror_id)s, %(condition)s)",
+            mirror_id=self._mirror_id,
+            condition=condition,
         )
         self._reported = condition
         self._next = time.monotonic() + self._every_seconds
@@ -60,12 +62,12 @@ class MirrorHeartbeat:
             DatabaseUnreachableError: PostgreSQL does not answer.
         """
         if self._registered:
-            self._database.execute("SELECT calib.mirror_stopped(:mirror_id)", mirror_id=self._mirror_id)
+            self._database.execute("SELECT calib.mirror_stopped(%(mirror_id)s)", mirror_id=self._mirror_id)
             self._registered = False
 
     def _register(self) -> None:
         self._database.execute(
-            "SELECT calib.register_mirror(:mirror_id, :host, :pid, :version)",
+            "SELECT calib.register_mirror(%(mirror_id)s, %(host)s, %(pid)s, %(version)s)",
             mirror_id=self._mirror_id,
             host=socket.gethostname(),
             pid=os.getpid(),

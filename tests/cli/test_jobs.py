@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from qdash_queue.cli import app
 from qdash_queue.client.records import StageRecord
 from qdash_queue.domain import JobState
 from tests.cli.desk import CHIP, Desk, type_in
@@ -257,3 +259,65 @@ def test_show_lists_the_stages(desk: Desk) -> None:
     assert "1 keep FilterByStatus - 0, 1 running -" in lines
     found = desk.run("show", str(job.job_id), "--json").document["stages"]
     assert [stage["name"] for stage in found] == ["check", "keep"]
+
+
+def many(*qids: str) -> list[dict[str, object]]:
+    return [
+        {"project_id": PROJECT, "chip_id": CHIP, "parameters": {"qids": [qid], "tasks": ["CheckT1"]}}
+        for qid in qids
+    ]
+
+
+def test_a_file_of_jobs_is_submitted_as_an_array_or_by_the_line(desk: Desk, tmp_path: Path) -> None:
+    file = tmp_path / "jobs.json"
+    file.write_text(json.dumps(many("0", "1")))
+    assert desk.run("submit", "--file", str(file), role="submitter").out == "2 jobs submitted: 1 to 2\n"
+    lines = "\n\n".join(json.dumps({**each, "not_before": "2030-01-01T00:00:00"}) for each in many("2", "3"))
+    file.write_text(lines)
+    assert desk.run("submit", "--file", str(file), "--json").document == {"job_ids": [3, 4]}
+    submitted = [desk.queue.get(number) for number in (1, 2, 3, 4)]
+    assert [job.parameters["qids"] for job in submitted] == [["0"], ["1"], ["2"], ["3"]]
+    assert submitted[3].not_before.astimezone().isoformat().startswith("2030-01-01T00:00:00")
+
+
+def test_jobs_come_from_standard_input_too(desk: Desk) -> None:
+    environment = {"QDASH_QUEUE_DATABASE_URL": desk.roles["submitter"].url}
+    piped = CliRunner().invoke(app, ["submit", "--file", "-"], input=json.dumps(many("0")), env=environment)
+    assert (piped.exit_code, piped.stdout) == (0, "1 jobs submitted: 1 to 1\n")
+
+
+@pytest.mark.parametrize(
+    ("text", "words", "said"),
+    [
+        ("[1]", (), "jobs[0]: expected a JSON object"),
+        ("[", (), "--file: not valid JSON"),
+        ("{}\n{", (), "--file, line 2: not valid JSON"),
+        ("{}", (), "jobs[0]: project_id: Field required"),
+        (
+            '[{"project_id": "demo", "chip_id": "SIM16", "parameters": {}, "colour": 1}]',
+            (),
+            "jobs[0]: colour: ",
+        ),
+        (
+            json.dumps([*many("0"), *many("99")]),
+            (),
+            'jobs[1]: parameters.qids[0]: chip "SIM16" has no qubit "99"',
+        ),
+        ("[]", ("demo", "SIM16"), "--file: expected nothing beside it"),
+        ("[]", ("--priority", "1"), "--file: expected nothing beside it"),
+    ],
+)
+def test_a_bad_file_stores_nothing(
+    shared_desk: Desk, tmp_path: Path, text: str, words: tuple[str, ...], said: str
+) -> None:
+    file = tmp_path / "jobs.json"
+    file.write_text(text)
+    before = len(shared_desk.queue.list())
+    assert said in shared_desk.run("submit", *words, "--file", str(file), role="submitter").sentence
+    assert len(shared_desk.queue.list()) == before
+
+
+def test_a_file_that_is_not_there_is_told(shared_desk: Desk) -> None:
+    assert (
+        "expected a readable file, got /nowhere" in shared_desk.run("submit", "--file", "/nowhere").sentence
+    )

@@ -68,7 +68,7 @@ def given(run: TaskRun, name: str) -> ParameterModel:
 
 
 def test_the_list_says_whose_task_is_active(own: Fleet) -> None:
-    rows = own.owner.rows("SELECT task, description FROM calib.tasks WHERE chip_id = :c", c=CHIP)
+    rows = own.owner.rows("SELECT task, description FROM calib.tasks WHERE chip_id = %(c)s", c=CHIP)
     listed = {row["task"]: row["description"] for row in rows}
     assert listed["CheckT1"] == "Measure the relaxation time by qubex's own experiment. [of check_t1.py]"
     assert listed["CheckRabiRate"].endswith("[of check_rabi_rate.py]")
@@ -112,11 +112,11 @@ def test_values_figures_and_raw_data_are_stored(own: Fleet) -> None:
     # A drive at half the amplitude that gives 12.5 MHz.
     assert stored["rabi_rate"].value == pytest.approx(6.25, rel=0.1)
     figures = own.owner.rows(
-        "SELECT name FROM calib.figures WHERE task_run_id = :t", t=relaxation.task_run_id
+        "SELECT name FROM calib.figures WHERE task_run_id = %(t)s", t=relaxation.task_run_id
     )
     assert [row["name"] for row in figures] == ["figure_0_raw"]
     arrays = own.owner.rows(
-        "SELECT name FROM calib.raw_data WHERE task_run_id = :t", t=relaxation.task_run_id
+        "SELECT name FROM calib.raw_data WHERE task_run_id = %(t)s", t=relaxation.task_run_id
     )
     assert {row["name"].rpartition(".")[2] for row in arrays} == {"data", "sweep_range", "raw_data_0"}
 

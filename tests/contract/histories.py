@@ -18,6 +18,7 @@ MODE = st.sampled_from(CancelMode)
 VERBS = [
     *["heartbeat"] * 6,
     *["finish"] * 3,
+    *("end completed", "end completed", "end failed", "end cancelled"),
     *("give_back", "quiesced", "record", "conclude completed", "conclude failed", "conclude cancelled"),
     *("cancel after_task", "cancel after_task", "cancel now", "cancel now"),
 ]
@@ -59,6 +60,10 @@ MUST_HAPPEN = {
     "finished failed",
     "finished cancelled",
     "finished twice",
+    "end said completed, stood completed",
+    "end said completed, stood cancelled",
+    "end said completed, stood failed",
+    "ended twice",
     "given back scheduled",
     "given back failed",
     "swept scheduled",

@@ -188,6 +188,8 @@ class QueueMachine(RuleBasedStateMachine):
                 self._record(claimed)
             case "conclude":
                 self._conclude(claimed, word)
+            case "end":
+                self._end(claimed, word)
             case "finish":
                 self._finish(claimed)
             case "give_back":
@@ -250,6 +252,22 @@ class QueueMachine(RuleBasedStateMachine):
         with refused(IllegalTransitionError, state == "cancelled" and job.cancel is None):
             standing = self._lease(claimed).conclude(JobState(state), failure)
             assert standing.value == self.model.conclude(job, state)
+
+    def _end(self, claimed: ClaimedJob, state: str) -> None:
+        """As _conclude and _finish in one; what is not completed goes on."""
+        job = self.model.jobs[claimed.job_id]
+        failure = FAILURE if state == "failed" else None
+        if not self.model.holds(claimed.job_id, claimed.fence):
+            with refused(LeaseLostError, not self._ended_by_its_verdict(claimed)):
+                assert self._lease(claimed).end(JobState(state), failure).value == job.state
+                self.happened["ended twice"] += 1
+            return
+        with refused(IllegalTransitionError, state == "cancelled" and job.cancel is None):
+            standing = self._lease(claimed).end(JobState(state), failure)
+            assert standing.value == self.model.conclude(job, state)
+            if standing is JobState.COMPLETED:
+                self.model.end(job, standing.value)
+            self.happened[f"end said {state}, stood {standing.value}"] += 1
 
     def _finish(self, claimed: ClaimedJob) -> None:
         job = self.model.jobs[claimed.job_id]

@@ -221,6 +221,7 @@ def test_an_executor_needs_the_chips_permission(world: QueueWorld) -> None:
         (f"SELECT calib.heartbeat({claimed.job_id}, '{claimed.claim}'::uuid)", "CQ003"),
         (f"SELECT calib.conclude({claimed.job_id}, '{claimed.claim}'::uuid, 'completed')", "CQ003"),
         (f"SELECT calib.finish({claimed.job_id}, '{claimed.claim}'::uuid)", "CQ003"),
+        (f"SELECT calib.end_job({claimed.job_id}, '{claimed.claim}'::uuid, 'completed')", "CQ003"),
         (f"SELECT calib.give_back({claimed.job_id}, '{claimed.claim}'::uuid, '')", "CQ003"),
     ):
         assert outcome(other, statement) == code, statement

@@ -300,7 +300,7 @@ def test_verbs_raise_their_exceptions(
 def test_a_system_column_through_the_driver(world: QueueWorld, chip_id: str) -> None:
     with pytest.raises(SystemColumnError) as refused:
         world.ana.database.rows_once(
-            "INSERT INTO calib.jobs (project_id, chip_id, state) VALUES ('demo', :chip_id, 'completed')",
+            "INSERT INTO calib.jobs (project_id, chip_id, state) VALUES ('demo', %(chip_id)s, 'completed')",
             chip_id=chip_id,
         )
     assert refused.value.column == "state"

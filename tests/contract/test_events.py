@@ -94,7 +94,7 @@ def test_cancel_while_running_escalates_and_cannot_be_taken_back(world: QueueWor
         queue.cancel(claimed.job_id, CancelMode.AFTER_TASK)
     with pytest.raises(CancelNotRevocableError, match="taken back"):
         world.ana.database.execute(
-            "UPDATE calib.jobs SET cancel_requested = false WHERE job_id = :job_id", job_id=claimed.job_id
+            "UPDATE calib.jobs SET cancel_requested = false WHERE job_id = %(job_id)s", job_id=claimed.job_id
         )
     again = lease.heartbeat()
     assert again is not None

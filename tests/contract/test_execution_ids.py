@@ -1,4 +1,4 @@
-"""Numbers of executions: one counter a day over the whole queue, in the queue's own time zone."""
+"""Numbers of executions: counted by the day over the whole queue, in the queue's own time zone."""
 
 from __future__ import annotations
 
@@ -42,7 +42,10 @@ def test_another_time_zone_has_another_midnight(own_timed: QueueWorld) -> None:
 def test_the_number_grows_past_three_digits(own_timed: QueueWorld) -> None:
     chip_id = own_timed.chip()
     first = _run(own_timed, chip_id)
-    own_timed.owner.execute("UPDATE calib_private.execution_counters SET last_n = 998")
+    own_timed.owner.execute(
+        "SELECT setval('calib_private.execution_numbers', first_number + 997)"
+        " FROM calib_private.execution_days"
+    )
     assert [_run(own_timed, chip_id) for _ in range(2)] == [
         first.replace("q001", "q999"),
         first.replace("q001", "q1000"),
@@ -59,8 +62,9 @@ def test_the_number_is_kept_for_all_attempts(own_timed: QueueWorld) -> None:
     assert (again.attempt, again.execution_id) == (2, claimed.execution_id)
 
 
-def test_a_claim_that_is_rolled_back_leaves_no_gap(own_timed: QueueWorld) -> None:
+def test_the_number_of_a_claim_that_is_rolled_back_is_not_given_again(own_timed: QueueWorld) -> None:
     chip_id = own_timed.chip()
+    assert _run(own_timed, chip_id) == "20260301-q001"
     own_timed.submit(chip_id)
     own_timed.ready(chip_id)
     session = own_timed.session(own_timed.machine)
@@ -68,7 +72,30 @@ def test_a_claim_that_is_rolled_back_leaves_no_gap(own_timed: QueueWorld) -> Non
     session.rollback()
     claimed = own_timed.ready(chip_id).claim()
     assert claimed is not None
-    assert claimed.execution_id == "20260301-q001"
+    assert claimed.execution_id == "20260301-q003"
+
+
+def test_a_claim_that_is_not_committed_holds_up_no_other_chip(own_timed: QueueWorld) -> None:
+    first, second, third = (own_timed.chip() for _ in range(3))
+    _run(own_timed, first)
+    for chip_id in (second, third):
+        own_timed.submit(chip_id)
+        own_timed.ready(chip_id)
+    claim = "SELECT execution_id FROM calib.claim(%s, %s, gen_random_uuid())"
+    with own_timed.session(own_timed.machine) as held, own_timed.session(own_timed.machine) as other:
+        held.execute(claim, (second, f"{second}/one"))
+        other.execute("SET lock_timeout = '2s'")
+        row = other.execute(claim, (third, f"{third}/one")).fetchone()
+    assert row == {"execution_id": "20260301-q003"}
+
+
+def test_a_number_drawn_before_the_first_of_the_day_is_left_out(own_timed: QueueWorld) -> None:
+    """As by a claim that has drawn and is slow, while another one begins the day's count."""
+    own_timed.owner.execute(
+        "INSERT INTO calib_private.execution_days (day, first_number)"
+        " SELECT '2026-03-01', last_value + 5 FROM calib_private.execution_numbers"
+    )
+    assert [_run(own_timed, own_timed.chip()) for _ in range(2)] == ["20260301-q001", "20260301-q002"]
 
 
 def test_no_number_before_the_first_claim(own_timed: QueueWorld) -> None:

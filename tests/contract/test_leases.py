@@ -8,9 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
-from sqlalchemy.engine import RowMapping
 
-from qdash_queue.client.database import Database, Statement
+from qdash_queue.client.database import Database, ResultRow
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import ClaimedJob
 from qdash_queue.client.records import StageRecord, SweepTask
@@ -35,6 +34,7 @@ VERBS: dict[str, Verb] = {
     "record_stage": lambda lease, _: lease.record_stage(0, STAGE),
     "record_task": lambda lease, run: lease.record_task(run, RECORD),
     "conclude": lambda lease, _: lease.conclude(JobState.COMPLETED),
+    "end": lambda lease, _: lease.end(JobState.COMPLETED),
     "finish": lambda lease, _: lease.finish(),
     "give_back": lambda lease, _: lease.give_back("x"),
     "try_again": lambda lease, _: lease.try_again(DEATH),
@@ -99,7 +99,7 @@ class LossyDatabase(Database):
 
     loses = False
 
-    def rows(self, statement: Statement, /, **parameters: Any) -> Sequence[RowMapping]:
+    def rows(self, statement: str, /, **parameters: Any) -> Sequence[ResultRow]:
         answer = super().rows(statement, **parameters)
         if self.loses:
             raise DatabaseUnreachableError("the answer was lost")

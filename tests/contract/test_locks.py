@@ -51,7 +51,7 @@ def test_an_uncommitted_cancel_does_not_block_prefects(world: QueueWorld) -> Non
 def test_an_uncommitted_escalation_does_not_block_the_job(world: QueueWorld) -> None:
     claimed, lease = world.running(world.chip())
     world.ana.database.execute(
-        "UPDATE calib.jobs SET cancel_requested = true, cancel_mode = 'after_task' WHERE job_id = :job_id",
+        "UPDATE calib.jobs SET cancel_requested = true, cancel_mode = 'after_task' WHERE job_id = %(job_id)s",
         job_id=claimed.job_id,
     )
     with open_transaction(world.session(world.olga)) as client:

@@ -243,7 +243,7 @@ def test_an_import_is_all_or_nothing(world: QueueWorld) -> None:
     for number, said in (("1e999", "values: expected numbers between"), ("1e-400", "too large or too small")):
         with pytest.raises(BadValueError, match=said):
             world.olga.database.execute(
-                "SELECT calib.import_parameters(:chip_id, CAST(:values AS jsonb), 'design')",
+                "SELECT calib.import_parameters(%(chip_id)s, CAST(%(values)s AS jsonb), 'design')",
                 chip_id=chip_id,
                 values=f'{{"0": {{"t1": {number}}}}}',
             )

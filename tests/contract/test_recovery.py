@@ -62,7 +62,9 @@ def test_only_the_claim_gives_another_attempt(world: QueueWorld) -> None:
         Lease(lease.database, claimed.job_id, uuid.uuid4()).try_again(DEATH)
     with pytest.raises(BadValueError, match="closed list"):
         lease.database.execute(
-            "SELECT calib.try_again(:job_id, :claim, 'bored', '')", job_id=claimed.job_id, claim=claimed.claim
+            "SELECT calib.try_again(%(job_id)s, %(claim)s, 'bored', '')",
+            job_id=claimed.job_id,
+            claim=claimed.claim,
         )
     assert world.job(claimed.job_id)["state"] == "running"
 

@@ -126,8 +126,8 @@ def test_a_verdict_that_makes_no_sense_is_refused(
     run = lease.start_task(RABI)
     with pytest.raises(BadValueError, match=words):
         world.machine.database.execute(
-            "SELECT calib.record_task(:job_id, :claim, :run, :status,"
-            " jsonb_build_object('failure_kind', CAST(:kind AS text)))",
+            "SELECT calib.record_task(%(job_id)s, %(claim)s, %(run)s, %(status)s,"
+            " jsonb_build_object('failure_kind', CAST(%(kind)s AS text)))",
             job_id=claimed.job_id,
             claim=claimed.claim,
             run=run,
@@ -151,7 +151,7 @@ def test_a_verdict_of_a_job_that_makes_no_sense_is_refused(
     claimed, lease = world.running(world.chip())
     with pytest.raises(BadValueError, match=words):
         world.machine.database.execute(
-            "SELECT calib.conclude(:job_id, :claim, :state, :kind, 'x')",
+            "SELECT calib.conclude(%(job_id)s, %(claim)s, %(state)s, %(kind)s, 'x')",
             job_id=claimed.job_id,
             claim=claimed.claim,
             state=state,

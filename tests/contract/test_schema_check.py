@@ -202,7 +202,7 @@ def test_a_schema_that_cannot_be_checked_is_refused_by_name(
     before = world.rows("SELECT flow FROM calib.flows WHERE chip_id = %s ORDER BY 1", chip_id)
     with pytest.raises(CatalogueRefusedError) as refused:
         world.machine.database.execute(
-            "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
+            "SELECT calib.register_catalogue(%(chip_id)s, 'fake', '1', CAST(%(flows)s AS jsonb), '[]')",
             chip_id=chip_id,
             flows=flows,
         )
@@ -229,7 +229,7 @@ def test_a_flow_without_a_schema_is_refused(world: QueueWorld, chip_id: str) -> 
     entry = _flow().model_dump(by_alias=True, exclude={"parameters_schema"})
     with pytest.raises(CatalogueRefusedError, match='flow odd: "schema" is missing'):
         world.machine.database.execute(
-            "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
+            "SELECT calib.register_catalogue(%(chip_id)s, 'fake', '1', CAST(%(flows)s AS jsonb), '[]')",
             chip_id=chip_id,
             flows=json.dumps([entry]),
         )
@@ -293,7 +293,7 @@ def test_a_task_that_cannot_be_checked_is_refused(world: QueueWorld, chip_id: st
 def test_a_malformed_catalogue_is_refused_in_words(world: QueueWorld, chip_id: str, flows: str) -> None:
     with pytest.raises(CatalogueRefusedError):
         world.machine.database.execute(
-            "SELECT calib.register_catalogue(:chip_id, 'fake', '1', CAST(:flows AS jsonb), '[]')",
+            "SELECT calib.register_catalogue(%(chip_id)s, 'fake', '1', CAST(%(flows)s AS jsonb), '[]')",
             chip_id=chip_id,
             flows=flows,
         )

@@ -262,8 +262,8 @@ class Canceller:
 
     def _is_reached(self, job_id: int, aim: Aim) -> bool:
         rows = self.fleet.owner.rows(
-            "SELECT count(*) FILTER (WHERE event = :event) AS times, count(*) FILTER (WHERE new_state IN"
-            " ('completed', 'failed', 'cancelled')) AS ends FROM calib.job_events WHERE job_id = :job_id",
+            "SELECT count(*) FILTER (WHERE event = %(event)s) AS times, count(*) FILTER (WHERE new_state IN"
+            " ('completed', 'failed', 'cancelled')) AS ends FROM calib.job_events WHERE job_id = %(job_id)s",
             event=aim.event,
             job_id=job_id,
         )

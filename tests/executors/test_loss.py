@@ -232,7 +232,7 @@ def test_the_lease_goes_to_another_executor(fleet: Fleet) -> None:
     assert fleet.queue.get(job_id).state is JobState.RUNNING, "the job of another"
     assert fleet.events(job_id) == START, "it was killed without a word, and its instrument left alone"
     fleet.owner.execute(
-        "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id = :id", id=job_id
+        "UPDATE calib_private.leases SET expires_at = now() - interval '1 s' WHERE job_id = %(id)s", id=job_id
     )
     fleet.owner.execute("SELECT calib.sweep()")
 
@@ -245,7 +245,7 @@ def test_executor_is_frozen(fleet: Fleet) -> None:
     until(lambda: not is_alive(pid), "the child to end before its lease")
     assert fleet.queue.get(job_id).state is JobState.RUNNING
     left = fleet.owner.rows(
-        "SELECT expires_at > now() AS holds FROM calib_private.leases WHERE job_id = :id", id=job_id
+        "SELECT expires_at > now() AS holds FROM calib_private.leases WHERE job_id = %(id)s", id=job_id
     )
     assert left[0]["holds"], "the child was dead while the lease still held"
     executor.signal(signal.SIGCONT)

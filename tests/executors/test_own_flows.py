@@ -79,7 +79,7 @@ def executor(own: Fleet, folder: Path) -> StartedProcess:
 
 
 def offered(fleet: Fleet) -> set[str]:
-    rows = fleet.owner.rows("SELECT flow FROM calib.flows WHERE chip_id = :c", c=fleet.chip_id)
+    rows = fleet.owner.rows("SELECT flow FROM calib.flows WHERE chip_id = %(c)s", c=fleet.chip_id)
     return {row["flow"] for row in rows}
 
 

@@ -80,7 +80,7 @@ def _stuck(fleet: Fleet, tmp_path: Path) -> tuple[int, int, int]:
 
 def _lease_holds(fleet: Fleet, job_id: int) -> bool:
     rows = fleet.owner.rows(
-        "SELECT expires_at > now() AS holds FROM calib_private.leases WHERE job_id = :id", id=job_id
+        "SELECT expires_at > now() AS holds FROM calib_private.leases WHERE job_id = %(id)s", id=job_id
     )
     return bool(rows and rows[0]["holds"])
 
@@ -130,7 +130,7 @@ def test_flow_runs_of_a_chip_without_executors_are_closed_by_others(fleet: Fleet
 
     until(lambda: state_of(noted) == "COMPLETED", "the flow run on the row to be closed")
     until(lambda: state_of(unnoted) == "COMPLETED", "the flow run without a job to be closed")
-    left = "SELECT FROM calib.attempts a JOIN calib.jobs j USING (job_id) WHERE j.chip_id = :chip_id"
+    left = "SELECT FROM calib.attempts a JOIN calib.jobs j USING (job_id) WHERE j.chip_id = %(chip_id)s"
     until(lambda: not fleet.owner.rows(f"{left} AND NOT a.prefect_synced", chip_id=chip_id), "a note of it")
 
 

@@ -19,7 +19,7 @@ def test_an_executor_that_may_not_serve_any_more_stops_its_job_and_leaves(fleet:
     child, executor = fleet.started(job_id), fleet.holder(job_id)
     admin = Admin(fleet.owner)
     row = fleet.owner.row(
-        "SELECT role_name FROM calib.executor_permissions WHERE chip_id = :c", c=fleet.chip_id
+        "SELECT role_name FROM calib.executor_permissions WHERE chip_id = %(c)s", c=fleet.chip_id
     )
     assert row is not None
     admin.disallow_executor(row["role_name"], fleet.chip_id)

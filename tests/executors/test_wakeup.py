@@ -38,10 +38,10 @@ def test_a_notification_wakes_and_so_does_a_reconnect(wakeup: Wakeup, database_u
     with Listener(database, CHANNEL, wakeup):
         assert is_set(wakeup, PATIENCE), "it wakes when it begins to listen: it cannot know what it missed"
         wakeup.clear()
-        database.execute("SELECT pg_notify(:channel, 'job')", channel=CHANNEL)
+        database.execute("SELECT pg_notify(%(channel)s, 'job')", channel=CHANNEL)
         assert is_set(wakeup, PATIENCE)
         wakeup.clear()
-        database.execute("SELECT pg_notify(:channel, 'job')", channel=CHANNEL.lower())
+        database.execute("SELECT pg_notify(%(channel)s, 'job')", channel=CHANNEL.lower())
         assert not is_set(wakeup, 0.3), "the chip's name is not folded to lower case"
         database.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

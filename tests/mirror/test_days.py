@@ -33,7 +33,7 @@ def hand(world: ChipJobs) -> Parameters:
 
 
 def set_clock(owner: Database, at: datetime) -> None:
-    owner.execute("UPDATE calib_private.test_clock SET at = :at", at=at)
+    owner.execute("UPDATE calib_private.test_clock SET at = %(at)s", at=at)
 
 
 def edit(hand: Parameters, qid: str, name: str, value: float) -> None:

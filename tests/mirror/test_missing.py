@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
+from unittest.mock import patch
 
 import pytest
-import sqlalchemy as sa
 
-from qdash_queue.client.database import Database
+from qdash_queue.client.database import Database, ResultRow
 from qdash_queue.client.records import FigureRecord, RawDataRecord, SweepTask, TaskRecord
 from qdash_queue.domain import JobState, TaskType
 from qdash_queue.mirror import Mirror
@@ -100,15 +101,15 @@ def snapshots() -> Iterator[list[str]]:
     """The statements meanwhile that read a job's results."""
     seen: list[str] = []
 
-    def note(_connection: object, _cursor: object, statement: str, *_rest: object) -> None:
+    ask = Database.rows_once
+
+    def note(database: Database, statement: str, /, **parameters: Any) -> Sequence[ResultRow]:
         if "calib.task_runs" in statement:
             seen.append(statement)
+        return ask(database, statement, **parameters)
 
-    sa.event.listen(sa.Engine, "before_cursor_execute", note)
-    try:
+    with patch.object(Database, "rows_once", note):
         yield seen
-    finally:
-        sa.event.remove(sa.Engine, "before_cursor_execute", note)
 
 
 @pytest.mark.parametrize("remove", [_no_user, _no_project, _no_chip])

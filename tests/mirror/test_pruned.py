@@ -23,7 +23,7 @@ def test_pruned_figures_and_raw_data_stay_in_qdash(
     assert all(before[name] for name in PATHS)
     world.database.execute("DELETE FROM calib_private.figures")
     world.database.execute("DELETE FROM calib_private.raw_data")
-    world.database.execute("SELECT calib.mark(:job_id)", job_id=job.job_id)
+    world.database.execute("SELECT calib.mark(%(job_id)s)", job_id=job.job_id)
     assert mirror.run_once().mirrored == 1
     mirror.rebuild(None if whole else job.job_id)
     after = result_of(qdash, "CheckT1")
@@ -43,7 +43,8 @@ def test_a_pruned_job_stays_in_qdash(world: ChipJobs, mirror: Mirror, qdash: QDa
     world.database.execute("SELECT calib.set_retention('1 hour', NULL, NULL, NULL)")
     world.database.execute("UPDATE calib_private.attempts SET prefect_synced = true")
     world.database.execute(
-        "UPDATE calib_private.jobs SET finished_at = finished_at - interval '1 day' WHERE job_id = :job_id",
+        "UPDATE calib_private.jobs SET finished_at = finished_at - interval '1 day' WHERE job_id ="
+        " %(job_id)s",
         job_id=job.job_id,
     )
     assert world.database.value("SELECT jobs FROM calib.prune()") == 1

@@ -24,7 +24,7 @@ def old_job(world: ChipJobs, owner: Database) -> int:
 
 
 def is_there(owner: Database, job_id: int) -> bool:
-    return owner.row("SELECT FROM calib.jobs WHERE job_id = :job_id", job_id=job_id) is not None
+    return owner.row("SELECT FROM calib.jobs WHERE job_id = %(job_id)s", job_id=job_id) is not None
 
 
 def test_an_idle_mirror_prunes_what_it_has_mirrored(

@@ -123,7 +123,7 @@ def test_a_dead_letter_is_retried_on_request(world: ChipJobs, mirror: Mirror, qd
     job = dead_letter(world, mirror, qdash)
     qdash.command("collMod", "task_result_history", validator={})
     for job_id, marks in ((job.job_id + 1, 0), (job.job_id, 1)):
-        assert world.database.value("SELECT calib.retry_marks(:job_id)", job_id=job_id) == marks
+        assert world.database.value("SELECT calib.retry_marks(%(job_id)s)", job_id=job_id) == marks
     assert mirror.run_once().mirrored == 1
     assert qdash["task_result_history"].count_documents({"name": "CheckT1"}) == 1
     assert (mirror.lag().dead_letters, mirror.lag().marks) == ([], [])
@@ -133,7 +133,7 @@ def test_a_dead_letter_lives_again_when_its_job_changes(
     world: ChipJobs, mirror: Mirror, qdash: QDashDatabase
 ) -> None:
     job = dead_letter(world, mirror, qdash)
-    world.database.execute("SELECT calib.mark(:job_id)", job_id=job.job_id)
+    world.database.execute("SELECT calib.mark(%(job_id)s)", job_id=job.job_id)
     (mark,) = mirror.lag().marks
     assert (mark.dead_at, mark.refusals) == (None, 0)
     mirror_until_dead(world, mirror)
@@ -180,7 +180,7 @@ def test_an_execution_of_another_queue_is_left_alone(
 def test_a_change_while_it_was_refused_counts_from_the_beginning(world: ChipJobs) -> None:
     world.run(["0"], ["CheckT1"])
     (mark,) = world.database.rows("SELECT mark_id, version FROM calib_private.outbox")
-    refuse = "SELECT calib.mark_refused(:mark_id, :version, 'no', '[]', 1) AS dead"
+    refuse = "SELECT calib.mark_refused(%(mark_id)s, %(version)s, 'no', '[]', 1) AS dead"
     stale = world.database.value(refuse, mark_id=mark["mark_id"], version=mark["version"] - 1)
     assert stale is False
     assert world.database.value("SELECT refusals FROM calib.mirror_lag") == 0

@@ -83,3 +83,23 @@ def test_rights_go_on_belonging_to_the_roles_that_have_them(
     assert members["bob"].isdigit(), "the number of the role that was dropped"
     assert (ann.name,) in allowed
     assert (bob.name,) not in allowed
+
+
+def test_no_execution_id_is_given_again(release: Release, empty_database: CalibDatabase) -> None:
+    """Each day's count goes on where the release left it, and a day of its own begins at 1."""
+    release.command(empty_database.url, "migrate")
+    with empty_database.connect() as connection:
+        connection.execute(
+            "INSERT INTO calib_private.execution_counters VALUES ('2026-03-01', 1234), ('2026-03-02', 7)"
+        )
+        assert migrate.upgrade(empty_database.url) == migrate.head()
+        given = []
+        for day in ("2026-03-01", "2026-03-02", "2026-03-03", "2026-03-01"):
+            connection.execute(
+                "CREATE OR REPLACE FUNCTION calib_private.now() RETURNS timestamptz LANGUAGE sql VOLATILE"
+                " SET search_path = pg_catalog, pg_temp"
+                f" AS $$ SELECT timestamptz '{day} 12:00+09' $$".encode()
+            )
+            row = connection.execute("SELECT calib_private.next_execution_id()").fetchone()
+            given.append(row and row[0])
+    assert given == ["20260301-q1235", "20260302-q009", "20260303-q001", "20260301-q1238"]

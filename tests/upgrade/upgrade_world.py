@@ -60,7 +60,7 @@ class UpgradeWorld:
         """The row, by columns that every schema has."""
         row = self.released.owner.row(
             "SELECT state, attempt, tasks_total, tasks_done, tasks_failed, failure_kind, failure_message"
-            " FROM calib.jobs WHERE job_id = :job_id",
+            " FROM calib.jobs WHERE job_id = %(job_id)s",
             job_id=job_id,
         )
         assert row is not None

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from qdash_queue.cli.context import Json, Session
+from qdash_queue.cli.error_messages import RefusedError
 from qdash_queue.cli.inputs import json_object, settings
+from qdash_queue.cli.job_files import job_requests
 from qdash_queue.cli.request_options import given_columns
 
 if TYPE_CHECKING:
@@ -19,23 +22,43 @@ Reason = Annotated[str, typer.Option("--reason", help="Reason, kept in the job's
 
 def submit(
     context: typer.Context,
-    project_id: Annotated[str, typer.Argument(help="Project to submit to.", show_default=False)],
-    chip_id: Annotated[str, typer.Argument(help="Chip to measure.", show_default=False)],
+    project_id: Annotated[
+        str | None, typer.Argument(help="Project to submit to.", show_default=False)
+    ] = None,
+    chip_id: Annotated[str | None, typer.Argument(help="Chip to measure.", show_default=False)] = None,
     *,
     qids: Annotated[list[str] | None, typer.Option(help="Qubits: 0,1,2; may be repeated.")] = None,
     tasks: Annotated[list[str] | None, typer.Option(help="Tasks in order: CheckRabi,CheckT1.")] = None,
     parameters: Annotated[
         str, typer.Option(help="The flow's parameters as a JSON object, or @FILE; qids and tasks are added.")
     ] = "{}",
+    file: Annotated[
+        Path | None,
+        typer.Option(
+            help="Many jobs, all or none, instead of one: a JSON array of objects with a job's columns,"
+            " or one a line; - for standard input."
+        ),
+    ] = None,
     json: Json = False,
 ) -> None:
-    """Submit a calibration job."""
+    """Submit a calibration job, or a file of them."""
     session = Session.of(context, as_json=json)
+    if file is not None:
+        if project_id or qids or tasks or parameters != "{}" or given_columns(context):
+            raise RefusedError("--file: expected nothing beside it, for each job in the file says its own")
+        ids = session.queue.submit_many(job_requests(file))
+        numbers = f": {ids[0]} to {ids[-1]}" if ids else ""
+        session.done(f"{len(ids)} jobs submitted{numbers}", job_ids=[*ids])
+        return
+    for name, value in (("PROJECT_ID", project_id), ("CHIP_ID", chip_id)):
+        if value is None:
+            context.fail(f"Missing argument '{name}'.")
     given = json_object(parameters, "parameters")
     for name, values in (("qids", qids), ("tasks", tasks)):
         if values:
             given[name] = [word.strip() for value in values for word in value.split(",")]
-    _submitted(session, session.queue.submit(project_id, chip_id, given, **given_columns(context)))
+    job = session.queue.submit(str(project_id), str(chip_id), given, **given_columns(context))
+    _submitted(session, job)
 
 
 def _submitted(session: Session, submitted: Job) -> None:

@@ -14,7 +14,8 @@ PROJECTS = (
 )
 MEMBERS = (
     "SELECT project_id, role_name, username, access FROM calib.memberships"
-    " WHERE CAST(:project_id AS text) IS NULL OR project_id = :project_id ORDER BY project_id, role_name"
+    " WHERE CAST(%(project_id)s AS text) IS NULL OR project_id = %(project_id)s ORDER BY"
+    " project_id, role_name"
 )
 
 projects = typer.Typer(help="List, add and archive projects.", invoke_without_command=True)

@@ -75,7 +75,7 @@ def retry(
 ) -> None:
     """Retry pending and dead-lettered items now."""
     session = Session.of(context, as_json=json)
-    statement = "SELECT calib.retry_marks(CAST(:job_id AS bigint))"
+    statement = "SELECT calib.retry_marks(CAST(%(job_id)s AS bigint))"
     marks = int(session.database.value(statement, job_id=job))
     session.done(f"items to retry: {marks}", marks=marks)
 

@@ -83,13 +83,13 @@ def _set_up_qdash(report: DemoReport, processes: DemoProcesses) -> None:
         qids = [
             str(row["qid"])
             for row in database.rows(
-                "SELECT qid FROM calib.qubits WHERE chip_id = :chip_id ORDER BY qid::int", chip_id=CHIP
+                "SELECT qid FROM calib.qubits WHERE chip_id = %(chip_id)s ORDER BY qid::int", chip_id=CHIP
             )
         ]
         edges = [
             (str(row["control"]), str(row["target"]))
             for row in database.rows(
-                "SELECT control, target FROM calib.couplings WHERE chip_id = :chip_id ORDER BY qid",
+                "SELECT control, target FROM calib.couplings WHERE chip_id = %(chip_id)s ORDER BY qid",
                 chip_id=CHIP,
             )
         ]

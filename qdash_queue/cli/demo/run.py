@@ -85,7 +85,7 @@ def _start_programs(report: DemoReport, processes: DemoProcesses) -> None:
         processes.start_process(name, commands[role], role)
     database = Database(processes.url_of(SUBMITTER))
     ready = (
-        "SELECT true FROM calib.executors e WHERE e.chip_id = :chip_id AND e.alive"
+        "SELECT true FROM calib.executors e WHERE e.chip_id = %(chip_id)s AND e.alive"
         " AND EXISTS (SELECT FROM calib.tasks t WHERE t.chip_id = e.chip_id)"
     )
     try:

@@ -10,9 +10,7 @@ from collections.abc import Callable, Sequence
 from datetime import date
 from typing import NamedTuple, TypeVar
 
-from sqlalchemy import RowMapping
-
-from qdash_queue.client.database import Database
+from qdash_queue.client.database import Database, ResultRow
 from qdash_queue.mirror.read.rows import (
     ChipSnapshot,
     DayParameters,
@@ -29,7 +27,7 @@ from qdash_queue.mirror.read.rows import (
 _DAYS_OF_JOB = """
 SELECT DISTINCT p.qid,
        to_char(p.valid_from AT TIME ZONE (SELECT time_zone FROM calib.settings), 'YYYYMMDD') AS day
-  FROM calib.parameter_history p WHERE p.job_id = :job_id
+  FROM calib.parameter_history p WHERE p.job_id = %(job_id)s
 """
 # Of imports, edits and reverts only what came since the mark was made, with a day's grace: its writer stamps
 # the versions before the mark, and a mark that has been served counts from the end of the serving. Without a
@@ -37,9 +35,9 @@ SELECT DISTINCT p.qid,
 _DAYS_OF_CHIP = """
 SELECT DISTINCT p.qid,
        to_char(p.valid_from AT TIME ZONE (SELECT time_zone FROM calib.settings), 'YYYYMMDD') AS day
-  FROM calib.parameter_history p WHERE p.chip_id = :chip_id AND p.source <> 'task'
+  FROM calib.parameter_history p WHERE p.chip_id = %(chip_id)s AND p.source <> 'task'
    AND p.valid_from >= coalesce((SELECT m.marked_at - interval '1 day' FROM calib.mirror_lag m
-                                  WHERE m.mark_id = :mark_id), '-infinity')
+                                  WHERE m.mark_id = %(mark_id)s), '-infinity')
 """
 # What was valid when such a day ended, or is now. The one time zone is not joined: PostgreSQL would plan for
 # a thousand of them.
@@ -47,8 +45,8 @@ _AT_END_OF_DAY = """
 SELECT jsonb_build_object('qid', d.qid, 'day', d.day, 'parameters', jsonb_agg(to_jsonb(h)))::text
   FROM (SELECT u.qid, u.day,
                (u.day::date + 1)::timestamp AT TIME ZONE (SELECT time_zone FROM calib.settings) AS ends_at
-          FROM unnest(CAST(:qids AS text[]), CAST(:days AS text[])) u(qid, day)) d
-  CROSS JOIN LATERAL calib.parameters_at(:chip_id, d.qid, d.ends_at - interval '1 microsecond') h
+          FROM unnest(CAST(%(qids)s AS text[]), CAST(%(days)s AS text[])) u(qid, day)) d
+  CROSS JOIN LATERAL calib.parameters_at(%(chip_id)s, d.qid, d.ends_at - interval '1 microsecond') h
  GROUP BY d.qid, d.day ORDER BY d.day, d.qid
 """
 
@@ -78,7 +76,7 @@ SELECT jsonb_build_object(
        AND (p.job_id = j.job_id
             OR p.qid IN (SELECT t.qid FROM calib.task_runs t
                           WHERE t.job_id = j.job_id AND t.task_type <> 'mux'))))::text
-  FROM calib.jobs j WHERE j.job_id = :job_id
+  FROM calib.jobs j WHERE j.job_id = %(job_id)s
 """
 
 _CHIP_SNAPSHOT = """
@@ -87,7 +85,7 @@ SELECT jsonb_build_object(
   'projects', (SELECT coalesce(jsonb_agg(project_id), '[]') FROM calib.projects),
   'parameters', (
     SELECT coalesce(jsonb_agg(to_jsonb(p)), '[]') FROM calib.parameters p WHERE p.chip_id = c.chip_id))::text
-  FROM calib.chips c WHERE c.chip_id = :chip_id
+  FROM calib.chips c WHERE c.chip_id = %(chip_id)s
 """
 
 
@@ -111,7 +109,7 @@ class QueueDatabase:
         """The job's owner; None if the job does not exist or never started."""
         row = self._database.row(
             "SELECT project_id, chip_id, username FROM calib.jobs"
-            " WHERE job_id = :job_id AND execution_id IS NOT NULL",
+            " WHERE job_id = %(job_id)s AND execution_id IS NOT NULL",
             job_id=job_id,
         )
         return JobOwner.model_validate(dict(row)) if row is not None else None
@@ -138,7 +136,7 @@ class QueueDatabase:
     def job_ids(self, day: date | None = None) -> list[int]:
         """All jobs that ever started, or that first started on a day of the queue's; oldest first."""
         rows = self._database.rows(
-            "SELECT job_id FROM calib.jobs WHERE execution_id LIKE :begins ORDER BY job_id",
+            "SELECT job_id FROM calib.jobs WHERE execution_id LIKE %(begins)s ORDER BY job_id",
             begins=f"{day:%Y%m%d}-%" if day is not None else "%",
         )
         return [int(row["job_id"]) for row in rows]
@@ -156,7 +154,7 @@ class QueueDatabase:
         """
         return self._contents(
             "SELECT figure_id AS key, plotly::text AS plotly, png FROM calib.figures"
-            " WHERE figure_id = ANY (:ids)",
+            " WHERE figure_id = ANY (%(ids)s)",
             figure_ids,
             lambda row: FigureContent(str(row["plotly"]), _bytes(row["png"])),
         )
@@ -168,7 +166,7 @@ class QueueDatabase:
             LookupError: one has gone from the database.
         """
         return self._contents(
-            "SELECT raw_data_id AS key, data FROM calib.raw_data WHERE raw_data_id = ANY (:ids)",
+            "SELECT raw_data_id AS key, data FROM calib.raw_data WHERE raw_data_id = ANY (%(ids)s)",
             raw_data_ids,
             lambda row: bytes(row["data"]),
         )
@@ -176,24 +174,26 @@ class QueueDatabase:
     def unrendered_figures(self, limit: int) -> list[UnrenderedFigure]:
         """Figures that have neither a picture nor a reason why not, oldest first."""
         rows = self._database.rows(
-            "SELECT figure_id, plotly::text AS plotly FROM calib.unrendered_figures(:limit)", limit=limit
+            "SELECT figure_id, plotly::text AS plotly FROM calib.unrendered_figures(%(limit)s)", limit=limit
         )
         return [UnrenderedFigure.model_validate(dict(row)) for row in rows]
 
     def store_png(self, figure_id: int, png: bytes) -> None:
         """Store a figure's picture; its job is marked again."""
-        self._database.execute("SELECT calib.store_png(:figure_id, :png)", figure_id=figure_id, png=png)
+        self._database.execute("SELECT calib.store_png(%(figure_id)s, %(png)s)", figure_id=figure_id, png=png)
 
     def store_render_error(self, figure_id: int, reason: str) -> None:
         """Store why a figure has no picture; its job is marked again."""
         self._database.execute(
-            "SELECT calib.store_png(:figure_id, NULL, :reason)", figure_id=figure_id, reason=reason
+            "SELECT calib.store_png(%(figure_id)s, NULL, %(reason)s)", figure_id=figure_id, reason=reason
         )
 
     def take_marks(self, limit: int, hold_seconds: float) -> list[Mark]:
         """Marks that are due; hidden from other mirrors for `hold_seconds`."""
         rows = self._database.rows(
-            "SELECT * FROM calib.take_marks(:limit, :hold_seconds)", limit=limit, hold_seconds=hold_seconds
+            "SELECT * FROM calib.take_marks(%(limit)s, %(hold_seconds)s)",
+            limit=limit,
+            hold_seconds=hold_seconds,
         )
         return [Mark.model_validate(dict(row)) for row in rows]
 
@@ -204,20 +204,20 @@ class QueueDatabase:
     def mark_done(self, mark: Mark) -> None:
         """Remove the mark, unless its subject changed meanwhile."""
         self._database.execute(
-            "SELECT calib.mark_done(:mark_id, :version)", mark_id=mark.mark_id, version=mark.version
+            "SELECT calib.mark_done(%(mark_id)s, %(version)s)", mark_id=mark.mark_id, version=mark.version
         )
 
     def mark_failed(self, mark: Mark, error: str) -> None:
         """Store why the mark waits; it is retried with growing delays."""
         self._database.execute(
-            "SELECT calib.mark_failed(:mark_id, :error)", mark_id=mark.mark_id, error=error
+            "SELECT calib.mark_failed(%(mark_id)s, %(error)s)", mark_id=mark.mark_id, error=error
         )
 
     def mark_refused(self, mark: Mark, error: str, refusals: Sequence[Refusal]) -> bool:
         """Store which documents MongoDB refuses; returns whether the mark is a dead letter now."""
         return bool(
             self._database.value(
-                "SELECT calib.mark_refused(:mark_id, :version, :error, CAST(:refused AS jsonb))",
+                "SELECT calib.mark_refused(%(mark_id)s, %(version)s, %(error)s, CAST(%(refused)s AS jsonb))",
                 mark_id=mark.mark_id,
                 version=mark.version,
                 error=error,
@@ -227,12 +227,14 @@ class QueueDatabase:
 
     def retry(self, job_id: int | None = None) -> int:
         """Retry pending and dead-lettered marks of one job, or of all, now; returns how many."""
-        return int(self._database.value("SELECT calib.retry_marks(CAST(:job_id AS bigint))", job_id=job_id))
+        return int(
+            self._database.value("SELECT calib.retry_marks(CAST(%(job_id)s AS bigint))", job_id=job_id)
+        )
 
     def mark(self, subject: Mark) -> None:
         """Put a job into the outbox; a chip has a mark whenever its parameters change."""
         if subject.job_id is not None:
-            self._database.execute("SELECT calib.mark(:job_id)", job_id=subject.job_id)
+            self._database.execute("SELECT calib.mark(%(job_id)s)", job_id=subject.job_id)
 
     def lag(self) -> list[MarkLag]:
         """All marks that wait, oldest first."""
@@ -249,7 +251,7 @@ class QueueDatabase:
         return len(self._database.rows("SELECT * FROM calib.sweep()"))
 
     def _contents(
-        self, statement: str, ids: list[int], content: Callable[[RowMapping], Content]
+        self, statement: str, ids: list[int], content: Callable[[ResultRow], Content]
     ) -> dict[int, Content]:
         if not ids:
             return {}
@@ -258,7 +260,7 @@ class QueueDatabase:
             raise LookupError(f"{gone} have gone from the database")
         return found
 
-    def _at_end_of_day(self, chip_id: str, days: Sequence[RowMapping]) -> list[DayParameters]:
+    def _at_end_of_day(self, chip_id: str, days: Sequence[ResultRow]) -> list[DayParameters]:
         if not days:
             return []
         rows = self._database.rows(
