@@ -4579,7 +4579,10 @@ BEGIN
       WHEN NEW.state = 'running' THEN NEW.executor_id END, 'execution_id', CASE
       WHEN NEW.state = 'running' THEN NEW.execution_id END, 'failure_kind', NEW.failure_kind,
         'failure_message', NEW.failure_message)));
-  PERFORM calib_private.mark_job(NEW.job_id, NEW.state <> 'scheduled');
+  -- A job that never ran has no execution to show.
+  IF NEW.execution_id IS NOT NULL THEN
+    PERFORM calib_private.mark_job(NEW.job_id, NEW.state <> 'scheduled');
+  END IF;
   IF NEW.state = 'scheduled' THEN PERFORM calib_private.wake_chip(NEW.chip_id, 'job'); END IF;
   RETURN NULL;
 END $$;

@@ -170,7 +170,7 @@ def test_an_insert_reads_few_pages_behind_a_large_backlog(own_world: QueueWorld)
     until(is_counted, "an insert to count the backlog")
     world.owner.execute("VACUUM ANALYZE calib_private.jobs")
     check = (
-        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT calib_private.check_backlog(c, 'demo', 1)"
+        "EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) SELECT calib_private.check_backlog(c, 'demo', 1, 1)"
         " FROM calib_private.chips c WHERE c.chip_id = %s"
     )
     for _ in range(10):  # a prepared statement of PL/pgSQL changes its plan after five

@@ -60,7 +60,9 @@ def test_only_the_function_that_differs_is_replaced(database: CalibDatabase) -> 
         reader.execute("SELECT count(*) FROM calib.jobs")
         migrate.upgrade(database.url)
     after = _fingerprint(database.url)
-    assert {name for name in after if after[name] != before[name]} == {"calib.set_chip(text,integer)"}
+    assert {name for name in after if after[name] != before[name]} == {
+        "calib.set_chip(text,integer,integer,integer)"
+    }
 
 
 def test_a_view_that_stays_in_use_is_not_waited_for(database: CalibDatabase) -> None:
