@@ -182,10 +182,17 @@ class SqlSession(Session):
         )
 
     async def enqueue_many(self, chips: Sequence[str]) -> None:
-        jobs = [
-            {"project_id": "bench", "chip_id": chip, "flow": FLOW, "parameters": PARAMETERS} for chip in chips
-        ]
-        await self._connection.execute("SELECT calib.submit_many(%s)", (Jsonb(jobs),))
+        await self._submit_many([{"chip_id": chip} for chip in chips])
+
+    async def enqueue_different(self, chips: Sequence[str]) -> None:
+        """As enqueue_many, but no row equals another."""
+        await self._submit_many([{"chip_id": chip, "note": {"n": n}} for n, chip in enumerate(chips)])
+
+    async def _submit_many(self, jobs: Sequence[dict[str, Any]]) -> None:
+        common = {"project_id": "bench", "flow": FLOW, "parameters": PARAMETERS}
+        await self._connection.execute(
+            "SELECT calib.submit_many(%s)", (Jsonb([common | job for job in jobs]),)
+        )
 
     async def insert_many(self, chips: Sequence[str]) -> None:
         await self._connection.execute(

@@ -178,6 +178,7 @@ async def measure_bulk(
     ways = {f"enqueue in bulk, none waits, jobs/s{kind}": session.enqueue_many}
     if isinstance(session, SqlSession):
         ways |= {
+            "enqueue in bulk, all different, none waits, jobs/s": session.enqueue_different,
             "enqueue by one INSERT, none waits, jobs/s": session.insert_many,
             "enqueue by COPY, none waits, jobs/s": session.copy_many,
         }

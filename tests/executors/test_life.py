@@ -36,7 +36,7 @@ def test_completed(fleet: Fleet) -> None:
     job_id = fleet.submit("noop")
     job = fleet.ended(job_id)
     assert job.state is JobState.COMPLETED
-    assert fleet.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+    assert fleet.events(job_id) == [*START, "child_exited", "concluded", "completed"]
     flow_run = fleet.flow_run(job_id)
     assert flow_run.id == job.flow_run_id
     assert flow_run.state is not None

@@ -21,7 +21,7 @@ from tests.support.executor_world import StartedProcess
 from tests.support.waiting import until
 
 START = ["submitted", "claimed", "flow_run_created", "flow_started"]
-AGAIN = ["claimed", "flow_run_created", "flow_started", "concluded", "child_exited", "completed"]
+AGAIN = ["claimed", "flow_run_created", "flow_started", "child_exited", "concluded", "completed"]
 
 
 @pytest.fixture(autouse=True)
@@ -77,8 +77,8 @@ def test_prefect_dies_in_the_middle(fleet: Fleet) -> None:
     assert fleet.ended(job_id).state is JobState.COMPLETED
     assert [event for event in fleet.events(job_id) if event != "sigkill"] == [
         *START,
-        "concluded",
         "child_exited",
+        "concluded",
         "completed",
     ]
     fleet.relay.restore()
@@ -94,7 +94,7 @@ def test_connections_to_the_database_are_cut(fleet: Fleet) -> None:
         " WHERE application_name LIKE 'qdash-%' AND pid <> pg_backend_pid()"
     )
     assert fleet.ended(job_id).state is JobState.COMPLETED
-    assert fleet.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+    assert fleet.events(job_id) == [*START, "child_exited", "concluded", "completed"]
 
 
 def test_connections_are_cut_under_a_child_that_waits(fleet: Fleet) -> None:
@@ -110,7 +110,7 @@ def test_connections_are_cut_under_a_child_that_waits(fleet: Fleet) -> None:
     until(lambda: not fleet.owner.rows(cut)[0]["n"], "their end, and that of one opened meanwhile")
     job_id = fleet.submit("noop")
     assert fleet.ended(job_id).state is JobState.COMPLETED
-    assert fleet.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+    assert fleet.events(job_id) == [*START, "child_exited", "concluded", "completed"]
 
 
 def test_sessions_that_are_ended_in_a_loop_pause_no_chip(fleet: Fleet) -> None:
@@ -154,7 +154,7 @@ def test_a_statement_that_is_cancelled_costs_nothing(fleet: Fleet, table: str) -
         )
         until(lambda: fleet.owner.rows(waiting), "a statement of the executor to wait and be cancelled")
     assert fleet.ended(job_id).state is JobState.COMPLETED
-    assert fleet.events(job_id) == [*START, "concluded", "child_exited", "completed"]
+    assert fleet.events(job_id) == [*START, "child_exited", "concluded", "completed"]
     assert fleet.ended(fleet.submit("noop")).state is JobState.COMPLETED
     assert executor.is_alive
 
