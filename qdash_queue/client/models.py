@@ -19,6 +19,17 @@ from qdash_queue.domain import (
 from qdash_queue.requests import JobRequest
 
 JsonObject = dict[str, JsonValue]
+WaitKind = Literal[
+    "chip_paused",
+    "not_before",
+    "no_executor",
+    "executor_not_ready",
+    "job_running",
+    "jobs_ahead",
+    "ready",
+    "ending",
+    "not_waiting",
+]
 StageStatus = Literal["running", "completed", "failed", "cancelled", "skipped"]
 
 
@@ -64,6 +75,17 @@ class Job(JobRequest):
     cancel_requested_at: datetime | None
     cancel_seen_at: datetime | None
     version: int
+
+
+class WaitReason(Row):
+    """Why a job waits: in a word, in a sentence, by which job, and when that is over at the latest."""
+
+    job_id: int
+    kind: WaitKind
+    sentence: str
+    blocking_job_id: int | None
+    chip_id: str
+    clears_at: datetime | None
 
 
 class ClaimedJob(Row):
