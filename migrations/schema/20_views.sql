@@ -5,34 +5,109 @@ RETURNS boolean LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalo
   SELECT p_stopped_at IS NULL AND p_last_seen_at > calib_private.now() - interval '30 seconds'
 $$;
 
+-- What holds a chip up, whatever waits for it. The living, as alive() says it, in sight of the planner; small
+-- statements, since a list of waiting jobs asks for each row.
+CREATE OR REPLACE FUNCTION calib_private.chip_state(p_chip_id text, p_now timestamptz, OUT paused boolean,
+  OUT pause_reason text, OUT alive boolean, OUT ready boolean, OUT condition text, OUT running_job_id bigint,
+  OUT running_project_id text, OUT running_until timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  SELECT c.paused, c.pause_reason, l.job_id INTO paused, pause_reason, running_job_id
+    FROM calib_private.chips c JOIN calib_private.leases l USING (chip_id) WHERE c.chip_id = p_chip_id;
+  SELECT e.condition LIKE 'ready%', e.condition INTO ready, condition FROM calib_private.executors e
+   WHERE e.chip_id = p_chip_id AND e.stopped_at IS NULL AND e.last_seen_at > p_now - interval '30 seconds'
+   ORDER BY e.condition LIKE 'ready%' DESC, e.last_seen_at DESC LIMIT 1;
+  alive := FOUND;
+  IF running_job_id IS NOT NULL THEN
+    SELECT j.project_id, a.started_at + j.timeout_seconds * interval '1 second'
+      INTO running_project_id, running_until
+      FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+     WHERE j.job_id = running_job_id;
+  END IF;
+END $$;
+
+-- How many due jobs are claimed before this one, and the first of them. Counted up to twenty, or among the
+-- first thousand of the queue: in a list of a long queue, each row would count it anew. is_bounded: there may
+-- be more.
+CREATE OR REPLACE FUNCTION calib_private.jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text,
+  p_priority smallint, p_now timestamptz, p_far boolean, OUT n integer, OUT is_bounded boolean,
+  OUT first_job_id bigint)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  n := 0; is_bounded := false;
+  IF p_flow = 'interactive' THEN RETURN; END IF;   -- taken by its number, whatever else waits
+  SELECT count(*) FILTER (WHERE w.is_due), count(*) = 20 INTO n, is_bounded
+    FROM (SELECT j.job_id, j.priority, j.not_before <= p_now AND j.flow <> 'interactive'
+        AND (j.not_after IS NULL OR j.not_after > p_now) AS is_due
+      FROM calib_private.jobs j WHERE j.chip_id = p_chip_id AND j.state = 'scheduled'
+      ORDER BY j.priority DESC, j.job_id LIMIT 20) w
+   WHERE w.priority > p_priority OR w.priority = p_priority AND w.job_id < p_job_id;
+  IF NOT p_far AND (n > 0 OR NOT is_bounded) THEN RETURN; END IF;
+  SELECT count(*) FILTER (WHERE w.is_due), count(*) = 1000, (array_agg(w.job_id) FILTER (WHERE w.is_due))[1]
+    INTO n, is_bounded, first_job_id
+    FROM (SELECT j.job_id, j.priority, j.not_before <= p_now AND j.flow <> 'interactive'
+        AND (j.not_after IS NULL OR j.not_after > p_now) AS is_due
+      FROM calib_private.jobs j WHERE j.chip_id = p_chip_id AND j.state = 'scheduled'
+      ORDER BY j.priority DESC, j.job_id LIMIT 1000) w
+   WHERE w.priority > p_priority OR w.priority = p_priority AND w.job_id < p_job_id;
+END $$;
+
+-- Why a scheduled job waits. With p_readable, only jobs of these projects are named, and more are counted.
+CREATE OR REPLACE FUNCTION calib_private.hold_up(p_job_id bigint, p_chip_id text, p_flow text,
+  p_priority smallint, p_attempt smallint, p_not_before timestamptz, p_not_after timestamptz,
+  p_readable text[], OUT kind text, OUT sentence text, OUT blocking_job_id bigint, OUT clears_at timestamptz)
+LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_now timestamptz := calib_private.now(); v_chip record := calib_private.chip_state(p_chip_id, v_now);
+  v_ahead record;
+BEGIN
+  IF p_not_after <= v_now OR p_attempt > 0 AND EXISTS (SELECT FROM calib_private.cancel_requests k
+      WHERE k.job_id = p_job_id) THEN
+    kind := 'ending'; sentence := 'the next sweep to end it';
+  ELSIF v_chip.paused THEN
+    kind := 'chip_paused'; sentence := format('chip paused: %s', v_chip.pause_reason);
+  ELSIF p_not_before > v_now THEN
+    kind := 'not_before'; clears_at := p_not_before; sentence := format('not before %s',
+      to_char(p_not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'));
+  ELSIF p_flow <> 'interactive' AND NOT v_chip.alive THEN
+    kind := 'no_executor'; sentence := 'no executor is alive';
+  ELSIF p_flow <> 'interactive' AND NOT v_chip.ready THEN
+    kind := 'executor_not_ready'; sentence := v_chip.condition;
+  END IF;
+  IF kind IS NOT NULL THEN RETURN; END IF;
+  v_ahead := calib_private.jobs_ahead(p_job_id, p_chip_id, p_flow, p_priority, v_now, p_readable IS NOT NULL);
+  IF v_chip.running_job_id IS NOT NULL THEN
+    kind := 'job_running'; clears_at := v_chip.running_until;
+    IF v_chip.running_project_id <> ALL (p_readable) THEN sentence := 'a job of another project to end';
+    ELSE
+      blocking_job_id := v_chip.running_job_id; sentence := format('job %s to end', blocking_job_id);
+    END IF;
+  ELSIF v_ahead.n > 0 OR v_ahead.is_bounded THEN
+    kind := 'jobs_ahead';
+    blocking_job_id := (SELECT j.job_id FROM calib_private.jobs j WHERE j.job_id = v_ahead.first_job_id
+      AND j.project_id = ANY (p_readable));
+  ELSE
+    kind := 'ready'; sentence := CASE p_flow WHEN 'interactive' THEN 'its session to claim it'
+      ELSE 'an executor to pick it up' END;
+  END IF;
+  IF v_ahead.n > 0 OR v_ahead.is_bounded THEN
+    sentence := concat_ws('; ', sentence, format('jobs ahead: %s%s', v_ahead.n,
+      CASE WHEN v_ahead.is_bounded THEN ' or more' END));
+  END IF;
+END $$;
+
 -- STABLE, so that a query which does not select waiting_for does not evaluate it.
 CREATE OR REPLACE FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint,
   p_not_before timestamptz)
-RETURNS text LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE
-    WHEN c.paused THEN format('chip paused: %s', c.pause_reason)
-    WHEN p_not_before > calib_private.now() THEN format('not before %s',
-      to_char(p_not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
-    WHEN NOT EXISTS (SELECT FROM calib_private.executors e
-      WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at))
-      THEN 'no executor is alive'
-    WHEN NOT EXISTS (SELECT FROM calib_private.executors e
-      WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
-          AND e.condition LIKE 'ready%')
-      THEN (SELECT e.condition FROM calib_private.executors e
-        WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
-            ORDER BY e.last_seen_at DESC LIMIT 1)
-    ELSE (SELECT CASE WHEN l.job_id IS NULL AND ahead.n = 0 THEN 'an executor to pick it up'
-      WHEN l.job_id IS NULL THEN format('jobs ahead: %s', ahead.n)
-      WHEN ahead.n = 0 THEN format('job %s to end', l.job_id)
-      ELSE format('job %s to end; jobs ahead: %s', l.job_id, ahead.n) END
-      FROM calib_private.leases l,
-        LATERAL (SELECT count(*) AS n FROM calib_private.jobs w
-          WHERE w.chip_id = p_chip_id AND w.state = 'scheduled' AND w.not_before <= calib_private.now()
-            AND (w.priority > p_priority OR w.priority = p_priority AND w.job_id < p_job_id)) ahead
-      WHERE l.chip_id = p_chip_id)
-    END FROM calib_private.chips c WHERE c.chip_id = p_chip_id
-$$;
+RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_flow text; v_attempt smallint; v_not_after timestamptz;
+BEGIN
+  SELECT j.flow, j.attempt, j.not_after INTO v_flow, v_attempt, v_not_after FROM calib_private.jobs j
+   WHERE j.job_id = p_job_id;
+  RETURN (calib_private.hold_up(p_job_id, p_chip_id, v_flow, p_priority, v_attempt, p_not_before, v_not_after,
+    NULL)).sentence;
+END $$;
 
 -- A reader's LIMIT is not pushed down into a security_barrier view. The view's own ORDER BY lets it read the
 -- index from its end and stop.

@@ -21,6 +21,7 @@ TO calib_reader;
 GRANT EXECUTE ON FUNCTION
   calib.schema_version(),
   calib.oldest_served_version(),
+  calib.why_waits(bigint),
   calib.parameters_as_of(text, timestamptz),
   calib.parameters_at(text, text, timestamptz)
 TO calib_reader;

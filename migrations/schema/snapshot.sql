@@ -2393,6 +2393,44 @@ COMMENT ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) IS 'At most 20 ende
 
 
 --
+-- Name: why_waits(bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.why_waits(p_job_id bigint) RETURNS TABLE(job_id bigint, kind text, sentence text, blocking_job_id bigint, chip_id text, clears_at timestamp with time zone)
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_readable text[]; v_job calib_private.jobs;
+BEGIN
+  PERFORM calib_private.require_speaker();
+  v_readable := calib_private.readable_projects(calib_private.actor()::name);
+  SELECT * INTO v_job FROM calib_private.jobs j WHERE j.job_id = p_job_id AND j.project_id = ANY (v_readable);
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'job_id', format('unknown job %s',
+      coalesce(p_job_id::text, 'nothing')));
+  END IF;
+  IF v_job.state <> 'scheduled' THEN
+    RETURN QUERY SELECT p_job_id, 'not_waiting', format('job %s does not wait: it is %s', p_job_id,
+      v_job.state), NULL::bigint, v_job.chip_id, NULL::timestamptz;
+    RETURN;
+  END IF;
+  RETURN QUERY SELECT p_job_id, h.kind, h.sentence, h.blocking_job_id, v_job.chip_id, h.clears_at
+    FROM calib_private.hold_up(p_job_id, v_job.chip_id, v_job.flow, v_job.priority, v_job.attempt,
+      v_job.not_before, v_job.not_after, v_readable) h;
+END $$;
+
+
+ALTER FUNCTION calib.why_waits(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION why_waits(p_job_id bigint); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.why_waits(p_job_id bigint) IS 'Why a job waits. kind: chip_paused, not_before, no_executor, executor_not_ready, job_running, jobs_ahead, ready, ending (by the next sweep) or not_waiting. clears_at: when at the latest, if known; blocking_job_id: NULL if there is none or you may not read it. For calib_reader. Raises CQ001, CQ003.';
+
+
+--
 -- Name: actor(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -2598,33 +2636,17 @@ ALTER FUNCTION calib_private.readable_projects(p_reader name) OWNER TO calib_own
 --
 
 CREATE FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone) RETURNS text
-    LANGUAGE sql STABLE SECURITY DEFINER
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT CASE
-    WHEN c.paused THEN format('chip paused: %s', c.pause_reason)
-    WHEN p_not_before > calib_private.now() THEN format('not before %s',
-      to_char(p_not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'))
-    WHEN NOT EXISTS (SELECT FROM calib_private.executors e
-      WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at))
-      THEN 'no executor is alive'
-    WHEN NOT EXISTS (SELECT FROM calib_private.executors e
-      WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
-          AND e.condition LIKE 'ready%')
-      THEN (SELECT e.condition FROM calib_private.executors e
-        WHERE e.chip_id = p_chip_id AND calib_private.alive(e.last_seen_at, e.stopped_at)
-            ORDER BY e.last_seen_at DESC LIMIT 1)
-    ELSE (SELECT CASE WHEN l.job_id IS NULL AND ahead.n = 0 THEN 'an executor to pick it up'
-      WHEN l.job_id IS NULL THEN format('jobs ahead: %s', ahead.n)
-      WHEN ahead.n = 0 THEN format('job %s to end', l.job_id)
-      ELSE format('job %s to end; jobs ahead: %s', l.job_id, ahead.n) END
-      FROM calib_private.leases l,
-        LATERAL (SELECT count(*) AS n FROM calib_private.jobs w
-          WHERE w.chip_id = p_chip_id AND w.state = 'scheduled' AND w.not_before <= calib_private.now()
-            AND (w.priority > p_priority OR w.priority = p_priority AND w.job_id < p_job_id)) ahead
-      WHERE l.chip_id = p_chip_id)
-    END FROM calib_private.chips c WHERE c.chip_id = p_chip_id
-$$;
+DECLARE
+  v_flow text; v_attempt smallint; v_not_after timestamptz;
+BEGIN
+  SELECT j.flow, j.attempt, j.not_after INTO v_flow, v_attempt, v_not_after FROM calib_private.jobs j
+   WHERE j.job_id = p_job_id;
+  RETURN (calib_private.hold_up(p_job_id, p_chip_id, v_flow, p_priority, v_attempt, p_not_before, v_not_after,
+    NULL)).sentence;
+END $$;
 
 
 ALTER FUNCTION calib_private.waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone) OWNER TO calib_owner;
@@ -3674,6 +3696,32 @@ END $$;
 ALTER FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_coming integer[], p_place text) OWNER TO calib_owner;
 
 --
+-- Name: chip_state(text, timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.chip_state(p_chip_id text, p_now timestamp with time zone, OUT paused boolean, OUT pause_reason text, OUT alive boolean, OUT ready boolean, OUT condition text, OUT running_job_id bigint, OUT running_project_id text, OUT running_until timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  SELECT c.paused, c.pause_reason, l.job_id INTO paused, pause_reason, running_job_id
+    FROM calib_private.chips c JOIN calib_private.leases l USING (chip_id) WHERE c.chip_id = p_chip_id;
+  SELECT e.condition LIKE 'ready%', e.condition INTO ready, condition FROM calib_private.executors e
+   WHERE e.chip_id = p_chip_id AND e.stopped_at IS NULL AND e.last_seen_at > p_now - interval '30 seconds'
+   ORDER BY e.condition LIKE 'ready%' DESC, e.last_seen_at DESC LIMIT 1;
+  alive := FOUND;
+  IF running_job_id IS NOT NULL THEN
+    SELECT j.project_id, a.started_at + j.timeout_seconds * interval '1 second'
+      INTO running_project_id, running_until
+      FROM calib_private.jobs j JOIN calib_private.attempts a USING (job_id, attempt)
+     WHERE j.job_id = running_job_id;
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.chip_state(p_chip_id text, p_now timestamp with time zone, OUT paused boolean, OUT pause_reason text, OUT alive boolean, OUT ready boolean, OUT condition text, OUT running_job_id bigint, OUT running_project_id text, OUT running_until timestamp with time zone) OWNER TO calib_owner;
+
+--
 -- Name: attempts; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4415,6 +4463,56 @@ END $$;
 ALTER FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid) OWNER TO calib_owner;
 
 --
+-- Name: hold_up(bigint, text, text, smallint, smallint, timestamp with time zone, timestamp with time zone, text[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.hold_up(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_attempt smallint, p_not_before timestamp with time zone, p_not_after timestamp with time zone, p_readable text[], OUT kind text, OUT sentence text, OUT blocking_job_id bigint, OUT clears_at timestamp with time zone) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_now timestamptz := calib_private.now(); v_chip record := calib_private.chip_state(p_chip_id, v_now);
+  v_ahead record;
+BEGIN
+  IF p_not_after <= v_now OR p_attempt > 0 AND EXISTS (SELECT FROM calib_private.cancel_requests k
+      WHERE k.job_id = p_job_id) THEN
+    kind := 'ending'; sentence := 'the next sweep to end it';
+  ELSIF v_chip.paused THEN
+    kind := 'chip_paused'; sentence := format('chip paused: %s', v_chip.pause_reason);
+  ELSIF p_not_before > v_now THEN
+    kind := 'not_before'; clears_at := p_not_before; sentence := format('not before %s',
+      to_char(p_not_before AT TIME ZONE 'UTC', 'YYYY-MM-DD HH24:MI:SS "UTC"'));
+  ELSIF p_flow <> 'interactive' AND NOT v_chip.alive THEN
+    kind := 'no_executor'; sentence := 'no executor is alive';
+  ELSIF p_flow <> 'interactive' AND NOT v_chip.ready THEN
+    kind := 'executor_not_ready'; sentence := v_chip.condition;
+  END IF;
+  IF kind IS NOT NULL THEN RETURN; END IF;
+  v_ahead := calib_private.jobs_ahead(p_job_id, p_chip_id, p_flow, p_priority, v_now, p_readable IS NOT NULL);
+  IF v_chip.running_job_id IS NOT NULL THEN
+    kind := 'job_running'; clears_at := v_chip.running_until;
+    IF v_chip.running_project_id <> ALL (p_readable) THEN sentence := 'a job of another project to end';
+    ELSE
+      blocking_job_id := v_chip.running_job_id; sentence := format('job %s to end', blocking_job_id);
+    END IF;
+  ELSIF v_ahead.n > 0 OR v_ahead.is_bounded THEN
+    kind := 'jobs_ahead';
+    blocking_job_id := (SELECT j.job_id FROM calib_private.jobs j WHERE j.job_id = v_ahead.first_job_id
+      AND j.project_id = ANY (p_readable));
+  ELSE
+    kind := 'ready'; sentence := CASE p_flow WHEN 'interactive' THEN 'its session to claim it'
+      ELSE 'an executor to pick it up' END;
+  END IF;
+  IF v_ahead.n > 0 OR v_ahead.is_bounded THEN
+    sentence := concat_ws('; ', sentence, format('jobs ahead: %s%s', v_ahead.n,
+      CASE WHEN v_ahead.is_bounded THEN ' or more' END));
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.hold_up(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_attempt smallint, p_not_before timestamp with time zone, p_not_after timestamp with time zone, p_readable text[], OUT kind text, OUT sentence text, OUT blocking_job_id bigint, OUT clears_at timestamp with time zone) OWNER TO calib_owner;
+
+--
 -- Name: in_both_directions(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4486,6 +4584,36 @@ $$;
 
 
 ALTER FUNCTION calib_private.is_writable(p_time timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: jobs_ahead(bigint, text, text, smallint, timestamp with time zone, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_now timestamp with time zone, p_far boolean, OUT n integer, OUT is_bounded boolean, OUT first_job_id bigint) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  n := 0; is_bounded := false;
+  IF p_flow = 'interactive' THEN RETURN; END IF;   -- taken by its number, whatever else waits
+  SELECT count(*) FILTER (WHERE w.is_due), count(*) = 20 INTO n, is_bounded
+    FROM (SELECT j.job_id, j.priority, j.not_before <= p_now AND j.flow <> 'interactive'
+        AND (j.not_after IS NULL OR j.not_after > p_now) AS is_due
+      FROM calib_private.jobs j WHERE j.chip_id = p_chip_id AND j.state = 'scheduled'
+      ORDER BY j.priority DESC, j.job_id LIMIT 20) w
+   WHERE w.priority > p_priority OR w.priority = p_priority AND w.job_id < p_job_id;
+  IF NOT p_far AND (n > 0 OR NOT is_bounded) THEN RETURN; END IF;
+  SELECT count(*) FILTER (WHERE w.is_due), count(*) = 1000, (array_agg(w.job_id) FILTER (WHERE w.is_due))[1]
+    INTO n, is_bounded, first_job_id
+    FROM (SELECT j.job_id, j.priority, j.not_before <= p_now AND j.flow <> 'interactive'
+        AND (j.not_after IS NULL OR j.not_after > p_now) AS is_due
+      FROM calib_private.jobs j WHERE j.chip_id = p_chip_id AND j.state = 'scheduled'
+      ORDER BY j.priority DESC, j.job_id LIMIT 1000) w
+   WHERE w.priority > p_priority OR w.priority = p_priority AND w.job_id < p_job_id;
+END $$;
+
+
+ALTER FUNCTION calib_private.jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_now timestamp with time zone, p_far boolean, OUT n integer, OUT is_bounded boolean, OUT first_job_id bigint) OWNER TO calib_owner;
 
 --
 -- Name: labelled_role(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -9744,6 +9872,14 @@ GRANT ALL ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) TO calib_executor
 
 
 --
+-- Name: FUNCTION why_waits(p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.why_waits(p_job_id bigint) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.why_waits(p_job_id bigint) TO calib_reader;
+
+
+--
 -- Name: FUNCTION actor(); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10036,6 +10172,13 @@ REVOKE ALL ON FUNCTION calib_private.checked_or_refused(p_new calib.jobs, p_comi
 
 
 --
+-- Name: FUNCTION chip_state(p_chip_id text, p_now timestamp with time zone, OUT paused boolean, OUT pause_reason text, OUT alive boolean, OUT ready boolean, OUT condition text, OUT running_job_id bigint, OUT running_project_id text, OUT running_until timestamp with time zone); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.chip_state(p_chip_id text, p_now timestamp with time zone, OUT paused boolean, OUT pause_reason text, OUT alive boolean, OUT ready boolean, OUT condition text, OUT running_job_id bigint, OUT running_project_id text, OUT running_until timestamp with time zone) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION claimed_attempt(p_job_id bigint, p_claim uuid); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10218,6 +10361,13 @@ REVOKE ALL ON FUNCTION calib_private.hold_lease(p_job_id bigint, p_claim uuid) F
 
 
 --
+-- Name: FUNCTION hold_up(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_attempt smallint, p_not_before timestamp with time zone, p_not_after timestamp with time zone, p_readable text[], OUT kind text, OUT sentence text, OUT blocking_job_id bigint, OUT clears_at timestamp with time zone); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.hold_up(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_attempt smallint, p_not_before timestamp with time zone, p_not_after timestamp with time zone, p_readable text[], OUT kind text, OUT sentence text, OUT blocking_job_id bigint, OUT clears_at timestamp with time zone) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION in_both_directions(p_qid text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10243,6 +10393,13 @@ REVOKE ALL ON FUNCTION calib_private.is_served(p_chip_id text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.is_writable(p_time timestamp with time zone) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_now timestamp with time zone, p_far boolean, OUT n integer, OUT is_bounded boolean, OUT first_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_now timestamp with time zone, p_far boolean, OUT n integer, OUT is_bounded boolean, OUT first_job_id bigint) FROM PUBLIC;
 
 
 --

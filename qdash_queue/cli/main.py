@@ -16,6 +16,7 @@ from qdash_queue.cli.commands import (
     retention,
     servers,
     setup,
+    why,
 )
 from qdash_queue.cli.commands.demo import demo
 from qdash_queue.cli.context import Session
@@ -63,6 +64,7 @@ for command in (
     jobs.requeue,
     jobs.rerun,
     jobs.events,
+    why.why,
     chips.pause,
     chips.resume,
     chips.tasks,

@@ -19,6 +19,17 @@ from qdash_queue.domain import (
 from qdash_queue.requests import JobRequest
 
 JsonObject = dict[str, JsonValue]
+WaitKind = Literal[
+    "chip_paused",
+    "not_before",
+    "no_executor",
+    "executor_not_ready",
+    "job_running",
+    "jobs_ahead",
+    "ready",
+    "ending",
+    "not_waiting",
+]
 StageStatus = Literal["running", "completed", "failed", "cancelled", "skipped"]
 
 
@@ -75,6 +86,17 @@ class CancelAnswer(Row):
     ]
     state: JobState | None
     message: str
+
+
+class WaitReason(Row):
+    """Why a job waits: in a word, in a sentence, by which job, and when that is over at the latest."""
+
+    job_id: int
+    kind: WaitKind
+    sentence: str
+    blocking_job_id: int | None
+    chip_id: str
+    clears_at: datetime | None
 
 
 class ClaimedJob(Row):

@@ -25,6 +25,7 @@ from qdash_queue.client.models import (
     Sweep,
     TaskRow,
     TaskRun,
+    WaitReason,
 )
 from qdash_queue.domain import CancelMode, JobState
 from qdash_queue.errors import (
@@ -280,6 +281,15 @@ class Queue:
             job_id=job_id,
             after=after,
         )
+
+    def why(self, job_id: int) -> WaitReason:
+        """Why a job waits.
+
+        Raises:
+            UnknownNameError: there is no such job that you can read.
+        """
+        statement = "SELECT * FROM calib.why_waits(CAST(%(job_id)s AS bigint))"
+        return self.database.models(WaitReason, statement, job_id=job_id)[0]
 
     def attempts(self, job_id: int) -> Sequence[Attempt]:
         """The job's attempts, first to last."""

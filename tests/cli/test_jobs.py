@@ -23,6 +23,19 @@ def test_submit_tells_the_number_and_what_it_waits_for(desk: Desk) -> None:
     assert outcome.out == "job 1 is scheduled, waiting: an executor to pick it up\n"
 
 
+def test_why_says_what_a_job_waits_for_and_until_when(desk: Desk) -> None:
+    first = desk.run(*ASK, "--json", role="submitter").document["job_id"]
+    later = desk.run(*ASK, "--not-before", "2099-01-01", "--json", role="submitter").document["job_id"]
+    assert desk.run("why", str(first)).out == f"job {first} waits: an executor to pick it up\n"
+    said = desk.run("why", str(later)).out
+    assert said.startswith(f"job {later} waits: not before 20")
+    assert "(at the latest at " in said
+    assert desk.run("why", str(later), "--json").document["kind"] == "not_before"
+    desk.run("cancel", str(first))
+    assert desk.run("why", str(first)).out == f"job {first} does not wait: it is cancelled\n"
+    assert desk.run("why", "999").sentence.endswith("unknown job 999")
+
+
 def test_submit_passes_every_option_on(desk: Desk, tmp_path: Path) -> None:
     file = tmp_path / "parameters.json"
     file.write_text(json.dumps({"qids": ["3"]}))

@@ -50,6 +50,7 @@ def test_the_commands_are_these() -> None:
             "requeue",
             "rerun",
             "events",
+            "why",
         ),
         *("pause", "resume", "tasks", "chips", "chips add", "chips set", "chips retire"),
         *("executors", "executors allow", "executors disallow"),

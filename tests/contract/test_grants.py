@@ -29,6 +29,7 @@ VIEWS = {
 FUNCTIONS = {
     "schema_version": {"reader"},
     "oldest_served_version": {"reader"},
+    "why_waits": {"reader"},
     "parameters_as_of": {"reader"},
     "parameters_at": {"reader"},
     "requeue": {"submitter"},
