@@ -134,7 +134,8 @@ CREATE OR REPLACE FUNCTION calib_private.merged_jobs(p_sources text[], p_where t
   p_limit integer)
 RETURNS SETOF calib.found_job
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
-  SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off AS $$
+  SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
+  SET max_parallel_workers_per_gather = 0 AS $$
 BEGIN
   IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
     PERFORM calib_private.refuse('CQ007', 'limit', format('limit: expected 1 to 1000, got %s',
@@ -289,6 +290,5 @@ SELECT c.project_id, c.chip_id, c.state, c.jobs, k.counted_at
 COMMENT ON VIEW calib.job_counts IS
   'How many jobs of each project, chip and state there were at counted_at, for members of the project; '
   'counted by sweep(), about once a minute.';
-COMMENT ON COLUMN calib.job_counts.state IS 'State of these jobs.';
 COMMENT ON COLUMN calib.job_counts.jobs IS 'Number of jobs.';
 COMMENT ON COLUMN calib.job_counts.counted_at IS 'When they were counted, all at one time.';

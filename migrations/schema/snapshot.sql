@@ -4628,6 +4628,7 @@ CREATE FUNCTION calib_private.merged_jobs(p_sources text[], p_where text, p_orde
     SET enable_mergejoin TO 'off'
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
     AS $$
 BEGIN
   IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
@@ -6981,13 +6982,6 @@ ALTER VIEW calib.job_counts OWNER TO calib_owner;
 --
 
 COMMENT ON VIEW calib.job_counts IS 'How many jobs of each project, chip and state there were at counted_at, for members of the project; counted by sweep(), about once a minute.';
-
-
---
--- Name: COLUMN job_counts.state; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_counts.state IS 'State of these jobs.';
 
 
 --
