@@ -1,12 +1,13 @@
 """What the queue's verbs cost while its history grows, how large it gets, and how fast it is pruned.
 
-    python -m benchmarks.growth [--finished 1000000] [--with-events] [--rounds 300] [--prune-seconds 20]
-                                [--url postgresql://superuser@host/any]
+    python -m benchmarks.growth [--finished 1000000] [--waiting 10000] [--with-events] [--rounds 300]
+                                [--prune-seconds 20] [--url postgresql://superuser@host/any]
 
 Measures at none, a tenth of and all the finished jobs, then prunes the older half: alone, and beside an
 executor that claims. Without a URL an embedded server of its own is used, with fsync on. The database is made
 for the run and dropped. Times are of one client on one connection, verb by verb, each in a transaction of its
 own. The history is written by set-based SQL with triggers off: one job for each second, with its attempt.
+Last comes what the questions of docs/sql.md cost, in a history of their own with as many jobs.
 Ten million jobs take about 8 GB, with events 18 GB, below TMPDIR.
 """
 
@@ -25,6 +26,7 @@ import sqlalchemy as sa
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from benchmarks import reads
 from benchmarks.conditions import Spread, migrate_and_grant, print_conditions
 from qdash_queue.client.database import Database
 from qdash_queue.client.queue import Queue
@@ -74,6 +76,27 @@ DUE_JOB = """
 SELECT job_id FROM calib_private.jobs WHERE chip_id = 'CHIP0' AND state = 'scheduled' AND not_before <= now()
    AND (not_after IS NULL OR not_after > now()) AND flow <> 'interactive'
  ORDER BY priority DESC, job_id LIMIT 1 FOR NO KEY UPDATE SKIP LOCKED
+"""
+_OF_LEASE = "FROM calib_private.leases WHERE job_id IS NOT NULL"
+_TASKS = '[{"task": "CheckRabi", "qid": "0", "task_type": "qubit"}]'
+LIFE = (
+    """INSERT INTO calib.jobs (project_id, chip_id, flow, tags, note)
+       VALUES ('bench', 'CHIP0', 'repeat', '{nightly}', '{"ticket": 1}')""",
+    "SELECT calib.claim('CHIP0', 'bench/one', 'CLAIM')",
+    f"SELECT calib.set_flow_run(job_id, 'CLAIM', gen_random_uuid()) {_OF_LEASE}",
+    f"SELECT calib.plan_tasks(job_id, 'CLAIM', '{_TASKS}') {_OF_LEASE}",
+    f"SELECT calib.conclude(job_id, 'CLAIM', 'completed') {_OF_LEASE}",
+    f"SELECT calib.finish(job_id, 'CLAIM') {_OF_LEASE}",
+)
+"""One job with a tag, a note, a flow run and a task."""
+# Of this database alone, and without the whole pages that are written after a checkpoint.
+WRITTEN = """
+SELECT sum(entries) AS entries, sum(bytes) AS bytes
+  FROM (SELECT count(*) FILTER (WHERE resource_manager = 'Btree' AND record_type LIKE 'INSERT%%'
+      AND block_id = 0) AS entries, max(record_length) - coalesce(sum(block_fpi_length), 0) AS bytes
+    FROM pg_get_wal_block_info(%(since)s, %(upto)s)
+   WHERE reldatabase = (SELECT oid FROM pg_database WHERE datname = current_database())
+   GROUP BY start_lsn) records
 """
 CLAIMED = "00000000-0000-4000-8000-000000000000"
 CLAIM = f"SELECT * FROM calib.claim('CHIP0', 'bench/one', '{CLAIMED}', 30, NULL)"  # noqa: S608
@@ -205,6 +228,22 @@ class Bench:
         plan = row["QUERY PLAN"][0]["Plan"]
         return int(plan["Shared Hit Blocks"]) + int(plan["Shared Read Blocks"])
 
+    def writes(self, lives: int = 200) -> dict[str, int]:
+        """What the life of one job writes; the server's log of it needs PostgreSQL's pg_walinspect."""
+        available = "SELECT FROM pg_available_extensions WHERE name = 'pg_walinspect'"
+        if self.session.execute(available).fetchone() is None:
+            return {}
+        self.session.execute("CREATE EXTENSION IF NOT EXISTS pg_walinspect")
+        for count in (3, lives):  # the first ones write whole pages
+            position = "SELECT pg_current_wal_flush_lsn() AS lsn"
+            since = (self.session.execute(position).fetchone() or {})["lsn"]
+            for _ in range(count):
+                for statement in LIFE:
+                    self.session.execute(statement.replace("'CLAIM'", f"'{CLAIMED}'").encode())
+            upto = (self.session.execute(position).fetchone() or {})["lsn"]
+        row = self.session.execute(WRITTEN, {"since": since, "upto": upto}).fetchone() or {}
+        return {"job, index entries": row["entries"] // lives, "job, bytes of WAL": row["bytes"] // lives}
+
     def sizes(self) -> dict[str, int]:
         """Bytes of every table and index past a megabyte."""
         return {row["name"]: row["bytes"] for row in self.session.execute(SIZES).fetchall()}
@@ -265,7 +304,7 @@ def tell(
         cells = "".join(f"{stages[count].cell(verb):>22}" for count in counts)
         print(f"{verb:<16}{cells}{full.percentile(verb, 50) / empty.percentile(verb, 50):>8.2f}")
     for words in buffers[counts[0]]:
-        print(f"{words:<16}" + "".join(f"{buffers[count][words]:>22}" for count in counts))
+        print(f"{words:<20}" + "".join(f"{buffers[count][words]:>22}" for count in counts))
     print(f"\n{'MB':<32}{head}")
     for name in sizes[counts[-1]]:
         print(f"{name:<32}" + "".join(f"{sizes[count].get(name, 0) / 1e6:>22,.0f}" for count in counts))
@@ -295,6 +334,9 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--finished", type=int, default=1_000_000)
+    parser.add_argument(
+        "--waiting", type=int, default=10_000, help="jobs that wait while questions are asked"
+    )
     parser.add_argument("--with-events", action="store_true", help="five events for each job")
     parser.add_argument("--rounds", type=int, default=300)
     parser.add_argument("--prune-seconds", type=float, default=20.0)
@@ -311,11 +353,13 @@ def main() -> None:
         for count in (0, given.finished // 10, given.finished):
             seconds = bench.grow(count)
             print(f"{count:,} finished jobs after {seconds:.1f} s", flush=True)
-            stages[count], buffers[count] = bench.measure(given.rounds), bench.buffers()
+            stages[count], buffers[count] = bench.measure(given.rounds), bench.buffers() | bench.writes()
             sizes[count] = bench.sizes()
         tell(stages, buffers, sizes)
         print()
         prune(bench, given.prune_seconds)
+    with scratch_database(given.url) as url:
+        reads.show(url, given.finished, given.waiting)
 
 
 if __name__ == "__main__":

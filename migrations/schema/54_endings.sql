@@ -241,7 +241,7 @@ BEGIN
   END LOOP;
 END $$;
 
--- Only reads when there is nothing to do: it is called often.
+-- Only reads when there is nothing to do: it is called often. Once a minute it counts.
 CREATE OR REPLACE FUNCTION calib.sweep()
 RETURNS SETOF calib.swept_job LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -257,6 +257,9 @@ BEGIN
   IF EXISTS (SELECT FROM calib_private.jobs j JOIN calib_private.cancel_requests k USING (job_id)
       WHERE j.state = 'scheduled' AND j.attempt > 0) THEN
     RETURN QUERY SELECT * FROM calib_private.sweep_cancelled();
+  END IF;
+  IF EXISTS (SELECT FROM calib_private.job_counting c WHERE c.counted_at <= v_now - interval '1 minute') THEN
+    PERFORM calib_private.count_jobs();
   END IF;
 END $$;
 COMMENT ON FUNCTION calib.sweep() IS

@@ -15,13 +15,16 @@ GRANT SELECT ON
   calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.sweeps, calib.stages,
   calib.figures, calib.raw_data, calib.chips, calib.qubits, calib.couplings, calib.executors,
   calib.executor_permissions, calib.flows, calib.tasks, calib.parameters, calib.parameter_history,
-  calib.projects, calib.memberships, calib.settings, calib.retention, calib.mirrors, calib.mirror_lag
+  calib.projects, calib.memberships, calib.settings, calib.retention, calib.mirrors, calib.mirror_lag,
+  calib.job_counts
 TO calib_reader;
 
 GRANT EXECUTE ON FUNCTION
   calib.schema_version(),
   calib.oldest_served_version(),
   calib.why_waits(bigint),
+  calib.find_jobs(text, text, text, text, text, jsonb, text, text, uuid, text, text, bigint, integer),
+  calib.waiting_jobs(text, integer),
   calib.parameters_as_of(text, timestamptz),
   calib.parameters_at(text, text, timestamptz)
 TO calib_reader;

@@ -147,6 +147,42 @@ COMMENT ON COLUMN calib.claimed_job.dirty IS 'Whether the last holder of the chi
 
 
 --
+-- Name: found_job; Type: TYPE; Schema: calib; Owner: calib_owner
+--
+
+CREATE TYPE calib.found_job AS (
+	job_id bigint,
+	project_id text,
+	username text,
+	chip_id text,
+	flow text,
+	state text,
+	priority smallint,
+	tags text[],
+	note jsonb,
+	dedup_key text,
+	execution_id text,
+	flow_run_id uuid,
+	submitted_by text,
+	submitted_at timestamp with time zone,
+	not_before timestamp with time zone,
+	started_at timestamp with time zone,
+	finished_at timestamp with time zone,
+	failure_kind text,
+	failure_message text
+);
+
+
+ALTER TYPE calib.found_job OWNER TO calib_owner;
+
+--
+-- Name: TYPE found_job; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON TYPE calib.found_job IS 'What find_jobs() and waiting_jobs() return: columns of calib.jobs, without those that cost another look.';
+
+
+--
 -- Name: outbox_mark; Type: TYPE; Schema: calib; Owner: calib_owner
 --
 
@@ -731,6 +767,66 @@ ALTER FUNCTION calib.executor_stopped(p_executor_id text) OWNER TO calib_owner;
 --
 
 COMMENT ON FUNCTION calib.executor_stopped(p_executor_id text) IS 'Notes that the executor stops. Does nothing for an executor of another role. For calib_notebook, calib_executor. Raises CQ003.';
+
+
+--
+-- Name: find_jobs(text, text, text, text, text, jsonb, text, text, uuid, text, text, bigint, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.find_jobs(p_project_id text DEFAULT NULL::text, p_chip_id text DEFAULT NULL::text, p_state text DEFAULT NULL::text, p_submitted_by text DEFAULT NULL::text, p_tag text DEFAULT NULL::text, p_note jsonb DEFAULT NULL::jsonb, p_flow text DEFAULT NULL::text, p_dedup_key text DEFAULT NULL::text, p_flow_run_id uuid DEFAULT NULL::uuid, p_task text DEFAULT NULL::text, p_qid text DEFAULT NULL::text, p_before_job_id bigint DEFAULT NULL::bigint, p_limit integer DEFAULT 50) RETURNS SETOF calib.found_job
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_projects text[] := calib_private.asked_projects(p_project_id); v_kind text; v_value text; v_where text;
+  v_source text := 'calib_private.job_keys k JOIN calib_private.jobs j USING (job_id) WHERE k.key = %s '
+    'AND j.project_id = %L';
+BEGIN
+  PERFORM calib_private.require_criteria(p_state, p_chip_id, p_task, p_qid, p_note);
+  v_where := concat_ws(' AND ', 'true',
+    CASE WHEN p_state = 'live' THEN 'j.state IN (''scheduled'', ''running'')'
+      WHEN p_state IS NOT NULL THEN format('j.state = %L', p_state) END,
+    CASE WHEN p_chip_id IS NOT NULL THEN format('j.chip_id = %L', p_chip_id) END,
+    CASE WHEN p_submitted_by IS NOT NULL THEN format('j.submitted_by = %L', p_submitted_by) END,
+    CASE WHEN p_tag IS NOT NULL THEN format('%L = ANY (j.tags)', p_tag) END,
+    CASE WHEN p_note IS NOT NULL THEN format('j.note @> %L', p_note) END,
+    CASE WHEN p_flow IS NOT NULL THEN format('j.flow = %L', p_flow) END,
+    CASE WHEN p_dedup_key IS NOT NULL THEN format('j.dedup_key = %L', p_dedup_key) END,
+    CASE WHEN p_flow_run_id IS NOT NULL THEN format('EXISTS (SELECT FROM calib_private.attempts a '
+      'WHERE a.job_id = j.job_id AND a.flow_run_id = %L)', p_flow_run_id) END,
+    CASE WHEN p_before_job_id IS NOT NULL THEN format('j.job_id < %s', p_before_job_id) END);
+  IF p_flow_run_id IS NOT NULL THEN v_kind := 'flow_run_id'; v_value := p_flow_run_id;
+  ELSIF p_dedup_key IS NOT NULL THEN v_kind := 'dedup_key'; v_value := p_dedup_key;
+  ELSIF p_note IS NOT NULL THEN
+    v_kind := 'note';
+    SELECT calib_private.note_pair(e.key, e.value) INTO v_value FROM jsonb_each(p_note) e LIMIT 1;
+  ELSIF p_task IS NOT NULL THEN v_kind := 'task'; v_value := concat_ws(chr(31), p_chip_id, p_task, p_qid);
+  ELSIF p_state IN ('live', 'scheduled', 'running') AND p_submitted_by IS NULL THEN
+    -- All of them, sorted: read in the order of their numbers, all that has ended would be passed over.
+    v_source := '(SELECT w.* FROM calib_private.jobs w WHERE w.state = ''scheduled'' AND w.project_id = %2$L '
+      'UNION ALL SELECT r.* FROM calib_private.jobs r WHERE r.state = ''running'' AND r.project_id = %2$L '
+      'OFFSET 0) j WHERE true';
+  ELSIF p_state IN ('live', 'scheduled', 'running')
+      OR p_state IN ('failed', 'cancelled') AND p_tag IS NULL THEN
+    v_source := 'calib_private.jobs j WHERE j.project_id = %2$L';
+  ELSIF p_tag IS NOT NULL THEN v_kind := 'tag'; v_value := p_tag;
+  ELSIF p_submitted_by IS NOT NULL THEN v_kind := 'submitted_by'; v_value := p_submitted_by;
+  ELSIF p_chip_id IS NOT NULL THEN v_kind := 'chip'; v_value := p_chip_id;
+  ELSE v_source := 'calib_private.jobs j WHERE j.project_id = %2$L';
+  END IF;
+  RETURN QUERY SELECT * FROM calib_private.merged_jobs(
+    ARRAY(SELECT format(v_source, calib_private.job_key(p, v_kind, v_value), p) FROM unnest(v_projects) p),
+    v_where, 'job_id DESC', p_limit);
+END $_$;
+
+
+ALTER FUNCTION calib.find_jobs(p_project_id text, p_chip_id text, p_state text, p_submitted_by text, p_tag text, p_note jsonb, p_flow text, p_dedup_key text, p_flow_run_id uuid, p_task text, p_qid text, p_before_job_id bigint, p_limit integer) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION find_jobs(p_project_id text, p_chip_id text, p_state text, p_submitted_by text, p_tag text, p_note jsonb, p_flow text, p_dedup_key text, p_flow_run_id uuid, p_task text, p_qid text, p_before_job_id bigint, p_limit integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.find_jobs(p_project_id text, p_chip_id text, p_state text, p_submitted_by text, p_tag text, p_note jsonb, p_flow text, p_dedup_key text, p_flow_run_id uuid, p_task text, p_qid text, p_before_job_id bigint, p_limit integer) IS 'Jobs of your projects that meet all that is given, the newest first; before_job_id: only older ones. state: as in calib.jobs, or live for scheduled and running; note: an object that the note contains; task: with qid and chip_id. limit: 1 to 1000. For calib_reader. Raises CQ003, CQ007.';
 
 
 --
@@ -2269,6 +2365,9 @@ BEGIN
       WHERE j.state = 'scheduled' AND j.attempt > 0) THEN
     RETURN QUERY SELECT * FROM calib_private.sweep_cancelled();
   END IF;
+  IF EXISTS (SELECT FROM calib_private.job_counting c WHERE c.counted_at <= v_now - interval '1 minute') THEN
+    PERFORM calib_private.count_jobs();
+  END IF;
 END $$;
 
 
@@ -2393,6 +2492,31 @@ COMMENT ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) IS 'At most 20 ende
 
 
 --
+-- Name: waiting_jobs(text, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.waiting_jobs(p_chip_id text, p_limit integer DEFAULT 50) RETURNS SETOF calib.found_job
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM calib_private.merged_jobs(
+    ARRAY(SELECT format('calib_private.jobs j WHERE j.project_id = %L AND j.state = %L', p, 'scheduled')
+      FROM unnest(calib_private.asked_projects(NULL)) p),
+    format('j.chip_id = %L', p_chip_id), 'priority DESC, job_id', p_limit);
+END $$;
+
+
+ALTER FUNCTION calib.waiting_jobs(p_chip_id text, p_limit integer) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION waiting_jobs(p_chip_id text, p_limit integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.waiting_jobs(p_chip_id text, p_limit integer) IS 'Waiting jobs of your projects on a chip, in the order in which they are claimed. limit: 1 to 1000. For calib_reader. Raises CQ003, CQ007.';
+
+
+--
 -- Name: why_waits(bigint); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -2506,6 +2630,23 @@ $$;
 
 
 ALTER FUNCTION calib_private.announce(p_job_ids bigint[]) OWNER TO calib_owner;
+
+--
+-- Name: asked_projects(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.asked_projects(p_project_id text) RETURNS text[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  PERFORM calib_private.require_speaker();
+  RETURN ARRAY(SELECT p FROM unnest(calib_private.readable_projects(calib_private.actor()::name)) p
+    WHERE p = p_project_id OR p_project_id IS NULL);
+END $$;
+
+
+ALTER FUNCTION calib_private.asked_projects(p_project_id text) OWNER TO calib_owner;
 
 --
 -- Name: begin_edit(text, text, text[], text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3926,6 +4067,50 @@ END $$;
 ALTER FUNCTION calib_private.count_backlog(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
 
 --
+-- Name: count_jobs(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.count_jobs() RETURNS void
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_last calib_private.job_counting; v_now timestamptz := calib_private.now(); v_until timestamptz;
+BEGIN
+  SELECT * INTO v_last FROM calib_private.job_counting c WHERE c.counted_at <= v_now - interval '1 minute'
+    FOR NO KEY UPDATE SKIP LOCKED;
+  IF NOT FOUND THEN RETURN; END IF;
+  v_until := v_last.ended_until;
+  IF pg_snapshot_xmin(pg_current_snapshot()) >= v_last.next_xid THEN
+    v_until := v_last.next_until;
+    v_last.next_until := greatest(v_until, v_now - interval '10 seconds');
+    v_last.next_xid := pg_snapshot_xmax(pg_current_snapshot());
+  END IF;
+  -- In one statement, so that of each deleted job either the row is counted and taken off later, or neither.
+  WITH gone AS (DELETE FROM calib_private.deleted_jobs d WHERE d.finished_at < v_until RETURNING d.*),
+    changes AS (
+      SELECT c.project_id, c.chip_id, c.state, c.settled, c.settled AS jobs FROM calib_private.job_counts c
+      UNION ALL
+      SELECT j.project_id, j.chip_id, j.state, count(*) FILTER (WHERE j.finished_at < v_until), count(*)
+        FROM calib_private.jobs j WHERE j.finished_at >= v_last.ended_until GROUP BY 1, 2, 3
+      UNION ALL
+      SELECT j.project_id, j.chip_id, j.state, 0, count(*) FROM calib_private.jobs j
+       WHERE j.state IN ('scheduled', 'running') GROUP BY 1, 2, 3
+      UNION ALL
+      SELECT g.project_id, g.chip_id, g.state, -count(*), -count(*) FROM gone g
+       WHERE g.finished_at < v_last.ended_until GROUP BY 1, 2, 3)
+  INSERT INTO calib_private.job_counts AS c (project_id, chip_id, state, settled, jobs)
+  SELECT n.project_id, n.chip_id, n.state, sum(n.settled), sum(n.jobs) FROM changes n GROUP BY 1, 2, 3
+  ON CONFLICT (project_id, chip_id, state) DO UPDATE SET settled = excluded.settled, jobs = excluded.jobs
+   WHERE (c.settled, c.jobs) <> (excluded.settled, excluded.jobs);
+  UPDATE calib_private.job_counting SET counted_at = v_now, ended_until = v_until,
+    next_until = v_last.next_until, next_xid = v_last.next_xid;
+END $$;
+
+
+ALTER FUNCTION calib_private.count_jobs() OWNER TO calib_owner;
+
+--
 -- Name: count_newer(text, text, bigint); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4296,6 +4481,30 @@ END $$;
 ALTER FUNCTION calib_private.foreseen_answer(p_job calib_private.jobs, p_mode text) OWNER TO calib_owner;
 
 --
+-- Name: forget_job(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.forget_job() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  DELETE FROM calib_private.job_keys k WHERE k.job_id = OLD.job_id AND k.key = ANY (
+    calib_private.keys_of(OLD)
+    || ARRAY(SELECT calib_private.job_key(OLD.project_id, 'flow_run_id', a.flow_run_id::text)
+      FROM calib_private.attempts a WHERE a.job_id = OLD.job_id AND a.flow_run_id IS NOT NULL)
+    || ARRAY(SELECT calib_private.task_key(OLD.project_id, OLD.chip_id, t.task, t.qid)
+      FROM calib_private.task_runs t WHERE t.job_id = OLD.job_id));
+  IF OLD.finished_at IS NOT NULL THEN
+    INSERT INTO calib_private.deleted_jobs VALUES (OLD.project_id, OLD.chip_id, OLD.state, OLD.finished_at);
+  END IF;
+  RETURN OLD;
+END $$;
+
+
+ALTER FUNCTION calib_private.forget_job() OWNER TO calib_owner;
+
+--
 -- Name: given_back(bigint, uuid); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4586,6 +4795,21 @@ $$;
 ALTER FUNCTION calib_private.is_writable(p_time timestamp with time zone) OWNER TO calib_owner;
 
 --
+-- Name: job_key(text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.job_key(p_project_id text, p_kind text, p_value text) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN hashtextextended(p_project_id || chr(31) || p_kind || chr(31) || p_value, 0);
+END $$;
+
+
+ALTER FUNCTION calib_private.job_key(p_project_id text, p_kind text, p_value text) OWNER TO calib_owner;
+
+--
 -- Name: jobs_ahead(bigint, text, text, smallint, timestamp with time zone, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4614,6 +4838,93 @@ END $$;
 
 
 ALTER FUNCTION calib_private.jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_now timestamp with time zone, p_far boolean, OUT n integer, OUT is_bounded boolean, OUT first_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: keep_flow_run_key(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.keep_flow_run_key() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  INSERT INTO calib_private.job_keys
+  SELECT calib_private.job_key(j.project_id, 'flow_run_id', NEW.flow_run_id::text), j.job_id
+    FROM calib_private.jobs j WHERE j.job_id = NEW.job_id ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.keep_flow_run_key() OWNER TO calib_owner;
+
+--
+-- Name: keep_job_keys(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.keep_job_keys() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF TG_OP = 'UPDATE' THEN
+    DELETE FROM calib_private.job_keys k WHERE k.job_id = OLD.job_id
+      AND k.key = ANY (calib_private.keys_of(OLD)) AND k.key <> ALL (calib_private.keys_of(NEW));
+  END IF;
+  INSERT INTO calib_private.job_keys SELECT k, NEW.job_id FROM unnest(calib_private.keys_of(NEW)) k
+    ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.keep_job_keys() OWNER TO calib_owner;
+
+--
+-- Name: keep_task_keys(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.keep_task_keys() RETURNS trigger
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  INSERT INTO calib_private.job_keys
+  SELECT calib_private.task_key(j.project_id, j.chip_id, t.task, t.qid), t.job_id
+    FROM new_runs t JOIN calib_private.jobs j USING (job_id) ON CONFLICT DO NOTHING;
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.keep_task_keys() OWNER TO calib_owner;
+
+--
+-- Name: keys_of(calib_private.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.keys_of(p_job calib_private.jobs) RETURNS bigint[]
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_project text := p_job.project_id; v_keys bigint[] := ARRAY[
+    calib_private.job_key(v_project, 'chip', p_job.chip_id),
+    calib_private.job_key(v_project, 'submitted_by', p_job.submitted_by)];
+BEGIN
+  IF p_job.dedup_key IS NOT NULL THEN
+    v_keys := v_keys || calib_private.job_key(v_project, 'dedup_key', p_job.dedup_key);
+  END IF;
+  IF p_job.tags <> '{}' THEN
+    v_keys := v_keys || ARRAY(SELECT calib_private.job_key(v_project, 'tag', t) FROM unnest(p_job.tags) t);
+  END IF;
+  IF p_job.note <> '{}' THEN
+    v_keys := v_keys || ARRAY(SELECT calib_private.job_key(v_project, 'note', p.pair)
+      FROM jsonb_each(p_job.note) e, calib_private.note_pair(e.key, e.value) p (pair)
+     WHERE p.pair IS NOT NULL);
+  END IF;
+  RETURN v_keys;
+END $$;
+
+
+ALTER FUNCTION calib_private.keys_of(p_job calib_private.jobs) OWNER TO calib_owner;
 
 --
 -- Name: labelled_role(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4869,6 +5180,36 @@ END $$;
 ALTER FUNCTION calib_private.membership(p_project_id text) OWNER TO calib_owner;
 
 --
+-- Name: merged_jobs(text[], text, text, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.merged_jobs(p_sources text[], p_where text, p_order text, p_limit integer) RETURNS SETOF calib.found_job
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_hashjoin TO 'off'
+    SET enable_mergejoin TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET jit TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    AS $$
+BEGIN
+  IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'limit', format('limit: expected 1 to 1000, got %s',
+      coalesce(p_limit::text, 'nothing')));
+  ELSIF p_sources = '{}' THEN RETURN;
+  END IF;
+  RETURN QUERY EXECUTE format('SELECT job_id, project_id, username, chip_id, flow, state, priority, tags, '
+    'note, dedup_key, execution_id, flow_run_id, submitted_by, submitted_at, not_before, started_at, '
+    'finished_at, failure_kind, failure_message FROM (%s) j ORDER BY %s LIMIT %s',
+    (SELECT string_agg(format('(SELECT j.* FROM %s AND %s ORDER BY %s LIMIT %s)', s, p_where, p_order,
+      p_limit), ' UNION ALL ') FROM unnest(p_sources) s), p_order, p_limit);
+END $$;
+
+
+ALTER FUNCTION calib_private.merged_jobs(p_sources text[], p_where text, p_order text, p_limit integer) OWNER TO calib_owner;
+
+--
 -- Name: next_execution_id(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4924,6 +5265,22 @@ END $$;
 
 
 ALTER FUNCTION calib_private.next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone) OWNER TO calib_owner;
+
+--
+-- Name: note_pair(text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.note_pair(p_name text, p_value jsonb) RETURNS text
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN CASE jsonb_typeof(p_value) WHEN 'number' THEN p_name || '=' || trim_scale(p_value::numeric)
+    WHEN 'string' THEN p_name || '=' || (p_value #>> '{}') WHEN 'boolean' THEN p_name || '=' || p_value END;
+END $$;
+
+
+ALTER FUNCTION calib_private.note_pair(p_name text, p_value jsonb) OWNER TO calib_owner;
 
 --
 -- Name: notify(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5539,6 +5896,31 @@ END $$;
 
 
 ALTER FUNCTION calib_private.require_claimable(p_job_id bigint) OWNER TO calib_owner;
+
+--
+-- Name: require_criteria(text, text, text, text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_criteria(p_state text, p_chip_id text, p_task text, p_qid text, p_note jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  IF p_state NOT IN ('scheduled', 'running', 'completed', 'failed', 'cancelled', 'live') THEN
+    PERFORM calib_private.refuse('CQ007', 'state', format('state: expected scheduled, running, completed, '
+      'failed, cancelled, or live for the first two, got %s', calib_private.shown(p_state)));
+  ELSIF num_nonnulls(p_task, p_qid) > 0 AND num_nonnulls(p_task, p_qid, p_chip_id) < 3 THEN
+    PERFORM calib_private.refuse('CQ007', 'task', 'task: expected together with qid and chip_id');
+  ELSIF p_note IS NOT NULL AND NOT EXISTS (SELECT FROM jsonb_each(CASE jsonb_typeof(p_note)
+      WHEN 'object' THEN p_note ELSE '{}' END) e
+      HAVING count(calib_private.note_pair(e.key, e.value)) = count(*) AND count(*) > 0) THEN
+    PERFORM calib_private.refuse('CQ007', 'note',
+      'note: expected an object of texts, numbers and booleans, such as {"ticket": "QX-12"}');
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.require_criteria(p_state text, p_chip_id text, p_task text, p_qid text, p_note jsonb) OWNER TO calib_owner;
 
 --
 -- Name: require_executor(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -6438,6 +6820,21 @@ END $$;
 ALTER FUNCTION calib_private.take_due_job(p_chip_id text, p_job_id bigint) OWNER TO calib_owner;
 
 --
+-- Name: task_key(text, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.task_key(p_project_id text, p_chip_id text, p_task text, p_qid text) RETURNS bigint
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN calib_private.job_key(p_project_id, 'task', concat_ws(chr(31), p_chip_id, p_task, p_qid));
+END $$;
+
+
+ALTER FUNCTION calib_private.task_key(p_project_id text, p_chip_id text, p_task text, p_qid text) OWNER TO calib_owner;
+
+--
 -- Name: topology_size(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -7243,6 +7640,77 @@ COMMENT ON COLUMN calib.flows.registered_by IS 'Database role that registered it
 --
 
 COMMENT ON COLUMN calib.flows.registered_at IS 'When it was registered.';
+
+
+--
+-- Name: job_counting; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.job_counting (
+    only_row boolean DEFAULT true NOT NULL,
+    counted_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    ended_until timestamp with time zone NOT NULL,
+    next_until timestamp with time zone NOT NULL,
+    next_xid xid8 NOT NULL,
+    CONSTRAINT job_counting_only_row_check CHECK (only_row)
+)
+WITH (fillfactor='50');
+
+
+ALTER TABLE calib_private.job_counting OWNER TO calib_owner;
+
+--
+-- Name: job_counts; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.job_counts (
+    project_id text NOT NULL,
+    chip_id text NOT NULL,
+    state text NOT NULL,
+    settled bigint NOT NULL,
+    jobs bigint NOT NULL
+)
+WITH (fillfactor='50');
+
+
+ALTER TABLE calib_private.job_counts OWNER TO calib_owner;
+
+--
+-- Name: job_counts; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.job_counts WITH (security_barrier='true') AS
+ SELECT c.project_id,
+    c.chip_id,
+    c.state,
+    c.jobs,
+    k.counted_at
+   FROM calib_private.job_counts c,
+    calib_private.job_counting k
+  WHERE ((c.jobs > 0) AND (c.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[])));
+
+
+ALTER VIEW calib.job_counts OWNER TO calib_owner;
+
+--
+-- Name: VIEW job_counts; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.job_counts IS 'How many jobs of each project, chip and state there were at counted_at, for members of the project; counted by sweep(), about once a minute.';
+
+
+--
+-- Name: COLUMN job_counts.jobs; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_counts.jobs IS 'Number of jobs.';
+
+
+--
+-- Name: COLUMN job_counts.counted_at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_counts.counted_at IS 'When they were counted, all at one time.';
 
 
 --
@@ -8459,6 +8927,20 @@ WITH (fillfactor='50', autovacuum_vacuum_threshold='100', autovacuum_vacuum_scal
 ALTER TABLE calib_private.backlogs OWNER TO calib_owner;
 
 --
+-- Name: deleted_jobs; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.deleted_jobs (
+    project_id text NOT NULL,
+    chip_id text NOT NULL,
+    state text NOT NULL,
+    finished_at timestamp with time zone NOT NULL
+);
+
+
+ALTER TABLE calib_private.deleted_jobs OWNER TO calib_owner;
+
+--
 -- Name: execution_days; Type: TABLE; Schema: calib_private; Owner: calib_owner
 --
 
@@ -8511,6 +8993,19 @@ ALTER TABLE calib_private.job_events ALTER COLUMN event_id ADD GENERATED ALWAYS 
     CACHE 1
 );
 
+
+--
+-- Name: job_keys; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.job_keys (
+    key bigint NOT NULL,
+    job_id bigint NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_insert_scale_factor='0.05');
+
+
+ALTER TABLE calib_private.job_keys OWNER TO calib_owner;
 
 --
 -- Name: jobs_job_id_seq; Type: SEQUENCE; Schema: calib_private; Owner: calib_owner
@@ -8712,11 +9207,35 @@ ALTER TABLE ONLY calib_private.flows
 
 
 --
+-- Name: job_counting job_counting_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.job_counting
+    ADD CONSTRAINT job_counting_pkey PRIMARY KEY (only_row);
+
+
+--
+-- Name: job_counts job_counts_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.job_counts
+    ADD CONSTRAINT job_counts_pkey PRIMARY KEY (project_id, chip_id, state);
+
+
+--
 -- Name: job_events job_events_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
 --
 
 ALTER TABLE ONLY calib_private.job_events
     ADD CONSTRAINT job_events_pkey PRIMARY KEY (event_id);
+
+
+--
+-- Name: job_keys job_keys_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.job_keys
+    ADD CONSTRAINT job_keys_pkey PRIMARY KEY (key, job_id);
 
 
 --
@@ -9003,10 +9522,24 @@ CREATE INDEX jobs_finished ON calib_private.jobs USING btree (finished_at) WHERE
 
 
 --
+-- Name: jobs_live_by_submitter; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_live_by_submitter ON calib_private.jobs USING btree (submitted_by, job_id DESC) WHERE (state = ANY (ARRAY['scheduled'::text, 'running'::text]));
+
+
+--
 -- Name: jobs_not_completed; Type: INDEX; Schema: calib_private; Owner: calib_owner
 --
 
 CREATE INDEX jobs_not_completed ON calib_private.jobs USING btree (state, job_id DESC) WHERE (state = ANY (ARRAY['failed'::text, 'cancelled'::text]));
+
+
+--
+-- Name: jobs_not_completed_by_project; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_not_completed_by_project ON calib_private.jobs USING btree (project_id, state, job_id DESC) WHERE (state = ANY (ARRAY['failed'::text, 'cancelled'::text]));
 
 
 --
@@ -9028,6 +9561,13 @@ CREATE INDEX jobs_waiting ON calib_private.jobs USING btree (chip_id, priority D
 --
 
 CREATE INDEX jobs_waiting_again ON calib_private.jobs USING btree (job_id) WHERE ((state = 'scheduled'::text) AND (attempt > 0));
+
+
+--
+-- Name: jobs_waiting_by_project; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_waiting_by_project ON calib_private.jobs USING btree (project_id, chip_id, priority DESC, job_id) WHERE (state = 'scheduled'::text);
 
 
 --
@@ -9063,6 +9603,20 @@ CREATE INDEX parameter_versions_by_hand ON calib_private.parameter_versions USIN
 --
 
 CREATE INDEX parameter_versions_by_job ON calib_private.parameter_versions USING btree (job_id) WHERE (job_id IS NOT NULL);
+
+
+--
+-- Name: parameter_versions_by_name; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX parameter_versions_by_name ON calib_private.parameter_versions USING btree (chip_id, qid, name, lower(valid));
+
+
+--
+-- Name: parameter_versions_by_start; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX parameter_versions_by_start ON calib_private.parameter_versions USING btree (chip_id, lower(valid));
 
 
 --
@@ -9122,6 +9676,13 @@ CREATE TRIGGER forbid_reopening BEFORE UPDATE ON calib_private.task_runs FOR EAC
 
 
 --
+-- Name: jobs forget_job; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER forget_job BEFORE DELETE ON calib_private.jobs FOR EACH ROW EXECUTE FUNCTION calib_private.forget_job();
+
+
+--
 -- Name: parameter_versions guard_origin; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
 --
 
@@ -9133,6 +9694,34 @@ CREATE TRIGGER guard_origin BEFORE INSERT ON calib_private.parameter_versions FO
 --
 
 CREATE TRIGGER guard_transition BEFORE UPDATE OF state ON calib_private.jobs FOR EACH ROW WHEN ((old.state IS DISTINCT FROM new.state)) EXECUTE FUNCTION calib_private.guard_transition();
+
+
+--
+-- Name: jobs keep_changed_keys; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER keep_changed_keys AFTER UPDATE OF tags, note ON calib_private.jobs FOR EACH ROW WHEN (((old.tags <> new.tags) OR (old.note <> new.note))) EXECUTE FUNCTION calib_private.keep_job_keys();
+
+
+--
+-- Name: attempts keep_flow_run_key; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER keep_flow_run_key AFTER UPDATE OF flow_run_id ON calib_private.attempts FOR EACH ROW WHEN ((new.flow_run_id IS NOT NULL)) EXECUTE FUNCTION calib_private.keep_flow_run_key();
+
+
+--
+-- Name: jobs keep_new_keys; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER keep_new_keys AFTER INSERT ON calib_private.jobs FOR EACH ROW EXECUTE FUNCTION calib_private.keep_job_keys();
+
+
+--
+-- Name: task_runs keep_task_keys; Type: TRIGGER; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TRIGGER keep_task_keys AFTER INSERT ON calib_private.task_runs REFERENCING NEW TABLE AS new_runs FOR EACH STATEMENT EXECUTE FUNCTION calib_private.keep_task_keys();
 
 
 --
@@ -9472,6 +10061,14 @@ GRANT ALL ON FUNCTION calib.executor_seen(p_executor_id text, p_condition text) 
 REVOKE ALL ON FUNCTION calib.executor_stopped(p_executor_id text) FROM PUBLIC;
 GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_executor;
 GRANT ALL ON FUNCTION calib.executor_stopped(p_executor_id text) TO calib_notebook;
+
+
+--
+-- Name: FUNCTION find_jobs(p_project_id text, p_chip_id text, p_state text, p_submitted_by text, p_tag text, p_note jsonb, p_flow text, p_dedup_key text, p_flow_run_id uuid, p_task text, p_qid text, p_before_job_id bigint, p_limit integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.find_jobs(p_project_id text, p_chip_id text, p_state text, p_submitted_by text, p_tag text, p_note jsonb, p_flow text, p_dedup_key text, p_flow_run_id uuid, p_task text, p_qid text, p_before_job_id bigint, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.find_jobs(p_project_id text, p_chip_id text, p_state text, p_submitted_by text, p_tag text, p_note jsonb, p_flow text, p_dedup_key text, p_flow_run_id uuid, p_task text, p_qid text, p_before_job_id bigint, p_limit integer) TO calib_reader;
 
 
 --
@@ -9872,6 +10469,14 @@ GRANT ALL ON FUNCTION calib.unsynced_flow_runs(p_chip_id text) TO calib_executor
 
 
 --
+-- Name: FUNCTION waiting_jobs(p_chip_id text, p_limit integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.waiting_jobs(p_chip_id text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.waiting_jobs(p_chip_id text, p_limit integer) TO calib_reader;
+
+
+--
 -- Name: FUNCTION why_waits(p_job_id bigint); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -9913,6 +10518,13 @@ GRANT ALL ON FUNCTION calib_private.alive(p_last_seen_at timestamp with time zon
 --
 
 REVOKE ALL ON FUNCTION calib_private.announce(p_job_ids bigint[]) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION asked_projects(p_project_id text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.asked_projects(p_project_id text) FROM PUBLIC;
 
 
 --
@@ -10221,6 +10833,13 @@ REVOKE ALL ON FUNCTION calib_private.count_backlog(p_chip_id text, p_job_id bigi
 
 
 --
+-- Name: FUNCTION count_jobs(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.count_jobs() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION count_newer(p_chip_id text, p_project_id text, p_after bigint, OUT of_chip bigint, OUT of_project bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10312,6 +10931,13 @@ REVOKE ALL ON FUNCTION calib_private.foreseen_answer(p_job calib_private.jobs, p
 
 
 --
+-- Name: FUNCTION forget_job(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.forget_job() FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION given_back(p_job_id bigint, p_claim uuid); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10396,10 +11022,45 @@ REVOKE ALL ON FUNCTION calib_private.is_writable(p_time timestamp with time zone
 
 
 --
+-- Name: FUNCTION job_key(p_project_id text, p_kind text, p_value text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.job_key(p_project_id text, p_kind text, p_value text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_now timestamp with time zone, p_far boolean, OUT n integer, OUT is_bounded boolean, OUT first_job_id bigint); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
 REVOKE ALL ON FUNCTION calib_private.jobs_ahead(p_job_id bigint, p_chip_id text, p_flow text, p_priority smallint, p_now timestamp with time zone, p_far boolean, OUT n integer, OUT is_bounded boolean, OUT first_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keep_flow_run_key(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.keep_flow_run_key() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keep_job_keys(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.keep_job_keys() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keep_task_keys(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.keep_task_keys() FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION keys_of(p_job calib_private.jobs); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.keys_of(p_job calib_private.jobs) FROM PUBLIC;
 
 
 --
@@ -10487,6 +11148,13 @@ REVOKE ALL ON FUNCTION calib_private.membership(p_project_id text) FROM PUBLIC;
 
 
 --
+-- Name: FUNCTION merged_jobs(p_sources text[], p_where text, p_order text, p_limit integer); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.merged_jobs(p_sources text[], p_where text, p_order text, p_limit integer) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION next_execution_id(); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10498,6 +11166,13 @@ REVOKE ALL ON FUNCTION calib_private.next_execution_id() FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.next_position(p_part text, p_from timestamp with time zone, p_before timestamp with time zone) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION note_pair(p_name text, p_value jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.note_pair(p_name text, p_value jsonb) FROM PUBLIC;
 
 
 --
@@ -10666,6 +11341,13 @@ REVOKE ALL ON FUNCTION calib_private.require_chip(p_chip_id text) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.require_claimable(p_job_id bigint) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_criteria(p_state text, p_chip_id text, p_task text, p_qid text, p_note jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_criteria(p_state text, p_chip_id text, p_task text, p_qid text, p_note jsonb) FROM PUBLIC;
 
 
 --
@@ -10929,6 +11611,13 @@ REVOKE ALL ON FUNCTION calib_private.take_due_job(p_chip_id text, p_job_id bigin
 
 
 --
+-- Name: FUNCTION task_key(p_project_id text, p_chip_id text, p_task text, p_qid text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.task_key(p_project_id text, p_chip_id text, p_task text, p_qid text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION topology_size(p_topology text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -11045,6 +11734,13 @@ GRANT SELECT ON TABLE calib.figures TO calib_reader;
 --
 
 GRANT SELECT ON TABLE calib.flows TO calib_reader;
+
+
+--
+-- Name: TABLE job_counts; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.job_counts TO calib_reader;
 
 
 --

@@ -62,7 +62,7 @@ def test_everything_is_described(connection: Connection) -> None:
         ("COMMENT ON TYPE calib.swept_job IS NULL", "type swept_job"),
         ("CREATE DOMAIN calib.qid AS text", "type qid"),
         ("COMMENT ON FUNCTION calib.mark(bigint) IS NULL", "function mark(job_id)"),
-        ("COMMENT ON COLUMN calib.jobs.state IS NULL", "column jobs.state"),
+        ("COMMENT ON COLUMN calib.jobs.waiting_for IS NULL", "column jobs.waiting_for"),
         ("COMMENT ON COLUMN calib.task_runs.note IS 'Own.'; COMMENT ON COLUMN calib.jobs.note IS NULL", None),
         ("COMMENT ON COLUMN calib.figures.name IS NULL", "column figures.name"),
         ("COMMENT ON COLUMN calib.claimed_job.dirty IS NULL", "attribute claimed_job.dirty"),

@@ -24,12 +24,15 @@ VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
     *("attempts", "job_events", "task_runs", "sweeps", "stages", "figures", "raw_data", "settings"),
     *("mirror_lag", "parameters", "parameter_history", "retention", "mirrors", "executor_permissions"),
+    "job_counts",
 }
 # Which groups each function is granted to.
 FUNCTIONS = {
     "schema_version": {"reader"},
     "oldest_served_version": {"reader"},
     "why_waits": {"reader"},
+    "find_jobs": {"reader"},
+    "waiting_jobs": {"reader"},
     "parameters_as_of": {"reader"},
     "parameters_at": {"reader"},
     "requeue": {"submitter"},
