@@ -23,7 +23,15 @@ GROUPS = {
 VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
     *("attempts", "job_events", "task_runs", "sweeps", "stages", "figures", "raw_data", "settings"),
-    *("mirror_lag", "parameters", "parameter_history", "retention", "mirrors", "executor_permissions"),
+    *(
+        "mirror_lag",
+        "known_parameters",
+        "parameters",
+        "parameter_history",
+        "retention",
+        "mirrors",
+        "executor_permissions",
+    ),
 }
 # Which groups each function is granted to.
 FUNCTIONS = {

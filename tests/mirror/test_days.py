@@ -74,7 +74,9 @@ def month(hand: Parameters, mirror: Mirror, qdash: QDashDatabase, owner: Databas
         set_clock(owner, at)
         edit(hand, "0", "t1", 10.0 + day)
         if day % 3 == 0:
-            hand.import_values({"1": {"t1": {"value": day}}, "0-1": {"zz": {"value": day}}}, "design")
+            hand.import_values(
+                {"1": {"t1": {"value": day}}, "0-1": {"zx90_gate_time": {"value": day}}}, "design"
+            )
         if day % 7 == 6:
             hand.revert("0", "t1", at - timedelta(days=5), "it was better")
         if day % 10 == 4:
