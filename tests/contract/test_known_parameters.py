@@ -11,6 +11,7 @@ import zipfile
 from dataclasses import dataclass
 
 import pytest
+from pydantic import JsonValue
 
 from calibtasks.parameters.declared import Param, declared
 from executors.engine.catalogue import task_entry
@@ -84,7 +85,9 @@ def test_a_bad_value_is_refused_by_every_way_in(world: QueueWorld, bad: Bad) -> 
         with pytest.raises(BadValueError):
             hand.set("0", bad.name, bad.value, unit=bad.unit, reason="trial", force=True)
         return
-    values = {"0": {"t2_echo": 12.5, bad.name: {"value": bad.value, "unit": bad.unit}}}
+    values: dict[str, dict[str, JsonValue]] = {
+        "0": {"t2_echo": 12.5, bad.name: {"value": bad.value, "unit": bad.unit}}
+    }
     with pytest.raises(BadValueError, match=re.escape(bad.answer)):
         hand.import_values(values, "trial")
     assert hand.current() == []
