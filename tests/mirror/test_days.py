@@ -63,7 +63,10 @@ def test_a_day_shows_what_was_in_force_when_it_ended(
         set_clock(owner, at)
         edit(hand, "0", name, value)
     mirror.run_once()
-    assert history_of(qdash) == {"20260301": {"t1": 1.0, "t2_star": 2.0}, "20260302": {"t1": 3.0, "t2_star": 4.0}}
+    assert history_of(qdash) == {
+        "20260301": {"t1": 1.0, "t2_star": 2.0},
+        "20260302": {"t1": 3.0, "t2_star": 4.0},
+    }
 
 
 def month(hand: Parameters, mirror: Mirror, qdash: QDashDatabase, owner: Database) -> None:
