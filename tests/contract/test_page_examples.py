@@ -1,64 +1,70 @@
-"""docs/sql.md shows every verb that people call, and each of its examples runs as it stands."""
+"""docs/sql.md shows every verb that people call, and what it shows runs, from its first line to its last."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import psycopg
 import pytest
 
+from qdash_queue.client.parameters import Parameters
 from tests.contract.catalogue import PAGE
 from tests.contract.test_grants import FUNCTIONS
-from tests.support.databases import CalibDatabase
-from tests.support.queue_world import (
-    CALIBRATE,
-    FULL_CHIP,
-    INTERACTIVE,
-    REPEAT,
-    TASKS,
-    QueueWorld,
-    open_queue_world,
-)
+from tests.support.chip_jobs import CHIP, make_chip
+from tests.support.queue_world import PROJECT, QueueWorld
 
-EXAMPLES = re.findall(r"```sql\n(.+?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
-STATEMENTS = [s for block in EXAMPLES for s in re.split(r";[^\n]*\n", block) if s.strip()]
+Connection = psycopg.Connection[tuple[object, ...]]
+
+TEXT = PAGE.read_text(encoding="utf-8")
+EXAMPLES = re.findall(r"```sql\n(.+?)```", TEXT, re.DOTALL)
+STATEMENTS = [
+    each.strip()
+    for block in EXAMPLES
+    for each in re.split(r"(?<=;)[ \t]*(?:--[^\n]*)?\n", block)
+    if each.strip()
+]
 OF_PEOPLE = {"reader", "submitter", "operator", "admin"}
 VERSIONS = {"schema_version", "oldest_served_version"}
-CHIP = "SIM16"
-
-
-def catalogue_of(world: QueueWorld) -> None:
-    world.add_chip(CHIP, FULL_CHIP)
-    world.executor(CHIP, "registrar").register_catalogue([CALIBRATE, REPEAT, INTERACTIVE], TASKS)
-
-
-def test_the_examples_run_in_their_order(database: CalibDatabase) -> None:
-    """By an administrator who is operator of the project; job 42 has ended."""
-    with open_queue_world(database) as world:
-        catalogue_of(world)
-        world.owner.execute("SELECT setval('calib_private.jobs_job_id_seq', 41)")
-        world.ana.queue.cancel(world.submit(CHIP))
-        database.roles += ["sim16_executor", "alice"]
-        world.owner.execute("CREATE ROLE sim16_executor LOGIN IN ROLE calib_executor")
-        page = world.person("page", "calib_admin", access="operator")
-        world.owner.execute(f"ALTER ROLE {page.name} CREATEROLE".encode())
-        world.owner.execute(f"GRANT calib_submitter TO {page.name} WITH ADMIN OPTION".encode())
-        with psycopg.connect(page.url, autocommit=True) as session:
-            for statement in STATEMENTS:
-                try:
-                    # The values of an hour ago: here they are younger.
-                    session.execute(statement.replace("interval '1 hour'", "interval '0'").encode())
-                except psycopg.Error as error:
-                    pytest.fail(f"{statement.strip()}\n{error}")
-                if "CREATE ROLE alice" in statement:
-                    # Since PostgreSQL 16 who makes a role may grant it, but not take it.
-                    option = " WITH SET TRUE" if session.info.server_version >= 160_000 else ""
-                    world.owner.execute(f"GRANT alice TO {page.name}{option}".encode())
+SUBMITTED = 42
+"""The job that the page speaks of; its first statement submits it."""
 
 
 def test_every_verb_that_people_call_is_shown() -> None:
     verbs = {name for name, groups in FUNCTIONS.items() if groups & OF_PEOPLE} - VERSIONS
     # Those of the table of questions are run by test_reads.
-    questions = re.findall(r"^\|.*SELECT .*$", PAGE.read_text(encoding="utf-8"), re.MULTILINE)
+    questions = re.findall(r"^\|.*SELECT .*$", TEXT, re.MULTILINE)
     shown = set(re.findall(r"calib\.(\w+)\(", " ".join([*EXAMPLES, *questions])))
     assert verbs - shown == set()
+
+
+@pytest.fixture
+def reader_of_the_page(own_world: QueueWorld) -> Iterator[Connection]:
+    """Who may do all that it shows; qubit 0 has a value of two days ago."""
+    make_chip(own_world, CHIP)
+    Parameters(own_world.olga.database, CHIP).set("0", "t1", 40, unit="μs", reason="design value")
+    own_world.owner.execute(
+        "UPDATE calib_private.parameter_versions SET valid = tstzrange(now() - interval '2 days', NULL)"
+    )
+    own_world.owner.execute("SELECT setval('calib_private.jobs_job_id_seq', %s, false)", (SUBMITTED,))
+    own_world.calib.login("calib_executor", name="sim16_executor")
+    own_world.calib.roles.append("alice")
+    login = own_world.calib.login("calib_admin", superuser=True)
+    own_world.admin.grant_member(PROJECT, login.name, "admin", "operator")
+    with psycopg.connect(login.url, autocommit=True) as connection:
+        yield connection
+
+
+def test_the_examples_run_in_their_order(reader_of_the_page: Connection, own_world: QueueWorld) -> None:
+    """Without a warning, and each change of rows finds one."""
+    told: list[str] = []
+    reader_of_the_page.add_notice_handler(lambda notice: told.append(str(notice.message_primary)))
+    for statement in STATEMENTS:
+        try:
+            done = reader_of_the_page.execute(statement.encode()).statusmessage or ""
+        except psycopg.Error as error:
+            pytest.fail(f"{statement}\n{error}")
+        assert told == [], statement
+        assert not re.fullmatch(r"UPDATE 0|INSERT 0 0", done), f"touches no row: {statement}"
+    assert own_world.job(SUBMITTED)["state"] == "cancelled"
+    assert own_world.value("SELECT count(*) FROM calib.jobs WHERE source_job_id = %s", SUBMITTED) == 1
