@@ -7978,6 +7978,13 @@ COMMENT ON VIEW calib.known_parameters IS 'What a parameter has to be, by its na
 
 
 --
+-- Name: COLUMN known_parameters.name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.name IS 'Name of the parameter.';
+
+
+--
 -- Name: COLUMN known_parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
@@ -8003,6 +8010,13 @@ COMMENT ON COLUMN calib.known_parameters.lower IS 'Least value, in unit; NULL: n
 --
 
 COMMENT ON COLUMN calib.known_parameters.upper IS 'Greatest value, in unit; NULL: none.';
+
+
+--
+-- Name: COLUMN known_parameters.description; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.description IS 'What it is.';
 
 
 --
@@ -8299,6 +8313,13 @@ COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
 --
 
 COMMENT ON COLUMN calib.parameters.error IS 'One standard deviation of the value, in unit; 0: not known or exact.';
+
+
+--
+-- Name: COLUMN parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.unit IS 'Unit of value and error, as calib.known_parameters has it.';
 
 
 --
