@@ -256,3 +256,28 @@ def test_an_executor_of_the_release_before_names_its_outputs_only(world: QueueWo
     by_hand(world, chip_id).set("0", "gain", 3, unit="dB", reason="trial")
     with pytest.raises(QueueError, match='unknown parameter "gains"'):
         by_hand(world, chip_id).set("0", "gains", 3, unit="dB", reason="trial")
+
+
+QDASH = {
+    **dict.fromkeys(
+        ("drag_hpi_duration", "drag_pi_duration", "hpi_duration", "pi_length", "cr_ramptime"), "ns"
+    ),
+    **dict.fromkeys(("control_frequency", "ef_frequency", "purcell_filter_frequency"), "GHz"),
+    **dict.fromkeys(
+        ("resonator_purcell_filter_coupling", "purcell_filter_linewidth", "dispersive_shift"), "MHz"
+    ),
+    **dict.fromkeys(("rabi_r2", "hpi_amplitude", "gate_fidelity", "error_per_gate", "drag_pi_beta"), ""),
+    **dict.fromkeys(("critical_photon_number", "ef_control_amplitude", "zx_rotation_rate"), "a.u."),
+    **{"rabi_phase": "rad", "rabi_angle": "degree", "static_zz_interaction": "KHz", "t1_std": "μs"},
+}
+"""Some of the values that QDash's tasks publish, its newest among them, with its spelling of the unit."""
+
+
+def test_values_of_qdash_can_be_imported(world: QueueWorld) -> None:
+    hand = by_hand(world, world.chip())
+    value = {"frequency": 4.5, "duration": 32, "length": 32, "ramptime": 16}
+    given = {
+        name: {"value": value.get(name.rpartition("_")[2], 0.5), "error": 0.01, "unit": unit}
+        for name, unit in QDASH.items()
+    }
+    assert hand.import_values({"0": given}, "from QDash") == len(QDASH)
