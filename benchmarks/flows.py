@@ -31,7 +31,7 @@ def touch(username: str, chip_id: str, project_id: str, tasks: int, seconds: flo
     """Run so many tasks of so many seconds; each touch of the chip is a line in the file ``evidence``."""
     job = current_job()
     assert job is not None
-    planned = [PlannedTask(task=f"Touch{number}", qid="0") for number in range(tasks)]
+    planned = [PlannedTask(task="CheckRabi", qid="0", repetition=number) for number in range(tasks)]
     persistently(lambda: job.lease.plan_tasks(planned))
     record = TaskRecord(status=TaskStatus.COMPLETED, note={"pid": os.getpid()})
     for task in planned:

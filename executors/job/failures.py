@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from executors.job.stop import Stopped, StopReason
 from qdash_queue.domain import CalibrationError, Failure, FailureKind
-from qdash_queue.errors import DatabaseUnreachableError, QueueError
+from qdash_queue.errors import BadValueError, DatabaseUnreachableError, QueueError, UnknownNameError
 
 STACK_TRACE_LIMIT = 10_000
 """Longest stack trace that is kept, in characters."""
@@ -102,6 +102,13 @@ def failure_of(error: BaseException, task: str, phase: Phase) -> Failure:
             cause="task_timeout",
             message=f"{task} was stopped in {phase.value} after {error.seconds:g} s, its time limit",
             remedy="measure fewer points or shots, or raise the task's timeout",
+        )
+    if phase is Phase.RECORD and isinstance(error, BadValueError | UnknownNameError):
+        return Failure(
+            kind=FailureKind.OUT_OF_RANGE if error.column == "value" else FailureKind.INTERNAL,
+            cause="refused",
+            message=f"the database refused what {task} measured: {words}",
+            remedy="SELECT * FROM calib.known_parameters and calib.tasks show what is expected",
         )
     if _from_instrument(error, phase):
         return Failure(

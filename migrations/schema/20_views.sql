@@ -422,11 +422,25 @@ COMMENT ON COLUMN calib.flows.registered_at IS 'When it was registered.';
 
 CREATE OR REPLACE VIEW calib.tasks AS
 SELECT chip_id, task, task_type, description, schema, input_parameters, output_parameters, version,
-    registered_by, registered_at FROM calib_private.tasks;
+    registered_by, registered_at, outputs FROM calib_private.tasks;
 COMMENT ON VIEW calib.tasks IS 'Tasks that the executors of each chip can run, as last registered.';
 COMMENT ON COLUMN calib.tasks.input_parameters IS 'Names of the parameters that it reads.';
 COMMENT ON COLUMN calib.tasks.output_parameters IS 'Names of the parameters that it measures.';
+COMMENT ON COLUMN calib.tasks.outputs IS
+  'JSON array of what those values have to be: name, unit, kind, lower, upper.';
 COMMENT ON COLUMN calib.tasks.version IS 'Version of the executor that registered it.';
+
+CREATE OR REPLACE VIEW calib.known_parameters AS
+SELECT name, unit, kind, lower, upper, description FROM calib_private.known_parameters;
+COMMENT ON VIEW calib.known_parameters IS
+  'What a parameter has to be, by its name; where tasks of a chip declare a range or further names, these '
+  'count (calib.tasks, outputs).';
+COMMENT ON COLUMN calib.known_parameters.name IS 'Name of the parameter.';
+COMMENT ON COLUMN calib.known_parameters.description IS 'What it is.';
+COMMENT ON COLUMN calib.known_parameters.unit IS 'Its unit; "a.u.": none.';
+COMMENT ON COLUMN calib.known_parameters.kind IS 'number or integer.';
+COMMENT ON COLUMN calib.known_parameters.lower IS 'Least value, in unit; NULL: none.';
+COMMENT ON COLUMN calib.known_parameters.upper IS 'Greatest value, in unit; NULL: none.';
 
 CREATE OR REPLACE VIEW calib.parameters AS
 SELECT p.chip_id, p.qid, p.name, p.value, p.error, p.unit, p.value_type, p.description,
@@ -437,6 +451,7 @@ COMMENT ON VIEW calib.parameters IS
   'measured it, NULL if none did; they stay when the job is pruned.';
 COMMENT ON COLUMN calib.parameters.name IS 'Name of the parameter, such as qubit_frequency.';
 COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
+COMMENT ON COLUMN calib.parameters.unit IS 'Unit of value and error, as calib.known_parameters has it.';
 COMMENT ON COLUMN calib.parameters.error IS
   'One standard deviation of the value, in unit; 0: not known or exact.';
 COMMENT ON COLUMN calib.parameters.value_type IS 'float or int.';

@@ -298,7 +298,11 @@ RETURNS jsonb LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
       "system"]}, "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters":
       {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}},
       "output_parameters": {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength":
-      200}}}}'
+      200}}, "outputs": {"type": "array", "maxItems": 1000, "items": {"type": "object", "required": ["name",
+      "unit", "kind"], "properties": {"name": {"type": "string", "maxLength": 200}, "unit": {"type": "string",
+      "maxLength": 200}, "kind": {"enum": ["number", "integer"]}, "lower": {"type": ["number", "null"],
+      "minimum": -1e300, "maximum": 1e300}, "upper": {"type": ["number", "null"], "minimum": -1e300,
+      "maximum": 1e300}}}}}}'
     WHEN 'object' THEN '{"type": "object"}' WHEN 'array' THEN '{"type": "array"}' END
 $$;
 

@@ -128,16 +128,18 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
   PERFORM calib_private.require_shape('task', p_task, 'task', 'CQ022');
   INSERT INTO calib_private.tasks AS t (chip_id, task, task_type, description, schema, input_parameters,
-    output_parameters, version, registered_by, registered_at)
+    output_parameters, outputs, version, registered_by, registered_at)
   VALUES (p_chip_id, p_task ->> 'task', p_task ->> 'task_type', coalesce(p_task ->> 'description', ''),
     calib_private.flat_schema(p_task -> 'schema', format('task "%s"', p_task ->> 'task')),
     ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
-    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')), p_version, calib_private.actor(),
-      calib_private.now())
+    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')),
+    coalesce(nullif(p_task -> 'outputs', '[]'), (SELECT jsonb_agg(jsonb_build_object('name', n))
+        FROM jsonb_array_elements_text(p_task -> 'output_parameters') n), '[]'),
+    p_version, calib_private.actor(), calib_private.now())
   ON CONFLICT (chip_id, task) DO UPDATE SET task_type = excluded.task_type,
     description = excluded.description,
      schema = excluded.schema, input_parameters = excluded.input_parameters,
-     output_parameters = excluded.output_parameters, version = excluded.version,
+     output_parameters = excluded.output_parameters, outputs = excluded.outputs, version = excluded.version,
        registered_by = excluded.registered_by, registered_at = excluded.registered_at;
 END $$;
 
@@ -169,4 +171,5 @@ END $$;
 COMMENT ON FUNCTION calib.register_catalogue(text, text, text, jsonb, jsonb) IS
   'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, '
   'on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, '
-  'output_parameters, description}. For calib_executor. Raises CQ001, CQ003, CQ007, CQ021, CQ022.';
+  'output_parameters, outputs, description}; outputs: array of {name, unit, kind, lower, upper}. For '
+  'calib_executor. Raises CQ001, CQ003, CQ007, CQ021, CQ022.';

@@ -122,6 +122,32 @@ BEGIN
   END LOOP;
 END $$;
 
+-- An executor completes only the tasks, and with the outputs, that are registered for its chip; a notebook or
+-- script brings tasks of its own. An output of one qubit of a multiplexer has its number in front.
+CREATE OR REPLACE FUNCTION calib_private.require_registered(p_job_id bigint, p_task text, p_outputs jsonb)
+RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_chip_id text; v_declared text[]; v_key text;
+BEGIN
+  SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j
+   WHERE j.job_id = p_job_id AND j.flow <> 'interactive';
+  IF NOT FOUND THEN RETURN; END IF;
+  SELECT t.output_parameters INTO v_declared FROM calib_private.tasks t
+   WHERE t.chip_id = v_chip_id AND t.task = p_task;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'task', format('task %s is not registered for chip "%s"%s',
+      calib_private.shown(p_task), v_chip_id, calib_private.suggestion(p_task,
+      ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = v_chip_id))));
+  END IF;
+  SELECT e.key INTO v_key FROM jsonb_each(coalesce(p_outputs, '{}')) e
+   WHERE e.key <> ALL (v_declared) AND regexp_replace(e.key, '^' || substring(e.value ->> 'qid_role'
+       FROM '^[0-9]+$') || '_', '') = ANY (v_declared) IS NOT TRUE ORDER BY 1 LIMIT 1;
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ007', 'output_parameters', format('task %s declares no output %s%s',
+      p_task, calib_private.shown(v_key), calib_private.suggestion(v_key, v_declared)));
+  END IF;
+END $$;
+
 -- Only a passing run makes parameters; a refused one keeps its outputs in the task run, measured but not in
 -- force.
 CREATE OR REPLACE FUNCTION calib_private.store_outputs(p_task_run_id uuid)
@@ -145,7 +171,8 @@ BEGIN
     FROM jsonb_each(v_run.output_parameters) e LOOP
     PERFORM calib_private.put_parameter(v_chip_id,
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
-      p_task_run_id, '');
+      -- A name that nobody knows is of a caller's own task.
+      p_task_run_id, '', (calib_private.known_parameter(v_chip_id, v_name)).name IS NULL);
   END LOOP;
 END $$;
 
@@ -175,6 +202,9 @@ BEGIN
       format('failure_kind: expected one of the closed list with status failed, and only with it, got %s '
       'with %s', calib_private.shown(p_result ->> 'failure_kind'), p_status));
   END IF;
+  IF p_status = 'completed' THEN
+    PERFORM calib_private.require_registered(p_job_id, v_run.task, p_result -> 'output_parameters');
+  END IF;
   PERFORM calib_private.store_figures(p_task_run_id, p_figures);
   PERFORM calib_private.store_raw_data(p_task_run_id, p_raw_meta, p_raw_data);
   UPDATE calib_private.task_runs t SET status = p_status, ended_at = calib_private.now(),
@@ -199,5 +229,5 @@ END $$;
 COMMENT ON FUNCTION calib.record_task(bigint, uuid, uuid, text, jsonb, jsonb, jsonb, bytea[]) IS
   'Ends a task run and stores all its results. p_result: object of columns of calib.task_runs and '
   'persist_output_parameters; p_figures: array of {name, plotly}; p_raw_meta: array of {name, dtype, '
-  'shape, unit}, with the bytes in p_raw_data. Its outputs become parameters if it completed. For '
+  'shape, unit}, with the bytes in p_raw_data. If it completed, its outputs become parameters. For '
   'calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ020, CQ040.';

@@ -14,9 +14,9 @@ TO calib_reader;
 GRANT SELECT ON
   calib.jobs, calib.attempts, calib.job_events, calib.task_runs, calib.sweeps, calib.stages,
   calib.figures, calib.raw_data, calib.chips, calib.qubits, calib.couplings, calib.executors,
-  calib.executor_permissions, calib.flows, calib.tasks, calib.parameters, calib.parameter_history,
-  calib.projects, calib.memberships, calib.settings, calib.retention, calib.mirrors, calib.mirror_lag,
-  calib.job_counts
+  calib.executor_permissions, calib.flows, calib.tasks, calib.known_parameters, calib.parameters,
+  calib.parameter_history, calib.projects, calib.memberships, calib.settings, calib.retention,
+  calib.mirrors, calib.mirror_lag, calib.job_counts
 TO calib_reader;
 
 GRANT EXECUTE ON FUNCTION
@@ -43,8 +43,8 @@ TO calib_submitter;
 GRANT EXECUTE ON FUNCTION
   calib.pause_chip(text, text),
   calib.resume_chip(text),
-  calib.set_parameter(text, text, text, double precision, double precision, text, text),
-  calib.import_parameters(text, jsonb, text),
+  calib.set_parameter(text, text, text, double precision, double precision, text, text, boolean),
+  calib.import_parameters(text, jsonb, text, boolean),
   calib.revert_parameter(text, text, text, timestamptz, text)
 TO calib_operator;
 

@@ -984,15 +984,13 @@ COMMENT ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_secon
 
 
 --
--- Name: import_parameters(text, jsonb, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+-- Name: import_parameters(text, jsonb, text, boolean); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
-CREATE FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) RETURNS integer
+CREATE FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text, p_force boolean DEFAULT false) RETURNS integer
     LANGUAGE plpgsql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-DECLARE
-  v_qid text; v_named jsonb; v_name text; v_value jsonb; v_count integer := 0;
 BEGIN
   PERFORM calib_private.require_speaker();
   IF jsonb_typeof(p_values) IS DISTINCT FROM 'object' THEN
@@ -1002,34 +1000,17 @@ BEGIN
   ELSIF calib_private.unreadable(p_values) IS NOT NULL THEN
     PERFORM calib_private.refuse('CQ007', 'values', 'values: ' || calib_private.unreadable(p_values));
   END IF;
-  PERFORM calib_private.begin_edit('import parameters', p_chip_id, ARRAY(SELECT jsonb_object_keys(p_values)),
-    p_reason);
-  FOR v_qid, v_named IN SELECT * FROM jsonb_each(p_values) LOOP
-    IF jsonb_typeof(v_named) <> 'object' THEN
-      PERFORM calib_private.refuse('CQ007', 'values',
-        format('values.%s: expected an object of named parameters, got %s', left(v_qid, 40),
-        jsonb_typeof(v_named)));
-    END IF;
-    FOR v_name, v_value IN SELECT * FROM jsonb_each(v_named) LOOP
-      PERFORM calib_private.require_known_names(v_name, v_value);
-      PERFORM calib_private.put_parameter(p_chip_id, v_qid, v_name,
-        CASE jsonb_typeof(v_value) WHEN 'number' THEN jsonb_build_object('value', v_value) ELSE v_value END,
-          'import', NULL, p_reason);
-      v_count := v_count + 1;
-    END LOOP;
-  END LOOP;
-  PERFORM calib_private.mark_chip(p_chip_id);
-  RETURN v_count;
+  RETURN calib_private.edit_parameters('import', 'import', p_chip_id, p_values, p_reason, p_force);
 END $$;
 
 
-ALTER FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) OWNER TO calib_owner;
+ALTER FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text, p_force boolean) OWNER TO calib_owner;
 
 --
--- Name: FUNCTION import_parameters(p_chip_id text, p_values jsonb, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+-- Name: FUNCTION import_parameters(p_chip_id text, p_values jsonb, p_reason text, p_force boolean); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) IS 'Sets many values by hand and returns how many: all or none. p_values: {"0": {"qubit_frequency": {"value": 4.2, "error": 0.001, "unit": "GHz"}}}; a plain number is a value without unit. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+COMMENT ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text, p_force boolean) IS 'Sets many values by hand and returns how many: all or none. p_values: {"0": {"qubit_frequency": {"value": 4.2, "error": 0.001, "unit": "GHz"}}}; a plain number is a value in the known unit. p_force: as for set_parameter(). For calib_operator of some project. Raises CQ001, CQ003, CQ007, CQ010.';
 
 
 --
@@ -1675,6 +1656,9 @@ BEGIN
       format('failure_kind: expected one of the closed list with status failed, and only with it, got %s '
       'with %s', calib_private.shown(p_result ->> 'failure_kind'), p_status));
   END IF;
+  IF p_status = 'completed' THEN
+    PERFORM calib_private.require_registered(p_job_id, v_run.task, p_result -> 'output_parameters');
+  END IF;
   PERFORM calib_private.store_figures(p_task_run_id, p_figures);
   PERFORM calib_private.store_raw_data(p_task_run_id, p_raw_meta, p_raw_data);
   UPDATE calib_private.task_runs t SET status = p_status, ended_at = calib_private.now(),
@@ -1704,7 +1688,7 @@ ALTER FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uu
 -- Name: FUNCTION record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) IS 'Ends a task run and stores all its results. p_result: object of columns of calib.task_runs and persist_output_parameters; p_figures: array of {name, plotly}; p_raw_meta: array of {name, dtype, shape, unit}, with the bytes in p_raw_data. Its outputs become parameters if it completed. For calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ020, CQ040.';
+COMMENT ON FUNCTION calib.record_task(p_job_id bigint, p_claim uuid, p_task_run_id uuid, p_status text, p_result jsonb, p_figures jsonb, p_raw_meta jsonb, p_raw_data bytea[]) IS 'Ends a task run and stores all its results. p_result: object of columns of calib.task_runs and persist_output_parameters; p_figures: array of {name, plotly}; p_raw_meta: array of {name, dtype, shape, unit}, with the bytes in p_raw_data. If it completed, its outputs become parameters. For calib_notebook, calib_executor. Raises CQ001, CQ003, CQ007, CQ020, CQ040.';
 
 
 --
@@ -1745,7 +1729,7 @@ ALTER FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_versio
 -- Name: FUNCTION register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) IS 'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, output_parameters, description}. For calib_executor. Raises CQ001, CQ003, CQ007, CQ021, CQ022.';
+COMMENT ON FUNCTION calib.register_catalogue(p_chip_id text, p_backend text, p_version text, p_flows jsonb, p_tasks jsonb) IS 'Replaces the chip''s flows and tasks. p_flows: array of {flow, schema, repeatable, timeout_seconds, on_cancellation, description}; p_tasks: array of {task, task_type, schema, input_parameters, output_parameters, outputs, description}; outputs: array of {name, unit, kind, lower, upper}. For calib_executor. Raises CQ001, CQ003, CQ007, CQ021, CQ022.';
 
 
 --
@@ -1978,7 +1962,8 @@ CREATE FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, 
 DECLARE
   v_then calib_private.parameter_versions;
 BEGIN
-  PERFORM calib_private.begin_edit('revert parameters', p_chip_id, ARRAY[p_qid], p_reason);
+  PERFORM calib_private.require_operator('revert parameters');
+  PERFORM calib_private.require_chip(p_chip_id);
   SELECT * INTO v_then FROM calib_private.parameter_versions p
    WHERE p.chip_id = p_chip_id AND p.qid = p_qid AND p.name = p_name AND p.valid @> p_as_of;
   IF NOT FOUND THEN
@@ -1986,10 +1971,9 @@ BEGIN
       format('parameter %s of qid %s had no value at %s', calib_private.shown(p_name),
       calib_private.shown(p_qid), p_as_of));
   END IF;
-  PERFORM calib_private.put_parameter(p_chip_id, p_qid, p_name,
-    jsonb_build_object('value', v_then.value, 'error', v_then.error, 'unit', v_then.unit, 'value_type',
-      v_then.value_type, 'description', v_then.description), 'revert', NULL, p_reason);
-  PERFORM calib_private.mark_chip(p_chip_id);
+  PERFORM calib_private.edit_parameters('revert', 'revert', p_chip_id, jsonb_build_object(p_qid,
+    jsonb_build_object(p_name, jsonb_build_object('value', v_then.value, 'error', v_then.error, 'unit',
+      v_then.unit, 'value_type', v_then.value_type, 'description', v_then.description))), p_reason, false);
 END $$;
 
 
@@ -1999,7 +1983,7 @@ ALTER FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p
 -- Name: FUNCTION revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) IS 'Makes the value that was in force at a time the present one, as a new version with a reason. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+COMMENT ON FUNCTION calib.revert_parameter(p_chip_id text, p_qid text, p_name text, p_as_of timestamp with time zone, p_reason text) IS 'Makes the value that was in force at a time the present one, as a new version with a reason. For calib_operator of some project. Raises CQ001, CQ003, CQ007, CQ010.';
 
 
 --
@@ -2110,34 +2094,27 @@ COMMENT ON FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_run
 
 
 --
--- Name: set_parameter(text, text, text, double precision, double precision, text, text); Type: FUNCTION; Schema: calib; Owner: calib_owner
+-- Name: set_parameter(text, text, text, double precision, double precision, text, text, boolean); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
-CREATE FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) RETURNS void
-    LANGUAGE plpgsql SECURITY DEFINER
+CREATE FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text, p_force boolean DEFAULT false) RETURNS void
+    LANGUAGE sql SECURITY DEFINER
     SET search_path TO 'pg_catalog', 'pg_temp'
     SET extra_float_digits TO '1'
     AS $$
-BEGIN
-  PERFORM calib_private.begin_edit('edit parameters', p_chip_id, ARRAY[p_qid], p_reason);
-  IF p_value IN ('NaN', 'Infinity', '-Infinity') OR p_error IN ('NaN', 'Infinity', '-Infinity') THEN
-    PERFORM calib_private.refuse('CQ007', 'value',
-      format('parameter %s: expected a finite value and error, got %s ± %s', p_name, p_value, p_error));
-  END IF;
-  PERFORM calib_private.put_parameter(p_chip_id, p_qid, p_name,
-    jsonb_build_object('value', p_value, 'error', coalesce(p_error, 0), 'unit', p_unit), 'edit', NULL,
-    p_reason);
-  PERFORM calib_private.mark_chip(p_chip_id);
-END $$;
+  SELECT calib_private.edit_parameters('edit', 'edit', p_chip_id, jsonb_build_object(coalesce(p_qid, ''),
+    jsonb_build_object(coalesce(p_name, ''), jsonb_build_object('value', p_value, 'error',
+      coalesce(p_error, 0), 'unit', p_unit))), p_reason, p_force)
+$$;
 
 
-ALTER FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) OWNER TO calib_owner;
+ALTER FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text, p_force boolean) OWNER TO calib_owner;
 
 --
--- Name: FUNCTION set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text); Type: COMMENT; Schema: calib; Owner: calib_owner
+-- Name: FUNCTION set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text, p_force boolean); Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
-COMMENT ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) IS 'Sets one value by hand, with a reason. p_error: one standard deviation, NULL means 0; value and error are in p_unit. For calib_operator of some project. Raises CQ001, CQ003, CQ007.';
+COMMENT ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text, p_force boolean) IS 'Sets one value by hand, with a reason. p_error: one standard deviation, NULL means 0; value and error are in p_unit. p_force: keeps what calib.known_parameters or the chip''s tasks forbid. For calib_operator of some project. Raises CQ001, CQ003, CQ007, CQ010.';
 
 
 --
@@ -2647,25 +2624,6 @@ END $$;
 
 
 ALTER FUNCTION calib_private.asked_projects(p_project_id text) OWNER TO calib_owner;
-
---
--- Name: begin_edit(text, text, text[], text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text) RETURNS void
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  PERFORM calib_private.require_operator(p_what);
-  PERFORM calib_private.require_chip(p_chip_id);
-  PERFORM calib_private.require_reason(p_reason);
-  PERFORM calib_private.bound_transaction();
-  PERFORM calib_private.lock_owners(p_chip_id, p_qids);
-END $$;
-
-
-ALTER FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text) OWNER TO calib_owner;
 
 --
 -- Name: bound_transaction(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -3526,6 +3484,49 @@ END $_$;
 ALTER FUNCTION calib_private.check_format(p_value jsonb, p_format text, p_path text, p_chip_id text) OWNER TO calib_owner;
 
 --
+-- Name: check_known_value(text, text, double precision, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.check_known_value(p_chip_id text, p_name text, p_value double precision, p_unit text, p_force boolean, OUT kept_unit text, OUT is_forced boolean) RETURNS record
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_known calib_private.known_parameters := calib_private.known_parameter(p_chip_id, p_name);
+  v_column text; v_wrong text;
+BEGIN
+  kept_unit := coalesce(nullif(p_unit, ''), v_known.unit, '');
+  IF v_known.name IS NULL THEN
+    v_column := 'name';
+    v_wrong := format('unknown parameter %s%s', calib_private.shown(p_name), calib_private.suggestion(p_name,
+      ARRAY(SELECT k.name FROM calib_private.known_parameters k UNION SELECT o ->> 'name'
+        FROM calib_private.tasks t, jsonb_array_elements(t.outputs) o WHERE t.chip_id = p_chip_id)));
+  ELSIF calib_private.plain_unit(kept_unit) <> calib_private.plain_unit(v_known.unit) THEN
+    v_column := 'unit';
+    v_wrong := format('parameter %s: expected a value in "%s", got one in %s', p_name, v_known.unit,
+      calib_private.shown(kept_unit));
+  ELSIF v_known.kind = 'integer' AND p_value <> trunc(p_value) THEN
+    v_column := 'value';
+    v_wrong := format('parameter %s: expected a whole number, got %s', p_name, p_value);
+  ELSIF p_value < v_known.lower OR p_value > v_known.upper THEN
+    v_column := 'value';
+    v_wrong := format('parameter %s: expected %s to %s%s, got %s', p_name,
+      coalesce(v_known.lower, '-Infinity'), coalesce(v_known.upper, 'Infinity'),
+      CASE WHEN calib_private.plain_unit(kept_unit) = '' THEN '' ELSE ' ' || kept_unit END, p_value);
+  ELSE
+    kept_unit := coalesce(v_known.unit, kept_unit);
+  END IF;
+  is_forced := v_wrong IS NOT NULL;
+  IF is_forced AND p_force IS NOT TRUE THEN
+    PERFORM calib_private.refuse('CQ007', v_column, v_wrong, 'calib.known_parameters shows what is expected; '
+      'by hand, p_force => true (--force) with a reason keeps it nevertheless.');
+  END IF;
+END $$;
+
+
+ALTER FUNCTION calib_private.check_known_value(p_chip_id text, p_name text, p_value double precision, p_unit text, p_force boolean, OUT kept_unit text, OUT is_forced boolean) OWNER TO calib_owner;
+
+--
 -- Name: check_limits(calib.jobs, calib_private.flows); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -4193,6 +4194,49 @@ END $$;
 
 
 ALTER FUNCTION calib_private.edit_job(p_new calib.jobs, p_edits jsonb) OWNER TO calib_owner;
+
+--
+-- Name: edit_parameters(text, text, text, jsonb, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.edit_parameters(p_what text, p_source text, p_chip_id text, p_values jsonb, p_reason text, p_force boolean) RETURNS integer
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+DECLARE
+  v_qid text; v_named jsonb; v_name text; v_value jsonb; v_count integer := 0;
+BEGIN
+  PERFORM calib_private.require_operator(p_what || ' parameters');
+  PERFORM calib_private.require_chip(p_chip_id);
+  PERFORM calib_private.require_reason(p_reason);
+  PERFORM calib_private.bound_transaction();
+  PERFORM calib_private.lock_owners(p_chip_id, ARRAY(SELECT jsonb_object_keys(p_values)));
+  FOR v_qid, v_named IN SELECT * FROM jsonb_each(p_values) LOOP
+    IF jsonb_typeof(v_named) <> 'object' THEN
+      PERFORM calib_private.refuse('CQ007', 'values',
+        format('values.%s: expected an object of named parameters, got %s', left(v_qid, 40),
+        jsonb_typeof(v_named)));
+    END IF;
+    FOR v_name, v_value IN SELECT * FROM jsonb_each(v_named) LOOP
+      PERFORM calib_private.require_known_names(v_name, v_value);
+      PERFORM calib_private.put_parameter(p_chip_id, v_qid, v_name,
+        CASE jsonb_typeof(v_value) WHEN 'number' THEN jsonb_build_object('value', v_value) ELSE v_value END,
+          p_source, NULL, p_reason, p_force);
+      v_count := v_count + 1;
+    END LOOP;
+  END LOOP;
+  v_name := NULL;
+  PERFORM calib_private.mark_chip(p_chip_id);
+  RETURN v_count;
+EXCEPTION WHEN serialization_failure OR exclusion_violation OR unique_violation THEN
+  PERFORM calib_private.refuse('CQ010', 'name', format('%s of %s was changed meanwhile: ask again in a new '
+    'transaction', coalesce('parameter ' || v_name, 'a parameter'), coalesce(CASE WHEN v_name IS NOT NULL
+      THEN v_qid END, p_chip_id)));
+  RETURN NULL;
+END $$;
+
+
+ALTER FUNCTION calib_private.edit_parameters(p_what text, p_source text, p_chip_id text, p_values jsonb, p_reason text, p_force boolean) OWNER TO calib_owner;
 
 --
 -- Name: edits(calib.jobs, calib.jobs); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -4927,6 +4971,47 @@ END $$;
 ALTER FUNCTION calib_private.keys_of(p_job calib_private.jobs) OWNER TO calib_owner;
 
 --
+-- Name: known_parameters; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.known_parameters (
+    name text NOT NULL,
+    unit text NOT NULL,
+    kind text NOT NULL,
+    lower double precision,
+    upper double precision,
+    description text NOT NULL,
+    CONSTRAINT known_parameters_check CHECK ((upper >= lower)),
+    CONSTRAINT known_parameters_kind_check CHECK ((kind = ANY (ARRAY['number'::text, 'integer'::text]))),
+    CONSTRAINT known_parameters_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,62}$'::text))
+);
+
+
+ALTER TABLE calib_private.known_parameters OWNER TO calib_owner;
+
+--
+-- Name: known_parameter(text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.known_parameter(p_chip_id text, p_name text) RETURNS calib_private.known_parameters
+    LANGUAGE sql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT coalesce(k.name, d.name), coalesce(k.unit, d.unit), coalesce(k.kind, d.kind),
+      coalesce(d.lower, k.lower), coalesce(d.upper, k.upper), k.description
+    FROM (SELECT min(o.name) AS name, min(o.unit) AS unit, min(o.lower) AS lower, max(o.upper) AS upper,
+        CASE WHEN bool_and(o.kind = 'integer') THEN 'integer' ELSE 'number' END AS kind
+      FROM calib_private.tasks t, jsonb_to_recordset(t.outputs) AS o(name text, unit text, kind text,
+        lower double precision, upper double precision)
+     WHERE t.chip_id = p_chip_id AND o.name = p_name
+       AND t.outputs @> jsonb_build_array(jsonb_build_object('name', p_name))) d
+    LEFT JOIN calib_private.known_parameters k ON k.name = p_name
+$$;
+
+
+ALTER FUNCTION calib_private.known_parameter(p_chip_id text, p_name text) OWNER TO calib_owner;
+
+--
 -- Name: labelled_role(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -5408,6 +5493,21 @@ $$;
 ALTER FUNCTION calib_private.place_qubits(p_chip_id text, p_topology text, p_n integer) OWNER TO calib_owner;
 
 --
+-- Name: plain_unit(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.plain_unit(p_unit text) RETURNS text
+    LANGUAGE sql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE WHEN p_unit IN ('a.u.', '–', '-', 'rad') THEN '' WHEN p_unit = 'us' THEN 'μs'
+    WHEN p_unit = 'deg' THEN 'degree' ELSE replace(p_unit, 'µ', 'μ') END
+$$;
+
+
+ALTER FUNCTION calib_private.plain_unit(p_unit text) OWNER TO calib_owner;
+
+--
 -- Name: prune_events(timestamp with time zone, timestamp with time zone, integer); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -5603,15 +5703,15 @@ $$;
 ALTER FUNCTION calib_private.prune_window() OWNER TO calib_owner;
 
 --
--- Name: put_parameter(text, text, text, jsonb, text, uuid, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+-- Name: put_parameter(text, text, text, jsonb, text, uuid, text, boolean); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) RETURNS void
+CREATE FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text, p_force boolean) RETURNS void
     LANGUAGE plpgsql
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-  v_now timestamptz; v_from timestamptz;
+  v_now timestamptz; v_from timestamptz; v_unit text; v_forced boolean;
   v_value double precision := calib_private.finite_number(p_value, 'value', p_name);
   v_error double precision := CASE WHEN p_value ? 'error' THEN calib_private.finite_number(p_value, 'error',
     p_name) ELSE 0 END;
@@ -5632,6 +5732,8 @@ BEGIN
     PERFORM calib_private.refuse('CQ007', 'value',
       format('parameter %s: expected a whole number, as its value_type is int, got %s', p_name, v_value));
   END IF;
+  SELECT * INTO v_unit, v_forced
+    FROM calib_private.check_known_value(p_chip_id, p_name, v_value, p_value ->> 'unit', p_force);
   v_now := calib_private.now();
   UPDATE calib_private.parameter_versions p SET valid = tstzrange(lower(p.valid),
       greatest(v_now, lower(p.valid) + interval '1 microsecond'))
@@ -5640,12 +5742,13 @@ BEGIN
   INSERT INTO calib_private.parameter_versions (chip_id, qid, name, value, value_type, error, unit,
     description, valid, source, task_run_id, actor, reason)
   VALUES (p_chip_id, p_qid, p_name, v_value, CASE WHEN p_value ->> 'value_type' = 'int' THEN 'int'
-    ELSE 'float' END, v_error, coalesce(p_value ->> 'unit', ''), coalesce(p_value ->> 'description', ''),
-    tstzrange(coalesce(v_from, v_now), NULL), p_source, p_task_run_id, calib_private.actor(), p_reason);
+    ELSE 'float' END, v_error, v_unit, coalesce(p_value ->> 'description', ''),
+    tstzrange(coalesce(v_from, v_now), NULL), p_source, p_task_run_id, calib_private.actor(),
+    CASE WHEN v_forced AND p_source <> 'task' THEN 'forced: ' ELSE '' END || p_reason);
 END $_$;
 
 
-ALTER FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) OWNER TO calib_owner;
+ALTER FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text, p_force boolean) OWNER TO calib_owner;
 
 --
 -- Name: refuse(text, text, text, text, text, text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
@@ -5747,16 +5850,18 @@ CREATE FUNCTION calib_private.register_task(p_chip_id text, p_version text, p_ta
 BEGIN
   PERFORM calib_private.require_shape('task', p_task, 'task', 'CQ022');
   INSERT INTO calib_private.tasks AS t (chip_id, task, task_type, description, schema, input_parameters,
-    output_parameters, version, registered_by, registered_at)
+    output_parameters, outputs, version, registered_by, registered_at)
   VALUES (p_chip_id, p_task ->> 'task', p_task ->> 'task_type', coalesce(p_task ->> 'description', ''),
     calib_private.flat_schema(p_task -> 'schema', format('task "%s"', p_task ->> 'task')),
     ARRAY(SELECT jsonb_array_elements_text(p_task -> 'input_parameters')),
-    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')), p_version, calib_private.actor(),
-      calib_private.now())
+    ARRAY(SELECT jsonb_array_elements_text(p_task -> 'output_parameters')),
+    coalesce(nullif(p_task -> 'outputs', '[]'), (SELECT jsonb_agg(jsonb_build_object('name', n))
+        FROM jsonb_array_elements_text(p_task -> 'output_parameters') n), '[]'),
+    p_version, calib_private.actor(), calib_private.now())
   ON CONFLICT (chip_id, task) DO UPDATE SET task_type = excluded.task_type,
     description = excluded.description,
      schema = excluded.schema, input_parameters = excluded.input_parameters,
-     output_parameters = excluded.output_parameters, version = excluded.version,
+     output_parameters = excluded.output_parameters, outputs = excluded.outputs, version = excluded.version,
        registered_by = excluded.registered_by, registered_at = excluded.registered_at;
 END $$;
 
@@ -6197,6 +6302,39 @@ END $$;
 ALTER FUNCTION calib_private.require_reason(p_reason text) OWNER TO calib_owner;
 
 --
+-- Name: require_registered(bigint, text, jsonb); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.require_registered(p_job_id bigint, p_task text, p_outputs jsonb) RETURNS void
+    LANGUAGE plpgsql STABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $_$
+DECLARE
+  v_chip_id text; v_declared text[]; v_key text;
+BEGIN
+  SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j
+   WHERE j.job_id = p_job_id AND j.flow <> 'interactive';
+  IF NOT FOUND THEN RETURN; END IF;
+  SELECT t.output_parameters INTO v_declared FROM calib_private.tasks t
+   WHERE t.chip_id = v_chip_id AND t.task = p_task;
+  IF NOT FOUND THEN
+    PERFORM calib_private.refuse('CQ001', 'task', format('task %s is not registered for chip "%s"%s',
+      calib_private.shown(p_task), v_chip_id, calib_private.suggestion(p_task,
+      ARRAY(SELECT t.task FROM calib_private.tasks t WHERE t.chip_id = v_chip_id))));
+  END IF;
+  SELECT e.key INTO v_key FROM jsonb_each(coalesce(p_outputs, '{}')) e
+   WHERE e.key <> ALL (v_declared) AND regexp_replace(e.key, '^' || substring(e.value ->> 'qid_role'
+       FROM '^[0-9]+$') || '_', '') = ANY (v_declared) IS NOT TRUE ORDER BY 1 LIMIT 1;
+  IF FOUND THEN
+    PERFORM calib_private.refuse('CQ007', 'output_parameters', format('task %s declares no output %s%s',
+      p_task, calib_private.shown(v_key), calib_private.suggestion(v_key, v_declared)));
+  END IF;
+END $_$;
+
+
+ALTER FUNCTION calib_private.require_registered(p_job_id bigint, p_task text, p_outputs jsonb) OWNER TO calib_owner;
+
+--
 -- Name: require_role(regrole[]); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -6384,7 +6522,11 @@ CREATE FUNCTION calib_private.shape(p_of text) RETURNS jsonb
       "system"]}, "description": {"type": ["string", "null"], "maxLength": 10000}, "input_parameters":
       {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength": 200}},
       "output_parameters": {"type": "array", "maxItems": 1000, "items": {"type": "string", "maxLength":
-      200}}}}'
+      200}}, "outputs": {"type": "array", "maxItems": 1000, "items": {"type": "object", "required": ["name",
+      "unit", "kind"], "properties": {"name": {"type": "string", "maxLength": 200}, "unit": {"type": "string",
+      "maxLength": 200}, "kind": {"enum": ["number", "integer"]}, "lower": {"type": ["number", "null"],
+      "minimum": -1e300, "maximum": 1e300}, "upper": {"type": ["number", "null"], "minimum": -1e300,
+      "maximum": 1e300}}}}}}'
     WHEN 'object' THEN '{"type": "object"}' WHEN 'array' THEN '{"type": "array"}' END
 $_$;
 
@@ -6590,7 +6732,8 @@ BEGIN
     FROM jsonb_each(v_run.output_parameters) e LOOP
     PERFORM calib_private.put_parameter(v_chip_id,
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
-      p_task_run_id, '');
+      -- A name that nobody knows is of a caller's own task.
+      p_task_run_id, '', (calib_private.known_parameter(v_chip_id, v_name)).name IS NULL);
   END LOOP;
 END $_$;
 
@@ -7812,6 +7955,71 @@ COMMENT ON COLUMN calib.job_events.detail IS 'JSON object with what belongs to t
 
 
 --
+-- Name: known_parameters; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.known_parameters AS
+ SELECT name,
+    unit,
+    kind,
+    lower,
+    upper,
+    description
+   FROM calib_private.known_parameters;
+
+
+ALTER VIEW calib.known_parameters OWNER TO calib_owner;
+
+--
+-- Name: VIEW known_parameters; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.known_parameters IS 'What a parameter has to be, by its name; where tasks of a chip declare a range or further names, these count (calib.tasks, outputs).';
+
+
+--
+-- Name: COLUMN known_parameters.name; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.name IS 'Name of the parameter.';
+
+
+--
+-- Name: COLUMN known_parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.unit IS 'Its unit; "a.u.": none.';
+
+
+--
+-- Name: COLUMN known_parameters.kind; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.kind IS 'number or integer.';
+
+
+--
+-- Name: COLUMN known_parameters.lower; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.lower IS 'Least value, in unit; NULL: none.';
+
+
+--
+-- Name: COLUMN known_parameters.upper; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.upper IS 'Greatest value, in unit; NULL: none.';
+
+
+--
+-- Name: COLUMN known_parameters.description; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.known_parameters.description IS 'What it is.';
+
+
+--
 -- Name: memberships; Type: VIEW; Schema: calib; Owner: calib_owner
 --
 
@@ -8105,6 +8313,13 @@ COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
 --
 
 COMMENT ON COLUMN calib.parameters.error IS 'One standard deviation of the value, in unit; 0: not known or exact.';
+
+
+--
+-- Name: COLUMN parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.parameters.unit IS 'Unit of value and error, as calib.known_parameters has it.';
 
 
 --
@@ -8841,6 +9056,7 @@ CREATE TABLE calib_private.tasks (
     version text NOT NULL,
     registered_by text NOT NULL,
     registered_at timestamp with time zone NOT NULL,
+    outputs jsonb DEFAULT '[]'::jsonb NOT NULL,
     CONSTRAINT tasks_schema_check CHECK ((jsonb_typeof(schema) = 'object'::text)),
     CONSTRAINT tasks_task_check CHECK ((task ~ '^[A-Za-z][A-Za-z0-9]{0,62}$'::text)),
     CONSTRAINT tasks_task_type_check CHECK ((task_type = ANY (ARRAY['qubit'::text, 'coupling'::text, 'mux'::text, 'global'::text, 'system'::text])))
@@ -8863,7 +9079,8 @@ CREATE VIEW calib.tasks AS
     output_parameters,
     version,
     registered_by,
-    registered_at
+    registered_at,
+    outputs
    FROM calib_private.tasks;
 
 
@@ -8895,6 +9112,13 @@ COMMENT ON COLUMN calib.tasks.output_parameters IS 'Names of the parameters that
 --
 
 COMMENT ON COLUMN calib.tasks.version IS 'Version of the executor that registered it.';
+
+
+--
+-- Name: COLUMN tasks.outputs; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.tasks.outputs IS 'JSON array of what those values have to be: name, unit, kind, lower, upper.';
 
 
 --
@@ -9252,6 +9476,14 @@ ALTER TABLE ONLY calib_private.jobs
 
 ALTER TABLE ONLY calib_private.jobs
     ADD CONSTRAINT jobs_pkey PRIMARY KEY (job_id);
+
+
+--
+-- Name: known_parameters known_parameters_pkey; Type: CONSTRAINT; Schema: calib_private; Owner: calib_owner
+--
+
+ALTER TABLE ONLY calib_private.known_parameters
+    ADD CONSTRAINT known_parameters_pkey PRIMARY KEY (name);
 
 
 --
@@ -10114,11 +10346,11 @@ GRANT ALL ON FUNCTION calib.heartbeat(p_job_id bigint, p_claim uuid, p_lease_sec
 
 
 --
--- Name: FUNCTION import_parameters(p_chip_id text, p_values jsonb, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+-- Name: FUNCTION import_parameters(p_chip_id text, p_values jsonb, p_reason text, p_force boolean); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text) TO calib_operator;
+REVOKE ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text, p_force boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.import_parameters(p_chip_id text, p_values jsonb, p_reason text, p_force boolean) TO calib_operator;
 
 
 --
@@ -10379,11 +10611,11 @@ GRANT ALL ON FUNCTION calib.set_flow_run(p_job_id bigint, p_claim uuid, p_flow_r
 
 
 --
--- Name: FUNCTION set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text); Type: ACL; Schema: calib; Owner: calib_owner
+-- Name: FUNCTION set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text, p_force boolean); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text) TO calib_operator;
+REVOKE ALL ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text, p_force boolean) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.set_parameter(p_chip_id text, p_qid text, p_name text, p_value double precision, p_error double precision, p_unit text, p_reason text, p_force boolean) TO calib_operator;
 
 
 --
@@ -10525,13 +10757,6 @@ REVOKE ALL ON FUNCTION calib_private.announce(p_job_ids bigint[]) FROM PUBLIC;
 --
 
 REVOKE ALL ON FUNCTION calib_private.asked_projects(p_project_id text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.begin_edit(p_what text, p_chip_id text, p_qids text[], p_reason text) FROM PUBLIC;
 
 
 --
@@ -10728,6 +10953,13 @@ REVOKE ALL ON FUNCTION calib_private.check_format(p_value jsonb, p_format text, 
 
 
 --
+-- Name: FUNCTION check_known_value(p_chip_id text, p_name text, p_value double precision, p_unit text, p_force boolean, OUT kept_unit text, OUT is_forced boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.check_known_value(p_chip_id text, p_name text, p_value double precision, p_unit text, p_force boolean, OUT kept_unit text, OUT is_forced boolean) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION check_limits(p_new calib.jobs, p_flow calib_private.flows); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10865,6 +11097,13 @@ REVOKE ALL ON FUNCTION calib_private.count_waiting(p_chip_id text, p_project_id 
 --
 
 REVOKE ALL ON FUNCTION calib_private.edit_job(p_new calib.jobs, p_edits jsonb) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION edit_parameters(p_what text, p_source text, p_chip_id text, p_values jsonb, p_reason text, p_force boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.edit_parameters(p_what text, p_source text, p_chip_id text, p_values jsonb, p_reason text, p_force boolean) FROM PUBLIC;
 
 
 --
@@ -11064,6 +11303,13 @@ REVOKE ALL ON FUNCTION calib_private.keys_of(p_job calib_private.jobs) FROM PUBL
 
 
 --
+-- Name: FUNCTION known_parameter(p_chip_id text, p_name text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.known_parameter(p_chip_id text, p_name text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION labelled_role(p_label text); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -11225,6 +11471,13 @@ REVOKE ALL ON FUNCTION calib_private.place_qubits(p_chip_id text, p_topology tex
 
 
 --
+-- Name: FUNCTION plain_unit(p_unit text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.plain_unit(p_unit text) FROM PUBLIC;
+
+
+--
 -- Name: FUNCTION prune_events(p_from timestamp with time zone, p_before timestamp with time zone, p_max integer); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -11274,10 +11527,10 @@ REVOKE ALL ON FUNCTION calib_private.prune_window() FROM PUBLIC;
 
 
 --
--- Name: FUNCTION put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text); Type: ACL; Schema: calib_private; Owner: calib_owner
+-- Name: FUNCTION put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text, p_force boolean); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
-REVOKE ALL ON FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text) FROM PUBLIC;
+REVOKE ALL ON FUNCTION calib_private.put_parameter(p_chip_id text, p_qid text, p_name text, p_value jsonb, p_source text, p_task_run_id uuid, p_reason text, p_force boolean) FROM PUBLIC;
 
 
 --
@@ -11439,6 +11692,13 @@ REVOKE ALL ON FUNCTION calib_private.require_read_committed(p_verb text) FROM PU
 --
 
 REVOKE ALL ON FUNCTION calib_private.require_reason(p_reason text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION require_registered(p_job_id bigint, p_task text, p_outputs jsonb); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.require_registered(p_job_id bigint, p_task text, p_outputs jsonb) FROM PUBLIC;
 
 
 --
@@ -11748,6 +12008,13 @@ GRANT SELECT ON TABLE calib.job_counts TO calib_reader;
 --
 
 GRANT SELECT ON TABLE calib.job_events TO calib_reader;
+
+
+--
+-- Name: TABLE known_parameters; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.known_parameters TO calib_reader;
 
 
 --

@@ -54,15 +54,27 @@ class Parameters:
             name=name,
         )
 
-    def set(self, qid: str, name: str, value: float, *, unit: str, reason: str, error: float = 0.0) -> None:
-        """Put a value in force by hand.
+    def set(
+        self,
+        qid: str,
+        name: str,
+        value: float,
+        *,
+        unit: str,
+        reason: str,
+        error: float = 0.0,
+        force: bool = False,
+    ) -> None:
+        """Put a value in force by hand; ``force``: although it is not what its name stands for.
 
         Raises:
-            BadValueError: value or error is not finite, or the reason is missing.
+            BadValueError: it is not what ``calib.known_parameters`` or the chip's tasks expect, value or
+                error is not finite, or the reason is missing.
+            IllegalTransitionError: it was changed since the transaction began.
         """
         self.database.rows_once(
             "SELECT calib.set_parameter(%(chip_id)s, %(qid)s, %(name)s, %(value)s, %(error)s, %(unit)s,"
-            " %(reason)s)",
+            " %(reason)s, %(force)s)",
             chip_id=self.chip_id,
             qid=qid,
             name=name,
@@ -70,25 +82,28 @@ class Parameters:
             error=error,
             unit=unit,
             reason=reason,
+            force=force,
         )
 
-    def import_values(self, values: ParameterValues, reason: str) -> int:
+    def import_values(self, values: ParameterValues, reason: str, *, force: bool = False) -> int:
         """Put many values in force, all or none; returns how many.
 
-        ``values`` is ``{qid: {name: {"value": ..., "unit": ..., "error": ...}}}``.
+        ``values`` is ``{qid: {name: {"value": ..., "unit": ..., "error": ...}}}``; ``force`` as for ``set``.
 
         Raises:
-            BadValueError: a value or error is not finite, or the reason is missing.
+            BadValueError, IllegalTransitionError: as ``set``.
         """
         try:
             document = json.dumps(values, allow_nan=False)
         except ValueError as error:
             raise BadValueError("values: expected finite numbers, got NaN or an infinity") from error
         rows = self.database.rows_once(
-            "SELECT calib.import_parameters(%(chip_id)s, CAST(%(values)s AS jsonb), %(reason)s) AS count",
+            "SELECT calib.import_parameters(%(chip_id)s, CAST(%(values)s AS jsonb), %(reason)s, %(force)s)"
+            " AS count",
             chip_id=self.chip_id,
             values=document,
             reason=reason,
+            force=force,
         )
         return int(rows[0]["count"])
 

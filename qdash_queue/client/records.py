@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from typing import Literal
 from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -108,6 +109,18 @@ class FlowEntry(BaseModel):
     on_cancellation: list[str]
 
 
+class OutputEntry(BaseModel):
+    """What a task's output has to be; ``name`` is the one under which it is stored."""
+
+    model_config = ConfigDict(frozen=True)
+
+    name: str
+    unit: str
+    kind: Literal["number", "integer"] = "number"
+    lower: float | None = None
+    upper: float | None = None
+
+
 class TaskEntry(BaseModel):
     """A task as its executor registers it; ``schema`` is the JSON Schema of its run parameters."""
 
@@ -119,3 +132,4 @@ class TaskEntry(BaseModel):
     parameters_schema: JsonObject = Field(alias="schema")
     input_parameters: list[str]
     output_parameters: list[str]
+    outputs: list[OutputEntry] = Field(default_factory=list)

@@ -25,6 +25,7 @@ from prefect import flow
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.flows import Flow
 
+from calibtasks.base import BaseTask, OutputParameter
 from executors.flows import FlowDefinition
 from executors.job.context import JobContext, current_job
 from executors.job.stop import checkpoint, task_border
@@ -158,6 +159,15 @@ def _hold_the_lock(seconds: float) -> None:
 def _other_process(seconds: float) -> subprocess.Popen[bytes]:
     # Without the site: it needs nothing, and has to start fast.
     return subprocess.Popen([sys.executable, "-S", "-c", f"import time; time.sleep({seconds})"])
+
+
+def _drill_task(number: int) -> type[BaseTask]:
+    output = {f"drill_{number}": OutputParameter(unit="a.u.")}
+    return type(f"Drill{number}", (BaseTask,), {"name": f"Drill{number}", "output_parameters": output})
+
+
+DRILL_TASKS = [_drill_task(number) for number in range(20)]
+"""What drills record: an executor completes only tasks that it has registered."""
 
 
 def drill_record(fence: int, number: int) -> TaskRecord:

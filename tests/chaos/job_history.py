@@ -10,12 +10,13 @@ from typing import Any
 
 import httpx
 
+from executors.engine.catalogue import task_entry
 from qdash_queue.client.leases import Executor, Lease
 from qdash_queue.client.models import Job, JsonObject
 from qdash_queue.client.queue import Queue
 from qdash_queue.client.records import PlannedTask
 from qdash_queue.domain import Failure, FailureKind, JobState
-from tests.chaos.flows import DRILL, drill_record
+from tests.chaos.flows import DRILL, DRILL_TASKS, drill_record
 from tests.chaos.installation import USER
 from tests.support.queue_world import PROJECT, QueueWorld
 
@@ -45,7 +46,7 @@ class JobHistory:
         """Register both executors."""
         for executor in self.executors:
             executor.register()
-            executor.register_catalogue([DRILL.entry()], [])
+            executor.register_catalogue([DRILL.entry()], [task_entry(task) for task in DRILL_TASKS])
 
     def submit(self, tasks: int = 2, manner: str = "well", max_attempts: int = 1) -> Job:
         parameters: JsonObject = {"tasks": tasks, "seconds": 0.0, "manner": manner, "qid": "0"}

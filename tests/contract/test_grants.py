@@ -24,7 +24,7 @@ VIEWS = {
     *("jobs", "projects", "memberships", "chips", "qubits", "couplings", "flows", "tasks", "executors"),
     *("attempts", "job_events", "task_runs", "sweeps", "stages", "figures", "raw_data", "settings"),
     *("mirror_lag", "parameters", "parameter_history", "retention", "mirrors", "executor_permissions"),
-    "job_counts",
+    *("job_counts", "known_parameters"),
 }
 # Which groups each function is granted to.
 FUNCTIONS = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
+import psycopg
 import pytest
 
 from qdash_queue.client.records import PlannedTask
@@ -97,6 +98,53 @@ def test_two_writers_of_one_value_take_turns(world: QueueWorld) -> None:
     assert [row["value"] for row in history] == [1, 2, 3, 4]
     assert [row["valid_to"] for row in history[:-1]] == [row["valid_from"] for row in history[1:]]
     assert history[-1]["valid_to"] is None
+
+
+@pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
+@pytest.mark.parametrize("there", [False, True])
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "SELECT calib.set_parameter(%s, '0', 't1', 2, 0, 'us', 'by hand')",
+        "SELECT calib.import_parameters(%s, '{\"0\": {\"t1\": 2}}', 'by hand')",
+    ],
+)
+def test_a_crossed_edit_of_one_value_is_refused_in_words(
+    world: QueueWorld, level: str, there: bool, edit: str
+) -> None:
+    chip_id = world.chip()
+    first, second = world.session(world.olga), world.session(world.olga)
+    if there:
+        first.execute(edit.encode(), (chip_id,))
+        first.commit()
+    second.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+    second.execute("SELECT FROM calib.parameters")
+    first.execute(f"SET TRANSACTION ISOLATION LEVEL {level}".encode())
+    first.execute(edit.encode(), (chip_id,))
+    waiting = in_thread(partial(second.execute, edit.encode(), (chip_id,)))
+    world.wait_until_blocked(world.olga)
+    first.commit()
+    words = "parameter t1 of 0 was changed meanwhile: ask again in a new transaction"
+    with pytest.raises(psycopg.Error, match=words) as refused:
+        waiting.result(timeout=PATIENCE)
+    assert refused.value.sqlstate == "CQ010"
+    second.rollback()
+    second.execute(edit.encode(), (chip_id,))
+    second.commit()
+
+
+def test_a_crossed_edit_of_another_value_is_refused_in_words(world: QueueWorld) -> None:
+    """Both mark the chip for the mirror."""
+    chip_id = world.chip()
+    first, second = world.session(world.olga), world.session(world.olga)
+    edit = "SELECT calib.set_parameter(%s, %s, 't1', 2, 0, 'us', 'by hand')"
+    second.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    second.execute("SELECT FROM calib.parameters")
+    first.execute(edit, (chip_id, "0"))
+    first.commit()
+    with pytest.raises(psycopg.Error, match=f"a parameter of {chip_id} was changed meanwhile") as refused:
+        second.execute(edit, (chip_id, "1"))
+    assert refused.value.sqlstate == "CQ010"
 
 
 def test_marks_of_all_jobs_left_open_do_not_block_a_running_one(world: QueueWorld) -> None:

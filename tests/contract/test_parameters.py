@@ -105,9 +105,9 @@ def test_no_way_in_for_nan_and_infinity(world: QueueWorld, value: float) -> None
         with pytest.raises(BadValueError, match="expected finite numbers"):
             lease.record_task(run, TaskRecord(status=TaskStatus.COMPLETED, output_parameters=output))
     parameters = by_hand(world, claimed.chip_id)
-    with pytest.raises(BadValueError, match=f"parameter {NAME}: expected a finite value and error"):
+    with pytest.raises(BadValueError, match=f"parameter {NAME}: expected a finite number as"):
         parameters.set("0", NAME, value, unit="MHz", reason="x")
-    with pytest.raises(BadValueError, match=f"parameter {NAME}: expected a finite value and error"):
+    with pytest.raises(BadValueError, match=f"parameter {NAME}: expected a finite number as"):
         parameters.set("0", NAME, 1.0, error=value, unit="MHz", reason="x")
     with pytest.raises(BadValueError, match="values: expected finite numbers"):
         parameters.import_values({"0": {NAME: {"value": value}}}, "x")
@@ -276,9 +276,13 @@ def test_no_digit_of_a_value_is_lost(world: QueueWorld, digits: int) -> None:
     chip_id, value = world.chip(), 4.123456789012345678
     session = world.session(world.olga, autocommit=True)
     session.execute(f"SET extra_float_digits = {digits}".encode())
-    session.execute("SELECT calib.set_parameter(%s, '0', 'f', %s, 0, 'GHz', 'x')", (chip_id, value))
-    session.execute("SELECT calib.revert_parameter(%s, '0', 'f', clock_timestamp(), 'x')", (chip_id,))
-    history = by_hand(world, chip_id).history("0", "f")
+    session.execute(
+        "SELECT calib.set_parameter(%s, '0', 'qubit_frequency', %s, 0, 'GHz', 'x')", (chip_id, value)
+    )
+    session.execute(
+        "SELECT calib.revert_parameter(%s, '0', 'qubit_frequency', clock_timestamp(), 'x')", (chip_id,)
+    )
+    history = by_hand(world, chip_id).history("0", "qubit_frequency")
     assert [p.value for p in history] == [value, value]
 
 

@@ -159,6 +159,13 @@ class HugeTask(GoodTask, register=False):
         return replace(result, figures=[*result.figures, huge])
 
 
+class OddUnitTask(GoodTask, register=False):
+    """It gives a value that every chip knows in another unit."""
+
+    name = "OddUnitTask"
+    output_parameters: Mapping[str, ParameterModel] = {"t1": OutputParameter(unit="ms")}
+
+
 class ShortFormTask(BaseTask, register=False):
     """Written as the quickstart shows, with the short signatures."""
 
@@ -186,5 +193,6 @@ NOTEBOOK_TASKS: tuple[type[BaseTask], ...] = (
     ImpatientTask,
     WrappingTask,
     HugeTask,
+    OddUnitTask,
     ShortFormTask,
 )

@@ -45,6 +45,7 @@ REFUSED = [
     ("NeedyTask", "missing_input", "no_value", set(), 0),
     ("ImpatientTask", "timeout", "task_timeout", set(), 0),
     ("HugeTask", "internal", "TooLargeError", set(), 0),
+    ("OddUnitTask", "internal", "refused", {"line"}, 2),
 ]
 
 

@@ -87,7 +87,7 @@ def walk(username: str, chip_id: str, project_id: str, count: int, seconds: floa
     """Record so many task runs, each of so many seconds, with a border between them."""
     job = current_job()
     assert job is not None
-    planned = [PlannedTask(task=f"Step{number}", qid="0") for number in range(count)]
+    planned = [PlannedTask(task="CheckRabi", qid="0", repetition=number) for number in range(count)]
     job.lease.plan_tasks(planned)
     for task in planned:
         task_border()
@@ -96,7 +96,7 @@ def walk(username: str, chip_id: str, project_id: str, count: int, seconds: floa
         while time.monotonic() < end:
             checkpoint()
             time.sleep(0.01)
-        output = {"step": ParameterModel(value=1.0, error=0.5, unit="a.u.")}
+        output = {"rabi_frequency": ParameterModel(value=1.0, error=0.5, unit="MHz")}
         job.lease.record_task(task_run_id, TaskRecord(status=TaskStatus.COMPLETED, output_parameters=output))
 
 

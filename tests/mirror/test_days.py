@@ -57,13 +57,16 @@ def test_a_day_shows_what_was_in_force_when_it_ended(
     hand: Parameters, mirror: Mirror, qdash: QDashDatabase, owner: Database
 ) -> None:
     midnight = NOON + timedelta(hours=12)
-    values = [(NOON, "t1", 1.0), (midnight - MICROSECOND, "t2", 2.0), (midnight, "t1", 3.0)]
-    values.append((midnight + MICROSECOND, "t2", 4.0))
+    values = [(NOON, "t1", 1.0), (midnight - MICROSECOND, "t2_star", 2.0), (midnight, "t1", 3.0)]
+    values.append((midnight + MICROSECOND, "t2_star", 4.0))
     for at, name, value in values:
         set_clock(owner, at)
         edit(hand, "0", name, value)
     mirror.run_once()
-    assert history_of(qdash) == {"20260301": {"t1": 1.0, "t2": 2.0}, "20260302": {"t1": 3.0, "t2": 4.0}}
+    assert history_of(qdash) == {
+        "20260301": {"t1": 1.0, "t2_star": 2.0},
+        "20260302": {"t1": 3.0, "t2_star": 4.0},
+    }
 
 
 def month(hand: Parameters, mirror: Mirror, qdash: QDashDatabase, owner: Database) -> None:
@@ -74,7 +77,9 @@ def month(hand: Parameters, mirror: Mirror, qdash: QDashDatabase, owner: Databas
         set_clock(owner, at)
         edit(hand, "0", "t1", 10.0 + day)
         if day % 3 == 0:
-            hand.import_values({"1": {"t1": {"value": day}}, "0-1": {"zz": {"value": day}}}, "design")
+            hand.import_values(
+                {"1": {"t1": {"value": day}}, "0-1": {"zx_rotation_rate": {"value": day}}}, "design"
+            )
         if day % 7 == 6:
             hand.revert("0", "t1", at - timedelta(days=5), "it was better")
         if day % 10 == 4:

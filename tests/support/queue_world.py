@@ -80,21 +80,22 @@ def open_flow(name: str, *, repeatable: bool, timeout_seconds: int = 3600) -> Fl
     )
 
 
-def qubit_task(name: str, output: str, **settings: JsonValue) -> TaskEntry:
-    """A task of one qubit with one output, and these properties of its settings' schema."""
+def qubit_task(name: str, *outputs: str, **settings: JsonValue) -> TaskEntry:
+    """A task of one qubit with outputs, and these properties of its settings' schema."""
     return TaskEntry(
         task=name,
         task_type=TaskType.QUBIT,
         parameters_schema={"type": "object", "properties": settings},
         input_parameters=["qubit_frequency"],
-        output_parameters=[output],
+        output_parameters=list(outputs),
     )
 
 
 REPEAT = open_flow("repeat", repeatable=True, timeout_seconds=600)
 INTERACTIVE = open_flow("interactive", repeatable=False)
+OUTPUTS = ("rabi_frequency", "t1", "t2_star", "hpi_amplitude", "control", "target", "coupling", "none")
 TASKS = [
-    qubit_task(name, "rabi_frequency", shots={"type": "integer", "minimum": 1})
+    qubit_task(name, *OUTPUTS, shots={"type": "integer", "minimum": 1})
     for name in ("CheckRabi", "CheckT1", "CreateHPIPulse")
 ]
 

@@ -21,6 +21,9 @@ Qid = Annotated[
 ]
 Name = Annotated[str, typer.Argument(help="The parameter, such as qubit_frequency.", show_default=False)]
 Reason = Annotated[str, typer.Option(help="Reason, kept in the history.", show_default=False)]
+Force = Annotated[
+    bool, typer.Option("--force", help="Keep a value that is not what its name stands for; needs --reason.")
+]
 
 parameters = typer.Typer(help="Calibrated values: show, import, set, revert, history.")
 
@@ -71,12 +74,13 @@ def import_values(
         str | None,
         typer.Option(help="Reason, kept in the history; optional with --design.", show_default=False),
     ] = None,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Import the values of a file, all or none; or, with --design, those of a simulated chip."""
     if design == (file is not None):
         raise typer.BadParameter(f"expected a file or --design, got {'both' if design else 'neither'}")
-    if reason is None and not design:
+    if reason is None and (force or not design):
         raise typer.BadParameter("expected a reason, got nothing", param_hint="--reason")
     session = Session.of(context, as_json=json)
     if design:
@@ -85,7 +89,8 @@ def import_values(
     else:
         # What stands under each qubit, the database checks, and says in words what is wrong with it.
         values = cast("ParameterValues", json_object(f"@{file}", "file"))
-    count = session.parameters(chip_id).import_values(values, "design values" if reason is None else reason)
+    why = "design values" if reason is None else reason
+    count = session.parameters(chip_id).import_values(values, why, force=force)
     session.done(f"{count} values imported into chip {chip_id}", chip_id=chip_id, count=count)
 
 
@@ -100,11 +105,12 @@ def set_value(
     unit: Annotated[str, typer.Option(help="Its unit.", show_default=False)],
     error: Annotated[float, typer.Option(help="One standard deviation, in the same unit.")] = 0.0,
     reason: Reason,
+    force: Force = False,
     json: Json = False,
 ) -> None:
     """Set one value by hand."""
     session = Session.of(context, as_json=json)
-    session.parameters(chip_id).set(qid, name, value, unit=unit, reason=reason, error=error)
+    session.parameters(chip_id).set(qid, name, value, unit=unit, reason=reason, error=error, force=force)
     _show_newest(session, chip_id, qid, name)
 
 
