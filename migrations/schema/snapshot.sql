@@ -1671,6 +1671,8 @@ CREATE FUNCTION calib.recent_events(p_since timestamp with time zone, p_project_
     SET enable_seqscan TO 'off'
     SET enable_bitmapscan TO 'off'
     SET max_parallel_workers_per_gather TO '0'
+    SET seq_page_cost TO '0'
+    SET random_page_cost TO '0'
     AS $_$
 DECLARE
   v_sources text; v_job record; v_seen bigint[] := '{}'; v_events calib.job_events[] := '{}';
@@ -4781,6 +4783,8 @@ CREATE FUNCTION calib_private.merged_jobs(p_sources text[], p_where text, p_orde
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     SET max_parallel_workers_per_gather TO '0'
+    SET seq_page_cost TO '0'
+    SET random_page_cost TO '0'
     AS $$
 BEGIN
   IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
