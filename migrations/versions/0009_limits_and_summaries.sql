@@ -70,6 +70,8 @@ CREATE INDEX jobs_waiting_by_project ON calib_private.jobs (project_id, chip_id,
   WHERE state = 'scheduled';
 CREATE INDEX jobs_not_completed_by_project ON calib_private.jobs (project_id, state, job_id DESC)
   WHERE state IN ('failed', 'cancelled');
+CREATE INDEX jobs_ended_by_project ON calib_private.jobs (project_id, finished_at)
+  WHERE finished_at IS NOT NULL;
 CREATE INDEX parameter_versions_by_name ON calib_private.parameter_versions (chip_id, qid, name,
   lower(valid));
 CREATE INDEX parameter_versions_by_start ON calib_private.parameter_versions (chip_id, lower(valid));
