@@ -22,7 +22,8 @@ MOST_BUFFERS = 300
 ROLES = ("reader", "submitter", "operator")
 Session = psycopg.Connection[dict[str, Any]]
 
-# Of projects: demo has all the jobs, quiet none. Of people: NAME reads demo, NAME_quiet reads quiet.
+# Project demo has what is asked for; quiet has a tenth of the jobs, all on CHIP1 and of nothing that is asked
+# for. NAME reads demo, NAME_quiet reads quiet.
 SEED = """
 INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
     timeout_seconds, max_attempts, repeatable, dedup_key, tags, note, state, attempt, fence, execution_id,
@@ -37,6 +38,9 @@ SELECT 'demo', 'ana', chip, 'calibrate', '{"qids": ["0", "1"], "tasks": ["CheckR
   FROM generate_series(1, %(finished)s::bigint) n,
        LATERAL (SELECT now() - (%(finished)s::bigint - n) * interval '1 second' AS at,
          CASE n % 10 WHEN 0 THEN 'SIM16' ELSE 'CHIP' || n % 10 END AS chip) made;
+UPDATE calib_private.jobs SET project_id = 'quiet', tags = '{}', note = '{}', dedup_key = NULL,
+    submitted_by = 'cora' WHERE chip_id = 'CHIP1';
+VACUUM FULL calib_private.jobs;
 INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, flow_run_id, started_at, ended_at,
     verdict, outcome, prefect_synced)
 SELECT job_id, 1, fence, executor_id, flow_run_id, started_at, finished_at, 'completed', 'completed', true
@@ -156,7 +160,7 @@ def ask(url_of: Mapping[str, str]) -> Iterator[Answer]:
 
 
 def people() -> list[str]:
-    """A reader, a submitter and an operator: of the project that has all the jobs, and of one without any."""
+    """A reader, a submitter and an operator: of the project that has what is asked for, and of the other."""
     return [f"{role}{ending}" for ending in ("", "_quiet") for role in ROLES]
 
 

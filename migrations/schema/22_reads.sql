@@ -129,13 +129,14 @@ CREATE OR REPLACE TRIGGER forget_job BEFORE DELETE ON calib_private.jobs FOR EAC
   EXECUTE FUNCTION calib_private.forget_job();
 
 -- The first jobs of several sources together, each in p_order: a FROM and WHERE for one project, so that no
--- other project's rows are passed over. Hash joins and sorts would read all there is.
+-- other project's rows are passed over. Hash joins and sorts would read all there is; where pages
+-- cost nothing, the plan is the one that passes over the fewest rows.
 CREATE OR REPLACE FUNCTION calib_private.merged_jobs(p_sources text[], p_where text, p_order text,
   p_limit integer)
 RETURNS SETOF calib.found_job
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
   SET enable_hashjoin = off SET enable_mergejoin = off SET enable_bitmapscan = off SET jit = off
-  SET max_parallel_workers_per_gather = 0 AS $$
+  SET max_parallel_workers_per_gather = 0 SET seq_page_cost = 0 SET random_page_cost = 0 AS $$
 BEGIN
   IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
     PERFORM calib_private.refuse('CQ007', 'limit', format('limit: expected 1 to 1000, got %s',
@@ -245,6 +246,51 @@ COMMENT ON FUNCTION calib.waiting_jobs(text, integer) IS
   'calib_reader. Raises CQ003, CQ007.';
 COMMENT ON TYPE calib.found_job IS
   'What find_jobs() and waiting_jobs() return: columns of calib.jobs, without those that cost another look.';
+
+-- The newest events. A job's events are not after its end, of one that has not started not after its
+-- submission: jobs are taken by these times, the newest first, until none can have a newer event than those
+-- found. Those that run, or wait once more, come first.
+CREATE OR REPLACE FUNCTION calib.recent_events(p_since timestamptz, p_project_id text DEFAULT NULL,
+  p_limit integer DEFAULT 50)
+RETURNS SETOF calib.job_events
+LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET enable_seqscan = off
+  SET enable_bitmapscan = off SET max_parallel_workers_per_gather = 0 SET seq_page_cost = 0
+  SET random_page_cost = 0 AS $$
+DECLARE
+  v_sources text; v_job record; v_seen bigint[] := '{}'; v_events calib.job_events[] := '{}';
+  v_last timestamptz; v_margin interval := '1 second';   -- an event is written just after its job's time
+BEGIN
+  IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'limit', format('limit: expected 1 to 1000, got %s',
+      coalesce(p_limit::text, 'nothing')));
+  END IF;
+  SELECT string_agg(format('(SELECT j.job_id, j.finished_at AS at FROM calib_private.jobs j '
+      'WHERE j.project_id = %1$L AND j.finished_at >= %2$L ORDER BY j.finished_at DESC LIMIT %3$s) UNION ALL '
+      '(SELECT n.job_id, n.submitted_at FROM (SELECT * FROM calib_private.jobs j WHERE j.project_id = %1$L '
+      'ORDER BY j.job_id DESC LIMIT %3$s) n WHERE n.submitted_at >= %2$L AND n.state = ''scheduled'') '
+      'UNION ALL (SELECT j.job_id, ''infinity'' FROM calib_private.jobs j WHERE j.project_id = %1$L '
+      'AND j.state = ''running'') UNION ALL (SELECT j.job_id, ''infinity'' FROM calib_private.jobs j '
+      'WHERE j.project_id = %1$L AND j.state = ''scheduled'' AND j.attempt > 0)', p,
+      p_since - v_margin, p_limit),
+      ' UNION ALL ') INTO v_sources FROM unnest(calib_private.asked_projects(p_project_id)) p;
+  IF v_sources IS NULL THEN RETURN; END IF;
+  FOR v_job IN EXECUTE v_sources || ' ORDER BY 2 DESC' LOOP
+    EXIT WHEN v_job.at < v_last - v_margin;
+    CONTINUE WHEN v_job.job_id = ANY (v_seen);
+    v_seen := v_seen || v_job.job_id;
+    v_events := v_events || ARRAY(SELECT (e.event_id, e.job_id, e.at, e.actor, e.event, e.old_state,
+        e.new_state, e.attempt, e.detail)::calib.job_events
+      FROM calib_private.job_events e WHERE e.job_id = v_job.job_id AND e.at >= p_since
+      ORDER BY e.event_id DESC LIMIT p_limit);
+    IF cardinality(v_events) >= p_limit THEN
+      v_last := (SELECT e.at FROM unnest(v_events) e ORDER BY e.at DESC OFFSET p_limit - 1 LIMIT 1);
+    END IF;
+  END LOOP;
+  RETURN QUERY SELECT * FROM unnest(v_events) e ORDER BY e.at DESC, e.event_id DESC LIMIT p_limit;
+END $$;
+COMMENT ON FUNCTION calib.recent_events(timestamptz, text, integer) IS
+  'The newest events of your projects, or of one of them, since a time, the newest first. limit: 1 to 1000. '
+  'For calib_reader. Raises CQ003, CQ007.';
 
 -- Counts anew at most once a minute, by one session: what has ended since the last time, and what is live.
 CREATE OR REPLACE FUNCTION calib_private.count_jobs()

@@ -25,6 +25,7 @@ GRANT EXECUTE ON FUNCTION
   calib.why_waits(bigint),
   calib.find_jobs(text, text, text, text, text, jsonb, text, text, uuid, text, text, bigint, integer),
   calib.waiting_jobs(text, integer),
+  calib.recent_events(timestamptz, text, integer),
   calib.parameters_as_of(text, timestamptz),
   calib.parameters_at(text, text, timestamptz)
 TO calib_reader;

@@ -1559,6 +1559,265 @@ COMMENT ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jsonb
 
 
 --
+-- Name: is_failure_kind(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.is_failure_kind(p_kind text) RETURNS boolean
+    LANGUAGE plpgsql IMMUTABLE
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN p_kind IN ('missing_input', 'no_signal', 'bad_fit', 'out_of_range', 'instrument',
+    'timeout', 'lost', 'shutdown', 'invalid_request', 'internal');
+END $$;
+
+
+ALTER FUNCTION calib_private.is_failure_kind(p_kind text) OWNER TO calib_owner;
+
+--
+-- Name: now(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.now() RETURNS timestamp with time zone
+    LANGUAGE plpgsql
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+BEGIN
+  RETURN clock_timestamp();
+END $$;
+
+
+ALTER FUNCTION calib_private.now() OWNER TO calib_owner;
+
+--
+-- Name: readable_projects(name); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE FUNCTION calib_private.readable_projects(p_reader name) RETURNS text[]
+    LANGUAGE sql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    AS $$
+  SELECT CASE WHEN calib_private.sees_all(p_reader) THEN ARRAY(SELECT p.project_id
+      FROM calib_private.projects p)
+    ELSE ARRAY(SELECT DISTINCT m.project_id FROM calib_private.memberships m
+      WHERE calib_private.has_role(p_reader, m.role_name)) END
+$$;
+
+
+ALTER FUNCTION calib_private.readable_projects(p_reader name) OWNER TO calib_owner;
+
+--
+-- Name: job_events; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.job_events (
+    event_id bigint NOT NULL,
+    job_id bigint NOT NULL,
+    at timestamp with time zone DEFAULT calib_private.now() NOT NULL,
+    actor text NOT NULL,
+    event text NOT NULL,
+    old_state text,
+    new_state text,
+    attempt smallint,
+    fence bigint,
+    detail jsonb DEFAULT '{}'::jsonb NOT NULL
+)
+WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
+
+
+ALTER TABLE calib_private.job_events OWNER TO calib_owner;
+
+--
+-- Name: jobs; Type: TABLE; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE TABLE calib_private.jobs (
+    job_id bigint NOT NULL,
+    project_id text NOT NULL,
+    username text NOT NULL,
+    chip_id text NOT NULL,
+    flow text NOT NULL,
+    parameters jsonb NOT NULL,
+    priority smallint NOT NULL,
+    not_before timestamp with time zone NOT NULL,
+    not_after timestamp with time zone,
+    timeout_seconds integer NOT NULL,
+    max_attempts smallint NOT NULL,
+    repeatable boolean NOT NULL,
+    dedup_key text,
+    tags text[] NOT NULL,
+    note jsonb NOT NULL,
+    state text DEFAULT 'scheduled'::text NOT NULL,
+    attempt smallint DEFAULT 0 NOT NULL,
+    fence bigint,
+    execution_id text,
+    flow_run_id uuid,
+    executor_id text,
+    submitted_by text NOT NULL,
+    submitted_at timestamp with time zone NOT NULL,
+    started_at timestamp with time zone,
+    finished_at timestamp with time zone,
+    cancel_seen_at timestamp with time zone,
+    tasks_total integer DEFAULT 0 NOT NULL,
+    tasks_done integer DEFAULT 0 NOT NULL,
+    tasks_failed integer DEFAULT 0 NOT NULL,
+    failure_kind text,
+    failure_message text,
+    version integer DEFAULT 1 NOT NULL,
+    source_job_id bigint,
+    CONSTRAINT attempts_in_range CHECK (((attempt >= 0) AND (attempt <= max_attempts))),
+    CONSTRAINT failed_has_kind CHECK (((failure_kind IS NOT NULL) = (state = 'failed'::text))),
+    CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
+    CONSTRAINT finished_iff_terminal CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))),
+    CONSTRAINT jobs_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 10))),
+    CONSTRAINT jobs_note_check CHECK ((jsonb_typeof(note) = 'object'::text)),
+    CONSTRAINT jobs_parameters_check CHECK ((jsonb_typeof(parameters) = 'object'::text)),
+    CONSTRAINT jobs_priority_check CHECK (((priority >= '-100'::integer) AND (priority <= 100))),
+    CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
+    CONSTRAINT jobs_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 604800))),
+    CONSTRAINT once_unless_repeatable CHECK ((repeatable OR (max_attempts = 1))),
+    CONSTRAINT running_holds_fence CHECK (((state <> 'running'::text) OR ((fence IS NOT NULL) AND (started_at IS NOT NULL)))),
+    CONSTRAINT username_form CHECK ((username ~ '^[a-z0-9][a-z0-9_-]{2,63}$'::text))
+)
+WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
+
+
+ALTER TABLE calib_private.jobs OWNER TO calib_owner;
+
+--
+-- Name: job_events; Type: VIEW; Schema: calib; Owner: calib_owner
+--
+
+CREATE VIEW calib.job_events WITH (security_barrier='true') AS
+ SELECT e.event_id,
+    e.job_id,
+    e.at,
+    e.actor,
+    e.event,
+    e.old_state,
+    e.new_state,
+    e.attempt,
+    e.detail
+   FROM (calib_private.job_events e
+     JOIN calib_private.jobs j USING (job_id))
+  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
+
+
+ALTER VIEW calib.job_events OWNER TO calib_owner;
+
+--
+-- Name: VIEW job_events; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON VIEW calib.job_events IS 'Log of each job, for members of its project. Rows are never changed; ORDER BY event_id gives their order.';
+
+
+--
+-- Name: COLUMN job_events.event_id; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.event_id IS 'Number of the event; a later event of the same job has a larger one.';
+
+
+--
+-- Name: COLUMN job_events.at; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.at IS 'When it happened.';
+
+
+--
+-- Name: COLUMN job_events.actor; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.actor IS 'Database role that did it.';
+
+
+--
+-- Name: COLUMN job_events.event; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.event IS 'What happened: submitted, claimed, requeued, cancel_requested, task_completed, completed, and so on.';
+
+
+--
+-- Name: COLUMN job_events.old_state; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.old_state IS 'State of the job before a change of state; NULL: submitted, or no change of state.';
+
+
+--
+-- Name: COLUMN job_events.new_state; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.new_state IS 'State of the job after a change of state; NULL: no change of state.';
+
+
+--
+-- Name: COLUMN job_events.detail; Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON COLUMN calib.job_events.detail IS 'JSON object with what belongs to the event, such as mode and reason of a cancel.';
+
+
+--
+-- Name: recent_events(timestamp with time zone, text, integer); Type: FUNCTION; Schema: calib; Owner: calib_owner
+--
+
+CREATE FUNCTION calib.recent_events(p_since timestamp with time zone, p_project_id text DEFAULT NULL::text, p_limit integer DEFAULT 50) RETURNS SETOF calib.job_events
+    LANGUAGE plpgsql STABLE SECURITY DEFINER
+    SET search_path TO 'pg_catalog', 'pg_temp'
+    SET enable_seqscan TO 'off'
+    SET enable_bitmapscan TO 'off'
+    SET max_parallel_workers_per_gather TO '0'
+    SET seq_page_cost TO '0'
+    SET random_page_cost TO '0'
+    AS $_$
+DECLARE
+  v_sources text; v_job record; v_seen bigint[] := '{}'; v_events calib.job_events[] := '{}';
+  v_last timestamptz; v_margin interval := '1 second';   -- an event is written just after its job's time
+BEGIN
+  IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
+    PERFORM calib_private.refuse('CQ007', 'limit', format('limit: expected 1 to 1000, got %s',
+      coalesce(p_limit::text, 'nothing')));
+  END IF;
+  SELECT string_agg(format('(SELECT j.job_id, j.finished_at AS at FROM calib_private.jobs j '
+      'WHERE j.project_id = %1$L AND j.finished_at >= %2$L ORDER BY j.finished_at DESC LIMIT %3$s) UNION ALL '
+      '(SELECT n.job_id, n.submitted_at FROM (SELECT * FROM calib_private.jobs j WHERE j.project_id = %1$L '
+      'ORDER BY j.job_id DESC LIMIT %3$s) n WHERE n.submitted_at >= %2$L AND n.state = ''scheduled'') '
+      'UNION ALL (SELECT j.job_id, ''infinity'' FROM calib_private.jobs j WHERE j.project_id = %1$L '
+      'AND j.state = ''running'') UNION ALL (SELECT j.job_id, ''infinity'' FROM calib_private.jobs j '
+      'WHERE j.project_id = %1$L AND j.state = ''scheduled'' AND j.attempt > 0)', p,
+      p_since - v_margin, p_limit),
+      ' UNION ALL ') INTO v_sources FROM unnest(calib_private.asked_projects(p_project_id)) p;
+  IF v_sources IS NULL THEN RETURN; END IF;
+  FOR v_job IN EXECUTE v_sources || ' ORDER BY 2 DESC' LOOP
+    EXIT WHEN v_job.at < v_last - v_margin;
+    CONTINUE WHEN v_job.job_id = ANY (v_seen);
+    v_seen := v_seen || v_job.job_id;
+    v_events := v_events || ARRAY(SELECT (e.event_id, e.job_id, e.at, e.actor, e.event, e.old_state,
+        e.new_state, e.attempt, e.detail)::calib.job_events
+      FROM calib_private.job_events e WHERE e.job_id = v_job.job_id AND e.at >= p_since
+      ORDER BY e.event_id DESC LIMIT p_limit);
+    IF cardinality(v_events) >= p_limit THEN
+      v_last := (SELECT e.at FROM unnest(v_events) e ORDER BY e.at DESC OFFSET p_limit - 1 LIMIT 1);
+    END IF;
+  END LOOP;
+  RETURN QUERY SELECT * FROM unnest(v_events) e ORDER BY e.at DESC, e.event_id DESC LIMIT p_limit;
+END $_$;
+
+
+ALTER FUNCTION calib.recent_events(p_since timestamp with time zone, p_project_id text, p_limit integer) OWNER TO calib_owner;
+
+--
+-- Name: FUNCTION recent_events(p_since timestamp with time zone, p_project_id text, p_limit integer); Type: COMMENT; Schema: calib; Owner: calib_owner
+--
+
+COMMENT ON FUNCTION calib.recent_events(p_since timestamp with time zone, p_project_id text, p_limit integer) IS 'The newest events of your projects, or of one of them, since a time, the newest first. limit: 1 to 1000. For calib_reader. Raises CQ003, CQ007.';
+
+
+--
 -- Name: record_stage(bigint, uuid, integer, jsonb); Type: FUNCTION; Schema: calib; Owner: calib_owner
 --
 
@@ -2698,39 +2957,6 @@ END $$;
 ALTER FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode text, p_reason text) OWNER TO calib_owner;
 
 --
--- Name: is_failure_kind(text); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.is_failure_kind(p_kind text) RETURNS boolean
-    LANGUAGE plpgsql IMMUTABLE
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  RETURN p_kind IN ('missing_input', 'no_signal', 'bad_fit', 'out_of_range', 'instrument',
-    'timeout', 'lost', 'shutdown', 'invalid_request', 'internal');
-END $$;
-
-
-ALTER FUNCTION calib_private.is_failure_kind(p_kind text) OWNER TO calib_owner;
-
---
--- Name: readable_projects(name); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.readable_projects(p_reader name) RETURNS text[]
-    LANGUAGE sql STABLE SECURITY DEFINER
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-  SELECT CASE WHEN calib_private.sees_all(p_reader) THEN ARRAY(SELECT p.project_id
-      FROM calib_private.projects p)
-    ELSE ARRAY(SELECT DISTINCT m.project_id FROM calib_private.memberships m
-      WHERE calib_private.has_role(p_reader, m.role_name)) END
-$$;
-
-
-ALTER FUNCTION calib_private.readable_projects(p_reader name) OWNER TO calib_owner;
-
---
 -- Name: waiting_for(bigint, text, smallint, timestamp with time zone); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
 --
 
@@ -2768,63 +2994,6 @@ WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
 
 
 ALTER TABLE calib_private.cancel_requests OWNER TO calib_owner;
-
---
--- Name: jobs; Type: TABLE; Schema: calib_private; Owner: calib_owner
---
-
-CREATE TABLE calib_private.jobs (
-    job_id bigint NOT NULL,
-    project_id text NOT NULL,
-    username text NOT NULL,
-    chip_id text NOT NULL,
-    flow text NOT NULL,
-    parameters jsonb NOT NULL,
-    priority smallint NOT NULL,
-    not_before timestamp with time zone NOT NULL,
-    not_after timestamp with time zone,
-    timeout_seconds integer NOT NULL,
-    max_attempts smallint NOT NULL,
-    repeatable boolean NOT NULL,
-    dedup_key text,
-    tags text[] NOT NULL,
-    note jsonb NOT NULL,
-    state text DEFAULT 'scheduled'::text NOT NULL,
-    attempt smallint DEFAULT 0 NOT NULL,
-    fence bigint,
-    execution_id text,
-    flow_run_id uuid,
-    executor_id text,
-    submitted_by text NOT NULL,
-    submitted_at timestamp with time zone NOT NULL,
-    started_at timestamp with time zone,
-    finished_at timestamp with time zone,
-    cancel_seen_at timestamp with time zone,
-    tasks_total integer DEFAULT 0 NOT NULL,
-    tasks_done integer DEFAULT 0 NOT NULL,
-    tasks_failed integer DEFAULT 0 NOT NULL,
-    failure_kind text,
-    failure_message text,
-    version integer DEFAULT 1 NOT NULL,
-    source_job_id bigint,
-    CONSTRAINT attempts_in_range CHECK (((attempt >= 0) AND (attempt <= max_attempts))),
-    CONSTRAINT failed_has_kind CHECK (((failure_kind IS NOT NULL) = (state = 'failed'::text))),
-    CONSTRAINT failure_kind_known CHECK (calib_private.is_failure_kind(failure_kind)),
-    CONSTRAINT finished_iff_terminal CHECK (((finished_at IS NOT NULL) = (state = ANY (ARRAY['completed'::text, 'failed'::text, 'cancelled'::text])))),
-    CONSTRAINT jobs_max_attempts_check CHECK (((max_attempts >= 1) AND (max_attempts <= 10))),
-    CONSTRAINT jobs_note_check CHECK ((jsonb_typeof(note) = 'object'::text)),
-    CONSTRAINT jobs_parameters_check CHECK ((jsonb_typeof(parameters) = 'object'::text)),
-    CONSTRAINT jobs_priority_check CHECK (((priority >= '-100'::integer) AND (priority <= 100))),
-    CONSTRAINT jobs_state_check CHECK ((state = ANY (ARRAY['scheduled'::text, 'running'::text, 'completed'::text, 'failed'::text, 'cancelled'::text]))),
-    CONSTRAINT jobs_timeout_seconds_check CHECK (((timeout_seconds >= 1) AND (timeout_seconds <= 604800))),
-    CONSTRAINT once_unless_repeatable CHECK ((repeatable OR (max_attempts = 1))),
-    CONSTRAINT running_holds_fence CHECK (((state <> 'running'::text) OR ((fence IS NOT NULL) AND (started_at IS NOT NULL)))),
-    CONSTRAINT username_form CHECK ((username ~ '^[a-z0-9][a-z0-9_-]{2,63}$'::text))
-)
-WITH (fillfactor='80', autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='500');
-
-
-ALTER TABLE calib_private.jobs OWNER TO calib_owner;
 
 --
 -- Name: jobs; Type: VIEW; Schema: calib; Owner: calib_owner
@@ -3246,21 +3415,6 @@ END $$;
 
 
 ALTER FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) OWNER TO calib_owner;
-
---
--- Name: now(); Type: FUNCTION; Schema: calib_private; Owner: calib_owner
---
-
-CREATE FUNCTION calib_private.now() RETURNS timestamp with time zone
-    LANGUAGE plpgsql
-    SET search_path TO 'pg_catalog', 'pg_temp'
-    AS $$
-BEGIN
-  RETURN clock_timestamp();
-END $$;
-
-
-ALTER FUNCTION calib_private.now() OWNER TO calib_owner;
 
 --
 -- Name: chips; Type: TABLE; Schema: calib_private; Owner: calib_owner
@@ -5277,6 +5431,8 @@ CREATE FUNCTION calib_private.merged_jobs(p_sources text[], p_where text, p_orde
     SET enable_bitmapscan TO 'off'
     SET jit TO 'off'
     SET max_parallel_workers_per_gather TO '0'
+    SET seq_page_cost TO '0'
+    SET random_page_cost TO '0'
     AS $$
 BEGIN
   IF p_limit IS NULL OR p_limit NOT BETWEEN 1 AND 1000 THEN
@@ -7857,104 +8013,6 @@ COMMENT ON COLUMN calib.job_counts.counted_at IS 'When they were counted, all at
 
 
 --
--- Name: job_events; Type: TABLE; Schema: calib_private; Owner: calib_owner
---
-
-CREATE TABLE calib_private.job_events (
-    event_id bigint NOT NULL,
-    job_id bigint NOT NULL,
-    at timestamp with time zone DEFAULT calib_private.now() NOT NULL,
-    actor text NOT NULL,
-    event text NOT NULL,
-    old_state text,
-    new_state text,
-    attempt smallint,
-    fence bigint,
-    detail jsonb DEFAULT '{}'::jsonb NOT NULL
-)
-WITH (autovacuum_vacuum_scale_factor='0.02', autovacuum_vacuum_threshold='5000', autovacuum_vacuum_insert_scale_factor='0.05', autovacuum_analyze_scale_factor='0.02');
-
-
-ALTER TABLE calib_private.job_events OWNER TO calib_owner;
-
---
--- Name: job_events; Type: VIEW; Schema: calib; Owner: calib_owner
---
-
-CREATE VIEW calib.job_events WITH (security_barrier='true') AS
- SELECT e.event_id,
-    e.job_id,
-    e.at,
-    e.actor,
-    e.event,
-    e.old_state,
-    e.new_state,
-    e.attempt,
-    e.detail
-   FROM (calib_private.job_events e
-     JOIN calib_private.jobs j USING (job_id))
-  WHERE (j.project_id = ANY (( SELECT calib_private.readable_projects(CURRENT_USER) AS readable_projects)::text[]));
-
-
-ALTER VIEW calib.job_events OWNER TO calib_owner;
-
---
--- Name: VIEW job_events; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON VIEW calib.job_events IS 'Log of each job, for members of its project. Rows are never changed; ORDER BY event_id gives their order.';
-
-
---
--- Name: COLUMN job_events.event_id; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_events.event_id IS 'Number of the event; a later event of the same job has a larger one.';
-
-
---
--- Name: COLUMN job_events.at; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_events.at IS 'When it happened.';
-
-
---
--- Name: COLUMN job_events.actor; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_events.actor IS 'Database role that did it.';
-
-
---
--- Name: COLUMN job_events.event; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_events.event IS 'What happened: submitted, claimed, requeued, cancel_requested, task_completed, completed, and so on.';
-
-
---
--- Name: COLUMN job_events.old_state; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_events.old_state IS 'State of the job before a change of state; NULL: submitted, or no change of state.';
-
-
---
--- Name: COLUMN job_events.new_state; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_events.new_state IS 'State of the job after a change of state; NULL: no change of state.';
-
-
---
--- Name: COLUMN job_events.detail; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.job_events.detail IS 'JSON object with what belongs to the event, such as mode and reason of a cancel.';
-
-
---
 -- Name: known_parameters; Type: VIEW; Schema: calib; Owner: calib_owner
 --
 
@@ -9740,6 +9798,13 @@ CREATE UNIQUE INDEX jobs_dedup_live ON calib_private.jobs USING btree (project_i
 
 
 --
+-- Name: jobs_ended_by_project; Type: INDEX; Schema: calib_private; Owner: calib_owner
+--
+
+CREATE INDEX jobs_ended_by_project ON calib_private.jobs USING btree (project_id, finished_at) WHERE (finished_at IS NOT NULL);
+
+
+--
 -- Name: jobs_expiring; Type: INDEX; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10495,6 +10560,44 @@ GRANT ALL ON FUNCTION calib.quiesced(p_job_id bigint, p_claim uuid, p_detail jso
 
 
 --
+-- Name: FUNCTION is_failure_kind(p_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.is_failure_kind(p_kind text) FROM PUBLIC;
+
+
+--
+-- Name: FUNCTION now(); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.now() FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.now() TO calib_reader;
+
+
+--
+-- Name: FUNCTION readable_projects(p_reader name); Type: ACL; Schema: calib_private; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib_private.readable_projects(p_reader name) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib_private.readable_projects(p_reader name) TO calib_reader;
+
+
+--
+-- Name: TABLE job_events; Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+GRANT SELECT ON TABLE calib.job_events TO calib_reader;
+
+
+--
+-- Name: FUNCTION recent_events(p_since timestamp with time zone, p_project_id text, p_limit integer); Type: ACL; Schema: calib; Owner: calib_owner
+--
+
+REVOKE ALL ON FUNCTION calib.recent_events(p_since timestamp with time zone, p_project_id text, p_limit integer) FROM PUBLIC;
+GRANT ALL ON FUNCTION calib.recent_events(p_since timestamp with time zone, p_project_id text, p_limit integer) TO calib_reader;
+
+
+--
 -- Name: FUNCTION record_stage(p_job_id bigint, p_claim uuid, p_position integer, p_stage jsonb); Type: ACL; Schema: calib; Owner: calib_owner
 --
 
@@ -10788,21 +10891,6 @@ REVOKE ALL ON FUNCTION calib_private.cancel_before_start(p_job_id bigint, p_mode
 
 
 --
--- Name: FUNCTION is_failure_kind(p_kind text); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.is_failure_kind(p_kind text) FROM PUBLIC;
-
-
---
--- Name: FUNCTION readable_projects(p_reader name); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.readable_projects(p_reader name) FROM PUBLIC;
-GRANT ALL ON FUNCTION calib_private.readable_projects(p_reader name) TO calib_reader;
-
-
---
 -- Name: FUNCTION waiting_for(p_job_id bigint, p_chip_id text, p_priority smallint, p_not_before timestamp with time zone); Type: ACL; Schema: calib_private; Owner: calib_owner
 --
 
@@ -10907,14 +10995,6 @@ REVOKE ALL ON FUNCTION calib_private.cancel_waiting(p_job_id bigint) FROM PUBLIC
 --
 
 REVOKE ALL ON FUNCTION calib_private.changed_job(p_old calib.jobs, p_new calib.jobs) FROM PUBLIC;
-
-
---
--- Name: FUNCTION now(); Type: ACL; Schema: calib_private; Owner: calib_owner
---
-
-REVOKE ALL ON FUNCTION calib_private.now() FROM PUBLIC;
-GRANT ALL ON FUNCTION calib_private.now() TO calib_reader;
 
 
 --
@@ -12001,13 +12081,6 @@ GRANT SELECT ON TABLE calib.flows TO calib_reader;
 --
 
 GRANT SELECT ON TABLE calib.job_counts TO calib_reader;
-
-
---
--- Name: TABLE job_events; Type: ACL; Schema: calib; Owner: calib_owner
---
-
-GRANT SELECT ON TABLE calib.job_events TO calib_reader;
 
 
 --

@@ -70,6 +70,8 @@ CREATE INDEX jobs_waiting_by_project ON calib_private.jobs (project_id, chip_id,
   WHERE state = 'scheduled';
 CREATE INDEX jobs_not_completed_by_project ON calib_private.jobs (project_id, state, job_id DESC)
   WHERE state IN ('failed', 'cancelled');
+CREATE INDEX jobs_ended_by_project ON calib_private.jobs (project_id, finished_at)
+  WHERE finished_at IS NOT NULL;
 CREATE INDEX parameter_versions_by_name ON calib_private.parameter_versions (chip_id, qid, name,
   lower(valid));
 CREATE INDEX parameter_versions_by_start ON calib_private.parameter_versions (chip_id, lower(valid));
@@ -128,10 +130,6 @@ SELECT DISTINCT hashtextextended(concat_ws(chr(31), j.project_id, k.kind, k.valu
     UNION ALL SELECT 'task', concat_ws(chr(31), j.chip_id, r.task, r.qid)
       FROM calib_private.task_runs r WHERE r.job_id = j.job_id) k (kind, value)
  WHERE k.value IS NOT NULL ORDER BY 1, 2;
-
--- Functions that nothing calls any more, or with other arguments.
-DROP FUNCTION IF EXISTS calib_private.is_due(text, bigint), calib_private.check_backlog(calib_private.chips),
-  calib_private.checked_job(calib.jobs), calib_private.checked_or_refused(calib.jobs);
 
 -- What the name of a parameter stands for. A value is a double, so none is a text. Either end of the range
 -- may be open.
@@ -239,3 +237,7 @@ DROP FUNCTION IF EXISTS
   calib.import_parameters(text, jsonb, text),
   calib_private.put_parameter(text, text, text, jsonb, text, uuid, text),
   calib_private.begin_edit(text, text, text[], text);
+
+-- Functions that nothing calls any more, or with other arguments.
+DROP FUNCTION IF EXISTS calib_private.is_due(text, bigint), calib_private.check_backlog(calib_private.chips),
+  calib_private.checked_job(calib.jobs), calib_private.checked_or_refused(calib.jobs);

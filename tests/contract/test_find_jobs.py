@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import random
 from collections import Counter
@@ -126,6 +127,32 @@ def test_nothing_of_a_project_that_one_may_not_read(world: QueueWorld, many: lis
     foreign = next(job["job_id"] for job in many if job["project_id"] == "other")
     with pytest.raises(psycopg.Error, match=f"unknown job {foreign}"):
         half.execute("SELECT * FROM calib.why_waits(%s)", (foreign,))
+
+
+def test_the_newest_events_are_those_that_the_log_has(world: QueueWorld, many: list[Row]) -> None:
+    """Of jobs that wait, run, wait once more and have ended."""
+    chip_id = world.chip()
+    for ending in ("finish", "give_back", "run"):
+        _, lease = world.running(chip_id, flow="repeat", parameters={}, max_attempts=2, priority=5)
+        if ending == "give_back":
+            lease.give_back("stopped")
+            world.owner.execute("UPDATE calib_private.jobs SET not_before = 'infinity' WHERE attempt = 1")
+        elif ending == "finish":
+            lease.conclude(JobState.COMPLETED)
+            lease.finish()
+    half = world.session(world.person("half", "calib_reader", access="reader"), autocommit=True)
+    ends = [row["at"] for row in world.rows("SELECT at FROM calib.job_events ORDER BY at")]
+    for session, limit, since in itertools.product(
+        (half, world.owner), (1, 7, 60, 1000), (ends[0], ends[len(ends) // 2], ends[-3])
+    ):
+        expected = session.execute(
+            "SELECT * FROM calib.job_events WHERE at >= %s ORDER BY at DESC, event_id DESC LIMIT %s",
+            (since, limit),
+        ).fetchall()
+        found = "SELECT * FROM calib.recent_events(%s, NULL, %s)"
+        assert session.execute(found, (since, limit)).fetchall() == expected != []
+    stranger = world.session(world.person("stranger", "calib_reader"), autocommit=True)
+    assert stranger.execute("SELECT * FROM calib.recent_events('-infinity')").fetchall() == []
 
 
 @pytest.mark.parametrize(

@@ -33,6 +33,7 @@ FUNCTIONS = {
     "why_waits": {"reader"},
     "find_jobs": {"reader"},
     "waiting_jobs": {"reader"},
+    "recent_events": {"reader"},
     "parameters_as_of": {"reader"},
     "parameters_at": {"reader"},
     "requeue": {"submitter"},
