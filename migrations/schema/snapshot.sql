@@ -6466,13 +6466,14 @@ CREATE FUNCTION calib_private.require_registered(p_job_id bigint, p_task text, p
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $_$
 DECLARE
-  v_chip_id text; v_declared text[]; v_key text;
+  v_chip_id text; v_declared text[]; v_names text[]; v_key text;
 BEGIN
   SELECT j.chip_id INTO v_chip_id FROM calib_private.jobs j
    WHERE j.job_id = p_job_id AND j.flow <> 'interactive';
   IF NOT FOUND THEN RETURN; END IF;
-  SELECT t.output_parameters INTO v_declared FROM calib_private.tasks t
-   WHERE t.chip_id = v_chip_id AND t.task = p_task;
+  SELECT t.output_parameters, CASE WHEN jsonb_path_exists(t.outputs, '$[*].unit') THEN t.output_parameters
+      || ARRAY(SELECT o ->> 'name' FROM jsonb_array_elements(t.outputs) o) END INTO v_declared, v_names
+    FROM calib_private.tasks t WHERE t.chip_id = v_chip_id AND t.task = p_task;
   IF NOT FOUND THEN
     PERFORM calib_private.refuse('CQ001', 'task', format('task %s is not registered for chip "%s"%s',
       calib_private.shown(p_task), v_chip_id, calib_private.suggestion(p_task,
@@ -6481,6 +6482,11 @@ BEGIN
   SELECT e.key INTO v_key FROM jsonb_each(coalesce(p_outputs, '{}')) e
    WHERE e.key <> ALL (v_declared) AND regexp_replace(e.key, '^' || substring(e.value ->> 'qid_role'
        FROM '^[0-9]+$') || '_', '') = ANY (v_declared) IS NOT TRUE ORDER BY 1 LIMIT 1;
+  IF NOT FOUND THEN
+    v_declared := v_names;
+    SELECT n INTO v_key FROM jsonb_each(coalesce(p_outputs, '{}')) e,
+        nullif(e.value ->> 'parameter_name', '') n WHERE n <> ALL (v_names) ORDER BY 1 LIMIT 1;
+  END IF;
   IF FOUND THEN
     PERFORM calib_private.refuse('CQ007', 'output_parameters', format('task %s declares no output %s%s',
       p_task, calib_private.shown(v_key), calib_private.suggestion(v_key, v_declared)));

@@ -22,7 +22,7 @@ from qdash_queue.domain import FailureKind, ParameterModel, TaskStatus
 from qdash_queue.errors import BadValueError, QueueError, UnknownNameError
 from tests.contract.catalogue import PAGE
 from tests.engine.tasks import GoodTask
-from tests.support.queue_world import INTERACTIVE, TASKS, QueueWorld, qubit_task
+from tests.support.queue_world import INTERACTIVE, REPEAT, TASKS, QueueWorld, qubit_task
 from tests.upgrade.release import WHEELS
 
 
@@ -201,6 +201,26 @@ def test_an_executor_completes_only_what_it_registered(world: QueueWorld) -> Non
     assert [list(run.output_parameters) for run in world.ana.queue.task_runs(claimed.job_id)] == [["t1s"]] * 3
 
 
+def test_an_output_is_not_stored_under_a_name_that_its_task_does_not_declare(world: QueueWorld) -> None:
+    chip_id = world.chip()
+    executor = world.ready(chip_id)
+    outputs = [OutputEntry(name="t1", unit="μs"), OutputEntry(name="qubit_frequency", unit="GHz")]
+    task = qubit_task("Trial", "t1", "target_frequency").model_copy(update={"outputs": outputs})
+    executor.register_catalogue([REPEAT], [task])
+    _, lease = world.claim(executor, world.submit(chip_id, flow="repeat", parameters={}))
+    run = lease.start_task(PlannedTask(task="Trial", qid="0"))
+    for name in ("qubit_freqency", "readout_frequency"):
+        with pytest.raises(BadValueError, match=f'task Trial declares no output "{name}": did you mean'):
+            lease.record_task(run, _with_name("target_frequency", name))
+    lease.record_task(run, _with_name("target_frequency", "qubit_frequency"))
+    assert [p.name for p in by_hand(world, chip_id).current()] == ["qubit_frequency"]
+
+
+def _with_name(key: str, name: str) -> TaskRecord:
+    output = ParameterModel(parameter_name=name, value=4.5, unit="GHz")
+    return TaskRecord(status=TaskStatus.COMPLETED, output_parameters={key: output})
+
+
 def test_an_output_of_one_qubit_of_a_multiplexer_has_its_number_in_front(world: QueueWorld) -> None:
     claimed, lease = world.running(world.chip())
     run = lease.start_task(PlannedTask(task="CheckT1", qid="0"))
@@ -268,7 +288,10 @@ QDASH = {
     ),
     **dict.fromkeys(("rabi_r2", "hpi_amplitude", "gate_fidelity", "error_per_gate", "drag_pi_beta"), ""),
     **dict.fromkeys(("critical_photon_number", "ef_control_amplitude", "zx_rotation_rate"), "a.u."),
-    **{"rabi_phase": "rad", "rabi_angle": "degree", "static_zz_interaction": "KHz", "t1_std": "μs"},
+    "rabi_phase": "rad",
+    "rabi_angle": "degree",
+    "static_zz_interaction": "KHz",
+    "t1_std": "μs",
 }
 """Some of the values that QDash's tasks publish, its newest among them, with its spelling of the unit."""
 
