@@ -299,7 +299,7 @@ QDASH = {
 def test_values_of_qdash_can_be_imported(world: QueueWorld) -> None:
     hand = by_hand(world, world.chip())
     value = {"frequency": 4.5, "duration": 32, "length": 32, "ramptime": 16}
-    given = {
+    given: dict[str, JsonValue] = {
         name: {"value": value.get(name.rpartition("_")[2], 0.5), "error": 0.01, "unit": unit}
         for name, unit in QDASH.items()
     }
