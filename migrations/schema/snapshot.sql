@@ -8043,13 +8043,6 @@ COMMENT ON COLUMN calib.known_parameters.name IS 'Name of the parameter.';
 
 
 --
--- Name: COLUMN known_parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.known_parameters.unit IS 'Its unit; "a.u.": none.';
-
-
---
 -- Name: COLUMN known_parameters.kind; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
@@ -8068,13 +8061,6 @@ COMMENT ON COLUMN calib.known_parameters.lower IS 'Least value, in unit; NULL: n
 --
 
 COMMENT ON COLUMN calib.known_parameters.upper IS 'Greatest value, in unit; NULL: none.';
-
-
---
--- Name: COLUMN known_parameters.description; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.known_parameters.description IS 'What it is.';
 
 
 --
@@ -8371,13 +8357,6 @@ COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
 --
 
 COMMENT ON COLUMN calib.parameters.error IS 'One standard deviation of the value, in unit; 0: not known or exact.';
-
-
---
--- Name: COLUMN parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.parameters.unit IS 'Unit of value and error, as calib.known_parameters has it.';
 
 
 --
