@@ -4250,7 +4250,7 @@ BEGIN
         FROM calib_private.jobs j WHERE j.finished_at >= v_last.ended_until GROUP BY 1, 2, 3
       UNION ALL
       SELECT j.project_id, j.chip_id, j.state, 0, count(*) FROM calib_private.jobs j
-       WHERE j.state IN ('scheduled', 'running') GROUP BY 1, 2, 3
+       WHERE j.state IN ('scheduled', 'running') AND j.submitted_by <> '' GROUP BY 1, 2, 3
       UNION ALL
       SELECT g.project_id, g.chip_id, g.state, -count(*), -count(*) FROM gone g
        WHERE g.finished_at < v_last.ended_until GROUP BY 1, 2, 3)
@@ -9801,7 +9801,7 @@ CREATE INDEX jobs_finished ON calib_private.jobs USING btree (finished_at) WHERE
 -- Name: jobs_live_by_submitter; Type: INDEX; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE INDEX jobs_live_by_submitter ON calib_private.jobs USING btree (submitted_by, job_id DESC) WHERE (state = ANY (ARRAY['scheduled'::text, 'running'::text]));
+CREATE INDEX jobs_live_by_submitter ON calib_private.jobs USING btree (submitted_by, job_id DESC) WHERE ((state = ANY (ARRAY['scheduled'::text, 'running'::text])) AND (submitted_by <> ''::text));
 
 
 --
@@ -9843,7 +9843,7 @@ CREATE INDEX jobs_waiting_again ON calib_private.jobs USING btree (job_id) WHERE
 -- Name: jobs_waiting_by_project; Type: INDEX; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE INDEX jobs_waiting_by_project ON calib_private.jobs USING btree (project_id, chip_id, priority DESC, job_id) WHERE (state = 'scheduled'::text);
+CREATE INDEX jobs_waiting_by_project ON calib_private.jobs USING btree (project_id, chip_id, priority DESC, job_id) WHERE ((state = 'scheduled'::text) AND (project_id <> ''::text));
 
 
 --
