@@ -436,8 +436,6 @@ COMMENT ON VIEW calib.known_parameters IS
   'What a parameter has to be, by its name; where tasks of a chip declare a range or further names, these '
   'count (calib.tasks, outputs).';
 COMMENT ON COLUMN calib.known_parameters.name IS 'Name of the parameter.';
-COMMENT ON COLUMN calib.known_parameters.description IS 'What it is.';
-COMMENT ON COLUMN calib.known_parameters.unit IS 'Its unit; "a.u.": none.';
 COMMENT ON COLUMN calib.known_parameters.kind IS 'number or integer.';
 COMMENT ON COLUMN calib.known_parameters.lower IS 'Least value, in unit; NULL: none.';
 COMMENT ON COLUMN calib.known_parameters.upper IS 'Greatest value, in unit; NULL: none.';
@@ -451,7 +449,6 @@ COMMENT ON VIEW calib.parameters IS
   'measured it, NULL if none did; they stay when the job is pruned.';
 COMMENT ON COLUMN calib.parameters.name IS 'Name of the parameter, such as qubit_frequency.';
 COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
-COMMENT ON COLUMN calib.parameters.unit IS 'Unit of value and error, as calib.known_parameters has it.';
 COMMENT ON COLUMN calib.parameters.error IS
   'One standard deviation of the value, in unit; 0: not known or exact.';
 COMMENT ON COLUMN calib.parameters.value_type IS 'float or int.';

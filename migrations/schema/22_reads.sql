@@ -316,7 +316,7 @@ BEGIN
         FROM calib_private.jobs j WHERE j.finished_at >= v_last.ended_until GROUP BY 1, 2, 3
       UNION ALL
       SELECT j.project_id, j.chip_id, j.state, 0, count(*) FROM calib_private.jobs j
-       WHERE j.state IN ('scheduled', 'running') GROUP BY 1, 2, 3
+       WHERE j.state IN ('scheduled', 'running') AND j.submitted_by <> '' GROUP BY 1, 2, 3
       UNION ALL
       SELECT g.project_id, g.chip_id, g.state, -count(*), -count(*) FROM gone g
        WHERE g.finished_at < v_last.ended_until GROUP BY 1, 2, 3)

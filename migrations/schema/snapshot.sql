@@ -4250,7 +4250,7 @@ BEGIN
         FROM calib_private.jobs j WHERE j.finished_at >= v_last.ended_until GROUP BY 1, 2, 3
       UNION ALL
       SELECT j.project_id, j.chip_id, j.state, 0, count(*) FROM calib_private.jobs j
-       WHERE j.state IN ('scheduled', 'running') GROUP BY 1, 2, 3
+       WHERE j.state IN ('scheduled', 'running') AND j.submitted_by <> '' GROUP BY 1, 2, 3
       UNION ALL
       SELECT g.project_id, g.chip_id, g.state, -count(*), -count(*) FROM gone g
        WHERE g.finished_at < v_last.ended_until GROUP BY 1, 2, 3)
@@ -8049,13 +8049,6 @@ COMMENT ON COLUMN calib.known_parameters.name IS 'Name of the parameter.';
 
 
 --
--- Name: COLUMN known_parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.known_parameters.unit IS 'Its unit; "a.u.": none.';
-
-
---
 -- Name: COLUMN known_parameters.kind; Type: COMMENT; Schema: calib; Owner: calib_owner
 --
 
@@ -8074,13 +8067,6 @@ COMMENT ON COLUMN calib.known_parameters.lower IS 'Least value, in unit; NULL: n
 --
 
 COMMENT ON COLUMN calib.known_parameters.upper IS 'Greatest value, in unit; NULL: none.';
-
-
---
--- Name: COLUMN known_parameters.description; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.known_parameters.description IS 'What it is.';
 
 
 --
@@ -8377,13 +8363,6 @@ COMMENT ON COLUMN calib.parameters.value IS 'The value, in unit.';
 --
 
 COMMENT ON COLUMN calib.parameters.error IS 'One standard deviation of the value, in unit; 0: not known or exact.';
-
-
---
--- Name: COLUMN parameters.unit; Type: COMMENT; Schema: calib; Owner: calib_owner
---
-
-COMMENT ON COLUMN calib.parameters.unit IS 'Unit of value and error, as calib.known_parameters has it.';
 
 
 --
@@ -9828,7 +9807,7 @@ CREATE INDEX jobs_finished ON calib_private.jobs USING btree (finished_at) WHERE
 -- Name: jobs_live_by_submitter; Type: INDEX; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE INDEX jobs_live_by_submitter ON calib_private.jobs USING btree (submitted_by, job_id DESC) WHERE (state = ANY (ARRAY['scheduled'::text, 'running'::text]));
+CREATE INDEX jobs_live_by_submitter ON calib_private.jobs USING btree (submitted_by, job_id DESC) WHERE ((state = ANY (ARRAY['scheduled'::text, 'running'::text])) AND (submitted_by <> ''::text));
 
 
 --
@@ -9870,7 +9849,7 @@ CREATE INDEX jobs_waiting_again ON calib_private.jobs USING btree (job_id) WHERE
 -- Name: jobs_waiting_by_project; Type: INDEX; Schema: calib_private; Owner: calib_owner
 --
 
-CREATE INDEX jobs_waiting_by_project ON calib_private.jobs USING btree (project_id, chip_id, priority DESC, job_id) WHERE (state = 'scheduled'::text);
+CREATE INDEX jobs_waiting_by_project ON calib_private.jobs USING btree (project_id, chip_id, priority DESC, job_id) WHERE ((state = 'scheduled'::text) AND (project_id <> ''::text));
 
 
 --

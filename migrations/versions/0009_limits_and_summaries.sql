@@ -64,10 +64,12 @@ CREATE TABLE calib_private.job_keys (
   PRIMARY KEY (key, job_id)
 ) WITH (autovacuum_vacuum_scale_factor = 0.02, autovacuum_vacuum_insert_scale_factor = 0.05);
 
+-- These two not for the search for a due job, which names neither submitter nor project: it would read and
+-- sort all that waits.
 CREATE INDEX jobs_live_by_submitter ON calib_private.jobs (submitted_by, job_id DESC)
-  WHERE state IN ('scheduled', 'running');
+  WHERE state IN ('scheduled', 'running') AND submitted_by <> '';
 CREATE INDEX jobs_waiting_by_project ON calib_private.jobs (project_id, chip_id, priority DESC, job_id)
-  WHERE state = 'scheduled';
+  WHERE state = 'scheduled' AND project_id <> '';
 CREATE INDEX jobs_not_completed_by_project ON calib_private.jobs (project_id, state, job_id DESC)
   WHERE state IN ('failed', 'cancelled');
 CREATE INDEX jobs_ended_by_project ON calib_private.jobs (project_id, finished_at)
