@@ -14,6 +14,7 @@ from qdash_queue_compat.service import CalibService, finish_calibration, get_ses
 from qdash_queue_compat.tasks import QubexTask
 
 from executors.engine import ConfigError
+from qdash_queue.client.parameters import Parameters
 from qdash_queue.domain import ParameterModel, RunParameterModel
 from tests.compat.test_tasks import Specified
 from tests.engine.world import CHIP, USERNAME, World
@@ -109,7 +110,9 @@ def test_a_task_run_is_repeated_with_its_inputs(world: World, served: None, no_s
         cal.finish_calibration()
         job.lease.finish()
     (first,) = world.queue.task_runs(job.claimed.job_id)
-    world.set_values({"0": {"qubit_frequency": 4.3, "scale": 2.0}})
+    world.set_values({"0": {"qubit_frequency": 4.3}})
+    # The chip's executor has not registered the task that reads it.
+    Parameters(world.database, CHIP).set("0", "scale", 2.0, unit="", reason="for the test", force=True)
     with world.job(["GoodTask"], ["0"]) as job:
         cal = CalibService(
             USERNAME,
