@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +108,17 @@ def test_lines_of_sql_are_as_short_as_those_of_python() -> None:
         if len(line) > 110
     ]
     assert long == []
+
+
+def test_the_newest_revision_locks_all_that_it_changes_at_once() -> None:
+    """A submission that holds one of the tables and waits for another would be a deadlock with it."""
+    text = max((migrate.script_location() / "versions").glob("*.sql")).read_text()
+    changed = set(
+        re.findall(r"(?:ALTER TABLE|DROP TABLE|UPDATE|INTO|INDEX \w+ ON) calib_private\.(\w+)", text)
+    )
+    made = set(re.findall(r"CREATE TABLE calib_private\.(\w+)", text))
+    locked = set(re.findall(r"calib_private\.(\w+)", text.partition("LOCK TABLE ")[2].partition(";")[0]))
+    assert changed - made - locked == set()
 
 
 def test_a_role_that_is_no_superuser_can_migrate(empty_database: CalibDatabase) -> None:
