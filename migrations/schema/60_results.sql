@@ -179,7 +179,7 @@ BEGIN
     PERFORM calib_private.put_parameter(v_chip_id,
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
       -- A name that nobody knows is of a caller's own task.
-      p_task_run_id, '', (calib_private.known_parameter(v_chip_id, v_name)).name IS NULL);
+      p_task_run_id, '', NULL);
   END LOOP;
 END $$;
 

@@ -56,10 +56,11 @@ END $$;
 
 -- QDash's spellings of "no unit" are one, and so are those of a unit; a radian has none.
 CREATE OR REPLACE FUNCTION calib_private.plain_unit(p_unit text)
-RETURNS text LANGUAGE sql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
-  SELECT CASE WHEN p_unit IN ('a.u.', '–', '-', 'rad') THEN '' WHEN p_unit = 'us' THEN 'μs'
-    WHEN p_unit = 'deg' THEN 'degree' ELSE replace(p_unit, 'µ', 'μ') END
-$$;
+RETURNS text LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+BEGIN
+  RETURN CASE WHEN p_unit IN ('a.u.', '–', '-', 'rad') THEN '' WHEN p_unit = 'us' THEN 'μs'
+    WHEN p_unit = 'deg' THEN 'degree' ELSE replace(p_unit, 'µ', 'μ') END;
+END $$;
 
 -- What a name stands for: unit and kind as the list says, the range as the chip's tasks declare it, else as
 -- the list says. Of a name that only tasks declare, all as they say. No name: neither knows it.
@@ -76,8 +77,9 @@ RETURNS calib_private.known_parameters LANGUAGE sql STABLE SET search_path = pg_
     LEFT JOIN calib_private.known_parameters k ON k.name = p_name
 $$;
 
--- Refuses a value that is not what its name stands for, unless it is forced. kept_unit: as it is kept, where
--- none was given the known one; is_forced: it would have been refused.
+-- Refuses a value that is not what its name stands for, unless it is forced; with p_force NULL a name that
+-- nobody knows passes. kept_unit: as it is kept, where none was given the known one; is_forced: it would have
+-- been refused.
 CREATE OR REPLACE FUNCTION calib_private.check_known_value(p_chip_id text, p_name text,
   p_value double precision, p_unit text, p_force boolean, OUT kept_unit text, OUT is_forced boolean)
 LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
@@ -86,7 +88,10 @@ DECLARE
   v_column text; v_wrong text;
 BEGIN
   kept_unit := coalesce(nullif(p_unit, ''), v_known.unit, '');
-  IF v_known.name IS NULL THEN
+  IF v_known.name IS NULL AND p_force IS NULL THEN
+    is_forced := false;
+    RETURN;
+  ELSIF v_known.name IS NULL THEN
     v_column := 'name';
     v_wrong := format('unknown parameter %s%s', calib_private.shown(p_name), calib_private.suggestion(p_name,
       ARRAY(SELECT k.name FROM calib_private.known_parameters k UNION SELECT o ->> 'name'
@@ -203,7 +208,7 @@ BEGIN
       PERFORM calib_private.require_known_names(v_name, v_value);
       PERFORM calib_private.put_parameter(p_chip_id, v_qid, v_name,
         CASE jsonb_typeof(v_value) WHEN 'number' THEN jsonb_build_object('value', v_value) ELSE v_value END,
-          p_source, NULL, p_reason, p_force);
+          p_source, NULL, p_reason, coalesce(p_force, false));
       v_count := v_count + 1;
     END LOOP;
   END LOOP;

@@ -3650,7 +3650,10 @@ DECLARE
   v_column text; v_wrong text;
 BEGIN
   kept_unit := coalesce(nullif(p_unit, ''), v_known.unit, '');
-  IF v_known.name IS NULL THEN
+  IF v_known.name IS NULL AND p_force IS NULL THEN
+    is_forced := false;
+    RETURN;
+  ELSIF v_known.name IS NULL THEN
     v_column := 'name';
     v_wrong := format('unknown parameter %s%s', calib_private.shown(p_name), calib_private.suggestion(p_name,
       ARRAY(SELECT k.name FROM calib_private.known_parameters k UNION SELECT o ->> 'name'
@@ -4375,7 +4378,7 @@ BEGIN
       PERFORM calib_private.require_known_names(v_name, v_value);
       PERFORM calib_private.put_parameter(p_chip_id, v_qid, v_name,
         CASE jsonb_typeof(v_value) WHEN 'number' THEN jsonb_build_object('value', v_value) ELSE v_value END,
-          p_source, NULL, p_reason, p_force);
+          p_source, NULL, p_reason, coalesce(p_force, false));
       v_count := v_count + 1;
     END LOOP;
   END LOOP;
@@ -5653,12 +5656,13 @@ ALTER FUNCTION calib_private.place_qubits(p_chip_id text, p_topology text, p_n i
 --
 
 CREATE FUNCTION calib_private.plain_unit(p_unit text) RETURNS text
-    LANGUAGE sql IMMUTABLE
+    LANGUAGE plpgsql IMMUTABLE
     SET search_path TO 'pg_catalog', 'pg_temp'
     AS $$
-  SELECT CASE WHEN p_unit IN ('a.u.', '–', '-', 'rad') THEN '' WHEN p_unit = 'us' THEN 'μs'
-    WHEN p_unit = 'deg' THEN 'degree' ELSE replace(p_unit, 'µ', 'μ') END
-$$;
+BEGIN
+  RETURN CASE WHEN p_unit IN ('a.u.', '–', '-', 'rad') THEN '' WHEN p_unit = 'us' THEN 'μs'
+    WHEN p_unit = 'deg' THEN 'degree' ELSE replace(p_unit, 'µ', 'μ') END;
+END $$;
 
 
 ALTER FUNCTION calib_private.plain_unit(p_unit text) OWNER TO calib_owner;
@@ -6895,7 +6899,7 @@ BEGIN
     PERFORM calib_private.put_parameter(v_chip_id,
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
       -- A name that nobody knows is of a caller's own task.
-      p_task_run_id, '', (calib_private.known_parameter(v_chip_id, v_name)).name IS NULL);
+      p_task_run_id, '', NULL);
   END LOOP;
 END $_$;
 

@@ -10,6 +10,7 @@ import uuid
 import zipfile
 from dataclasses import dataclass
 
+import psycopg
 import pytest
 from pydantic import JsonValue
 
@@ -123,6 +124,14 @@ def test_a_bad_value_that_was_measured_is_refused(world: QueueWorld, bad: Bad) -
     [kept] = world.ana.queue.task_runs(claimed.job_id)
     assert (kept.status, list(kept.output_parameters)) == ("failed", [bad.name])
     assert by_hand(world, chip_id).current() == []
+
+
+def test_to_leave_out_force_is_not_to_force(world: QueueWorld) -> None:
+    session = world.session(world.olga, autocommit=True)
+    edit = "SELECT calib.set_parameter(%s, '0', 'qubit_freqency', 4.2, 0, 'GHz', 'trial', p_force => NULL)"
+    with pytest.raises(psycopg.Error, match="unknown parameter") as refused:
+        session.execute(edit, (world.chip(),))
+    assert refused.value.sqlstate == "CQ007"
 
 
 def test_the_page_shows_the_same_answers() -> None:
