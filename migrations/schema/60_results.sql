@@ -123,8 +123,8 @@ BEGIN
 END $$;
 
 -- An executor completes only the tasks, and with the outputs, that are registered for its chip; a notebook or
--- script brings tasks of its own. An output of one qubit of a multiplexer has its number in front. Nor does an
--- output take another one's name: an executor of 0.7.0 registers no names under which outputs are stored.
+-- script brings tasks of its own. An output of one qubit of a multiplexer has its number in front. Nor does
+-- an output take another one's name; an executor of 0.7.0 does not register the names of storage.
 CREATE OR REPLACE FUNCTION calib_private.require_registered(p_job_id bigint, p_task text, p_outputs jsonb)
 RETURNS void LANGUAGE plpgsql STABLE SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
