@@ -333,14 +333,13 @@ RETURNS void LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
   v_alive_since timestamptz := calib_private.now() - interval '30 seconds';
 BEGIN
-  -- A busy chip's executor looks again when its job ends; waking it now would only cost.
-  IF EXISTS (SELECT FROM calib_private.leases l WHERE l.chip_id = p_chip_id AND l.job_id IS NULL) THEN
-    PERFORM calib_private.wake_chip(p_chip_id, 'job');
-  END IF;
   -- As alive() says it, but in sight of the planner: an index finds the living among all that ever were.
   IF NOT EXISTS (SELECT FROM calib_private.executors e
     WHERE e.chip_id = p_chip_id AND e.stopped_at IS NULL AND e.last_seen_at > v_alive_since) THEN
     RAISE NOTICE 'job % waits: no executor for chip "%" is alive at the moment', p_job_id, p_chip_id;
+  -- A busy chip's executor looks again when its job ends. Commits with a notice wait for one another.
+  ELSIF EXISTS (SELECT FROM calib_private.leases l WHERE l.chip_id = p_chip_id AND l.job_id IS NULL) THEN
+    PERFORM calib_private.wake_chip(p_chip_id, 'job');
   END IF;
 END $$;
 
