@@ -89,7 +89,7 @@ def test_what_a_job_measured_is_shown_with_its_error(desk: Desk) -> None:
         (("import", CHIP, "--reason", "x"), "expected a file or --design, got neither"),
         (("import", CHIP, "{design}", "--design"), "expected a file or --design, got both"),
         (("import", "SIM61", "--design"), "unknown chip"),
-        (("set", CHIP, "0", "t1", "nan", "--unit", "μs", "--reason", "x"), "expected a finite value"),
+        (("set", CHIP, "0", "t1", "nan", "--unit", "μs", "--reason", "x"), "expected a finite number"),
         (("set", CHIP, "0", "t1", "many", "--unit", "μs", "--reason", "x"), "value"),
         (("set", CHIP, "99", "t1", "1", "--unit", "μs", "--reason", "x"), "no qubit or coupling"),
         (("set", CHIP, "0", "T1!", "1", "--unit", "μs", "--reason", "x"), "parameter name: expected"),

@@ -64,6 +64,7 @@ def test_jobs_are_submitted_cancelled_and_run_without_notices(full: QueueWorld) 
 
 def test_with_room_notices_are_sent(crowded: QueueWorld) -> None:
     chip_id = crowded.chip()
+    crowded.ready(chip_id)
     with psycopg.connect(crowded.calib.overseer.url, autocommit=True) as listener:
         listener.execute(f'LISTEN "calib_{chip_id}"'.encode())
         crowded.submit(chip_id)

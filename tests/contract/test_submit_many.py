@@ -157,6 +157,8 @@ def test_it_needs_the_right_to_submit_to_each_project(world: QueueWorld) -> None
 
 def test_an_idle_chip_is_woken_once(world: QueueWorld) -> None:
     one, two = world.chip(), world.chip()
+    for chip_id in (one, two):
+        world.ready(chip_id)
     with world.ana.database.raw_connection() as listener:
         for chip_id in (one, two):
             listener.execute(f'LISTEN "calib_{chip_id}"'.encode())
