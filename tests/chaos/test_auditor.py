@@ -97,7 +97,7 @@ def test_ended_twice(copy: Copy) -> None:
 
 
 def test_cancel_recorded_as_failed(copy: Copy) -> None:
-    copy.change("calib.conclude", "v_state := 'cancelled';", "")
+    copy.change("calib_private.conclude", "v_state := 'cancelled';", "")
     lease = copy.history.cancel_seen(ends=JobState.FAILED)
     assert copy.history.end(lease, JobState.FAILED, LOST) is JobState.FAILED
     assert copy.found() == {"a seen cancel wins"}
@@ -117,7 +117,7 @@ def test_cancel_recorded_as_lost(copy: Copy) -> None:
 
 @pytest.mark.parametrize(("state", "failure"), [(JobState.COMPLETED, None), (JobState.FAILED, LOST)])
 def test_cancel_never_checked(copy: Copy, state: JobState, failure: Failure | None) -> None:
-    copy.change("calib.conclude", "IF v_cancelled AND", "IF false AND")
+    copy.change("calib_private.conclude", "IF v_cancelled AND", "IF false AND")
     history = copy.history
     job = history.submit(tasks=1)
     lease = history.start(job, ends=state)
