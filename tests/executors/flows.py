@@ -96,7 +96,7 @@ def walk(username: str, chip_id: str, project_id: str, count: int, seconds: floa
         while time.monotonic() < end:
             checkpoint()
             time.sleep(0.01)
-        output = {"rabi_frequency": ParameterModel(value=1.0, error=0.5, unit="MHz")}
+        output = {"rabi_frequency": ParameterModel(value=12.5, error=0.5, unit="MHz")}
         job.lease.record_task(task_run_id, TaskRecord(status=TaskStatus.COMPLETED, output_parameters=output))
 
 

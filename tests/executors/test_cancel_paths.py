@@ -51,7 +51,7 @@ def test_the_command_of_prefect_cancels(canceller: Canceller) -> None:
 @pytest.mark.parametrize("path", [CancelPath.ROW, CancelPath.PREFECT, CancelPath.QDASH])
 def test_too_late_is_said_in_words(canceller: Canceller, path: CancelPath) -> None:
     cancel = canceller.walk(path, CancelMode.NOW, Aim("completed", 0.0), count=1, seconds=0.0)
-    assert cancel.job.state is JobState.COMPLETED
+    assert cancel.job.state is JobState.COMPLETED, cancel.job.failure_message
     assert canceller.settle() == []
 
 

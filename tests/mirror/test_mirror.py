@@ -106,7 +106,7 @@ def test_rebuild_into_an_emptied_mongodb_gives_the_same(
     world: ChipJobs, mirror: Mirror, qdash: QDashDatabase, layout: Layout
 ) -> None:
     world.run(["0"])
-    world.run(["1", "2"], record=lambda task, qid: failing(task) if qid == "2" else passing(task, value=7.0))
+    world.run(["1", "2"], record=lambda task, qid: failing(task) if qid == "2" else passing(task, value=0.7))
     Parameters(world.database, CHIP).set("0", "t1", 40.0, error=1.0, unit="μs", reason="looked at it")
     mirror.run_once()
     before = state_of(qdash, layout)
