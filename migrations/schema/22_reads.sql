@@ -113,13 +113,22 @@ CREATE OR REPLACE TRIGGER keep_task_keys AFTER INSERT ON calib_private.task_runs
 -- Before its attempts and task runs are gone.
 CREATE OR REPLACE FUNCTION calib_private.forget_job()
 RETURNS trigger LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+  v_keys bigint[] := calib_private.keys_of(OLD);
 BEGIN
-  DELETE FROM calib_private.job_keys k WHERE k.job_id = OLD.job_id AND k.key = ANY (
-    calib_private.keys_of(OLD)
-    || ARRAY(SELECT calib_private.job_key(OLD.project_id, 'flow_run_id', a.flow_run_id::text)
-      FROM calib_private.attempts a WHERE a.job_id = OLD.job_id AND a.flow_run_id IS NOT NULL)
-    || ARRAY(SELECT calib_private.task_key(OLD.project_id, OLD.chip_id, t.task, t.qid)
-      FROM calib_private.task_runs t WHERE t.job_id = OLD.job_id));
+  -- A job that never started has no attempts and no task runs; that of one attempt names its flow run itself.
+  IF OLD.attempt > 1 OR OLD.attempt = 1 AND OLD.flow_run_id IS NULL THEN
+    v_keys := v_keys || ARRAY(SELECT calib_private.job_key(OLD.project_id, 'flow_run_id', a.flow_run_id::text)
+      FROM calib_private.attempts a WHERE a.job_id = OLD.job_id AND a.flow_run_id IS NOT NULL);
+  ELSIF OLD.flow_run_id IS NOT NULL THEN
+    v_keys := v_keys || calib_private.job_key(OLD.project_id, 'flow_run_id', OLD.flow_run_id::text);
+  END IF;
+  IF OLD.attempt > 0 THEN
+    v_keys := v_keys || ARRAY(SELECT calib_private.task_key(OLD.project_id, OLD.chip_id, t.task, t.qid)
+      FROM calib_private.task_runs t WHERE t.job_id = OLD.job_id);
+  END IF;
+  DELETE FROM calib_private.job_keys k
+   WHERE (k.key, k.job_id) IN (SELECT f, OLD.job_id FROM unnest(v_keys) f);
   IF OLD.finished_at IS NOT NULL THEN
     INSERT INTO calib_private.deleted_jobs VALUES (OLD.project_id, OLD.chip_id, OLD.state, OLD.finished_at);
   END IF;

@@ -28,15 +28,15 @@ GROWN = """
 WITH old AS (
   INSERT INTO calib_private.jobs (project_id, username, chip_id, flow, parameters, priority, not_before,
       timeout_seconds, max_attempts, repeatable, tags, note, state, attempt, fence, execution_id,
-      submitted_by, submitted_at, started_at, finished_at)
+      flow_run_id, submitted_by, submitted_at, started_at, finished_at)
   SELECT 'demo', 'ana', %(chip_id)s, 'repeat', '{}', 0, now(), 60, 1, true, '{}', '{}', 'completed', 1, n,
-         %(chip_id)s || '-q' || n, 'ana', now(), now(), calib_private.now() - age
+         %(chip_id)s || '-q' || n, gen_random_uuid(), 'ana', now(), now(), calib_private.now() - age
     FROM unnest(%(ages)s::interval[]) WITH ORDINALITY AS given(age, n) ORDER BY n
-  RETURNING job_id, fence, finished_at AS at
+  RETURNING job_id, fence, flow_run_id, finished_at AS at
 ), attempts AS (
   INSERT INTO calib_private.attempts (job_id, attempt, fence, executor_id, flow_run_id, started_at, ended_at,
       verdict, outcome, prefect_synced)
-  SELECT job_id, 1, fence, 'gone', gen_random_uuid(), at, at, 'completed', 'completed', true FROM old
+  SELECT job_id, 1, fence, 'gone', flow_run_id, at, at, 'completed', 'completed', true FROM old
 ), events AS (
   INSERT INTO calib_private.job_events (job_id, at, actor, event, old_state, new_state)
   SELECT job_id, at, 'gone', event, 'running', state

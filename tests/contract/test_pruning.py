@@ -338,8 +338,7 @@ GROWING = [
     *("cancel_requests", "executors"),
 ]
 IDLE_BUFFERS = 100
-BUFFERS_PER_JOB = 120
-"""Of its own rows, their index entries and the keys by which it is found."""
+BUFFERS_PER_JOB = 100
 
 
 def _cost(aging: RetentionWorld, limit: int) -> tuple[int, dict[str, int]]:
