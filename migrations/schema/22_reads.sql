@@ -186,7 +186,7 @@ BEGIN
 END $$;
 
 -- One criterion finds, by job_keys or an index of the jobs; the others are looked at in what it finds. A task
--- is not looked at again: whoever asks for it reads its task runs next.
+-- is not looked at again: a client that asks for one reads its task runs next.
 CREATE OR REPLACE FUNCTION calib.find_jobs(p_project_id text DEFAULT NULL, p_chip_id text DEFAULT NULL,
   p_state text DEFAULT NULL, p_submitted_by text DEFAULT NULL, p_tag text DEFAULT NULL,
   p_note jsonb DEFAULT NULL, p_flow text DEFAULT NULL, p_dedup_key text DEFAULT NULL,

@@ -28,7 +28,7 @@ BEGIN
       AND (calib_private.count_newer(p_chip_id, NULL, b.counted_to)).of_chip > 64
     FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND OR current_setting('transaction_isolation') <> 'read committed' THEN RETURN; END IF;
-  -- Read before the next statement's snapshot: whoever has such a number had its transaction id by then.
+  -- Read before the next statement's snapshot: a transaction that has such a number had its id by then.
   SELECT s.last_value INTO v_last FROM calib_private.jobs_job_id_seq s;
   UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting,
     by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()),

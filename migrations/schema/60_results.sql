@@ -178,7 +178,7 @@ BEGIN
     FROM jsonb_each(v_run.output_parameters) e LOOP
     PERFORM calib_private.put_parameter(v_chip_id,
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
-      -- A name that nobody knows is of a caller's own task.
+      -- Neither the list nor a registered task has the name: it is of a caller's own task.
       p_task_run_id, '', NULL);
   END LOOP;
 END $$;

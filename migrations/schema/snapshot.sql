@@ -4209,7 +4209,7 @@ BEGIN
       AND (calib_private.count_newer(p_chip_id, NULL, b.counted_to)).of_chip > 64
     FOR NO KEY UPDATE SKIP LOCKED;
   IF NOT FOUND OR current_setting('transaction_isolation') <> 'read committed' THEN RETURN; END IF;
-  -- Read before the next statement's snapshot: whoever has such a number had its transaction id by then.
+  -- Read before the next statement's snapshot: a transaction that has such a number had its id by then.
   SELECT s.last_value INTO v_last FROM calib_private.jobs_job_id_seq s;
   UPDATE calib_private.backlogs b SET counted_to = v_old.next_to, waiting = w.waiting,
     by_project = w.by_project, next_to = v_last, next_xid = pg_snapshot_xmax(pg_current_snapshot()),
@@ -6907,7 +6907,7 @@ BEGIN
     FROM jsonb_each(v_run.output_parameters) e LOOP
     PERFORM calib_private.put_parameter(v_chip_id,
       calib_private.parameter_owner(v_chip_id, v_run.qid, v_value ->> 'qid_role'), v_name, v_value, 'task',
-      -- A name that nobody knows is of a caller's own task.
+      -- Neither the list nor a registered task has the name: it is of a caller's own task.
       p_task_run_id, '', NULL);
   END LOOP;
 END $_$;

@@ -1,4 +1,4 @@
-"""job_counts: what the sweep counts is what there is, whoever ends, prunes or commits late meanwhile."""
+"""job_counts: what the sweep counts is what there is, also when jobs end, are pruned or are committed late meanwhile."""
 
 from __future__ import annotations
 

@@ -83,7 +83,7 @@ def test_a_job_that_waits_again_is_exempt(world: QueueWorld) -> None:
 
 
 def test_many_clients_beside_open_transactions(own_world: QueueWorld) -> None:
-    """Over the limit by no more than what is open; nobody waits for a transaction of another."""
+    """Over the limit by no more than what is open; no client waits for another's transaction."""
     world, limit = own_world, 400
     chip_id = world.chip()
     world.admin.set_chip(chip_id, limit)
