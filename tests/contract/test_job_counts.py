@@ -1,4 +1,4 @@
-"""job_counts: what the sweep counts is what there is, also when jobs end, are pruned or are committed late meanwhile."""
+"""job_counts: the sweep counts what there is, also when jobs end, are pruned or committed late meanwhile."""
 
 from __future__ import annotations
 
